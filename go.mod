@@ -1,0 +1,3 @@
+module edgeclassify
+
+go 1.26

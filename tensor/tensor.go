@@ -1,0 +1,51 @@
+// Package tensor holds the geometry that float and integer networks share.
+// Tensors are NHWC with N = 1.
+package tensor
+
+import "fmt"
+
+// Shape is the shape of one activation tensor: height, width and channels.
+type Shape struct {
+	H int `json:"h"`
+	W int `json:"w"`
+	C int `json:"c"`
+}
+
+// Elements is the number of values in a tensor of this shape.
+func (s Shape) Elements() int { return s.H * s.W * s.C }
+
+func (s Shape) String() string { return fmt.Sprintf("%dx%dx%d", s.H, s.W, s.C) }
+
+// Window is the geometry of a convolution or pooling: kernel, stride and
+// zero padding, all in pixels, dilation 1.
+type Window struct {
+	KH      int `json:"kh"`
+	KW      int `json:"kw"`
+	StrideH int `json:"stride_h"`
+	StrideW int `json:"stride_w"`
+	Top     int `json:"top"`
+	Left    int `json:"left"`
+	Bottom  int `json:"bottom"`
+	Right   int `json:"right"`
+}
+
+// Square returns a window of k x k with one stride and one padding on all sides.
+func Square(k, stride, pad int) Window {
+	return Window{KH: k, KW: k, StrideH: stride, StrideW: stride, Top: pad, Left: pad, Bottom: pad, Right: pad}
+}
+
+// Infer returns the output's height and width for an input of h x w.
+func (g Window) Infer(h, w int) (oh, ow int, err error) {
+	if g.KH < 1 || g.KW < 1 || g.StrideH < 1 || g.StrideW < 1 {
+		return 0, 0, fmt.Errorf("kernel %dx%d with stride %dx%d: all must be positive", g.KH, g.KW, g.StrideH, g.StrideW)
+	}
+	if min(g.Top, g.Left, g.Bottom, g.Right) < 0 || max(g.Top, g.Bottom) >= g.KH || max(g.Left, g.Right) >= g.KW {
+		return 0, 0, fmt.Errorf("padding %d,%d,%d,%d must be non-negative and smaller than the kernel %dx%d",
+			g.Top, g.Left, g.Bottom, g.Right, g.KH, g.KW)
+	}
+	ph, pw := h+g.Top+g.Bottom, w+g.Left+g.Right
+	if ph < g.KH || pw < g.KW {
+		return 0, 0, fmt.Errorf("padded input %dx%d is smaller than the kernel %dx%d", ph, pw, g.KH, g.KW)
+	}
+	return (ph-g.KH)/g.StrideH + 1, (pw-g.KW)/g.StrideW + 1, nil
+}
