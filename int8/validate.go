@@ -1,0 +1,286 @@
+package int8
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"edgeclassify/tensor"
+)
+
+// Limits on geometry: far above any real network, small enough that no product
+// of sizes overflows.
+const (
+	maxSide     = 1 << 14
+	maxChannels = 1 << 16
+	maxElements = 1 << 28
+)
+
+// Validate checks everything the arithmetic contract rests on: shapes follow
+// from each other, all lengths fit, scales are positive, and no accumulator
+// can leave int32 whatever the picture shows. Errors name the layer.
+func (n *Network) Validate() error {
+	if err := n.validateInput(); err != nil {
+		return fmt.Errorf("int8: network %q: %w", n.Name, err)
+	}
+	tensors := map[string]*Tensor{InputName: &n.Input}
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		if l.Op == nil {
+			return fmt.Errorf("int8: layer %q has no operation", l.Name)
+		}
+		if err := l.validate(tensors); err != nil {
+			return fmt.Errorf("int8: %v: %w", l, err)
+		}
+		tensors[l.Name] = &l.Out
+	}
+	return nil
+}
+
+func (n *Network) validateInput() error {
+	if err := n.Preprocess.Validate(); err != nil {
+		return err
+	}
+	if len(n.Layers) == 0 {
+		return errors.New("no layers")
+	}
+	last, ok := n.Layers[len(n.Layers)-1].Op.(*Dense)
+	if !ok {
+		return errors.New("the last layer is not a dense classifier")
+	}
+	if len(n.Classes) != last.Out {
+		return fmt.Errorf("%d class names for %d classes", len(n.Classes), last.Out)
+	}
+	want := tensor.Shape{H: n.Preprocess.Crop, W: n.Preprocess.Crop, C: 3}
+	if n.Input.Shape != want || n.Input.Type != Int8 || len(n.Input.Zero) != 3 {
+		return fmt.Errorf("input is %v %s with %d zero points, want %v int8 with 3", n.Input.Shape, n.Input.Type, len(n.Input.Zero), want)
+	}
+	return checkShape(n.Input.Shape)
+}
+
+func (l *Layer) validate(tensors map[string]*Tensor) error {
+	if l.Name == "" {
+		return errors.New("the name is empty")
+	}
+	if _, taken := tensors[l.Name]; taken {
+		return errors.New("the name is used twice")
+	}
+	if err := checkShape(l.Out.Shape); err != nil {
+		return err
+	}
+	in := make([]*Tensor, len(l.Inputs))
+	for i, name := range l.Inputs {
+		t, ok := tensors[name]
+		if !ok {
+			return fmt.Errorf("input %q does not exist before it", name)
+		}
+		in[i] = t
+	}
+	return l.Op.check(in, &l.Out)
+}
+
+func checkShape(s tensor.Shape) error {
+	if min(s.H, s.W, s.C) < 1 || max(s.H, s.W) > maxSide || s.C > maxChannels || int64(s.H)*int64(s.W)*int64(s.C) > maxElements {
+		return fmt.Errorf("shape %v is out of range", s)
+	}
+	return nil
+}
+
+// checkWindow checks a window between an int8 input and output.
+func checkWindow(w tensor.Window, in, out *Tensor) error {
+	if max(w.KH, w.KW, w.StrideH, w.StrideW) > maxSide {
+		return fmt.Errorf("kernel %dx%d, stride %dx%d is out of range", w.KH, w.KW, w.StrideH, w.StrideW)
+	}
+	h, wd, err := w.Infer(in.Shape.H, in.Shape.W)
+	if err != nil {
+		return err
+	}
+	if h != out.Shape.H || wd != out.Shape.W {
+		return fmt.Errorf("output is %v, the window gives %dx%d", out.Shape, h, wd)
+	}
+	return nil
+}
+
+func checkInt8(what string, t *Tensor) error {
+	if t.Type != Int8 {
+		return fmt.Errorf("%s is %s, want int8", what, t.Type)
+	}
+	if len(t.Zero) != 1 {
+		return fmt.Errorf("%s has %d zero points, want 1", what, len(t.Zero))
+	}
+	return checkScale(what, t.Scale)
+}
+
+func checkScale(what string, s float32) error {
+	if !(s > 0) || math.IsInf(float64(s), 0) {
+		return fmt.Errorf("%s scale %v is not positive and finite", what, s)
+	}
+	return nil
+}
+
+func checkLen(what string, got, want int) error {
+	if got != want {
+		return fmt.Errorf("%s has %d values, want %d", what, got, want)
+	}
+	return nil
+}
+
+func (c *Conv) check(in []*Tensor, out *Tensor) error {
+	inputs := 1
+	if c.Residual != 0 {
+		inputs = 2
+	}
+	if len(in) != inputs {
+		return fmt.Errorf("has %d inputs, want %d", len(in), inputs)
+	}
+	if in[0].Type != Int8 || len(in[0].Zero) == 0 {
+		return errors.New("input is not an int8 activation")
+	}
+	if err := checkInt8("output", out); err != nil {
+		return err
+	}
+	if err := checkWindow(c.Window, in[0], out); err != nil {
+		return err
+	}
+	if c.Groups < 1 || c.InC%c.Groups != 0 || c.OutC%c.Groups != 0 || c.InC != in[0].Shape.C || c.OutC != out.Shape.C {
+		return fmt.Errorf("%d to %d channels in %d groups do not fit input %v and output %v", c.InC, c.OutC, c.Groups, in[0].Shape, out.Shape)
+	}
+	if depth := int64(c.KH) * int64(c.KW) * int64(c.InC/c.Groups); depth*int64(c.OutC) > maxElements {
+		return fmt.Errorf("%d weights are out of range", depth*int64(c.OutC))
+	}
+	if err := errors.Join(
+		checkLen("weight", len(c.Weight), c.OutC*c.depth()), checkLen("bias", len(c.Bias), c.OutC),
+		checkLen("multiplier", len(c.Multiplier), c.OutC), checkLen("scale", len(c.Scale), c.OutC)); err != nil {
+		return err
+	}
+	if c.Residual != 0 {
+		if c.Residual < 1 || c.Residual > math.MaxInt16 {
+			return fmt.Errorf("residual ratio %d is not in 1..%d", c.Residual, math.MaxInt16)
+		}
+		if in[1].Type != Int8 || in[1].Shape != out.Shape {
+			return fmt.Errorf("residual is %v %s, want %v int8", in[1].Shape, in[1].Type, out.Shape)
+		}
+	}
+	return c.checkRange()
+}
+
+// checkRange proves that no intermediate of the epilogue leaves int32.
+func (c *Conv) checkRange() error {
+	if c.Shift > 24 {
+		return fmt.Errorf("shift %d is not in 0..24", c.Shift)
+	}
+	depth := c.depth()
+	for o, m := range c.Multiplier {
+		if m < 1 {
+			return fmt.Errorf("channel %d: multiplier %d is not positive", o, m)
+		}
+		if err := checkScale("weight", c.Scale[o]); err != nil {
+			return fmt.Errorf("channel %d: %w", o, err)
+		}
+		sum, err := absSum(c.Weight[o*depth : (o+1)*depth])
+		if err != nil {
+			return fmt.Errorf("channel %d: %w", o, err)
+		}
+		acc := sum*128 + abs64(c.Bias[o])
+		if acc > math.MaxInt32>>c.Shift {
+			return fmt.Errorf("channel %d: the accumulator can reach %d << %d, beyond int32", o, acc, c.Shift)
+		}
+		v := (acc<<c.Shift*int64(m))>>31 + 1 + 128*int64(c.Residual) + half
+		if v > math.MaxInt32 {
+			return fmt.Errorf("channel %d: the requantized value can reach %d, beyond int32", o, v)
+		}
+	}
+	return nil
+}
+
+func (p *MaxPool) check(in []*Tensor, out *Tensor) error {
+	return checkPool(p.Window, in, out)
+}
+
+func (p *AvgPool) check(in []*Tensor, out *Tensor) error {
+	if p.KH*p.KW > maxWindow {
+		return fmt.Errorf("window %dx%d has more than %d pixels", p.KH, p.KW, maxWindow)
+	}
+	return checkPool(p.Window, in, out)
+}
+
+func checkPool(w tensor.Window, in []*Tensor, out *Tensor) error {
+	if len(in) != 1 {
+		return fmt.Errorf("has %d inputs, want 1", len(in))
+	}
+	if err := errors.Join(checkInt8("input", in[0]), checkInt8("output", out)); err != nil {
+		return err
+	}
+	if in[0].Scale != out.Scale || in[0].Zero[0] != out.Zero[0] || in[0].Shape.C != out.Shape.C {
+		return errors.New("input and output differ in scale, zero point or channels")
+	}
+	return checkWindow(w, in[0], out)
+}
+
+// maxWindow is the largest number of pixels whose sum of q - Zero, each at
+// most 255 away from zero, fits int16.
+const maxWindow = math.MaxInt16 / 255
+
+func (GlobalSum) check(in []*Tensor, out *Tensor) error {
+	if len(in) != 1 {
+		return fmt.Errorf("has %d inputs, want 1", len(in))
+	}
+	if err := checkInt8("input", in[0]); err != nil {
+		return err
+	}
+	if s := in[0].Shape; s.H*s.W > maxWindow {
+		return fmt.Errorf("the sum over %dx%d pixels does not fit int16; at most %d pixels do", s.H, s.W, maxWindow)
+	}
+	if want := (tensor.Shape{H: 1, W: 1, C: in[0].Shape.C}); out.Shape != want || out.Type != Int16 || len(out.Zero) != 0 {
+		return fmt.Errorf("output is %v %s, want %v int16 without zero point", out.Shape, out.Type, want)
+	}
+	return checkScale("output", out.Scale)
+}
+
+func (d *Dense) check(in []*Tensor, out *Tensor) error {
+	if len(in) != 1 || in[0].Type != Int16 {
+		return errors.New("want one int16 input: a dense layer follows the global average pool")
+	}
+	if d.In != in[0].Shape.Elements() || d.Out < 1 || int64(d.In)*int64(d.Out) > maxElements {
+		return fmt.Errorf("%d inputs and %d outputs do not fit input %v", d.In, d.Out, in[0].Shape)
+	}
+	if want := (tensor.Shape{H: 1, W: 1, C: d.Out}); out.Shape != want || out.Type != Int32 || len(out.Zero) != 0 {
+		return fmt.Errorf("output is %v %s, want %v int32 without zero point", out.Shape, out.Type, want)
+	}
+	if err := errors.Join(
+		checkLen("weight", len(d.Weight), d.In*d.Out), checkLen("bias", len(d.Bias), d.Out), checkLen("scale", len(d.Scale), d.Out)); err != nil {
+		return err
+	}
+	for o := range d.Out {
+		if err := checkScale("logit", d.Scale[o]); err != nil {
+			return fmt.Errorf("class %d: %w", o, err)
+		}
+		sum, err := absSum(d.Weight[o*d.In : (o+1)*d.In])
+		if err != nil {
+			return fmt.Errorf("class %d: %w", o, err)
+		}
+		if acc := sum*maxWindow*255 + abs64(d.Bias[o]); acc > math.MaxInt32 {
+			return fmt.Errorf("class %d: the accumulator can reach %d, beyond int32", o, acc)
+		}
+	}
+	return nil
+}
+
+// absSum is the sum of |w|, the largest |sum of w*x| for |x| <= 1.
+func absSum(w []int8) (int64, error) {
+	var sum int64
+	for _, v := range w {
+		if v == -128 {
+			return 0, errors.New("a weight is -128; weights are in -127..127")
+		}
+		sum += abs64(int32(v))
+	}
+	return sum, nil
+}
+
+func abs64(v int32) int64 {
+	if v < 0 {
+		return -int64(v)
+	}
+	return int64(v)
+}
