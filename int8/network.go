@@ -65,6 +65,9 @@ type Layer struct {
 	Out    Tensor
 }
 
+// Value is the built-in int8, whose name an import of this package hides.
+type Value = int8
+
 // Type is the integer type of a tensor.
 type Type string
 
@@ -98,6 +101,9 @@ type Tensor struct {
 	// Zero is the value that stands for real zero: one for all channels or one
 	// per channel. Empty for sums and logits, where it is 0.
 	Zero []int8 `json:"zero,omitempty"`
+	// Bound is the largest magnitude of an int16 sum: 255 times the number of
+	// pixels added up. 0 for other types.
+	Bound int32 `json:"bound,omitempty"`
 }
 
 // ZeroAt is the zero point of channel c.

@@ -120,7 +120,7 @@ func (p *AvgPool) reference(src []int32, in *Tensor, out tensor.Shape) []int32 {
 				if p.CountPad {
 					count = int32(p.KH * p.KW)
 				}
-				dst[(y*out.W+x)*out.C+c] = average(sum, count) + zero
+				dst[(y*out.W+x)*out.C+c] = Average(sum, count) + zero
 			}
 		}
 	}

@@ -51,8 +51,8 @@ func saturate(v int32) int8 {
 	return int8(max(-128, min(127, v)))
 }
 
-// average divides sum by count, rounding half up (towards positive infinity).
-func average(sum, count int32) int32 {
+// Average divides sum by count, rounding half up (towards positive infinity).
+func Average(sum, count int32) int32 {
 	n := 2*sum + count
 	q := n / (2 * count)
 	if n%(2*count) < 0 {

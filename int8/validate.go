@@ -234,8 +234,14 @@ func (GlobalSum) check(in []*Tensor, out *Tensor) error {
 	if want := (tensor.Shape{H: 1, W: 1, C: in[0].Shape.C}); out.Shape != want || out.Type != Int16 || len(out.Zero) != 0 {
 		return fmt.Errorf("output is %v %s, want %v int16 without zero point", out.Shape, out.Type, want)
 	}
+	if want := SumBound(in[0].Shape); out.Bound != want {
+		return fmt.Errorf("bound of the sums is %d, want %d", out.Bound, want)
+	}
 	return checkScale("output", out.Scale)
 }
+
+// SumBound is the Bound of the sums over a plane of the given shape.
+func SumBound(s tensor.Shape) int32 { return 255 * int32(s.H*s.W) }
 
 func (d *Dense) check(in []*Tensor, out *Tensor) error {
 	if len(in) != 1 || in[0].Type != Int16 {
@@ -259,7 +265,7 @@ func (d *Dense) check(in []*Tensor, out *Tensor) error {
 		if err != nil {
 			return fmt.Errorf("class %d: %w", o, err)
 		}
-		if acc := sum*maxWindow*255 + abs64(d.Bias[o]); acc > math.MaxInt32 {
+		if acc := sum*int64(in[0].Bound) + abs64(d.Bias[o]); acc > math.MaxInt32 {
 			return fmt.Errorf("class %d: the accumulator can reach %d, beyond int32", o, acc)
 		}
 	}

@@ -1,0 +1,81 @@
+package runtime
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// columns is the width of the memory map in a diagram.
+const columns = 48
+
+// WriteDiagram draws the plan: a row for each step with its split and live
+// bytes, beside a map of the arena. In the map a step's output is '#', other
+// live buffers are '=', and free memory is '.'.
+func (p *Plan) WriteDiagram(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: kernel %s, %d threads, arena %d bytes (lower bound %d), weights %d bytes\n",
+		p.network.Name, p.kernel.Name, p.threads, p.arenaBytes, p.bound, p.WeightBytes())
+	width := len("layer")
+	for i := range p.buffers {
+		width = max(width, len(p.buffers[i].name))
+	}
+	fmt.Fprintf(&b, "%4s  %-*s  %-9s  %-14s  %10s  %9s  arena\n", "step", width, "layer", "op", "output", "split", "live")
+	for i := range p.steps {
+		s := &p.steps[i]
+		kind, out := "image", &p.buffers[s.out]
+		if s.layer != nil {
+			kind = s.layer.Op.Kind()
+		}
+		fmt.Fprintf(&b, "%4d  %-*s  %-9s  %-14v  %10s  %9d  %s\n",
+			i, width, out.name, kind, out.tensor.Shape, s.splitName(), p.live(i), p.memoryMap(i))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (s *step) splitName() string {
+	switch {
+	case len(s.parts) == 1:
+		return "1"
+	case s.byRows:
+		return fmt.Sprintf("%d rows", len(s.parts))
+	default:
+		return fmt.Sprintf("%d channels", len(s.parts))
+	}
+}
+
+// liveAt calls f for every buffer alive in a step, each piece of memory once:
+// of an output written over its residual, the output counts.
+func (p *Plan) liveAt(step int, f func(b *buffer)) {
+	s := &p.steps[step]
+	for i := range p.buffers {
+		b := &p.buffers[i]
+		alive := b.life.first <= step && step <= b.life.last
+		replaced := i == s.res && p.buffers[s.out].offset == b.offset
+		if alive && !replaced {
+			f(b)
+		}
+	}
+}
+
+func (p *Plan) live(step int) int {
+	sum := 0
+	p.liveAt(step, func(b *buffer) { sum += b.life.size })
+	return sum
+}
+
+func (p *Plan) memoryMap(step int) string {
+	cells := []byte(strings.Repeat(".", columns))
+	cell := (p.arenaBytes + columns - 1) / columns
+	p.liveAt(step, func(b *buffer) {
+		mark := byte('=')
+		if b == &p.buffers[p.steps[step].out] {
+			mark = '#'
+		}
+		for c := b.offset / cell; c <= (b.offset+b.life.size-1)/cell; c++ {
+			cells[c] = mark
+		}
+	})
+	return "|" + string(cells) + "|"
+}

@@ -1,0 +1,235 @@
+// Package runtime runs quantized networks: it compiles one into an immutable
+// Plan, whose Sessions classify pictures without allocating.
+package runtime
+
+import (
+	"fmt"
+
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
+
+// Limits of what Compile accepts.
+const (
+	MaxThreads         = 256
+	maxActivationBytes = 1 << 30 // of all layers together
+)
+
+// Options of Compile.
+type Options struct {
+	Threads int    // goroutines that share a picture's work, 1 to MaxThreads
+	Kernel  string // a name from Kernels; empty picks the fastest
+}
+
+// Plan is a network compiled for one machine: kernel, memory layout and the
+// split of the work. It is immutable; any number of Sessions may run it at the
+// same time.
+type Plan struct {
+	network    *int8.Network
+	kernel     int8.Kernel
+	threads    int
+	steps      []step
+	buffers    []buffer
+	arenaBytes int
+	bound      int
+}
+
+// step is one layer's work, or the loading of the image (layer nil).
+type step struct {
+	layer   *int8.Layer
+	in, res int // buffers; res is -1 without residual
+	out     int
+	parts   []int8.Part // one for each thread that takes part
+	byRows  bool
+}
+
+// buffer is one tensor's place in the arena, padding included.
+type buffer struct {
+	name   string
+	tensor *int8.Tensor
+	halo   halo
+	life   interval
+	offset int
+}
+
+// halo is the padding stored around a tensor for the convolutions that read it.
+type halo struct{ top, left, bottom, right int }
+
+func (b *buffer) rowBytes() int {
+	return (b.halo.left + b.tensor.Shape.W + b.halo.right) * b.tensor.Shape.C * b.tensor.Type.Size()
+}
+
+func (b *buffer) rows() int { return b.halo.top + b.tensor.Shape.H + b.halo.bottom }
+
+// align is the alignment of buffers: a cache line.
+const align = 64
+
+// size is in 64 bits because a hostile network's does not fit 32.
+func (b *buffer) size() int64 {
+	return (int64(b.rows())*int64(b.rowBytes()) + align - 1) / align * align
+}
+
+// Compile plans the network's execution. It fails if the network is invalid,
+// the options are out of range or this CPU lacks the kernel.
+func Compile(n *int8.Network, o Options) (*Plan, error) {
+	if o.Threads < 1 || o.Threads > MaxThreads {
+		return nil, fmt.Errorf("runtime: %d threads: want 1 to %d", o.Threads, MaxThreads)
+	}
+	if err := n.Validate(); err != nil {
+		return nil, fmt.Errorf("runtime: %w", err)
+	}
+	kernel, err := pick(o.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{network: n, kernel: kernel, threads: o.Threads}
+	p.bind()
+	if err := p.layOut(); err != nil {
+		return nil, err
+	}
+	for i := range p.steps {
+		p.split(&p.steps[i])
+	}
+	return p, nil
+}
+
+// bind makes a step for the image and one for each layer, and a buffer for
+// each output, alive from its step to its last use.
+func (p *Plan) bind() {
+	index := map[string]int{}
+	add := func(name string, t *int8.Tensor) int {
+		at := len(p.steps)
+		index[name] = len(p.buffers)
+		p.buffers = append(p.buffers, buffer{name: name, tensor: t, life: interval{first: at, last: at}})
+		return index[name]
+	}
+	use := func(name string) int {
+		b := &p.buffers[index[name]]
+		b.life.last = len(p.steps)
+		return index[name]
+	}
+	p.steps = append(p.steps, step{in: -1, res: -1, out: add(int8.InputName, &p.network.Input)})
+	for i := range p.network.Layers {
+		l := &p.network.Layers[i]
+		s := step{layer: l, in: use(l.Inputs[0]), res: -1}
+		if conv, ok := l.Op.(*int8.Conv); ok {
+			b := &p.buffers[s.in]
+			b.halo = b.halo.grow(conv.Window, b.tensor.Shape)
+			if conv.Residual != 0 {
+				s.res = use(l.Inputs[1])
+			}
+		}
+		s.out = add(l.Name, &l.Out)
+		p.steps = append(p.steps, s)
+	}
+	// The logits outlive the run: the caller reads them after the last step.
+	p.buffers[len(p.buffers)-1].life.last = len(p.steps)
+}
+
+// grow widens the halo to what a window reads of the padding.
+func (h halo) grow(w tensor.Window, in tensor.Shape) halo {
+	oh, ow, _ := w.Infer(in.H, in.W) // the network is valid
+	return halo{
+		top:    max(h.top, w.Top),
+		left:   max(h.left, w.Left),
+		bottom: max(h.bottom, (oh-1)*w.StrideH+w.KH-w.Top-in.H),
+		right:  max(h.right, (ow-1)*w.StrideW+w.KW-w.Left-in.W),
+	}
+}
+
+// layOut places all buffers in the arena. A convolution whose residual dies
+// with it writes its output over the residual: each value is read before it
+// is replaced, and by the same thread.
+func (p *Plan) layOut() error {
+	owner := make([]int, len(p.buffers)) // the buffer whose memory this one uses
+	lives := make([]interval, len(p.buffers))
+	var total int64
+	for i := range p.buffers {
+		if total += p.buffers[i].size(); total > maxActivationBytes {
+			return fmt.Errorf("runtime: network %q: its activations exceed %d bytes", p.network.Name, maxActivationBytes)
+		}
+		p.buffers[i].life.size = int(p.buffers[i].size())
+		owner[i], lives[i] = i, p.buffers[i].life
+	}
+	for i, s := range p.steps {
+		if s.res < 0 || s.res == s.in || p.buffers[s.res].life.last != i || p.buffers[s.res].halo != p.buffers[s.out].halo {
+			continue
+		}
+		owner[s.out] = owner[s.res]
+		lives[owner[s.out]].last = p.buffers[s.out].life.last
+		lives[s.out].size = 0
+	}
+	offsets, peak := place(lives)
+	for i := range p.buffers {
+		p.buffers[i].offset = offsets[owner[i]]
+	}
+	p.arenaBytes, p.bound = peak, lowerBound(lives)
+	return nil
+}
+
+// split shares a step among the threads: by rows where activations outweigh
+// weights, so that a thread's rows stay in its cache; else by channels, so
+// that each weight is read by one thread only.
+func (p *Plan) split(s *step) {
+	shape := p.buffers[s.out].tensor.Shape
+	whole := int8.Part{Y1: shape.H, C1: shape.C}
+	s.byRows = true
+	unit := 1
+	if s.layer != nil {
+		switch op := s.layer.Op.(type) {
+		case *int8.Conv:
+			s.byRows = shape.Elements() > len(op.Weight)
+			unit = p.kernel.Channels
+		case int8.GlobalSum, *int8.Dense:
+			s.byRows = false
+		}
+	}
+	length := shape.H
+	if s.byRows {
+		unit = 1
+	} else {
+		length = shape.C
+	}
+	blocks := (length + unit - 1) / unit
+	n := min(p.threads, blocks)
+	for i := range n {
+		lo, hi := blocks*i/n*unit, min(blocks*(i+1)/n*unit, length)
+		part := whole
+		if s.byRows {
+			part.Y0, part.Y1 = lo, hi
+		} else {
+			part.C0, part.C1 = lo, hi
+		}
+		s.parts = append(s.parts, part)
+	}
+}
+
+// Network is the network that the plan runs.
+func (p *Plan) Network() *int8.Network { return p.network }
+
+// Kernel is the name of the kernel that the plan uses.
+func (p *Plan) Kernel() string { return p.kernel.Name }
+
+// Threads is the number of threads that share a picture's work.
+func (p *Plan) Threads() int { return p.threads }
+
+// ArenaBytes is the memory that a session's activations take.
+func (p *Plan) ArenaBytes() int { return p.arenaBytes }
+
+// ArenaLowerBound is the largest sum of bytes alive in one step: the least
+// that any placement needs.
+func (p *Plan) ArenaLowerBound() int { return p.bound }
+
+// WeightBytes is the memory of weights, biases and multipliers.
+func (p *Plan) WeightBytes() int {
+	sum := 0
+	for i := range p.network.Layers {
+		switch op := p.network.Layers[i].Op.(type) {
+		case *int8.Conv:
+			sum += len(op.Weight) + 4*len(op.Bias) + 4*len(op.Multiplier)
+		case *int8.Dense:
+			sum += len(op.Weight) + 4*len(op.Bias)
+		}
+	}
+	return sum
+}

@@ -1,0 +1,132 @@
+package runtime
+
+import (
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
+
+// plane is an int8 tensor in the arena, its halo included.
+type plane struct {
+	data  []int8.Value
+	shape tensor.Shape
+	halo  halo
+	row   int          // bytes from one row to the next
+	zero  []int8.Value // per channel: what the halo holds
+}
+
+func bind(arena []byte, b *buffer) plane {
+	p := plane{
+		data:  view[int8.Value](arena, b, b.rows()*b.rowBytes()),
+		shape: b.tensor.Shape, halo: b.halo, row: b.rowBytes(),
+		zero: make([]int8.Value, b.tensor.Shape.C),
+	}
+	for c := range p.zero {
+		p.zero[c] = b.tensor.ZeroAt(c)
+	}
+	return p
+}
+
+// at is the index of pixel (y, x), which may lie in the halo.
+func (p *plane) at(y, x int) int {
+	return (p.halo.top+y)*p.row + (p.halo.left+x)*p.shape.C
+}
+
+// fillHalo writes the zero point around the rows and channels of part. The
+// arena is shared, so that earlier layers leave other values there.
+func (p *plane) fillHalo(part int8.Part) {
+	y0, y1 := part.Y0, part.Y1
+	if y0 == 0 {
+		y0 = -p.halo.top
+	}
+	if y1 == p.shape.H {
+		y1 += p.halo.bottom
+	}
+	for y := y0; y < y1; y++ {
+		if y < 0 || y >= p.shape.H {
+			p.fill(y, -p.halo.left, p.shape.W+p.halo.right, part)
+			continue
+		}
+		p.fill(y, -p.halo.left, 0, part)
+		p.fill(y, p.shape.W, p.shape.W+p.halo.right, part)
+	}
+}
+
+// fill writes the zero point to pixels [x0, x1) of row y.
+func (p *plane) fill(y, x0, x1 int, part int8.Part) {
+	for x := x0; x < x1; x++ {
+		at := p.at(y, x)
+		copy(p.data[at+part.C0:at+part.C1], p.zero[part.C0:part.C1])
+	}
+}
+
+// loadImage stores RGB pixels minus 128.
+func loadImage(dst *plane, rgb []uint8, part int8.Part) {
+	width := dst.shape.W * dst.shape.C
+	for y := part.Y0; y < part.Y1; y++ {
+		row := dst.data[dst.at(y, 0):][:width]
+		for i, v := range rgb[y*width:][:width] {
+			row[i] = int8.Value(v ^ 0x80)
+		}
+	}
+}
+
+// span clips a window at output position i of one axis to the plane.
+func span(i, stride, pad, kernel, length int) (lo, hi int) {
+	lo = i*stride - pad
+	return max(lo, 0), min(lo+kernel, length)
+}
+
+func maxPool(dst, src *plane, op *int8.MaxPool, part int8.Part) {
+	c := dst.shape.C
+	for y := part.Y0; y < part.Y1; y++ {
+		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
+		for x := range dst.shape.W {
+			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
+			out := dst.data[dst.at(y, x):][:c]
+			copy(out, src.data[src.at(top, left):][:c])
+			for iy := top; iy < bottom; iy++ {
+				for ix := left; ix < right; ix++ {
+					for i, v := range src.data[src.at(iy, ix):][:c] {
+						out[i] = max(out[i], v)
+					}
+				}
+			}
+		}
+	}
+}
+
+func avgPool(dst, src *plane, op *int8.AvgPool, part int8.Part) {
+	for y := part.Y0; y < part.Y1; y++ {
+		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
+		for x := range dst.shape.W {
+			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
+			count := (bottom - top) * (right - left)
+			if op.CountPad {
+				count = op.KH * op.KW
+			}
+			for c := range dst.shape.C {
+				zero, sum := int32(src.zero[c]), int32(0)
+				for iy := top; iy < bottom; iy++ {
+					for ix := left; ix < right; ix++ {
+						sum += int32(src.data[src.at(iy, ix)+c]) - zero
+					}
+				}
+				dst.data[dst.at(y, x)+c] = int8.Value(int8.Average(sum, int32(count)) + zero)
+			}
+		}
+	}
+}
+
+func globalSum(dst []int16, src *plane, part int8.Part) {
+	for c := part.C0; c < part.C1; c++ {
+		dst[c] = int16(-int(src.zero[c]) * src.shape.H * src.shape.W)
+	}
+	for y := range src.shape.H {
+		for x := range src.shape.W {
+			at := src.at(y, x)
+			for c := part.C0; c < part.C1; c++ {
+				dst[c] += int16(src.data[at+c])
+			}
+		}
+	}
+}

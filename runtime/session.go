@@ -1,0 +1,162 @@
+package runtime
+
+import (
+	"fmt"
+	"unsafe"
+
+	"edgeclassify/int8"
+)
+
+// Session runs a plan on pictures, one at a time. It owns the memory and the
+// threads for that; a goroutine that wants to run at the same time takes a
+// session of its own. Close it when done.
+type Session struct {
+	plan    *Plan
+	image   []uint8
+	ops     []func(part int8.Part, scratch []int64)
+	scratch [][]int64 // one for each thread
+	logits  []int32
+	start   []chan int // tells helper threads the step to work on; closed by Close
+	done    chan struct{}
+}
+
+// NewSession allocates everything that the plan needs to run.
+func (p *Plan) NewSession() *Session {
+	arena := alignedBytes(p.arenaBytes)
+	s := &Session{plan: p, done: make(chan struct{}, p.threads)}
+	words := 0
+	for i := range p.steps {
+		st := &p.steps[i]
+		s.ops = append(s.ops, s.compile(st, arena))
+		if st.layer != nil {
+			if conv, ok := st.layer.Op.(*int8.Conv); ok {
+				words = max(words, p.kernel.Scratch(conv))
+			}
+		}
+	}
+	for range p.threads {
+		s.scratch = append(s.scratch, make([]int64, words))
+	}
+	s.logits = values[int32](arena, &p.buffers[len(p.buffers)-1])
+	for t := 1; t < p.threads; t++ {
+		start := make(chan int, 1)
+		s.start = append(s.start, start)
+		go s.work(t, start)
+	}
+	return s
+}
+
+// Close ends the session's threads. The session cannot run afterwards.
+func (s *Session) Close() {
+	for _, c := range s.start {
+		close(c)
+	}
+	s.start, s.ops = nil, nil
+}
+
+// Run classifies one picture: RGB, Crop x Crop x 3 bytes, HWC. The logits
+// belong to the session and are valid until its next run. Run does not
+// allocate.
+func (s *Session) Run(rgb []uint8) ([]int32, error) {
+	if s.ops == nil {
+		return nil, fmt.Errorf("runtime: the session is closed")
+	}
+	if want := s.plan.network.Input.Shape; len(rgb) != want.Elements() {
+		return nil, fmt.Errorf("runtime: the picture has %d bytes, want %d for RGB %v", len(rgb), want.Elements(), want)
+	}
+	s.image = rgb
+	for i := range s.plan.steps {
+		helpers := s.start[:len(s.plan.steps[i].parts)-1]
+		for _, c := range helpers {
+			c <- i
+		}
+		s.do(i, 0)
+		for range helpers {
+			<-s.done
+		}
+	}
+	s.image = nil
+	return s.logits, nil
+}
+
+func (s *Session) work(thread int, start <-chan int) {
+	for i := range start {
+		s.do(i, thread)
+		s.done <- struct{}{}
+	}
+}
+
+func (s *Session) do(i, thread int) {
+	s.ops[i](s.plan.steps[i].parts[thread], s.scratch[thread])
+}
+
+// compile binds a step to the arena.
+func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
+	p := s.plan
+	out := &p.buffers[st.out]
+	if st.layer == nil {
+		dst := bind(arena, out)
+		return func(part int8.Part, _ []int64) {
+			loadImage(&dst, s.image, part)
+			dst.fillHalo(part)
+		}
+	}
+	in := &p.buffers[st.in]
+	switch op := st.layer.Op.(type) {
+	case *int8.Conv:
+		return compileConv(p, st, op, arena)
+	case *int8.MaxPool:
+		src, dst := bind(arena, in), bind(arena, out)
+		return func(part int8.Part, _ []int64) {
+			maxPool(&dst, &src, op, part)
+			dst.fillHalo(part)
+		}
+	case *int8.AvgPool:
+		src, dst := bind(arena, in), bind(arena, out)
+		return func(part int8.Part, _ []int64) {
+			avgPool(&dst, &src, op, part)
+			dst.fillHalo(part)
+		}
+	case int8.GlobalSum:
+		src, dst := bind(arena, in), values[int16](arena, out)
+		return func(part int8.Part, _ []int64) { globalSum(dst, &src, part) }
+	}
+	dense := st.layer.Op.(*int8.Dense) // the only operation left
+	src, dst := values[int16](arena, in), values[int32](arena, out)
+	return func(part int8.Part, _ []int64) { p.kernel.Dense(dense, dst, src, part.C0, part.C1) }
+}
+
+func compileConv(p *Plan, st *step, conv *int8.Conv, arena []byte) func(int8.Part, []int64) {
+	src, dst := bind(arena, &p.buffers[st.in]), bind(arena, &p.buffers[st.out])
+	task := &int8.ConvTask{
+		Conv: conv, OH: dst.shape.H, OW: dst.shape.W,
+		Src: src.data[src.at(-conv.Top, -conv.Left):], SrcRow: src.row,
+		Dst: dst.data[dst.at(0, 0):], DstRow: dst.row,
+	}
+	if st.res >= 0 {
+		res := bind(arena, &p.buffers[st.res])
+		task.Res, task.ResRow = res.data[res.at(0, 0):], res.row
+	}
+	return func(part int8.Part, scratch []int64) {
+		p.kernel.Conv(task, part, scratch)
+		dst.fillHalo(part)
+	}
+}
+
+// alignedBytes returns n zero bytes that begin at a cache line.
+func alignedBytes(n int) []byte {
+	b := make([]byte, n+align)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (align - 1)
+	return b[skip : skip+n : skip+n]
+}
+
+// view is n values of the arena, from a buffer's offset on.
+func view[T int8.Value | int16 | int32](arena []byte, b *buffer, n int) []T {
+	bytes := arena[b.offset : b.offset+n*b.tensor.Type.Size()]
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(bytes))), n)
+}
+
+// values is a buffer without halo as a slice of its type.
+func values[T int8.Value | int16 | int32](arena []byte, b *buffer) []T {
+	return view[T](arena, b, b.tensor.Shape.Elements())
+}
