@@ -1,0 +1,134 @@
+package nettest_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+	"edgeclassify/internal/nettest"
+)
+
+func TestRandomNetworksAreValid(t *testing.T) {
+	for seed := range uint64(3000) {
+		require.NoError(t, nettest.Random(seed).Validate(), "seed %d", seed)
+	}
+}
+
+func TestRandomIsDeterministic(t *testing.T) {
+	for seed := range uint64(20) {
+		require.Equal(t, nettest.Random(seed), nettest.Random(seed))
+		require.NotEqual(t, nettest.Random(seed).Layers, nettest.Random(seed+1).Layers)
+	}
+}
+
+// TestVariety counts what the first networks contain, so that a change cannot
+// silently lose a corner.
+func TestVariety(t *testing.T) {
+	const networks = 300
+	seen := map[string]int{}
+	for seed := range uint64(networks) {
+		n := nettest.Random(seed)
+		for feature := range features(n) {
+			seen[feature]++
+		}
+	}
+	for _, want := range []string{
+		"maxpool", "avgpool", "avgpool with padding in the count", "globalsum", "dense",
+		"1x1", "3x3", "7x7", "5x3", "stride 2", "stride 3", "uneven stride", "asymmetric padding",
+		"depthwise", "grouped", "odd channels", "shift", "large shift", "residual", "two residuals", "largest residual",
+		"zero -128", "zero 0", "zero 127", "zero between", "multiplier 1", "multiplier 2^31-1",
+		"weights ±127", "accumulator at its limit", "1x1 plane", "40 pixels", "8 pixels",
+	} {
+		require.GreaterOrEqual(t, seen[want], 4, "networks of %d with %s; all: %v", networks, want, seen)
+	}
+}
+
+func features(n *int8.Network) map[string]bool {
+	f := map[string]bool{fmt.Sprintf("%d pixels", n.Input.Shape.H): true}
+	residuals := 0
+	for _, l := range n.Layers {
+		f[l.Op.Kind()] = true
+		for _, z := range l.Out.Zero {
+			f[map[int8.Value]string{-128: "zero -128", 0: "zero 0", 127: "zero 127"}[z]] = true
+			f["zero between"] = f["zero between"] || z != -128 && z != 0 && z != 127
+		}
+		switch op := l.Op.(type) {
+		case *int8.AvgPool:
+			f["avgpool with padding in the count"] = f["avgpool with padding in the count"] || op.CountPad && op.Top+op.Left+op.Bottom+op.Right > 0
+		case *int8.Conv:
+			convFeatures(f, op)
+			f["1x1 plane"] = f["1x1 plane"] || l.Out.Shape.H*l.Out.Shape.W == 1
+			if op.Residual != 0 {
+				residuals++
+			}
+		}
+	}
+	f["residual"], f["two residuals"] = residuals > 0, residuals > 1
+	for k, v := range f {
+		if !v {
+			delete(f, k)
+		}
+	}
+	return f
+}
+
+func convFeatures(f map[string]bool, c *int8.Conv) {
+	set := func(name string, is bool) { f[name] = f[name] || is }
+	set(fmt.Sprintf("%dx%d", c.KH, c.KW), true)
+	set(fmt.Sprintf("stride %d", c.StrideH), true)
+	set("uneven stride", c.StrideH != c.StrideW)
+	set("asymmetric padding", c.Top != c.Bottom && c.Left != c.Right)
+	set("depthwise", c.Groups == c.InC && c.InC > 1)
+	set("grouped", c.Groups > 1 && c.Groups < c.InC)
+	set("odd channels", c.OutC%4 != 0 && c.OutC > 8)
+	set("shift", c.Shift > 0)
+	set("large shift", c.Shift > 8)
+	set("largest residual", c.Residual == math.MaxInt16)
+	ends := true
+	for _, w := range c.Weight {
+		ends = ends && (w == 127 || w == -127)
+	}
+	set("weights ±127", ends)
+	for o, m := range c.Multiplier {
+		set("multiplier 1", m == 1)
+		set("multiplier 2^31-1", m == math.MaxInt32)
+		var sum int64
+		depth := len(c.Weight) / c.OutC
+		for _, w := range c.Weight[o*depth : (o+1)*depth] {
+			sum += max(int64(w), -int64(w))
+		}
+		set("accumulator at its limit", 128*sum+max(int64(c.Bias[o]), -int64(c.Bias[o])) == math.MaxInt32>>c.Shift)
+	}
+}
+
+// TestNetworksCompute checks that the networks are not dead: a comparison with
+// the reference would prove little if all activations were saturated.
+func TestNetworksCompute(t *testing.T) {
+	const networks = 40
+	alive, inner, all := 0, 0, 0
+	for seed := range uint64(networks) {
+		n := nettest.Random(seed)
+		a, err := n.Reference(nettest.Picture(n, 1), func(l *int8.Layer, values []int32) {
+			if l.Out.Type != int8.Int8 {
+				return
+			}
+			for _, v := range values {
+				all++
+				if v > -128 && v < 127 {
+					inner++
+				}
+			}
+		})
+		require.NoError(t, err)
+		b, err := n.Reference(nettest.Picture(n, 2), nil)
+		require.NoError(t, err)
+		if fmt.Sprint(a) != fmt.Sprint(b) {
+			alive++
+		}
+	}
+	require.GreaterOrEqual(t, alive, networks*9/10, "networks whose logits depend on the picture")
+	require.Greater(t, inner*2, all, "%d of %d activations are not saturated", inner, all)
+}
