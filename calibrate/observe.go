@@ -1,0 +1,165 @@
+package calibrate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+
+	"edgeclassify/models"
+	"edgeclassify/tensor"
+)
+
+// Images are the pictures to calibrate on.
+type Images interface {
+	Len() int
+	// Load returns picture i preprocessed to RGB, Crop x Crop x 3 bytes. It is
+	// called from several goroutines.
+	Load(i int) ([]uint8, error)
+}
+
+// ObserveOptions steer Observe.
+type ObserveOptions struct {
+	Method  Method
+	Threads int
+	// Progress, if not nil, is called after every picture, one call at a time.
+	Progress func(done, total int)
+}
+
+// Observe runs the folded graph on all pictures and chooses the range of every
+// layer's output. The result depends on the pictures and the kind of CPU
+// alone, not on threads or order. Memory does not grow with the number of
+// pictures.
+func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptions) (*RangeTable, error) {
+	if images.Len() == 0 {
+		return nil, errors.New("calibrate: no pictures to calibrate on")
+	}
+	units, err := lower(g)
+	if err != nil {
+		return nil, err
+	}
+	executor, err := NewExecutor(g, 1)
+	if err != nil {
+		return nil, err
+	}
+	observers := make([]*observer, min(max(o.Threads, 1), images.Len()))
+	for i := range observers {
+		observers[i] = newObserver(g, units, executor.Clone())
+	}
+	hashes := make([][sha256.Size]byte, images.Len())
+	if err := eachImage(ctx, len(observers), images.Len(), o.Progress, func(worker, i int) error {
+		rgb, err := images.Load(i)
+		if err != nil {
+			return err
+		}
+		hashes[i] = sha256.Sum256(rgb)
+		return observers[worker].run(rgb)
+	}); err != nil {
+		return nil, err
+	}
+	for _, other := range observers[1:] {
+		observers[0].join(other)
+	}
+	all := sha256.New()
+	for _, h := range hashes {
+		all.Write(h[:])
+	}
+	table := &RangeTable{
+		Model: g.Name, Method: o.Method,
+		Images: images.Len(), ImagesHash: hex.EncodeToString(all.Sum(nil)),
+		Ranges: map[string]Range{},
+	}
+	for _, u := range units {
+		if h := observers[0].histograms[u.tensor]; h != nil {
+			table.Ranges[u.name] = o.Method.choose(h)
+		}
+	}
+	return table, nil
+}
+
+// observer counts the activations of one goroutine's pictures.
+type observer struct {
+	graph      *models.Graph
+	executor   *Executor
+	input      []float32
+	histograms map[string]*histogram // by float tensor
+}
+
+// newObserver watches the outputs of convolutions: other layers keep their
+// input's range.
+func newObserver(g *models.Graph, units []unit, e *Executor) *observer {
+	o := &observer{graph: g, executor: e, input: make([]float32, g.Input.Elements()), histograms: map[string]*histogram{}}
+	for _, u := range units {
+		if _, conv := u.op.(*models.Conv); conv {
+			o.histograms[u.tensor] = newHistogram()
+		}
+	}
+	return o
+}
+
+func (o *observer) run(rgb []uint8) error {
+	if len(rgb) != len(o.input) {
+		return fmt.Errorf("calibrate: a picture has %d values, want %d", len(rgb), len(o.input))
+	}
+	o.graph.Preprocess.Float(o.input, rgb)
+	var failed error
+	_, err := o.executor.Run(o.input, func(name string, _ tensor.Shape, values []float32) {
+		h := o.histograms[name]
+		if h == nil || failed != nil {
+			return
+		}
+		if err := h.add(values); err != nil {
+			failed = fmt.Errorf("calibrate: node %q: %w", name, err)
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+func (o *observer) join(other *observer) {
+	for name, h := range o.histograms {
+		h.join(other.histograms[name])
+	}
+}
+
+// eachImage calls do for 0 to n-1 on the given number of goroutines, until one
+// fails or ctx ends, and reports progress.
+func eachImage(ctx context.Context, workers, n int, progress func(done, total int), do func(worker, i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		mu         sync.Mutex
+		next, done int
+		wg         sync.WaitGroup
+	)
+	take := func() (int, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if next == n || ctx.Err() != nil {
+			return 0, false
+		}
+		next++
+		return next - 1, true
+	}
+	finished := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if done++; progress != nil {
+			progress(done, n)
+		}
+	}
+	for w := range workers {
+		wg.Go(func() {
+			for i, ok := take(); ok; i, ok = take() {
+				if err := do(w, i); err != nil {
+					cancel(err)
+					return
+				}
+				finished()
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,301 @@
+package calibrate
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"edgeclassify/int8"
+	"edgeclassify/models"
+	"edgeclassify/preprocess"
+)
+
+// Quantize turns a folded float graph into an int8 network, given the range of
+// every convolution's output. Weights get one scale per output channel, chosen
+// by least squared error. The result is valid in the sense of
+// int8.Network.Validate and depends on the arguments alone.
+func Quantize(g *models.Graph, ranges map[string]Range) (*int8.Network, error) {
+	units, err := lower(g)
+	if err != nil {
+		return nil, err
+	}
+	n := &int8.Network{
+		Name:       g.Name,
+		Input:      imageTensor(g),
+		Preprocess: g.Preprocess,
+		Classes:    slices.Clone(g.Classes),
+	}
+	q := quantizer{graph: g, ranges: ranges, tensors: map[string]activation{
+		g.InputName: {Tensor: n.Input, scale: 1},
+	}}
+	for _, u := range units {
+		l, err := q.layer(u)
+		if err != nil {
+			return nil, fmt.Errorf("calibrate: layer %q: %w", u.name, err)
+		}
+		n.Layers = append(n.Layers, l)
+	}
+	if err := n.Validate(); err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	return n, nil
+}
+
+// imageTensor is the network's input: RGB pixels minus 128, padded with the
+// mean pixel.
+func imageTensor(g *models.Graph) int8.Tensor {
+	zero := make([]int8.Value, 3)
+	for c := range 3 {
+		mean := math.Round(float64(g.Preprocess.Mean[c]))
+		zero[g.Preprocess.Channel(c)] = int8.Value(max(-128, min(127, mean-128)))
+	}
+	return int8.Tensor{Shape: g.Input, Type: int8.Int8, Zero: zero}
+}
+
+// activation is a quantized tensor with its scale in full precision.
+type activation struct {
+	int8.Tensor
+	scale float64
+}
+
+type quantizer struct {
+	graph   *models.Graph
+	ranges  map[string]Range
+	tensors map[string]activation // by unit
+}
+
+func (q *quantizer) layer(u unit) (int8.Layer, error) {
+	in := q.tensors[u.inputs[0]]
+	l := int8.Layer{Name: u.name}
+	for _, name := range u.inputs {
+		if name == q.graph.InputName {
+			name = int8.InputName
+		}
+		l.Inputs = append(l.Inputs, name)
+	}
+	out := activation{Tensor: int8.Tensor{Shape: u.shape, Type: int8.Int8, Zero: in.Zero}, scale: in.scale}
+	var err error
+	switch op := u.op.(type) {
+	case *models.Conv:
+		l.Op, err = q.conv(u, op, in, &out)
+	case *models.MaxPool:
+		l.Op = &int8.MaxPool{Window: op.Window}
+	case *models.AvgPool:
+		l.Op = &int8.AvgPool{Window: op.Window, CountPad: op.CountPad}
+	case models.GlobalAvgPool:
+		l.Op = int8.GlobalSum{}
+		out.Type, out.Zero, out.Bound = int8.Int16, nil, int8.SumBound(in.Shape)
+		out.scale /= float64(in.Shape.H * in.Shape.W)
+	case *models.Dense:
+		l.Op = dense(op, in)
+		out.Type, out.Zero, out.scale = int8.Int32, nil, 0
+	}
+	if err != nil {
+		return l, err
+	}
+	out.Scale = float32(out.scale)
+	l.Out = out.Tensor
+	q.tensors[u.name] = out
+	return l, nil
+}
+
+// outputRange sets the scale and zero point of a convolution's output and
+// returns the residual ratio. With a residual the scale is moved to the
+// nearest one that makes the ratio an integer.
+func (q *quantizer) outputRange(u unit, out *activation) (ratio int32, err error) {
+	r, ok := q.ranges[u.name]
+	if !ok {
+		return 0, fmt.Errorf("the range table has no entry for it; was it made for another model?")
+	}
+	if err := r.check(); err != nil {
+		return 0, err
+	}
+	if u.relu {
+		r.Min = 0
+	}
+	scale, zero := r.params()
+	if len(u.inputs) == 2 {
+		residual := q.tensors[u.inputs[1]]
+		exact := int8.OneOut * residual.scale / scale
+		ratio = int32(max(1, min(math.MaxInt16, math.Round(exact))))
+		scale = int8.OneOut * residual.scale / float64(ratio)
+	}
+	out.scale, out.Zero = scale, []int8.Value{zero}
+	return ratio, nil
+}
+
+func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation) (*int8.Conv, error) {
+	ratio, err := q.outputRange(u, out)
+	if err != nil {
+		return nil, err
+	}
+	c := &int8.Conv{
+		Window: op.Window, Groups: op.Groups, InC: op.InC, OutC: op.OutC,
+		Weight: make([]int8.Value, len(op.Weight)), Bias: make([]int32, op.OutC),
+		Multiplier: make([]int32, op.OutC), Scale: make([]float32, op.OutC),
+		Residual: ratio,
+	}
+	weight, bias := op.Weight, floatBias(op.Bias, op.OutC)
+	if u.inputs[0] == q.graph.InputName {
+		weight, bias = foldImage(op, bias, q.graph.Preprocess)
+	}
+	// What the zero points of residual and output add, in real units.
+	constant := out.scale * float64(out.Zero[0])
+	if ratio != 0 {
+		res := q.tensors[u.inputs[1]]
+		constant -= res.scale * float64(res.Zero[0])
+	}
+	depth := len(weight) / op.OutC
+	scales := make([]float64, op.OutC)
+	parallel(op.OutC, func(o int) {
+		row := weight[o*depth : (o+1)*depth]
+		s := weightScale(row)
+		// A channel of tiny weights must not push its bias out of int32, and a
+		// dead one needs some scale.
+		least := max(math.Abs(bias[o]+constant)/(1<<28), out.scale/(1<<20))
+		scales[o] = max(s, least/in.scale)
+		roundWeights(c.Weight[o*depth:(o+1)*depth], row, scales[o])
+	})
+	c.Shift = int8.ShiftFor(slices.Max(scales) * in.scale / out.scale)
+	for o := range op.OutC {
+		unit := scales[o] * in.scale
+		c.Scale[o] = float32(scales[o])
+		if c.Multiplier[o], err = int8.QuantizeMultiplier(unit/out.scale, c.Shift); err != nil {
+			return nil, fmt.Errorf("channel %d: %w", o, err)
+		}
+		// The step of the accumulator that the rounded multiplier stands for.
+		step := math.Ldexp(float64(c.Multiplier[o]), int(c.Shift)-37) * out.scale
+		zeros := zeroSum(c, o, in.Zero)
+		c.Bias[o] = int32(math.Round((bias[o]+constant)/step) - zeros)
+	}
+	return c, nil
+}
+
+// zeroSum is what the input's zero points add to the accumulator of channel o.
+func zeroSum(c *int8.Conv, o int, zero []int8.Value) float64 {
+	groupIn := c.InC / c.Groups
+	first := o / (c.OutC / c.Groups) * groupIn
+	depth := c.KH * c.KW * groupIn
+	sum := 0
+	for k, w := range c.Weight[o*depth : (o+1)*depth] {
+		z := zero[0]
+		if len(zero) > 1 {
+			z = zero[first+k%groupIn]
+		}
+		sum += int(w) * int(z)
+	}
+	return float64(sum)
+}
+
+// foldImage rewrites the first convolution for raw RGB pixels: channel order,
+// mean and standard deviation move into weights and bias. Its input's real
+// value is then the pixel minus the mean as imageTensor rounds it.
+func foldImage(op *models.Conv, bias []float64, p preprocess.Spec) ([]float32, []float64) {
+	weight := make([]float32, len(op.Weight))
+	bias = slices.Clone(bias)
+	depth := len(op.Weight) / op.OutC
+	for i, w := range op.Weight {
+		c := i % 3
+		scaled := float64(w) / float64(p.Std[c])
+		weight[i-c+p.Channel(c)] = float32(scaled)
+		mean := float64(p.Mean[c])
+		bias[i/depth] += float64(scaled * (max(0, min(255, math.Round(mean))) - mean))
+	}
+	return weight, bias
+}
+
+func floatBias(bias []float32, n int) []float64 {
+	out := make([]float64, n)
+	for i, b := range bias {
+		out[i] = float64(b)
+	}
+	return out
+}
+
+func dense(op *models.Dense, in activation) *int8.Dense {
+	d := &int8.Dense{
+		In: op.In, Out: op.Out, Weight: make([]int8.Value, len(op.Weight)),
+		Bias: make([]int32, op.Out), Scale: make([]float32, op.Out),
+	}
+	bias := floatBias(op.Bias, op.Out)
+	parallel(op.Out, func(o int) {
+		row, dst := op.Weight[o*op.In:(o+1)*op.In], d.Weight[o*op.In:(o+1)*op.In]
+		s := max(weightScale(row), math.Abs(bias[o])/in.scale/(1<<28), math.SmallestNonzeroFloat32/in.scale*(1<<24))
+		roundWeights(dst, row, s)
+		for reach(dst, in.Bound) > 1<<30 {
+			s *= 1.0625 // coarser weights, until no picture can overflow the sum
+			roundWeights(dst, row, s)
+		}
+		d.Scale[o] = float32(s * in.scale)
+		d.Bias[o] = int32(math.Round(bias[o] / (s * in.scale)))
+	})
+	return d
+}
+
+// reach is the largest sum of products of weights and values up to bound.
+func reach(w []int8.Value, bound int32) int64 {
+	var sum int64
+	for _, v := range w {
+		sum += int64(max(v, -v))
+	}
+	return sum * int64(bound)
+}
+
+// weightScale is the scale of one output channel: of 64 candidates from 0.6 to
+// 1 times the largest weight / 127 the one with the least squared error. 0 for
+// a channel without weights.
+func weightScale(row []float32) float64 {
+	var largest float32
+	for _, w := range row {
+		largest = max(largest, w, -w)
+	}
+	if largest == 0 {
+		return 0
+	}
+	return search(0.6, 1, 63, func(t float64) float64 {
+		return roundingLoss(row, float32(t*float64(largest)/127))
+	}) * float64(largest) / 127
+}
+
+// roundingLoss is the squared error of weights rounded to a scale.
+func roundingLoss(row []float32, scale float32) float64 {
+	inverse, sum := 1/scale, 0.0
+	for _, w := range row {
+		d := w - float32(roundWeight(w, inverse)*scale)
+		sum += float64(float32(d * d))
+	}
+	return sum
+}
+
+// roundWeight is w in steps of the scale, rounded to nearest even and clipped.
+// Adding and subtracting 1.5 * 2^23 rounds a float32 of that size.
+func roundWeight(w, inverse float32) float32 {
+	const magic = 3 << 22
+	return max(-127, min(127, float32(float32(float32(w*inverse)+magic)-magic)))
+}
+
+func roundWeights(dst []int8.Value, row []float32, scale float64) {
+	if scale == 0 {
+		clear(dst)
+		return
+	}
+	for i, w := range row {
+		dst[i] = int8.Value(max(-127, min(127, math.RoundToEven(float64(w)/scale))))
+	}
+}
+
+// parallel calls do for 0 to n-1 from several goroutines. Each call writes
+// results of its own only, so that the outcome does not depend on their number.
+func parallel(n int, do func(i int)) {
+	const workers = 8
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < n; i += workers {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,166 @@
+package calibrate
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+
+	"edgeclassify/int8"
+)
+
+// Method says how a tensor's range is chosen from its values.
+type Method string
+
+// The methods, see Observe.
+const (
+	MSE        Method = "mse"        // least squared error of the quantized values
+	Percentile Method = "percentile" // 99.99 % of the values
+	MinMax     Method = "minmax"     // all values
+)
+
+// Methods lists all methods, the default first.
+func Methods() []Method { return []Method{MSE, Percentile, MinMax} }
+
+// Range is the span of real values that the codes -128 to 127 of a tensor
+// cover. It always contains 0.
+type Range struct {
+	Min float64 `json:"min"`
+	Max float64 `json:"max"`
+}
+
+// scale is the real value of one step, zero the code of real zero.
+func (r Range) params() (scale float64, zero int8.Value) {
+	scale = (r.Max - r.Min) / 255
+	return scale, int8.Value(math.Round(-128 - r.Min/scale))
+}
+
+// RangeTable holds the range of every convolution's output: all that
+// quantization needs to know about activations. It is plain JSON, to be
+// reviewed and reused.
+type RangeTable struct {
+	Model      string           `json:"model"`         // name of the float graph
+	SourceHash string           `json:"source_sha256"` // SHA-256 of the float model
+	Method     Method           `json:"method"`
+	Images     int              `json:"images"`
+	ImagesHash string           `json:"images_sha256"`
+	Seed       uint64           `json:"seed"`
+	Ranges     map[string]Range `json:"ranges"` // by layer
+}
+
+// Write stores the table as indented JSON.
+func (t *RangeTable) Write(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(t)
+}
+
+// ReadRanges reads a table that Write stored and checks its values.
+func ReadRanges(r io.Reader) (*RangeTable, error) {
+	var t RangeTable
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&t); err != nil {
+		return nil, fmt.Errorf("calibrate: range table: %w", err)
+	}
+	for name, v := range t.Ranges {
+		if err := v.check(); err != nil {
+			return nil, fmt.Errorf("calibrate: range table: layer %q: %w", name, err)
+		}
+	}
+	return &t, nil
+}
+
+func (r Range) check() error {
+	const huge = 1e30
+	if !(r.Min <= 0 && r.Max >= 0 && r.Max-r.Min > 1/huge && r.Max-r.Min < huge) {
+		return fmt.Errorf("range [%g, %g] is empty, infinite or does not contain 0", r.Min, r.Max)
+	}
+	return nil
+}
+
+// choose picks the range of a tensor from its histogram. A tensor that is
+// zero everywhere gets an arbitrary range.
+func (m Method) choose(h *histogram) Range {
+	full := Range{Min: float64(h.min), Max: float64(h.max)}
+	if full.Min == 0 && full.Max == 0 {
+		return Range{Max: 1}
+	}
+	switch m {
+	case Percentile:
+		return h.percentile(full, 1e-4)
+	case MSE:
+		return h.leastSquares(full)
+	default:
+		return full
+	}
+}
+
+// percentile cuts off the share of values that lie outside, half of it on each
+// side of a tensor with both signs.
+func (h *histogram) percentile(full Range, share float64) Range {
+	total := h.zeros
+	h.each(func(_ float64, n uint64) { total += n })
+	cut := uint64(share * float64(total))
+	if h.negative != nil {
+		cut /= 2
+	}
+	// edge is the outer edge of the first bin that the cut does not swallow.
+	edge := func(counts []uint64) float64 {
+		var outside uint64
+		for i := len(counts) - 1; i >= 0; i-- {
+			if outside += counts[i]; outside > cut {
+				return float64(i+1) * float64(h.width)
+			}
+		}
+		return float64(h.width)
+	}
+	r := Range{Max: min(full.Max, edge(h.positive))}
+	if h.negative != nil {
+		r.Min = max(full.Min, -edge(h.negative))
+	}
+	return r
+}
+
+// leastSquares searches the range with the least squared quantization error,
+// sum of count * (x - Q(x))^2 over the bins: 200 steps from 0.3 to 1 times the
+// full range, then finer around the best, each end by itself where values have
+// both signs.
+func (h *histogram) leastSquares(full Range) Range {
+	best := search(0.3, 1, 200, func(a float64) float64 { return h.loss(full.times(a, a)) })
+	lo, hi := best, best
+	for range 2 {
+		hi = search(max(0.2, hi-0.1), min(1, hi+0.1), 80, func(a float64) float64 { return h.loss(full.times(lo, a)) })
+		if full.Min < 0 {
+			lo = search(max(0.2, lo-0.1), min(1, lo+0.1), 80, func(a float64) float64 { return h.loss(full.times(a, hi)) })
+		}
+	}
+	return full.times(lo, hi)
+}
+
+func (r Range) times(lo, hi float64) Range { return Range{Min: r.Min * lo, Max: r.Max * hi} }
+
+// search returns the point of an even grid from lo to hi with the least loss.
+func search(lo, hi float64, steps int, loss func(float64) float64) float64 {
+	best, least := hi, math.Inf(1)
+	for i := range steps + 1 {
+		a := lo + (hi-lo)*float64(i)/float64(steps)
+		if l := loss(a); l < least {
+			best, least = a, l
+		}
+	}
+	return best
+}
+
+// loss is the sum of squared errors when values are quantized to r.
+func (h *histogram) loss(r Range) float64 {
+	scale, zero := r.params()
+	lo, hi := float64(-128-int(zero)), float64(127-int(zero))
+	inverse, sum := 1/scale, 0.0
+	h.each(func(x float64, n uint64) {
+		q := max(lo, min(hi, math.Round(x*inverse)))
+		d := x - float64(q*scale)
+		sum += float64(d * d * float64(n))
+	})
+	return sum
+}
