@@ -1,0 +1,158 @@
+package runtime
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+	"edgeclassify/internal/nettest"
+)
+
+func TestSessionsGiveTheReferencesBits(t *testing.T) {
+	for seed := range uint64(60) {
+		n := nettest.Random(seed)
+		for _, kernel := range Kernels() {
+			for _, threads := range []int{1, 2, 3, 8} {
+				p, err := Compile(n, Options{Threads: threads, Kernel: kernel.Name})
+				require.NoError(t, err)
+				s := p.NewSession()
+				for image := range uint64(3) {
+					rgb := nettest.Picture(n, image)
+					want, err := n.Reference(rgb, nil)
+					require.NoError(t, err)
+					got, err := s.Run(rgb)
+					require.NoError(t, err)
+					require.Equal(t, want, got, "seed %d, kernel %s, %d threads, image %d", seed, kernel.Name, threads, image)
+				}
+				s.Close()
+			}
+		}
+	}
+}
+
+func TestConcurrentSessionsOfOnePlan(t *testing.T) {
+	n := nettest.Random(5)
+	p, err := Compile(n, Options{Threads: 2})
+	require.NoError(t, err)
+	want, err := n.Reference(nettest.Picture(n, 1), nil)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			s := p.NewSession()
+			defer s.Close()
+			for range 20 {
+				got, err := s.Run(nettest.Picture(n, 1))
+				if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+					t.Errorf("concurrent session: error %v or other logits", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestFramesDoNotAllocate(t *testing.T) {
+	n := nettest.Random(3)
+	for _, threads := range []int{1, 4} {
+		p, err := Compile(n, Options{Threads: threads})
+		require.NoError(t, err)
+		s := p.NewSession()
+		defer s.Close()
+		rgb, top := nettest.Picture(n, 1), make([]Prediction, 5)
+		require.Zero(t, testing.AllocsPerRun(20, func() {
+			logits, err := s.Run(rgb)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Top(top, logits)
+		}), "%d threads", threads)
+	}
+}
+
+func TestCompileAndRunRejectBadArguments(t *testing.T) {
+	n := nettest.Random(1)
+	_, err := Compile(n, Options{Threads: 0})
+	require.ErrorContains(t, err, "0 threads: want 1 to 256")
+	_, err = Compile(n, Options{Threads: 1000})
+	require.ErrorContains(t, err, "1000 threads")
+	_, err = Compile(n, Options{Threads: 1, Kernel: "abacus"})
+	require.ErrorContains(t, err, `no kernel "abacus" for this CPU, which has: `)
+	_, err = Compile(&int8.Network{}, Options{Threads: 1})
+	require.Error(t, err)
+
+	p, err := Compile(n, Options{Threads: 2})
+	require.NoError(t, err)
+	s := p.NewSession()
+	_, err = s.Run(make([]uint8, 5))
+	require.ErrorContains(t, err, "the picture has 5 bytes")
+	s.Close()
+	_, err = s.Run(nettest.Picture(n, 1))
+	require.ErrorContains(t, err, "closed")
+}
+
+func TestTopRanksAndNormalizes(t *testing.T) {
+	n := nettest.Random(2)
+	p, err := Compile(n, Options{Threads: 1})
+	require.NoError(t, err)
+	s := p.NewSession()
+	defer s.Close()
+	logits, err := s.Run(nettest.Picture(n, 9))
+	require.NoError(t, err)
+	all := make([]Prediction, len(logits)+3)
+	require.Equal(t, len(logits), p.Top(all, logits))
+	sum := 0.0
+	for i, v := range all[:len(logits)] {
+		sum += v.Prob
+		require.Equal(t, float32(logits[v.Class])*n.Logits().Scale[v.Class], v.Logit)
+		if i > 0 {
+			require.GreaterOrEqual(t, all[i-1].Logit, v.Logit)
+		}
+	}
+	require.InDelta(t, 1, sum, 1e-12)
+	two := make([]Prediction, 2)
+	require.Equal(t, 2, p.Top(two, logits))
+	require.Equal(t, all[:2], two)
+}
+
+func TestPlaceNeverOverlapsAndMeetsTheBound(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 200 {
+		var buffers []interval
+		for range 1 + random.IntN(20) {
+			first := random.IntN(20)
+			buffers = append(buffers, interval{first, first + random.IntN(6), 64 * (1 + random.IntN(100))})
+		}
+		offsets, peak := place(buffers)
+		for i, a := range buffers {
+			require.LessOrEqual(t, offsets[i]+a.size, peak)
+			for j, b := range buffers[:i] {
+				if a.overlaps(b) {
+					disjoint := offsets[i]+a.size <= offsets[j] || offsets[j]+b.size <= offsets[i]
+					require.True(t, disjoint, "round %d: buffers %d and %d", round, i, j)
+				}
+			}
+		}
+		require.GreaterOrEqual(t, peak, lowerBound(buffers))
+	}
+}
+
+func TestDiagramShowsEveryStep(t *testing.T) {
+	n := nettest.Random(4)
+	p, err := Compile(n, Options{Threads: 2})
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, p.WriteDiagram(&b))
+	lines := bytes.Split(bytes.TrimSpace(b.Bytes()), []byte("\n"))
+	require.Len(t, lines, 3+len(n.Layers))
+	for i, l := range n.Layers {
+		require.Contains(t, string(lines[3+i]), l.Name)
+		require.Contains(t, string(lines[3+i]), "#")
+	}
+	t.Log("\n" + b.String())
+}
