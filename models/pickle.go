@@ -1,0 +1,364 @@
+package models
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// unpickler runs the part of Python's pickle that state dicts are made of. It
+// builds plain data only; the few calls that a state dict needs go to the
+// reduce and persistent functions, every other class is an error. Memory stays
+// proportional to the pickle's length.
+//
+// A list or dict may contain itself, so messages give types, never values.
+//
+// Values are nil, bool, int64, float64, string, pyTuple, *pyList, *pyDict,
+// pyGlobal, and what reduce and persistent return.
+//
+// Source of the opcodes: Lib/pickletools.py of CPython.
+type unpickler struct {
+	reduce     func(f pyGlobal, args pyTuple) (any, error)
+	persistent func(id any) (any, error)
+
+	in    []byte
+	at    int
+	stack []any
+	marks []int // stack heights
+	memo  map[uint32]any
+}
+
+type (
+	pyTuple  []any
+	pyList   struct{ items []any }
+	pyGlobal struct{ module, name string }
+	// pyDict keeps its items as they come: keys may be of any type, and a
+	// key's last value counts.
+	pyDict struct{ keys, values []any }
+)
+
+func (g pyGlobal) String() string { return g.module + "." + g.name }
+
+// get returns the value of a string key.
+func (d *pyDict) get(key string) (any, bool) {
+	for i, k := range slices.Backward(d.keys) {
+		if k == key {
+			return d.values[i], true
+		}
+	}
+	return nil, false
+}
+
+var errShort = errors.New("the pickle is cut short")
+
+// unpickle returns the one object in data.
+func (u *unpickler) unpickle(data []byte) (any, error) {
+	u.in, u.memo = data, map[uint32]any{}
+	for {
+		op, err := u.bytes(1)
+		if err != nil {
+			return nil, err
+		}
+		if op[0] == '.' { // STOP
+			return u.pop()
+		}
+		if err := u.step(op[0]); err != nil {
+			return nil, fmt.Errorf("pickle, byte %d: %w", u.at, err)
+		}
+	}
+}
+
+func (u *unpickler) step(op byte) error {
+	switch op {
+	case 0x80: // PROTO
+		_, err := u.bytes(1)
+		return err
+	case 0x95: // FRAME: a hint for buffering
+		_, err := u.bytes(8)
+		return err
+	case '(': // MARK
+		u.marks = append(u.marks, len(u.stack))
+		return nil
+	case 'N':
+		return u.push(nil, nil)
+	case 0x88, 0x89: // NEWTRUE, NEWFALSE
+		return u.push(op == 0x88, nil)
+	case 'K', 'M', 'J', 0x8a: // BININT1, BININT2, BININT, LONG1
+		return u.push(u.integer(op))
+	case 'G': // BINFLOAT
+		b, err := u.bytes(8)
+		if err != nil {
+			return err
+		}
+		return u.push(math.Float64frombits(binary.BigEndian.Uint64(b)), nil)
+	case 0x8c: // SHORT_BINUNICODE
+		return u.push(u.text(1))
+	case 'X': // BINUNICODE
+		return u.push(u.text(4))
+	case 'q', 'r', 0x94: // BINPUT, LONG_BINPUT, MEMOIZE
+		return u.remember(op)
+	case 'h', 'j': // BINGET, LONG_BINGET
+		return u.recall(op)
+	case '}': // EMPTY_DICT
+		return u.push(&pyDict{}, nil)
+	case ']': // EMPTY_LIST
+		return u.push(&pyList{}, nil)
+	case ')': // EMPTY_TUPLE
+		return u.push(pyTuple{}, nil)
+	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
+		items, err := u.popN(int(op - 0x84))
+		return u.push(pyTuple(items), err)
+	case 't': // TUPLE
+		items, err := u.popMark()
+		return u.push(pyTuple(items), err)
+	case 'a', 'e': // APPEND, APPENDS
+		return u.appendItems(op == 'e')
+	case 's', 'u': // SETITEM, SETITEMS
+		return u.setItems(op == 'u')
+	case 'c', 0x93: // GLOBAL, STACK_GLOBAL
+		return u.global(op == 'c')
+	case 'R': // REDUCE
+		return u.call()
+	case 'Q': // BINPERSID
+		id, err := u.pop()
+		if err != nil {
+			return err
+		}
+		return u.push(u.persistent(id))
+	case 'b': // BUILD sets attributes; those of a state dict hold no weights
+		_, err := u.pop()
+		return err
+	}
+	return fmt.Errorf("opcode 0x%02x is not one that weights are stored with", op)
+}
+
+func (u *unpickler) bytes(n int) ([]byte, error) {
+	if n > len(u.in)-u.at {
+		return nil, errShort
+	}
+	u.at += n
+	return u.in[u.at-n : u.at], nil
+}
+
+// unsigned reads a little-endian number of one, two or four bytes.
+func (u *unpickler) unsigned(size int) (uint32, error) {
+	b, err := u.bytes(size)
+	v := uint32(0)
+	for i, x := range b {
+		v |= uint32(x) << (8 * i)
+	}
+	return v, err
+}
+
+func (u *unpickler) integer(op byte) (int64, error) {
+	switch op {
+	case 'K':
+		v, err := u.unsigned(1)
+		return int64(v), err
+	case 'M':
+		v, err := u.unsigned(2)
+		return int64(v), err
+	case 'J':
+		v, err := u.unsigned(4)
+		return int64(int32(v)), err
+	}
+	n, err := u.unsigned(1)
+	if err != nil {
+		return 0, err
+	}
+	if n > 8 {
+		return 0, fmt.Errorf("integer of %d bytes, expected at most 8", n)
+	}
+	b, err := u.bytes(int(n))
+	v := int64(0)
+	for i, x := range b {
+		v |= int64(x) << (8 * i)
+	}
+	return v << (64 - 8*n) >> (64 - 8*n), err // sign-extend
+}
+
+// text reads a string behind its length of the given size. It is copied, for
+// values outlive the file's bytes.
+func (u *unpickler) text(size int) (string, error) {
+	n, err := u.unsigned(size)
+	if err != nil {
+		return "", err
+	}
+	if uint64(n) > uint64(len(u.in)-u.at) {
+		return "", errShort
+	}
+	b, err := u.bytes(int(n))
+	return string(b), err
+}
+
+// line reads up to a line feed.
+func (u *unpickler) line() (string, error) {
+	n := slices.Index(u.in[u.at:], '\n')
+	if n < 0 {
+		return "", errShort
+	}
+	b, err := u.bytes(n + 1)
+	return string(b[:n]), err
+}
+
+func (u *unpickler) push(v any, err error) error {
+	if err == nil {
+		u.stack = append(u.stack, v)
+	}
+	return err
+}
+
+// floor is the height below which a mark protects the stack.
+func (u *unpickler) floor() int {
+	if len(u.marks) == 0 {
+		return 0
+	}
+	return u.marks[len(u.marks)-1]
+}
+
+func (u *unpickler) popN(n int) ([]any, error) {
+	if len(u.stack)-u.floor() < n {
+		return nil, errors.New("the stack holds too few values")
+	}
+	items := slices.Clone(u.stack[len(u.stack)-n:])
+	u.stack = u.stack[:len(u.stack)-n]
+	return items, nil
+}
+
+func (u *unpickler) pop() (any, error) {
+	items, err := u.popN(1)
+	if err != nil {
+		return nil, err
+	}
+	return items[0], nil
+}
+
+// popMark pops everything above the last mark, and the mark.
+func (u *unpickler) popMark() ([]any, error) {
+	if len(u.marks) == 0 {
+		return nil, errors.New("there is no mark")
+	}
+	items, err := u.popN(len(u.stack) - u.floor())
+	u.marks = u.marks[:len(u.marks)-1]
+	return items, err
+}
+
+// popItems pops what APPEND and SETITEM add: everything above the mark, or n.
+func (u *unpickler) popItems(many bool, n int) ([]any, error) {
+	if many {
+		return u.popMark()
+	}
+	return u.popN(n)
+}
+
+func (u *unpickler) top() (any, error) {
+	if len(u.stack) <= u.floor() {
+		return nil, errors.New("the stack holds too few values")
+	}
+	return u.stack[len(u.stack)-1], nil
+}
+
+func (u *unpickler) remember(op byte) error {
+	v, err := u.top()
+	if err != nil {
+		return err
+	}
+	key := uint32(len(u.memo))
+	switch op {
+	case 'q':
+		key, err = u.unsigned(1)
+	case 'r':
+		key, err = u.unsigned(4)
+	}
+	u.memo[key] = v
+	return err
+}
+
+func (u *unpickler) recall(op byte) error {
+	size := 1
+	if op == 'j' {
+		size = 4
+	}
+	key, err := u.unsigned(size)
+	if err != nil {
+		return err
+	}
+	v, ok := u.memo[key]
+	if !ok {
+		return fmt.Errorf("memo %d is not set", key)
+	}
+	return u.push(v, nil)
+}
+
+func (u *unpickler) appendItems(many bool) error {
+	items, err := u.popItems(many, 1)
+	if err != nil {
+		return err
+	}
+	v, err := u.top()
+	if err != nil {
+		return err
+	}
+	list, ok := v.(*pyList)
+	if !ok {
+		return fmt.Errorf("cannot append to a %T", v)
+	}
+	list.items = append(list.items, items...)
+	return nil
+}
+
+func (u *unpickler) setItems(many bool) error {
+	items, err := u.popItems(many, 2)
+	if err != nil {
+		return err
+	}
+	v, err := u.top()
+	if err != nil {
+		return err
+	}
+	dict, ok := v.(*pyDict)
+	if !ok || len(items)%2 != 0 {
+		return fmt.Errorf("cannot set %d keys and values in a %T", len(items), v)
+	}
+	for i := 0; i < len(items); i += 2 {
+		dict.keys = append(dict.keys, items[i])
+		dict.values = append(dict.values, items[i+1])
+	}
+	return nil
+}
+
+func (u *unpickler) global(inline bool) error {
+	if inline {
+		module, err := u.line()
+		if err != nil {
+			return err
+		}
+		name, err := u.line()
+		return u.push(pyGlobal{module, name}, err)
+	}
+	names, err := u.popN(2)
+	if err != nil {
+		return err
+	}
+	module, ok1 := names[0].(string)
+	name, ok2 := names[1].(string)
+	if !ok1 || !ok2 {
+		return errors.New("a class is named by something else than strings")
+	}
+	return u.push(pyGlobal{module, name}, nil)
+}
+
+func (u *unpickler) call() error {
+	v, err := u.popN(2)
+	if err != nil {
+		return err
+	}
+	f, ok1 := v[0].(pyGlobal)
+	args, ok2 := v[1].(pyTuple)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("cannot call a %T with a %T", v[0], v[1])
+	}
+	return u.push(u.reduce(f, args))
+}

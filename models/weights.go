@@ -1,0 +1,189 @@
+package models
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Tensors is a source of trained weights.
+type Tensors interface {
+	// Tensor returns the values of one tensor in row-major order. A tensor
+	// that is missing or of another shape is an error that names it and the
+	// shapes expected and found.
+	Tensor(name string, shape []int) ([]float32, error)
+}
+
+// weightFile is the content of a weight file of any format. It remembers which
+// tensors were asked for.
+type weightFile struct {
+	arrays map[string]array
+	used   map[string]bool
+}
+
+// newWeightFile leaves out the counters that PyTorch keeps for training.
+func newWeightFile(arrays map[string]array) *weightFile {
+	maps.DeleteFunc(arrays, func(name string, _ array) bool { return strings.HasSuffix(name, "num_batches_tracked") })
+	return &weightFile{arrays: arrays, used: map[string]bool{}}
+}
+
+// Tensor implements Tensors.
+func (f *weightFile) Tensor(name string, shape []int) ([]float32, error) {
+	a, ok := f.arrays[name]
+	if !ok {
+		return nil, fmt.Errorf("tensor %q is missing, expected with shape %v", name, shape)
+	}
+	if !slices.Equal(a.shape, shape) {
+		return nil, fmt.Errorf("tensor %q: expected shape %v, found %v", name, shape, a.shape)
+	}
+	v, err := a.floats()
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", name, err)
+	}
+	f.used[name] = true
+	return v, nil
+}
+
+// unused is an error if the file holds tensors that network has no use for:
+// to leave out a part of another network would give a network that runs and
+// is wrong.
+func (f *weightFile) unused(network string) error {
+	var names []string
+	for name := range f.arrays {
+		if !f.used[name] {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return fmt.Errorf("%d tensors have no place in %s, the first is %q with shape %v: the file is of another network",
+		len(names), network, names[0], f.arrays[names[0]].shape)
+}
+
+// elementType is the type of a stored tensor's elements.
+type elementType int
+
+const (
+	unsupported elementType = iota
+	float32s
+	float16s
+	bfloat16s
+)
+
+// size is the number of bytes of one element.
+func (t elementType) size() int {
+	if t == float32s {
+		return 4
+	}
+	return 2
+}
+
+// array is a tensor as it lies in a file: little-endian elements, in row-major
+// order unless strides say otherwise.
+type array struct {
+	dtype   elementType
+	stored  string // the file's own name of the element type, for messages
+	shape   []int
+	strides []int // in elements; nil: row-major
+	data    []byte
+}
+
+// floats decodes the tensor in row-major order. The readers guarantee that
+// every element lies within the data and that there are no more elements than
+// the data holds.
+func (a array) floats() ([]float32, error) {
+	if a.dtype == unsupported {
+		return nil, fmt.Errorf("elements are %s, expected 32-bit or 16-bit floats", a.stored)
+	}
+	n := 1
+	for _, d := range a.shape {
+		n *= d
+	}
+	out := make([]float32, n)
+	if a.strides == nil {
+		for i := range out {
+			out[i] = a.at(i)
+		}
+		return out, nil
+	}
+	for i := range out {
+		offset, rest := 0, i
+		for d := len(a.shape) - 1; d >= 0; d-- {
+			offset += rest % a.shape[d] * a.strides[d]
+			rest /= a.shape[d]
+		}
+		out[i] = a.at(offset)
+	}
+	return out, nil
+}
+
+func (a array) at(i int) float32 {
+	switch a.dtype {
+	case float16s:
+		return halfToFloat(binary.LittleEndian.Uint16(a.data[2*i:]))
+	case bfloat16s:
+		return math.Float32frombits(uint32(binary.LittleEndian.Uint16(a.data[2*i:])) << 16)
+	}
+	return math.Float32frombits(binary.LittleEndian.Uint32(a.data[4*i:]))
+}
+
+// halfToFloat widens an IEEE 754 binary16 number, which is exact.
+func halfToFloat(h uint16) float32 {
+	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
+	switch exponent {
+	case 0: // zero and subnormal numbers count in steps of 2^-24
+		return math.Float32frombits(math.Float32bits(float32(fraction)*(1.0/(1<<24))) | sign)
+	case 31: // infinity and NaN
+		return math.Float32frombits(sign | 255<<23 | fraction<<13)
+	}
+	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
+}
+
+// fromHWIO reorders a convolution's weights from [h][w][i][o] to [o][h][w][i].
+func fromHWIO(w []float32, o, h, wd, i int) []float32 {
+	return transpose(w, h*wd*i, o)
+}
+
+// fromOIHW reorders a convolution's weights from [o][i][h][w] to [o][h][w][i].
+func fromOIHW(w []float32, o, h, wd, i int) []float32 {
+	out := make([]float32, 0, len(w))
+	for n := i * h * wd; len(w) > 0; w = w[n:] {
+		out = append(out, transpose(w[:n], i, h*wd)...)
+	}
+	return out
+}
+
+// transpose turns [rows][cols] into [cols][rows]. It goes by tiles of both so
+// that large matrices do not miss the cache at every step.
+func transpose(m []float32, rows, cols int) []float32 {
+	const tile = 32
+	out := make([]float32, len(m))
+	for r0 := 0; r0 < rows; r0 += tile {
+		for c0 := 0; c0 < cols; c0 += tile {
+			for c := c0; c < min(c0+tile, cols); c++ {
+				for r := r0; r < min(r0+tile, rows); r++ {
+					out[c*rows+r] = m[r*cols+c]
+				}
+			}
+		}
+	}
+	return out
+}
+
+// elements is the number of elements of a shape, or false if a dimension is
+// negative or there are more than limit.
+func elements(shape []int, limit int) (int, bool) {
+	n := 1
+	for _, d := range shape {
+		if d < 0 || d > 0 && n > limit/d {
+			return 0, false
+		}
+		n *= d
+	}
+	return n, n <= limit
+}
