@@ -1,0 +1,254 @@
+package preprocess
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"image/png"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+)
+
+func encodePNG(t testing.TB, img image.Image) []byte {
+	var b bytes.Buffer
+	require.NoError(t, png.Encode(&b, img))
+	return b.Bytes()
+}
+
+func encodeJPEG(t testing.TB, img image.Image) []byte {
+	var b bytes.Buffer
+	require.NoError(t, jpeg.Encode(&b, img, &jpeg.Options{Quality: 90}))
+	return b.Bytes()
+}
+
+// pattern fills img, of any type, with opaque colour.
+func pattern(img draw.Image) draw.Image {
+	b := img.Bounds()
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			img.Set(x, y, color.NRGBA64{uint16(x * 997), uint16(y * 1009), uint16(x * y * 31), 0xffff})
+		}
+	}
+	return img
+}
+
+// rgbOf reads back every pixel of a decoded RGB or grey picture.
+func rgbOf(t *testing.T, data []byte) []uint8 {
+	p, err := Decode(bytes.NewReader(data))
+	require.NoError(t, err)
+	require.NoError(t, p.check())
+	require.NotEqual(t, ModelYCbCr, p.Model)
+	var rgb []uint8
+	for y := range p.Height {
+		for x := range p.Width {
+			for c := range 3 {
+				rgb = append(rgb, at(p, min(c, p.Model.planes()-1), x, y))
+			}
+		}
+	}
+	return rgb
+}
+
+func TestDecodePNGKinds(t *testing.T) {
+	bounds := image.Rect(0, 0, 33, 21)
+	var palette color.Palette
+	for i := range 200 {
+		palette = append(palette, color.NRGBA{uint8(i), uint8(255 - i), uint8(7 * i), 255})
+	}
+	for name, img := range map[string]draw.Image{
+		"gray": image.NewGray(bounds), "gray16": image.NewGray16(bounds),
+		"rgb": image.NewRGBA(bounds), "rgb16": image.NewRGBA64(bounds),
+		"palette": image.NewPaletted(bounds, palette),
+	} {
+		t.Run(name, func(t *testing.T) {
+			pattern(img)
+			var want []uint8
+			for y := range bounds.Dy() {
+				for x := range bounds.Dx() {
+					r, g, b, _ := img.At(x, y).RGBA()
+					want = append(want, uint8(r>>8), uint8(g>>8), uint8(b>>8))
+				}
+			}
+			require.Equal(t, want, rgbOf(t, encodePNG(t, img)))
+		})
+	}
+}
+
+func TestDecodeDropsAlpha(t *testing.T) {
+	bounds := image.Rect(0, 0, 33, 21)
+	eight, sixteen := image.NewNRGBA(bounds), image.NewNRGBA64(bounds)
+	palette := image.NewPaletted(bounds, color.Palette{color.NRGBA{200, 100, 50, 0}, color.NRGBA{200, 100, 50, 77}})
+	for i := range 33 * 21 {
+		x, y := i%33, i/33
+		eight.SetNRGBA(x, y, color.NRGBA{200, 100, 50, uint8(i)})
+		sixteen.SetNRGBA64(x, y, color.NRGBA64{200<<8 | 9, 100<<8 | 255, 50 << 8, uint16(i * 99)})
+		palette.SetColorIndex(x, y, uint8(i%2))
+	}
+	want := bytes.Repeat([]uint8{200, 100, 50}, 33*21)
+	for _, img := range []image.Image{eight, sixteen, palette} {
+		require.Equal(t, want, rgbOf(t, encodePNG(t, img)), "%T", img)
+	}
+}
+
+func TestDecodeJPEGKinds(t *testing.T) {
+	p, err := Decode(bytes.NewReader(encodeJPEG(t, pattern(image.NewGray(image.Rect(0, 0, 33, 21))))))
+	require.NoError(t, err)
+	require.Equal(t, Geometry{Width: 33, Height: 21, Model: ModelGray}, p.Geometry)
+
+	colour := encodeJPEG(t, pattern(image.NewRGBA(image.Rect(0, 0, 33, 21))))
+	p, err = Decode(bytes.NewReader(colour))
+	require.NoError(t, err)
+	require.Equal(t, Geometry{33, 21, ModelYCbCr, [2]Subsampling{{2, 0}, {2, 0}}}, p.Geometry)
+
+	p, err = Decode(bytes.NewReader(withExif(colour, exifSegment(binary.BigEndian, 6))))
+	require.NoError(t, err)
+	require.Equal(t, Geometry{21, 33, ModelYCbCr, [2]Subsampling{{2, 1}, {2, 0}}}, p.Geometry)
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	plain := func(width, height int) image.Image { return image.NewGray(image.Rect(0, 0, width, height)) }
+	good := encodeJPEG(t, pattern(image.NewRGBA(image.Rect(0, 0, 64, 48))))
+	goodPNG := encodePNG(t, pattern(image.NewRGBA(image.Rect(0, 0, 64, 48))))
+	flipped := bytes.Clone(goodPNG)
+	flipped[len(flipped)/2] ^= 1
+	for name, c := range map[string]struct {
+		file []byte
+		want error
+		says string
+	}{
+		"empty":           {nil, ErrEmpty, "the file is empty"},
+		"text":            {[]byte("hello, world"), ErrFormat, "neither JPEG nor PNG"},
+		"gif":             {[]byte("GIF89a"), ErrFormat, "convert it"},
+		"jpeg magic only": {good[:3], ErrDamaged, "ends early"},
+		"truncated jpeg":  {good[:len(good)*2/3], ErrDamaged, "copy it again"},
+		"truncated png":   {goodPNG[:len(goodPNG)*2/3], ErrDamaged, "copy it again"},
+		"flipped bit":     {flipped, ErrDamaged, "copy it again"},
+		"one pixel":       {encodePNG(t, plain(1, 1)), ErrTooSmall, "1x1"},
+		"15 pixels":       {encodePNG(t, plain(200, 15)), ErrTooSmall, "at least 16"},
+		"long":            {encodePNG(t, plain(20_000, 16)), ErrTooLong, "20000x16"},
+		"thin":            {encodePNG(t, plain(20_000, 10)), ErrTooSmall, "20000x10"},
+		"hostile png":     {pngHeader(10_001, 10_000), ErrTooLarge, "10001x10000"},
+		"hollow png":      {pngHeader(10_000, 10_000), ErrDamaged, "cannot hold 10000x10000"},
+		"hostile jpeg":    {withSize(good, 65_500, 65_500), ErrTooLarge, "65500x65500"},
+		"hollow jpeg":     {withSize(good, 10_000, 10_000), ErrDamaged, "cannot hold 10000x10000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p *Picture
+			var err error
+			allocated := allocatedBytes(func() { p, err = Decode(bytes.NewReader(c.file)) })
+			require.ErrorIs(t, err, c.want)
+			require.ErrorContains(t, err, c.says)
+			require.Nil(t, p)
+			require.Less(t, allocated, uint64(1<<20))
+		})
+	}
+}
+
+func TestDecodeAcceptsLimits(t *testing.T) {
+	for _, size := range []image.Point{{16, 16}, {256, 16}, {16, 256}} {
+		_, err := Decode(bytes.NewReader(encodePNG(t, image.NewGray(image.Rectangle{Max: size}))))
+		require.NoError(t, err, size)
+	}
+}
+
+func TestFileErrorsNameTheFile(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing.jpg")
+	_, err := Torchvision().File(missing)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, missing)
+
+	text := filepath.Join(t.TempDir(), "note.jpg")
+	require.NoError(t, os.WriteFile(text, []byte("not a picture"), 0o600))
+	_, err = Torchvision().File(text)
+	require.ErrorIs(t, err, ErrFormat)
+	require.ErrorContains(t, err, text)
+
+	_, err = Spec{}.File(text)
+	require.ErrorContains(t, err, "crop")
+}
+
+func TestDecodePassesReadErrors(t *testing.T) {
+	_, err := Decode(iotest.ErrReader(os.ErrDeadlineExceeded))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+func allocatedBytes(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// pngHeader returns a PNG file that promises pixels but holds none.
+func pngHeader(width, height uint32) []byte {
+	ihdr := []byte("IHDR")
+	ihdr = binary.BigEndian.AppendUint32(ihdr, width)
+	ihdr = binary.BigEndian.AppendUint32(ihdr, height)
+	ihdr = append(ihdr, 16, 6, 0, 0, 0) // 16-bit RGBA
+	file := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d")
+	file = append(file, ihdr...)
+	return binary.BigEndian.AppendUint32(file, crc32.ChecksumIEEE(ihdr))
+}
+
+// withSize returns a copy of a baseline JPEG file with another size in its
+// frame header.
+func withSize(file []byte, width, height uint16) []byte {
+	file = bytes.Clone(file)
+	frame := bytes.Index(file, []byte{0xff, 0xc0})
+	binary.BigEndian.PutUint16(file[frame+5:], height)
+	binary.BigEndian.PutUint16(file[frame+7:], width)
+	return file
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, path := range pictures(f) {
+		if filepath.Base(filepath.Dir(path)) == "oddities" {
+			file, err := os.ReadFile(path)
+			require.NoError(f, err)
+			f.Add(file)
+		}
+	}
+	tiny := encodeJPEG(f, pattern(image.NewRGBA(image.Rect(0, 0, 17, 19))))
+	f.Add(tiny)
+	f.Add(withExif(tiny, exifSegment(binary.LittleEndian, 7)))
+	f.Add(encodePNG(f, pattern(image.NewGray16(image.Rect(0, 0, 17, 19)))))
+	f.Add(pngHeader(16, 16))
+
+	f.Fuzz(func(t *testing.T, file []byte) {
+		var p *Picture
+		var err error
+		allocated := allocatedBytes(func() { p, err = Decode(bytes.NewReader(file)) })
+		// A byte of PNG can stand for 8256 pixels of 8 bytes.
+		require.LessOrEqual(t, allocated, uint64(4<<20+len(file)*8*8256))
+		if err != nil {
+			require.Nil(t, p)
+			return
+		}
+		first, second := resize(t, small(), p), resize(t, small(), p)
+		require.Equal(t, first, second)
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, name := range []string{"rocket.jpg", "espresso.jpg", "tripod.jpg"} {
+		b.Run(name, func(b *testing.B) {
+			file, err := os.ReadFile(filepath.Join(testdata, "photos", name))
+			require.NoError(b, err)
+			for b.Loop() {
+				if _, err := Decode(bytes.NewReader(file)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

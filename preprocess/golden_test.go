@@ -1,0 +1,180 @@
+package preprocess
+
+import (
+	"bytes"
+	"image"
+	"image/png"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const testdata = "../testdata"
+
+// differences counts absolute differences between two pictures, in levels.
+type differences [256]int
+
+func compare(t *testing.T, want, got []uint8) *differences {
+	t.Helper()
+	require.Len(t, got, len(want))
+	var d differences
+	for i, w := range want {
+		d[max(w, got[i])-min(w, got[i])]++
+	}
+	return &d
+}
+
+func (d *differences) add(o *differences) {
+	for i, n := range o {
+		d[i] += n
+	}
+}
+
+func (d *differences) mean() float64 {
+	sum, n := 0, 0
+	for level, count := range d {
+		sum, n = sum+level*count, n+count
+	}
+	return float64(sum) / float64(n)
+}
+
+// quantile returns the smallest level that the fraction q does not exceed.
+func (d *differences) quantile(q float64) int {
+	n := 0
+	for _, count := range d {
+		n += count
+	}
+	below := 0
+	for level, count := range d {
+		if below += count; float64(below) >= q*float64(n) {
+			return level
+		}
+	}
+	return len(d) - 1
+}
+
+func pictures(t testing.TB) []string {
+	var paths []string
+	for _, pattern := range []string{"photos/*", "oddities/*"} {
+		found, err := filepath.Glob(filepath.Join(testdata, pattern))
+		require.NoError(t, err)
+		require.NotEmpty(t, found)
+		paths = append(paths, found...)
+	}
+	return paths
+}
+
+func TestGolden(t *testing.T) {
+	for _, path := range pictures(t) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			got, err := Torchvision().File(path)
+			require.NoError(t, err)
+			d := compare(t, readGolden(t, path), got)
+			t.Logf("mean %.3f, p99 %d, max %d levels", d.mean(), d.quantile(.99), d.quantile(1))
+			if filepath.Ext(path) == ".png" {
+				require.LessOrEqual(t, d.quantile(1), 1, "only the rounding of weights may differ")
+				return
+			}
+			require.LessOrEqual(t, d.mean(), 0.8)
+			require.LessOrEqual(t, d.quantile(.99), 4)
+		})
+	}
+}
+
+func readGolden(t *testing.T, path string) []uint8 {
+	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) + ".png"
+	f, err := os.Open(filepath.Join(testdata, "golden", name))
+	require.NoError(t, err, "run testdata/make_golden.py")
+	defer f.Close()
+	img, err := png.Decode(f)
+	require.NoError(t, err)
+	size := img.Bounds().Dx()
+	require.Equal(t, image.Rect(0, 0, size, size), img.Bounds())
+	rgb := make([]uint8, 0, 3*size*size)
+	for y := range size {
+		for x := range size {
+			r, g, b, _ := img.At(x, y).RGBA()
+			rgb = append(rgb, uint8(r>>8), uint8(g>>8), uint8(b>>8))
+		}
+	}
+	return rgb
+}
+
+// TestPillow compares with Pillow itself on the ImageNet sample.
+func TestPillow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes about ten seconds")
+	}
+	paths := samplePhotographs(t)
+	pillow := runPillow(t, paths)
+	r, err := NewResizer(Torchvision())
+	require.NoError(t, err)
+
+	want, got := make([]uint8, 3*224*224), make([]uint8, 3*224*224)
+	var all differences
+	var sum, worst float64
+	for _, path := range paths {
+		_, err := io.ReadFull(pillow, want)
+		require.NoError(t, err, path)
+		p, err := DecodeFile(path)
+		require.NoError(t, err)
+		require.NoError(t, r.Resize(got, p), path)
+		d := compare(t, want, got)
+		require.LessOrEqual(t, d.mean(), 1.0, path)
+		all.add(d)
+		sum += d.mean()
+		worst = max(worst, d.mean())
+	}
+	t.Logf("%d photographs: mean %.3f, worst photograph %.3f, p99 %d, p99.9 %d, max %d levels", len(paths),
+		sum/float64(len(paths)), worst, all.quantile(.99), all.quantile(.999), all.quantile(1))
+	require.LessOrEqual(t, all.quantile(.99), 3)
+}
+
+func samplePhotographs(t testing.TB) []string {
+	folder := os.Getenv("IMAGENET_SAMPLE")
+	if folder == "" {
+		folder = "../../shared/imagenet"
+	}
+	paths, err := filepath.Glob(filepath.Join(folder, "images", "*"))
+	require.NoError(t, err)
+	if len(paths) == 0 {
+		t.Skip("no photographs in " + folder + "/images; set IMAGENET_SAMPLE to a folder that has them")
+	}
+	return paths
+}
+
+// runPillow returns what Pillow makes of the pictures, one after the other.
+// The environment variable PYTHON names an interpreter other than python3.
+func runPillow(t *testing.T, paths []string) io.Reader {
+	python := os.Getenv("PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	if exec.Command(python, "-c", "import PIL").Run() != nil {
+		const hint = "needs Pillow: pip install pillow, or set PYTHON to an interpreter that has it"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(hint)
+		}
+		t.Skip(hint)
+	}
+	cmd := exec.Command(python, filepath.Join(testdata, "make_golden.py"), "--raw")
+	cmd.Stdin = strings.NewReader(strings.Join(paths, "\n"))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		stdout.Close() // ends Pillow if the test ended early
+		err := cmd.Wait()
+		if !t.Failed() {
+			require.NoError(t, err, stderr.String())
+		}
+	})
+	return stdout
+}

@@ -1,0 +1,429 @@
+package preprocess
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// kind is a model with a chroma subsampling.
+type kind struct {
+	name   string
+	model  Model
+	fx, fy int
+}
+
+var kinds = []kind{
+	{"gray", ModelGray, 1, 1}, {"rgb", ModelRGB, 1, 1},
+	{"444", ModelYCbCr, 1, 1}, {"422", ModelYCbCr, 2, 1}, {"420", ModelYCbCr, 2, 2},
+	{"440", ModelYCbCr, 1, 2}, {"411", ModelYCbCr, 4, 1}, {"410", ModelYCbCr, 4, 2},
+}
+
+// synthesize returns a picture whose samples are those of fill(plane, x, y).
+// Rows are padded, with bytes that must not show.
+func synthesize(k kind, width, height int, fill func(plane, x, y int) uint8) *Picture {
+	p := &Picture{Geometry: Geometry{Width: width, Height: height, Model: k.model,
+		Chroma: [2]Subsampling{{Factor: k.fx}, {Factor: k.fy}}}}
+	for i := range k.model.planes() {
+		w, h := p.extent(i)
+		stride := w + 3
+		pix := make([]uint8, stride*h)
+		for at := range pix {
+			x, y := at%stride, at/stride
+			pix[at] = 0xa5
+			if x < w {
+				pix[at] = fill(i, x, y)
+			}
+		}
+		p.Planes[i] = Plane{Pix: pix, Stride: stride, Step: 1}
+	}
+	return p
+}
+
+// texture is smooth with noise on top, and differs between planes.
+func texture(seed uint64) func(plane, x, y int) uint8 {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	return func(plane, x, y int) uint8 {
+		v := 128 + 60*math.Sin(float64(x*(plane+1))/17) + 40*math.Cos(float64(y)/(11+float64(plane)))
+		return uint8(v) + uint8(rng.IntN(24))
+	}
+}
+
+func at(p *Picture, plane, x, y int) uint8 {
+	s := p.Planes[plane]
+	return s.Pix[s.Origin+y*s.Stride+x*s.Step]
+}
+
+func resize(t testing.TB, s Spec, p *Picture) []uint8 {
+	t.Helper()
+	r, err := NewResizer(s)
+	require.NoError(t, err)
+	rgb := make([]uint8, 3*s.Crop*s.Crop)
+	require.NoError(t, r.Resize(rgb, p))
+	return rgb
+}
+
+func small() Spec {
+	s := Torchvision()
+	s.Resize, s.Crop = 37, 30
+	return s
+}
+
+var sizes = [][2]int{{16, 16}, {37, 37}, {37, 53}, {38, 64}, {97, 61}, {100, 75}, {101, 17}, {16, 256}, {333, 251}}
+
+func forAll(t *testing.T, test func(t *testing.T, k kind, width, height int)) {
+	for _, k := range kinds {
+		for _, size := range sizes {
+			t.Run(fmt.Sprintf("%s/%dx%d", k.name, size[0], size[1]), func(t *testing.T) {
+				test(t, k, size[0], size[1])
+			})
+		}
+	}
+}
+
+func TestConstantStaysConstant(t *testing.T) {
+	values := [3]uint8{255, 128, 128}
+	forAll(t, func(t *testing.T, k kind, width, height int) {
+		p := synthesize(k, width, height, func(plane, _, _ int) uint8 { return values[plane] })
+		got := resize(t, small(), p)
+		want := [3]uint8{255, 128, 128}
+		if k.model != ModelRGB {
+			want = [3]uint8{255, 255, 255}
+		}
+		for i, v := range got {
+			require.Equal(t, want[i%3], v, "byte %d", i)
+		}
+	})
+}
+
+func TestGrayIsGray(t *testing.T) {
+	forAll(t, func(t *testing.T, k kind, width, height int) {
+		fill := texture(1)
+		p := synthesize(k, width, height, func(plane, x, y int) uint8 {
+			if plane > 0 && k.model == ModelYCbCr {
+				return 128
+			}
+			return fill(0, x, y)
+		})
+		if k.model == ModelRGB {
+			p.Planes[1], p.Planes[2] = p.Planes[0], p.Planes[0]
+		}
+		got := resize(t, small(), p)
+		require.Equal(t, resize(t, small(), &Picture{
+			Geometry: Geometry{Width: width, Height: height, Model: ModelGray},
+			Planes:   [3]Plane{p.Planes[0]},
+		}), got)
+		for i := 0; i < len(got); i += 3 {
+			require.Equal(t, [3]uint8{got[i], got[i], got[i]}, [3]uint8(got[i:]))
+		}
+	})
+}
+
+// TestReference compares with the definition, computed in floating point:
+// interpolate chroma to full resolution, turn upright, resize, convert.
+func TestReference(t *testing.T) {
+	forAll(t, func(t *testing.T, k kind, width, height int) {
+		for o := upright; o <= 8; o++ {
+			stored := synthesize(k, width, height, texture(uint64(o)))
+			full := fullResolution(stored, o)
+			o.apply(stored)
+			got := resize(t, small(), stored)
+			worst := 0.0
+			for i, want := range reference(small(), full) {
+				worst = max(worst, math.Abs(want-float64(got[i])))
+			}
+			// Two passes of rounding put luma and chroma off by one at most;
+			// conversion to blue multiplies by 1.772 and rounds again.
+			require.LessOrEqual(t, worst, 1+1.772+0.51, "orientation %d", o)
+		}
+	})
+}
+
+// floatPicture holds RGB or grey or YCbCr planes of full resolution.
+type floatPicture struct {
+	width, height int
+	model         Model
+	planes        [3][]float64
+}
+
+func fullResolution(p *Picture, o orientation) floatPicture {
+	f := floatPicture{p.Width, p.Height, p.Model, [3][]float64{}}
+	if o.transposed() {
+		f.width, f.height = p.Height, p.Width
+	}
+	for i := range p.Model.planes() {
+		w, h := p.extent(i)
+		fx, fy := 1.0, 1.0
+		if i > 0 && p.Model == ModelYCbCr {
+			fx, fy = float64(p.Chroma[0].Factor), float64(p.Chroma[1].Factor)
+		}
+		for y := range f.height {
+			for x := range f.width {
+				sx, sy := storedPosition(o, p.Width, p.Height, x, y)
+				x0, rx := interpolate(sx, fx)
+				y0, ry := interpolate(sy, fy)
+				sample := func(x, y int) float64 {
+					return float64(at(p, i, min(max(x, 0), w-1), min(max(y, 0), h-1)))
+				}
+				top := float64((1-rx)*sample(x0, y0)) + float64(rx*sample(x0+1, y0))
+				bottom := float64((1-rx)*sample(x0, y0+1)) + float64(rx*sample(x0+1, y0+1))
+				f.planes[i] = append(f.planes[i], float64((1-ry)*top)+float64(ry*bottom))
+			}
+		}
+	}
+	return f
+}
+
+// storedPosition returns where a picture of width x height and orientation o
+// stores the pixel that is seen at (x, y).
+func storedPosition(o orientation, width, height, x, y int) (int, int) {
+	right, bottom := width-1, height-1
+	return [...]int{x, right - x, right - x, x, y, y, right - y, right - y}[o-1],
+		[...]int{y, y, bottom - y, bottom - y, x, bottom - x, bottom - x, x}[o-1]
+}
+
+func interpolate(pixel int, factor float64) (first int, right float64) {
+	position := (float64(pixel)+0.5)/factor - 0.5
+	return int(math.Floor(position)), position - math.Floor(position)
+}
+
+func reference(s Spec, f floatPicture) []float64 {
+	short := float64(min(f.width, f.height))
+	w := int(math.Floor(float64(s.Resize*f.width)/short + 0.5))
+	h := int(math.Floor(float64(s.Resize*f.height)/short + 0.5))
+	left := int(math.RoundToEven(float64(w-s.Crop) / 2))
+	top := int(math.RoundToEven(float64(h-s.Crop) / 2))
+	var crops [3][]float64
+	for i := range f.model.planes() {
+		wide := referenceRows(f.planes[i], f.width, w)
+		crops[i] = referenceColumns(wide, w, f.height, h)
+	}
+	var rgb []float64
+	for y := top; y < top+s.Crop; y++ {
+		for x := left; x < left+s.Crop; x++ {
+			p := crops[0][y*w+x]
+			switch f.model {
+			case ModelGray:
+				rgb = append(rgb, p, p, p)
+			case ModelRGB:
+				rgb = append(rgb, p, crops[1][y*w+x], crops[2][y*w+x])
+			case ModelYCbCr:
+				cb, cr := crops[1][y*w+x]-128, crops[2][y*w+x]-128
+				for _, v := range []float64{1.402 * cr, -0.344136*cb - 0.714136*cr, 1.772 * cb} {
+					rgb = append(rgb, min(max(p+v, 0), 255))
+				}
+			}
+		}
+	}
+	return rgb
+}
+
+func referenceRows(pix []float64, in, out int) []float64 {
+	var result []float64
+	for row := range slices.Chunk(pix, in) {
+		for i := range out {
+			scale := float64(in) / float64(out)
+			centre, support := (float64(i)+0.5)*scale, max(scale, 1)
+			var sum, total float64
+			lo, hi := max(int(centre-support)-1, 0), min(int(centre+support)+2, in)
+			for x := lo; x < hi; x++ {
+				weight := max(0, 1-math.Abs(float64(x)+0.5-centre)/support)
+				sum += float64(weight * row[x])
+				total += weight
+			}
+			result = append(result, sum/total)
+		}
+	}
+	return result
+}
+
+func referenceColumns(pix []float64, width, in, out int) []float64 {
+	return transpose(referenceRows(transpose(pix, width), in, out), out)
+}
+
+func transpose(pix []float64, width int) []float64 {
+	height := len(pix) / width
+	result := make([]float64, len(pix))
+	for i, v := range pix {
+		result[i%width*height+i/width] = v
+	}
+	return result
+}
+
+// TestOrientationIsExact turns pictures both ways: by address and by moving
+// samples. Subsampled sides are multiples of the factor, so that moving
+// samples loses nothing.
+func TestOrientationIsExact(t *testing.T) {
+	for _, k := range kinds {
+		for o := upright; o <= 8; o++ {
+			width, height := 61*k.fx, 43*k.fy
+			stored := synthesize(k, width, height, texture(7))
+			seen := k
+			if o.transposed() {
+				width, height, seen.fx, seen.fy = height, width, k.fy, k.fx
+			}
+			moved := synthesize(seen, width, height, func(plane, x, y int) uint8 {
+				w, h := stored.extent(plane)
+				sx, sy := storedPosition(o, w, h, x, y)
+				return at(stored, plane, sx, sy)
+			})
+			o.apply(stored)
+			require.Equal(t, moved.Geometry, stored.Geometry)
+			require.Equal(t, resize(t, small(), moved), resize(t, small(), stored), "%s, orientation %d", k.name, o)
+		}
+	}
+}
+
+func TestInterleavedPlanes(t *testing.T) {
+	const width, height, step = 91, 67, 4
+	planar := synthesize(kinds[1], width, height, texture(3))
+	packed := &Picture{Geometry: planar.Geometry}
+	pix := make([]uint8, step*width*height)
+	for c := range 3 {
+		for i := range width * height {
+			pix[step*i+c] = at(planar, c, i%width, i/width)
+		}
+		packed.Planes[c] = Plane{Pix: pix, Origin: c, Stride: step * width, Step: step}
+	}
+	require.Equal(t, resize(t, small(), planar), resize(t, small(), packed))
+}
+
+// TestResizerIsReusable changes geometry between calls and expects the bits
+// of a resizer made for the picture alone.
+func TestResizerIsReusable(t *testing.T) {
+	r, err := NewResizer(small())
+	require.NoError(t, err)
+	got := make([]uint8, 3*30*30)
+	for range 2 {
+		for _, k := range kinds {
+			p := synthesize(k, 83, 59, texture(5))
+			for range 2 {
+				require.NoError(t, r.Resize(got, p))
+				require.Equal(t, resize(t, small(), p), got, k.name)
+			}
+		}
+	}
+}
+
+func TestResizeDoesNotAllocate(t *testing.T) {
+	for _, k := range kinds {
+		p := synthesize(k, 123, 77, texture(1))
+		orientation(6).apply(p)
+		r, err := NewResizer(small())
+		require.NoError(t, err)
+		rgb := make([]uint8, 3*30*30)
+		require.Zero(t, testing.AllocsPerRun(10, func() {
+			if err := r.Resize(rgb, p); err != nil {
+				t.Fatal(err)
+			}
+		}), k.name)
+	}
+}
+
+func TestExtremeSpecs(t *testing.T) {
+	for _, crop := range []struct{ resize, crop int }{{1, 1}, {2, 1}, {256, 1}, {257, 256}, {4096, 3}} {
+		s := Torchvision()
+		s.Resize, s.Crop = crop.resize, crop.crop
+		for _, k := range kinds {
+			p := synthesize(k, 31, 16, func(plane, _, _ int) uint8 { return 128 })
+			got := resize(t, s, p)
+			require.Equal(t, slices.Repeat([]uint8{128}, len(got)), got, "%+v %s", crop, k.name)
+		}
+	}
+}
+
+func TestResizeRefuses(t *testing.T) {
+	r, err := NewResizer(small())
+	require.NoError(t, err)
+	rgb := make([]uint8, 3*30*30)
+	good := func() *Picture { return synthesize(kinds[4], 64, 48, texture(1)) }
+	require.NoError(t, r.Resize(rgb, good()))
+	require.ErrorContains(t, r.Resize(rgb[1:], good()), "want 2700")
+
+	for name, c := range map[string]struct {
+		change func(*Picture)
+		want   error
+	}{
+		"short plane":     {func(p *Picture) { p.Planes[2].Pix = p.Planes[2].Pix[:100] }, ErrDamaged},
+		"origin":          {func(p *Picture) { p.Planes[0].Origin = -1 }, ErrDamaged},
+		"step":            {func(p *Picture) { p.Planes[0].Step = -1 }, ErrDamaged},
+		"stride":          {func(p *Picture) { p.Planes[0].Stride *= 2 }, ErrDamaged},
+		"model":           {func(p *Picture) { p.Model = 9 }, ErrFormat},
+		"factor":          {func(p *Picture) { p.Chroma[0].Factor = 0 }, ErrFormat},
+		"lead":            {func(p *Picture) { p.Chroma[1].Lead = 2 }, ErrFormat},
+		"negative width":  {func(p *Picture) { p.Width = -64 }, ErrTooSmall},
+		"large":           {func(p *Picture) { p.Width, p.Height = 10_001, 10_000 }, ErrTooLarge},
+		"larger than int": {func(p *Picture) { p.Width, p.Height = math.MaxInt, math.MaxInt }, ErrTooLarge},
+		"long":            {func(p *Picture) { p.Height = 64*16 + 1 }, ErrTooLong},
+	} {
+		p := good()
+		c.change(p)
+		require.ErrorIs(t, r.Resize(rgb, p), c.want, name)
+	}
+}
+
+func TestNewResizerValidates(t *testing.T) {
+	s := Torchvision()
+	s.Crop = 0
+	_, err := NewResizer(s)
+	require.Error(t, err)
+}
+
+func TestCropOffset(t *testing.T) {
+	for size, want := range map[int]int{224: 0, 225: 0, 226: 1, 227: 2, 228: 2, 229: 2, 256: 16, 341: 58, 343: 60} {
+		require.Equal(t, want, cropOffset(size, 224), "size %d", size)
+	}
+}
+
+func TestWeightsSumToOne(t *testing.T) {
+	for _, in := range []int{16, 97, 256, 1000, 10_000} {
+		for _, s := range []Subsampling{{1, 0}, {2, 0}, {2, 1}, {4, 0}, {4, 3}} {
+			for _, w := range newWindows(in, 256, 0, 256, s) {
+				var sum uint32
+				for _, v := range w.weights {
+					sum += v
+				}
+				require.InDelta(t, 1<<weightBits, sum, float64(len(w.weights)))
+				require.GreaterOrEqual(t, w.first, 0)
+				require.LessOrEqual(t, w.first+len(w.weights), s.samples(in))
+			}
+		}
+	}
+}
+
+func BenchmarkResize(b *testing.B) {
+	for _, c := range []struct {
+		kind          kind
+		width, height int
+		orientation   orientation
+	}{
+		{kinds[4], 640, 480, 1}, {kinds[4], 640, 480, 6}, {kinds[4], 1280, 720, 1}, {kinds[4], 4000, 3000, 1},
+		{kinds[4], 4000, 3000, 6}, {kinds[2], 640, 480, 1}, {kinds[1], 640, 480, 1},
+	} {
+		b.Run(fmt.Sprintf("%s/%dx%d/orientation=%d", c.kind.name, c.width, c.height, c.orientation), func(b *testing.B) {
+			p := synthesize(c.kind, c.width, c.height, texture(1))
+			c.orientation.apply(p)
+			r, err := NewResizer(Torchvision())
+			require.NoError(b, err)
+			rgb := make([]uint8, 3*224*224)
+			require.NoError(b, r.Resize(rgb, p))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := r.Resize(rgb, p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	g := Geometry{640, 480, ModelYCbCr, [2]Subsampling{{2, 0}, {2, 0}}}
+	for b.Loop() {
+		newPlan(Torchvision(), g)
+	}
+}
