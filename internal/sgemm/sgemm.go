@@ -162,38 +162,32 @@ func (k kernel) checkTile(y, x Rows, panel []float32) int {
 
 const (
 	genericRows    = 3
-	genericColumns = 4
+	genericColumns = 2
 )
 
 // tileGeneric computes y[i][j] = panel[0][j] + sum over k of
-// x[i][k] * panel[k+1][j] for a tile of 3x4.
+// x[i][k] * panel[k+1][j] for a tile of 3x2. Larger ones leave amd64 short of
+// registers and are slower.
 func tileGeneric(y, x Rows, panel []float32, depth int) {
 	x0 := x.Values[:depth]
 	x1 := x.Values[x.Stride:][:depth]
 	x2 := x.Values[2*x.Stride:][:depth]
-	b0, b1, b2, b3 := panel[0], panel[1], panel[2], panel[3]
-	s00, s01, s02, s03 := b0, b1, b2, b3
-	s10, s11, s12, s13 := b0, b1, b2, b3
-	s20, s21, s22, s23 := b0, b1, b2, b3
+	s00, s01 := panel[0], panel[1]
+	s10, s11 := s00, s01
+	s20, s21 := s00, s01
 	panel = panel[genericColumns:]
 	for k, v0 := range x0 {
 		w := (*[genericColumns]float32)(panel)
 		panel = panel[genericColumns:]
 		v1, v2 := x1[k], x2[k]
 		s00 += float32(v0 * w[0])
-		s01 += float32(v0 * w[1])
-		s02 += float32(v0 * w[2])
-		s03 += float32(v0 * w[3])
 		s10 += float32(v1 * w[0])
-		s11 += float32(v1 * w[1])
-		s12 += float32(v1 * w[2])
-		s13 += float32(v1 * w[3])
 		s20 += float32(v2 * w[0])
+		s01 += float32(v0 * w[1])
+		s11 += float32(v1 * w[1])
 		s21 += float32(v2 * w[1])
-		s22 += float32(v2 * w[2])
-		s23 += float32(v2 * w[3])
 	}
-	*(*[genericColumns]float32)(y.Values) = [...]float32{s00, s01, s02, s03}
-	*(*[genericColumns]float32)(y.Values[y.Stride:]) = [...]float32{s10, s11, s12, s13}
-	*(*[genericColumns]float32)(y.Values[2*y.Stride:]) = [...]float32{s20, s21, s22, s23}
+	y.Values[0], y.Values[1] = s00, s01
+	y.Values[y.Stride], y.Values[y.Stride+1] = s10, s11
+	y.Values[2*y.Stride], y.Values[2*y.Stride+1] = s20, s21
 }
