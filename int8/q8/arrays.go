@@ -1,0 +1,120 @@
+package q8
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"unsafe"
+
+	"edgeclassify/int8"
+	"edgeclassify/internal/safetensors"
+)
+
+// array ties an array of a layer to the tensor that stores it.
+type array struct {
+	name   string
+	shape  []int
+	values any // *[]int8, *[]int32 or *[]float32
+}
+
+// arrays lists the arrays of a layer, in the order of the format.
+func arrays(l *int8.Layer) []array {
+	switch op := l.Op.(type) {
+	case *int8.Conv:
+		return []array{
+			{l.Name + ".weight", []int{op.OutC, op.KH, op.KW, op.InC / op.Groups}, &op.Weight},
+			{l.Name + ".bias", []int{op.OutC}, &op.Bias},
+			{l.Name + ".multiplier", []int{op.OutC}, &op.Multiplier},
+			{l.Name + ".scale", []int{op.OutC}, &op.Scale},
+		}
+	case *int8.Dense:
+		return []array{
+			{l.Name + ".weight", []int{op.Out, op.In}, &op.Weight},
+			{l.Name + ".bias", []int{op.Out}, &op.Bias},
+			{l.Name + ".scale", []int{op.Out}, &op.Scale},
+		}
+	}
+	return nil
+}
+
+// tensor returns the stored form: weights as a view, the rest as a
+// little-endian copy.
+func (a array) tensor() safetensors.Tensor {
+	t := safetensors.Tensor{Name: a.name, DType: a.dtype(), Shape: a.shape}
+	switch v := a.values.(type) {
+	case *[]int8.Value:
+		t.Data = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(*v))), len(*v))
+	case *[]int32:
+		for _, x := range *v {
+			t.Data = binary.LittleEndian.AppendUint32(t.Data, uint32(x))
+		}
+	case *[]float32:
+		for _, x := range *v {
+			t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(x))
+		}
+	}
+	return t
+}
+
+func (a array) dtype() safetensors.DType {
+	switch a.values.(type) {
+	case *[]int8.Value:
+		return safetensors.I8
+	case *[]int32:
+		return safetensors.I32
+	default:
+		return safetensors.F32
+	}
+}
+
+// load fills the array from its stored form: weights as a view, which needs no
+// alignment and has no byte order, the rest as a copy.
+func (a array) load(t safetensors.Tensor) error {
+	if t.DType != a.dtype() || !slices.Equal(t.Shape, a.shape) {
+		return fmt.Errorf("tensor %q is %s%v, want %s%v", a.name, t.DType, t.Shape, a.dtype(), a.shape)
+	}
+	switch v := a.values.(type) {
+	case *[]int8.Value:
+		*v = unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(t.Data))), len(t.Data))
+	case *[]int32:
+		*v = make([]int32, len(t.Data)/4)
+		for i := range *v {
+			(*v)[i] = int32(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		}
+	case *[]float32:
+		*v = make([]float32, len(t.Data)/4)
+		for i := range *v {
+			(*v)[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		}
+	}
+	return nil
+}
+
+// load fills all arrays of n. Every tensor of the file must be used: a tensor
+// that nothing reads is a sign of a graph that does not belong to it. None may
+// be used twice, or a small file could ask for many copies of one tensor.
+func load(n *int8.Network, f *safetensors.File) error {
+	used := map[string]bool{}
+	for i := range n.Layers {
+		for _, a := range arrays(&n.Layers[i]) {
+			t, ok := f.Tensor(a.name)
+			if !ok {
+				return fmt.Errorf("tensor %q is missing", a.name)
+			}
+			if used[a.name] {
+				return fmt.Errorf("tensor %q belongs to two layers of one name", a.name)
+			}
+			if err := a.load(t); err != nil {
+				return err
+			}
+			used[a.name] = true
+		}
+	}
+	for _, t := range f.Tensors {
+		if !used[t.Name] {
+			return fmt.Errorf("tensor %q belongs to no layer", t.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,434 @@
+package q8_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
+	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/safetensors"
+)
+
+var zeros = []byte(strings.Repeat("0", 64))
+
+// seal puts the right checksum where b has the given one.
+func seal(b, checksum []byte) []byte {
+	b = bytes.Replace(b, checksum, zeros, 1)
+	sum := sha256.Sum256(b)
+	return bytes.Replace(b, zeros, []byte(hex.EncodeToString(sum[:])), 1)
+}
+
+// checksum is the one that b claims to have, if it is a safetensors file.
+func checksum(b []byte) []byte {
+	f, err := safetensors.Parse(b)
+	if err != nil || len(f.Metadata["sha256"]) != len(zeros) {
+		return nil
+	}
+	return []byte(f.Metadata["sha256"])
+}
+
+// contents is a file taken apart.
+type contents struct {
+	*safetensors.File
+	t testing.TB
+}
+
+func takeApart(t testing.TB, b []byte) contents {
+	f, err := safetensors.Parse(b)
+	require.NoError(t, err)
+	return contents{f, t}
+}
+
+// bytes puts the file together again, with the right checksum.
+func (c contents) bytes() []byte {
+	if c.Metadata["sha256"] != "" {
+		c.Metadata["sha256"] = string(zeros)
+	}
+	var b bytes.Buffer
+	require.NoError(c.t, safetensors.Write(&b, c.Metadata, c.Tensors))
+	return seal(b.Bytes(), zeros)
+}
+
+// replace changes one thing in one metadata document.
+func (c contents) replace(key, old, new string) {
+	require.Equal(c.t, 1, strings.Count(c.Metadata[key], old), "%q in %s", old, c.Metadata[key])
+	c.Metadata[key] = strings.Replace(c.Metadata[key], old, new, 1)
+}
+
+func (c contents) tensor(name string) *safetensors.Tensor {
+	i := slices.IndexFunc(c.Tensors, func(t safetensors.Tensor) bool { return t.Name == name })
+	require.GreaterOrEqual(c.t, i, 0, name)
+	c.Tensors[i].Data = bytes.Clone(c.Tensors[i].Data)
+	return &c.Tensors[i]
+}
+
+func (c contents) float(name string, v float64) {
+	binary.LittleEndian.PutUint32(c.tensor(name).Data, math.Float32bits(float32(v)))
+}
+
+func graph(old, new string) func(contents) {
+	return func(c contents) { c.replace("graph", old, new) }
+}
+
+func metadata(key, value string) func(contents) {
+	return func(c contents) { c.Metadata[key] = value }
+}
+
+// TestHostileContents edits one thing each in a well-formed file and seals it
+// again, so that nothing but the loader's own checks can find it.
+func TestHostileContents(t *testing.T) {
+	file := encode(t, tiny())
+	require.Equal(t, file, takeApart(t, file).bytes(), "without an edit the file must stay as it was")
+	stem := `"name":"stem"`
+	for name, test := range map[string]struct {
+		edit func(contents)
+		want string
+	}{
+		"no metadata":        {func(c contents) { clear(c.Metadata) }, `not a q8 model but another safetensors file: metadata format is "", want "q8"`},
+		"PyTorch's metadata": {metadata("format", "pt"), `metadata format is "pt", want "q8"; quantize the float model first`},
+		"later version":      {metadata("version", "2"), `format version "2": this program reads version 1; update this program, or quantize the model again`},
+		"no version":         {func(c contents) { delete(c.Metadata, "version") }, `format version ""`},
+		"no checksum":        {func(c contents) { delete(c.Metadata, "sha256") }, "metadata sha256 is missing or no checksum"},
+		"short checksum":     {metadata("sha256", ""), "metadata sha256 is missing or no checksum"},
+		"no graph":           {func(c contents) { delete(c.Metadata, "graph") }, "metadata graph is missing"},
+		"no labels":          {func(c contents) { delete(c.Metadata, "labels") }, "metadata labels is missing"},
+		"unknown metadata":   {metadata("comment", "mine"), `metadata "comment" is not part of the format`},
+
+		"graph is not JSON":       {metadata("graph", "{]"), "metadata graph: not valid JSON"},
+		"graph is a list":         {metadata("graph", "[]"), "metadata graph: json: cannot unmarshal array"},
+		"graph is null":           {metadata("graph", "null"), "metadata graph is not canonical at byte 0"},
+		"two documents":           {metadata("labels", "[] []"), "metadata labels: not valid JSON"},
+		"deep JSON":               {metadata("graph", strings.Repeat("[", 1<<20)), "metadata graph: not valid JSON"},
+		"deep valid JSON":         {metadata("graph", strings.Repeat("[", 1<<20)+strings.Repeat("]", 1<<20)), "metadata graph: not valid JSON"},
+		"deep JSON in a layer":    {graph(stem, `"x":`+strings.Repeat("[", 9000)+strings.Repeat("]", 9000)+","+stem), `unknown field "x"`},
+		"spaces":                  {graph(stem, `"name": "stem"`), `metadata graph is not canonical at byte`},
+		"duplicate key":           {graph(stem, `"name":"x",`+stem), `metadata graph is not canonical at byte 112: found`},
+		"duplicate list":          {graph(`"layers":`, `"layers":[],"layers":`), "metadata graph is not canonical"},
+		"other capitals":          {graph(stem, `"Name":"stem"`), "metadata graph is not canonical"},
+		"unknown field of graph":  {graph(`"layers":`, `"device":"gpu","layers":`), `metadata graph: json: unknown field "device"`},
+		"unknown field of layer":  {graph(stem, stem+`,"dilation":2`), `metadata graph: layer 0 "stem": json: unknown field "dilation"`},
+		"field of another op":     {graph(`"op":"globalsum","inputs":["avg"]`, `"op":"globalsum","inputs":["avg"],"shift":1`), "metadata graph is not canonical"},
+		"unknown field of labels": {func(c contents) { c.replace("labels", `"id":"n1"`, `"id":"n1","color":"red"`) }, `metadata labels: json: unknown field "color"`},
+		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows conv, maxpool, avgpool, globalsum and dense`},
+		"no operation":            {graph(`"op":"maxpool",`, ``), `layer 2 "max": unknown operation ""`},
+		"no window":               {graph(`"window":{"kh":1,"kw":1,"stride_h":2,"stride_w":2,"top":0,"left":0,"bottom":0,"right":0},`, ``), "metadata graph is not canonical"},
+		"layer is a number":       {graph(`"layers":[`, `"layers":[7,`), `layer 0 "": json: cannot unmarshal number`},
+		"no groups":               {graph(`"groups":2`, `"groups":0`), `layer 1 "add": 0 groups, want at least 1`},
+		"negative groups":         {graph(`"groups":2`, `"groups":-2`), `layer 1 "add": -2 groups, want at least 1`},
+		"number beyond its type":  {graph(`"shift":2`, `"shift":256`), `layer 0 "stem": json: cannot unmarshal number 256`},
+		"fraction for an integer": {graph(`"groups":2`, `"groups":2.0`), `layer 1 "add": json: cannot unmarshal number 2.0`},
+		"infinite scale in JSON":  {graph(`"scale":0,`, `"scale":1e40,`), "metadata graph: json: cannot unmarshal number 1e40"},
+		"NaN in JSON":             {graph(`"scale":0,`, `"scale":NaN,`), "metadata graph: not valid JSON"},
+		"too many means":          {func(c contents) { c.replace("preprocessing", `[1,1,1]`, `[1,1,1,1]`) }, "metadata preprocessing is not canonical"},
+
+		"two layers of one name": {graph(`"name":"add"`, `"name":"stem"`), `tensor "stem.weight" belongs to two layers of one name`},
+		"two pools of one name":  {graph(`"name":"avg"`, `"name":"max"`), `layer "max" (avgpool): the name is used twice`},
+		"unknown input":          {graph(`"inputs":["add"]`, `"inputs":["sub"]`), `layer "max" (maxpool): input "sub" does not exist before it`},
+		"own input":              {graph(`"inputs":["add"]`, `"inputs":["max"]`), `layer "max" (maxpool): input "max" does not exist before it`},
+		"no layers":              {func(c contents) { c.Metadata["graph"] = cutLayers(c.Metadata["graph"]) }, "metadata graph is not canonical"},
+		"gigantic labels":        {metadata("labels", "["+strings.Repeat(" ", 4<<20)+"]"), "metadata labels has 4194306 bytes, more than the limit of 4194304"},
+		"class too few":          {metadata("labels", `[{"id":"n1","name":"x"}]`), "1 class names for 3 classes"},
+		"bad preprocessing":      {func(c contents) { c.replace("preprocessing", `"crop":9`, `"crop":11`) }, "preprocess: resize 10, crop 11"},
+
+		"geometry beyond tensor": {graph(`"in_channels":3`, `"in_channels":4`), `tensor "stem.weight" is I8[2 1 1 3], want I8[2 1 1 4]`},
+		"product overflows":      {graph(`"in_channels":3`, `"in_channels":4611686018427387904`), `tensor "stem.weight" is I8[2 1 1 3], want I8[2 1 1 4611686018427387904]`},
+		"negative channels":      {graph(`"in_channels":3`, `"in_channels":-3`), `tensor "stem.weight" is I8[2 1 1 3], want I8[2 1 1 -3]`},
+		"gigantic shape":         {graph(`"output":{"shape":{"h":2,"w":2,"c":2}`, `"output":{"shape":{"h":4294967296,"w":4294967296,"c":2}`), `layer "max" (maxpool): shape 4294967296x4294967296x2 is out of range`},
+		"negative shape":         {graph(`"output":{"shape":{"h":2,"w":2,"c":2}`, `"output":{"shape":{"h":-2,"w":-2,"c":2}`), `layer "max" (maxpool): shape -2x-2x2 is out of range`},
+		"gigantic window":        {graph(`"kh":1,"kw":2`, `"kh":1,"kw":9223372036854775807`), `tensor "add.weight" is I8[2 1 2 1], want I8[2 1 9223372036854775807 1]`},
+		"gigantic padding":       {graph(`"right":1`, `"right":9223372036854775807`), `layer "add" (conv): padding`},
+		"no stride":              {graph(`"stride_h":2,"stride_w":2,"top":0,"left":0,"bottom":0,"right":0},"groups"`, `"stride_h":0,"stride_w":2,"top":0,"left":0,"bottom":0,"right":0},"groups"`), `layer "stem" (conv): kernel 1x1 with stride 0x2: all must be positive`},
+		"unknown type":           {graph(`"type":"int16"`, `"type":"int4"`), `layer "sum" (globalsum): output is 1x1x2 int4`},
+		"residual beyond range":  {graph(`"residual":64`, `"residual":32768`), `layer "add" (conv): residual ratio 32768 is not in 1..32767`},
+
+		"missing tensor":       {func(c contents) { c.tensor("add.bias").Name = "add.beta" }, `tensor "add.bias" is missing`},
+		"extra tensor":         {func(c contents) { *c.File = withTensor(*c.File) }, `tensor "stem.extra" belongs to no layer`},
+		"wrong type":           {func(c contents) { c.tensor("add.bias").DType = safetensors.F32 }, `tensor "add.bias" is F32[2], want I32[2]`},
+		"wrong shape":          {func(c contents) { c.tensor("fc.weight").Shape = []int{2, 3} }, `tensor "fc.weight" is I8[2 3], want I8[3 2]`},
+		"flat shape":           {func(c contents) { c.tensor("fc.weight").Shape = []int{6} }, `tensor "fc.weight" is I8[6], want I8[3 2]`},
+		"weight -128":          {func(c contents) { c.tensor("fc.weight").Data[0] = 0x80 }, `layer "fc" (dense): class 0: a weight is -128`},
+		"NaN scale":            {func(c contents) { c.float("add.scale", math.NaN()) }, `layer "add" (conv): channel 0: weight scale NaN is not positive and finite`},
+		"infinite scale":       {func(c contents) { c.float("fc.scale", math.Inf(1)) }, `layer "fc" (dense): class 0: logit scale +Inf is not positive and finite`},
+		"negative scale":       {func(c contents) { c.float("fc.scale", -1) }, `logit scale -1 is not positive and finite`},
+		"accumulator overflow": {func(c contents) { c.tensor("stem.bias").Data[3] = 0x7f }, `layer "stem" (conv): channel 0: the accumulator can reach`},
+		"negative multiplier":  {func(c contents) { c.tensor("add.multiplier").Data[3] = 0x80 }, `layer "add" (conv): channel 0: multiplier -2147483648 is not positive`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := takeApart(t, file)
+			test.edit(c)
+			_, err := q8.Decode(c.bytes())
+			require.ErrorContains(t, err, test.want)
+			require.Regexp(t, "^q8: ", err.Error())
+		})
+	}
+}
+
+func cutLayers(graph string) string {
+	before, _, _ := strings.Cut(graph, `"layers":`)
+	return before + `"layers":[]}`
+}
+
+func withTensor(f safetensors.File) safetensors.File {
+	f.Tensors = append(f.Tensors, safetensors.Tensor{Name: "stem.extra", DType: safetensors.U8, Shape: []int{1}, Data: []byte{1}})
+	return f
+}
+
+// raw builds a safetensors file from its header.
+func raw(header string, data ...byte) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	return append(append(b, header...), data...)
+}
+
+// reheader changes the header of a good file and seals the file again.
+func reheader(t testing.TB, b []byte, old, new string) []byte {
+	n := binary.LittleEndian.Uint64(b)
+	header := string(b[8 : 8+n])
+	require.Equal(t, 1, strings.Count(header, old), "%q in %s", old, header)
+	changed := raw(strings.Replace(header, old, new, 1), b[8+n:]...)
+	return seal(changed, []byte(takeApart(t, b).Metadata["sha256"]))
+}
+
+// TestHostileFiles covers what is wrong below the level of contents.
+func TestHostileFiles(t *testing.T) {
+	file := encode(t, tiny())
+	require.Equal(t, file, reheader(t, file, `"stem.bias"`, `"stem.bias"`))
+	for name, test := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"empty":                {nil, "the file is empty"},
+		"one byte":             {[]byte{1}, "not a q8 model, or cut short: safetensors: the file has 1 bytes"},
+		"text":                 {[]byte("These are not the weights you are looking for.\n"), "not a q8 model, or cut short: safetensors: the header claims"},
+		"web page":             {[]byte("\n<!DOCTYPE html><html><body>404</body></html>"), "the file is a web page, not a model: download the model itself"},
+		"Git LFS pointer":      {[]byte("version https://git-lfs.github.com/spec/v1\noid sha256:00\n"), "the file is a Git LFS pointer, not a model: run git lfs pull"},
+		"only a length":        {raw(""), "the header does not begin with {"},
+		"header of 2^64 bytes": {bytes.Repeat([]byte{0xff}, 64), "the header claims 18446744073709551615 bytes, more than the limit"},
+		"header beyond file":   {append([]byte{99, 0, 0, 0, 0, 0, 0, 0}, "{}"...), "the header claims 99 bytes, the file has only 2 more"},
+		"empty header":         {raw("{}"), "not a q8 model but another safetensors file"},
+		"deep header":          {raw("{" + strings.Repeat(`"a":{`, 1<<18)), "the header is not valid JSON"},
+		"deep valid header":    {raw(`{"a":` + strings.Repeat("[", 1<<18) + strings.Repeat("]", 1<<18) + "}"), "the header is not valid JSON"},
+		"many tensors":         {raw(manyTensors(20_000)), "another safetensors file"},
+		"gigantic tensor":      {raw(`{"w":{"dtype":"I8","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`), `tensor "w": shape [4294967296 4294967296] overflows`},
+		"claimed terabyte":     {raw(`{"w":{"dtype":"I8","shape":[1099511627776],"data_offsets":[0,1099511627776]}}`), `tensor "w": data ends at 1099511627776, the file has only 0 bytes of data`},
+
+		"negative dimension":  {reheader(t, file, `"shape":[2,1,2,1]`, `"shape":[-2,1,-2,1]`), `tensor "add.weight": key "shape": -2 is no valid dimension`},
+		"duplicate tensor":    {reheader(t, file, `"stem.bias"`, `"fc.bias"`), `tensor "fc.bias" appears twice`},
+		"duplicate metadata":  {reheader(t, file, `"version":"1"`, `"version":"1","version":"1"`), `key "version" appears twice`},
+		"unknown dtype":       {reheader(t, file, `"I8","shape":[2,1,2,1]`, `"I4","shape":[2,1,2,1]`), `unknown element type "I4"`},
+		"metadata of numbers": {reheader(t, file, `"version":"1"`, `"version":1`), "found 1, want a string"},
+		"escaped checksum":    {escapeChecksum(t, file), "metadata sha256 is missing or no checksum"},
+		"padding changed":     {bytes.Replace(file, []byte("} "), []byte("}\n"), 1), "the file is damaged"},
+		"trailing byte":       {append(bytes.Clone(file), 0), "1 bytes follow the last tensor"},
+		"two files":           {append(bytes.Clone(file), file...), "bytes follow the last tensor"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := q8.Decode(test.file)
+			require.ErrorContains(t, err, test.want)
+			path := write(t, test.file)
+			_, err = q8.Open(path)
+			require.ErrorContains(t, err, "q8: "+path+": ")
+			require.ErrorContains(t, err, test.want)
+		})
+	}
+}
+
+func escapeChecksum(t testing.TB, b []byte) []byte {
+	sum := takeApart(t, b).Metadata["sha256"]
+	n := binary.LittleEndian.Uint64(b)
+	header := strings.Replace(string(b[8:8+n]), sum, fmt.Sprintf(`\u%04x`, sum[0])+sum[1:], 1)
+	return raw(header, b[8+n:]...)
+}
+
+func manyTensors(n int) string {
+	var b strings.Builder
+	b.WriteString("{")
+	for i := range n {
+		fmt.Fprintf(&b, `"%d":{"dtype":"I8","shape":[0],"data_offsets":[0,0]},`, i)
+	}
+	return strings.TrimSuffix(b.String(), ",") + "}"
+}
+
+// TestOverlap moves one tensor onto another: offsets are the one thing that
+// the checksum cannot protect from somebody who makes a file.
+func TestOverlap(t *testing.T) {
+	file := encode(t, tiny())
+	f := takeApart(t, file)
+	first, second := f.Tensors[0], f.Tensors[1]
+	old := fmt.Sprintf(`"data_offsets":[%d,%d]`, len(first.Data), len(first.Data)+len(second.Data))
+	for _, begin := range []int{0, len(first.Data) - 1, len(first.Data) + 1} {
+		moved := fmt.Sprintf(`"data_offsets":[%d,%d]`, begin, begin+len(second.Data))
+		_, err := q8.Decode(reheader(t, file, old, moved))
+		require.ErrorContains(t, err, "tensors must neither overlap nor leave gaps")
+	}
+	_, err := q8.Decode(reheader(t, file, old, `"data_offsets":[-1,7]`))
+	require.ErrorContains(t, err, "want two offsets in bytes")
+	_, err = q8.Decode(reheader(t, file, old, `"data_offsets":[18446744073709551615,7]`))
+	require.ErrorContains(t, err, "want two offsets in bytes")
+}
+
+func TestEveryBitFlip(t *testing.T) {
+	file := encode(t, tiny())
+	for i := range file {
+		for bit := range 8 {
+			file[i] ^= 1 << bit
+			_, err := q8.Decode(file)
+			require.Error(t, err, "bit %d of byte %d", bit, i)
+			file[i] ^= 1 << bit
+		}
+	}
+	_, err := q8.Decode(file)
+	require.NoError(t, err)
+}
+
+func TestEveryTruncation(t *testing.T) {
+	file := encode(t, tiny())
+	for n := range file {
+		_, err := q8.Decode(file[:n:n])
+		require.Error(t, err, "the first %d bytes", n)
+	}
+}
+
+// TestAllocations bounds what a file can make the loader allocate, counting
+// everything ever allocated; what is live at once is far less.
+func TestAllocations(t *testing.T) {
+	const size = 1 << 20
+	list := func(element string) string {
+		return "[" + strings.Repeat(element+",", size/(len(element)+1)) + element + "]"
+	}
+	file := encode(t, tiny())
+	replace := func(key, value string) []byte {
+		c := takeApart(t, file)
+		c.Metadata[key] = value
+		return c.bytes()
+	}
+	clones := takeApart(t, file)
+	_, layers, _ := strings.Cut(clones.Metadata["graph"], `"layers":[`)
+	stem, _, _ := strings.Cut(layers, `,{"name":"add"`)
+	clones.replace("graph", `"layers":[`, `"layers":[`+strings.Repeat(stem+",", size/len(stem)))
+	for name, hostile := range map[string][]byte{
+		"layers of nothing":   replace("graph", `{"layers":`+list("{}")+"}"),
+		"layers of numbers":   replace("graph", `{"layers":`+list("0")+"}"),
+		"inputs of nothing":   replace("graph", `{"layers":[{"name":"x","inputs":`+list(`""`)+"}]}"),
+		"zero points":         replace("graph", `{"input":{"zero":`+list("0")+"}}"),
+		"classes of nothing":  replace("labels", list("{}")),
+		"one layer, cloned":   clones.bytes(),
+		"metadata keys":       raw(`{"__metadata__":{` + manyKeys(size/10) + `}}`),
+		"tensors of nothing":  raw(manyTensors(size / 50)),
+		"dimensions":          raw(`{"w":{"dtype":"I8","shape":` + list("1") + `,"data_offsets":[0,1]}}`),
+		"claims of terabytes": raw(strings.ReplaceAll(manyTensors(size/60), "[0]", "[1099511627776]")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var err error
+			got := allocated(func() { _, err = q8.Decode(hostile) })
+			t.Logf("%.1f bytes allocated per byte of file: %.200s", float64(got)/float64(len(hostile)), err)
+			require.Error(t, err)
+			require.Less(t, got, uint64(128*len(hostile)))
+		})
+	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"%d":"",`, i)
+	}
+	return strings.TrimSuffix(b.String(), ",")
+}
+
+// TestWeightsCostNoMemory decodes a network that is nearly all weights.
+func TestWeightsCostNoMemory(t *testing.T) {
+	n := tiny()
+	conv := n.Layers[0].Op.(*int8.Conv)
+	conv.OutC = 40_000
+	conv.Weight = make([]int8.Value, 40_000*3)
+	conv.Bias, conv.Multiplier, conv.Scale = make([]int32, 40_000), make([]int32, 40_000), make([]float32, 40_000)
+	for i := range conv.OutC {
+		conv.Multiplier[i], conv.Scale[i] = 1, 1
+	}
+	n.Layers[0].Out.Shape.C = 40_000
+	add := n.Layers[1].Op.(*int8.Conv)
+	add.Groups, add.InC, add.KW, add.Right = 1, 40_000, 2, 1
+	add.Weight = make([]int8.Value, 2*2*40_000)
+	n.Layers[1].Inputs, add.Residual = []string{"stem"}, 0
+	file := encode(t, n)
+	weights := len(conv.Weight) + len(add.Weight)
+	copied := 3 * 4 * conv.OutC
+	got := allocated(func() {
+		_, err := q8.Decode(file)
+		require.NoError(t, err)
+	})
+	require.Less(t, got, uint64(copied+100_000), "%d bytes of weights are views, %d bytes are copied", weights, copied)
+}
+
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// check demands that a file is refused, or that its network is valid and
+// survives being written and read again.
+func check(t *testing.T, b []byte) {
+	n, err := q8.Decode(b)
+	if err != nil {
+		return
+	}
+	require.NoError(t, n.Validate())
+	again, err := q8.Decode(encode(t, n))
+	require.NoError(t, err)
+	require.Equal(t, n, again)
+}
+
+// FuzzDecode mutates whole files, with the checksum they have and with the
+// right one.
+func FuzzDecode(f *testing.F) {
+	for seed := range uint64(8) {
+		f.Add(encode(f, nettest.Random(seed)))
+	}
+	f.Add(encode(f, tiny()))
+	f.Add(raw(manyTensors(3)))
+	f.Add(raw(`{"__metadata__":{"format":"q8","version":"1","sha256":"` + string(zeros) + `"}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		check(t, b)
+		if sum := checksum(b); sum != nil {
+			check(t, seal(b, sum))
+		}
+	})
+}
+
+// FuzzMetadata mutates the JSON documents and the tensors' data of a file that
+// is otherwise well formed.
+func FuzzMetadata(f *testing.F) {
+	for _, n := range []*int8.Network{tiny(), nettest.Random(1), nettest.Random(2)} {
+		c := takeApart(f, encode(f, n))
+		f.Add(c.Metadata["graph"], c.Metadata["preprocessing"], c.Metadata["labels"], c.Metadata["provenance"], []byte{1, 2, 3})
+	}
+	file := encode(f, tiny())
+	f.Fuzz(func(t *testing.T, graph, preprocessing, labels, provenance string, data []byte) {
+		c := takeApart(t, bytes.Clone(file))
+		c.Metadata["graph"], c.Metadata["preprocessing"] = graph, preprocessing
+		c.Metadata["labels"], c.Metadata["provenance"] = labels, provenance
+		for i := 0; i+1 < len(data); i += 2 { // each pair of bytes changes one byte of one tensor
+			d := c.Tensors[int(data[i])%len(c.Tensors)].Data
+			d[int(data[i+1])%len(d)] ^= data[i+1]
+		}
+		c.Metadata["sha256"] = string(zeros)
+		var b bytes.Buffer
+		if safetensors.Write(&b, c.Metadata, c.Tensors) == nil {
+			check(t, seal(b.Bytes(), zeros))
+		}
+	})
+}

@@ -1,0 +1,19 @@
+//go:build unix
+
+package q8
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func mmap(f *os.File, size int) (b []byte, unmap func() error, err error) {
+	// A private mapping costs nothing more while nobody writes, and some
+	// network file systems offer no other.
+	b, err = unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, nil, &os.PathError{Op: "mmap", Path: f.Name(), Err: err}
+	}
+	return b, func() error { return unix.Munmap(b) }, nil
+}

@@ -1,0 +1,178 @@
+// Package q8 stores quantized networks in model files, and reads them without
+// trusting them.
+//
+// # Format
+//
+// A .q8 file is a safetensors file (https://huggingface.co/docs/safetensors),
+// so that other programs can read the numbers. A layer NAME has the tensors
+//
+//	NAME.weight      I8   conv: [OutC, KH, KW, InC/Groups]; dense: [Out, In]
+//	NAME.bias        I32  [OutC], in accumulator units
+//	NAME.multiplier  I32  [OutC], conv only
+//	NAME.scale       F32  [OutC]: of one weight step; dense: of one logit step
+//
+// and the header's metadata has these keys, all but the first three being JSON:
+//
+//	format         "q8"
+//	version        "1"
+//	sha256         checksum, see below
+//	graph          name, input tensor and layers in topological order
+//	preprocessing  how a picture becomes the input
+//	labels         the classes in the order of the logits
+//	provenance     where the network comes from
+//
+// The bytes are a function of the network: the JSON has one canonical form,
+// that of [Encode], and [Decode] accepts no other.
+//
+// # Checksum
+//
+// sha256 is the SHA-256 of the whole file, in lower-case hexadecimal, with the
+// 64 digits of the checksum itself replaced by zeros. In Python:
+//
+//	with safetensors.safe_open("model.q8", "numpy") as f:
+//	    digest = f.metadata()["sha256"].encode()
+//	data = open("model.q8", "rb").read().replace(digest, b"0" * 64, 1)
+//	assert hashlib.sha256(data).hexdigest().encode() == digest
+//
+// It finds accidents, not forgery: whoever makes a file can make its checksum.
+// A hostile file can give wrong answers, but it cannot make Decode panic, or
+// allocate more than a fixed multiple of the file's header and biases.
+package q8
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"edgeclassify/int8"
+	"edgeclassify/internal/atomicfile"
+	"edgeclassify/internal/safetensors"
+)
+
+// Extension of model files.
+const Extension = ".q8"
+
+const (
+	format  = "q8"
+	version = "1"
+	// unsealed stands in for the checksum while it is computed.
+	unsealed = "0000000000000000000000000000000000000000000000000000000000000000"
+)
+
+// Write validates n and writes it to path, which afterwards holds the whole
+// model or is as it was.
+func Write(path string, n *int8.Network) error {
+	return atomicfile.Write(path, 0o644, func(w io.Writer) error { return Encode(w, n) })
+}
+
+// Encode validates n and writes its file to w. Equal networks give equal bytes.
+func Encode(w io.Writer, n *int8.Network) error {
+	if err := encode(w, n); err != nil {
+		return fmt.Errorf("q8: %w", err)
+	}
+	return nil
+}
+
+func encode(w io.Writer, n *int8.Network) error {
+	if err := n.Validate(); err != nil {
+		return err
+	}
+	metadata, err := describe(n)
+	if err != nil {
+		return err
+	}
+	// JSON cannot carry every Go string: make sure that it carries these.
+	if _, err := parse(metadata); err != nil {
+		return err
+	}
+	var tensors []safetensors.Tensor
+	for i := range n.Layers {
+		for _, a := range arrays(&n.Layers[i]) {
+			tensors = append(tensors, a.tensor())
+		}
+	}
+	metadata["sha256"] = unsealed
+	sum := sha256.New()
+	if err := safetensors.Write(sum, metadata, tensors); err != nil {
+		return err
+	}
+	metadata["sha256"] = hex.EncodeToString(sum.Sum(nil))
+	return safetensors.Write(w, metadata, tensors)
+}
+
+// Decode reads a whole file. The network's weights are views into b, which
+// must not change afterwards; everything else is copied. The network is valid,
+// and encoding it gives the file's metadata and tensors again.
+func Decode(b []byte) (*int8.Network, error) {
+	n, _, err := decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("q8: %w", err)
+	}
+	return n, nil
+}
+
+// decode also returns the checksum.
+func decode(b []byte) (n *int8.Network, checksum string, err error) {
+	f, err := safetensors.Parse(b)
+	if err != nil {
+		return nil, "", explain(b, err)
+	}
+	if err := checkFormat(f.Metadata); err != nil {
+		return nil, "", err
+	}
+	checksum = f.Metadata["sha256"]
+	if err := verify(b, checksum); err != nil {
+		return nil, "", err
+	}
+	if n, err = parse(f.Metadata); err != nil {
+		return nil, "", err
+	}
+	if err := load(n, f); err != nil {
+		return nil, "", err
+	}
+	return n, checksum, n.Validate()
+}
+
+// explain says what b is if it is one of the things that end up in place of
+// model files.
+func explain(b []byte, err error) error {
+	start := strings.ToLower(string(bytes.TrimSpace(b[:min(len(b), 256)])))
+	switch {
+	case len(b) == 0:
+		return errors.New("the file is empty")
+	case strings.HasPrefix(start, "<"):
+		return errors.New("the file is a web page, not a model: download the model itself")
+	case strings.HasPrefix(start, "version https://git-lfs"):
+		return errors.New("the file is a Git LFS pointer, not a model: run git lfs pull")
+	}
+	return fmt.Errorf("not a q8 model, or cut short: %w", err)
+}
+
+func checkFormat(metadata map[string]string) error {
+	if got := metadata["format"]; got != format {
+		return fmt.Errorf("not a q8 model but another safetensors file: metadata format is %q, want %q; quantize the float model first", got, format)
+	}
+	if got := metadata["version"]; got != version {
+		return fmt.Errorf("format version %q: this program reads version %s; update this program, or quantize the model again with one of its version", got, version)
+	}
+	return nil
+}
+
+func verify(b []byte, checksum string) error {
+	at := bytes.Index(b, []byte(checksum))
+	if len(checksum) != len(unsealed) || at < 0 {
+		return errors.New("metadata sha256 is missing or no checksum")
+	}
+	sum := sha256.New()
+	sum.Write(b[:at])
+	io.WriteString(sum, unsealed)
+	sum.Write(b[at+len(checksum):])
+	if got := hex.EncodeToString(sum.Sum(nil)); got != checksum {
+		return fmt.Errorf("the file is damaged: its SHA-256 is %s, it should be %s; copy it again", got, checksum)
+	}
+	return nil
+}

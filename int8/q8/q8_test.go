@@ -1,0 +1,189 @@
+package q8_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
+	"edgeclassify/internal/nettest"
+	"edgeclassify/labels"
+	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
+)
+
+// tiny is a network with every operation in a file of a few kilobytes.
+func tiny() *int8.Network {
+	activation := func(side, c int) int8.Tensor {
+		return int8.Tensor{Shape: tensor.Shape{H: side, W: side, C: c}, Type: int8.Int8, Scale: 0.25, Zero: []int8.Value{-128}}
+	}
+	vector := func(t int8.Type, c int) int8.Tensor {
+		return int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: c}, Type: t}
+	}
+	input := activation(9, 3)
+	input.Scale, input.Zero = 0, []int8.Value{-5, 0, 7}
+	pooled := vector(int8.Int16, 2)
+	pooled.Scale, pooled.Bound = 0.25, 255
+	spec := preprocess.Caffe()
+	spec.Resize, spec.Crop = 10, 9
+	return &int8.Network{
+		Name:       "tiny",
+		Input:      input,
+		Preprocess: spec,
+		Classes:    []labels.Class{{ID: "n1", Name: "<tench> & \"König\""}, {ID: "n2", Name: "2\u2028"}, {ID: "n3", Name: ""}},
+		Provenance: int8.Provenance{Tool: "test", Source: "tiny.safetensors", Method: "none", Images: 3, Seed: 1<<64 - 1},
+		Layers: []int8.Layer{
+			{Name: "stem", Inputs: []string{int8.InputName}, Out: activation(5, 2), Op: &int8.Conv{
+				Window: tensor.Square(1, 2, 0), Groups: 1, InC: 3, OutC: 2, Shift: 2,
+				Weight: []int8.Value{1, -127, 3, 127, 0, -6}, Bias: []int32{-7, 1 << 20}, Multiplier: []int32{1 << 30, 1}, Scale: []float32{0.5, 1e-9},
+			}},
+			{Name: "add", Inputs: []string{"stem", "stem"}, Out: activation(5, 2), Op: &int8.Conv{
+				Window: tensor.Window{KH: 1, KW: 2, StrideH: 1, StrideW: 1, Right: 1}, Groups: 2, InC: 2, OutC: 2, Residual: 64,
+				Weight: []int8.Value{9, 8, -7, 6}, Bias: []int32{1, 2}, Multiplier: []int32{1 << 29, 1 << 28}, Scale: []float32{1, 2},
+			}},
+			{Name: "max", Inputs: []string{"add"}, Out: activation(2, 2), Op: &int8.MaxPool{Window: tensor.Square(2, 2, 0)}},
+			{Name: "avg", Inputs: []string{"max"}, Out: activation(1, 2), Op: &int8.AvgPool{Window: tensor.Square(2, 2, 0), CountPad: true}},
+			{Name: "sum", Inputs: []string{"avg"}, Out: pooled, Op: int8.GlobalSum{}},
+			{Name: "fc", Inputs: []string{"sum"}, Out: vector(int8.Int32, 3), Op: &int8.Dense{
+				In: 2, Out: 3, Weight: []int8.Value{1, 2, 3, 4, 5, -6}, Bias: []int32{-1, 0, 1 << 24}, Scale: []float32{0.5, 0.25, 3},
+			}},
+		},
+	}
+}
+
+func encode(t testing.TB, n *int8.Network) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, q8.Encode(&b, n))
+	return b.Bytes()
+}
+
+func TestRoundTrip(t *testing.T) {
+	networks := []*int8.Network{tiny()}
+	for seed := range uint64(300) {
+		networks = append(networks, nettest.Random(seed))
+	}
+	for _, n := range networks {
+		file := encode(t, n)
+		got, err := q8.Decode(file)
+		require.NoError(t, err, n.Name)
+		require.Equal(t, n, got)
+		require.Equal(t, file, encode(t, got), "equal networks must give equal bytes")
+	}
+}
+
+// TestFormatIsPinned fails where a change, even of encoding/json, would make
+// other bytes of the same network: files in the field could then not be read.
+func TestFormatIsPinned(t *testing.T) {
+	m := open(t, write(t, encode(t, tiny())))
+	require.Equal(t, "d67cfe98b8febcaa777448f2e5f692afa23b76e8d134ae678a0768196f4ef6f0", m.SHA256)
+}
+
+func TestWeightsAreViews(t *testing.T) {
+	file := encode(t, tiny())
+	n, err := q8.Decode(file)
+	require.NoError(t, err)
+	for _, l := range n.Layers {
+		var weights []int8.Value
+		switch op := l.Op.(type) {
+		case *int8.Conv:
+			weights = op.Weight
+		case *int8.Dense:
+			weights = op.Weight
+		default:
+			continue
+		}
+		begin, at := uintptr(unsafe.Pointer(&file[0])), uintptr(unsafe.Pointer(&weights[0]))
+		require.True(t, begin <= at && at+uintptr(len(weights)) <= begin+uintptr(len(file)), "%v", &l)
+		require.Equal(t, len(weights), cap(weights), "an append must not reach the next tensor")
+	}
+}
+
+func TestEncodeRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		edit func(*int8.Network)
+		want string
+	}{
+		"invalid network":    {func(n *int8.Network) { n.Layers[0].Op.(*int8.Conv).Multiplier[1] = 0 }, `q8: int8: layer "stem" (conv): channel 1: multiplier 0 is not positive`},
+		"no layers":          {func(n *int8.Network) { n.Layers = nil }, "no layers"},
+		"class not UTF-8":    {func(n *int8.Network) { n.Classes[1].Name = "caf\xe9" }, "metadata labels is not canonical"},
+		"layer not UTF-8":    {func(n *int8.Network) { n.Layers[0].Name, n.Layers[1].Inputs = "\xff", []string{"\xff", "\xff"} }, "metadata graph is not canonical"},
+		"gigantic name":      {func(n *int8.Network) { n.Name = strings.Repeat("x", 5<<20) }, "metadata graph has"},
+		"scale not a number": {func(n *int8.Network) { n.Input.Scale /= n.Input.Scale }, "metadata graph: json: unsupported value: NaN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := tiny()
+			test.edit(n)
+			path := write(t, []byte("before"))
+			require.ErrorContains(t, q8.Encode(&bytes.Buffer{}, n), test.want)
+			require.ErrorContains(t, q8.Write(path, n), test.want)
+			kept, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, "before", string(kept))
+		})
+	}
+}
+
+// write puts b into a file of its own.
+func write(t testing.TB, b []byte) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "model.q8")
+	require.NoError(t, os.WriteFile(path, b, 0o600))
+	return path
+}
+
+func open(t testing.TB, path string) *q8.Model {
+	t.Helper()
+	m, err := q8.Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+func TestOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model.q8")
+	require.NoError(t, q8.Write(path, tiny()))
+	m := open(t, path)
+	require.Equal(t, tiny(), m.Network)
+	file, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.EqualValues(t, len(file), m.Size)
+	require.Equal(t, 1, bytes.Count(file, []byte(m.SHA256)))
+	require.NoError(t, m.Close())
+	require.NoError(t, m.Close(), "closing twice is fine")
+}
+
+func TestOpenWhileReplaced(t *testing.T) {
+	path := write(t, encode(t, tiny()))
+	m := open(t, path)
+	other := nettest.Random(1)
+	require.NoError(t, q8.Write(path, other))
+	require.Equal(t, tiny(), m.Network, "the open model keeps the old file")
+	require.Equal(t, other, open(t, path).Network)
+	require.NoError(t, os.Remove(path))
+	require.Equal(t, tiny(), m.Network)
+}
+
+func TestOpenErrors(t *testing.T) {
+	dir := t.TempDir()
+	absent := filepath.Join(dir, "absent.q8")
+	_, err := q8.Open(absent)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, absent)
+	_, err = q8.Open(dir)
+	require.ErrorContains(t, err, dir+": not a regular file")
+	damaged := encode(t, tiny())
+	damaged[len(damaged)-1] ^= 1
+	path := write(t, damaged)
+	_, err = q8.Open(path)
+	require.ErrorContains(t, err, "q8: "+path+": the file is damaged: its SHA-256 is")
+	path = write(t, nil)
+	_, err = q8.Open(path)
+	require.EqualError(t, err, "q8: "+path+": the file is empty")
+}
