@@ -61,7 +61,8 @@ func ImportSafetensors(path string) (*Graph, error) {
 // a pickle inside. A checkpoint that holds the weights under "state_dict" or
 // "model", and names with the "module." of DataParallel, are understood too.
 //
-// Nothing in the file is executed: see torchReader.
+// Nothing in the file is executed: a class that no state dict needs is an error
+// that names it.
 func ImportTorch(path string) (*Graph, error) {
 	return importNamed(path, readTorch)
 }

@@ -1,0 +1,296 @@
+package models
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/fetch"
+	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
+)
+
+// blank is a source of zeros that has every tensor and notes their shapes.
+type blank struct {
+	shapes  map[string][]int
+	missing string
+	zeros   []float32
+}
+
+func newBlank() *blank { return &blank{shapes: map[string][]int{}, zeros: make([]float32, 1<<22)} }
+
+func (b *blank) Tensor(name string, shape []int) ([]float32, error) {
+	if name == b.missing {
+		return nil, fmt.Errorf("tensor %q is missing", name)
+	}
+	b.shapes[name] = shape
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return b.zeros[:n:n], nil
+}
+
+// parameters counts the values of all weights, those of batch normalization
+// included.
+func parameters(g *Graph) int {
+	n := 0
+	for _, node := range g.Nodes {
+		switch op := node.Op.(type) {
+		case *Conv:
+			n += len(op.Weight) + len(op.Bias)
+		case *BatchNorm:
+			n += len(op.Gamma) + len(op.Beta) + len(op.Mean) + len(op.Variance)
+		case *Dense:
+			n += len(op.Weight) + len(op.Bias)
+		}
+	}
+	return n
+}
+
+// macs counts the multiplications of convolutions and dense layers.
+func macs(t *testing.T, g *Graph) int {
+	shapes, err := g.Shapes()
+	require.NoError(t, err)
+	n := 0
+	for _, node := range g.Nodes {
+		switch op := node.Op.(type) {
+		case *Conv:
+			s := shapes[node.Name]
+			n += s.H * s.W * len(op.Weight)
+		case *Dense:
+			n += len(op.Weight)
+		}
+	}
+	return n
+}
+
+func count(g *Graph, kind string) int {
+	n := 0
+	for _, node := range g.Nodes {
+		if node.Op.Kind() == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func conv(t *testing.T, g *Graph, name string) *Conv {
+	t.Helper()
+	i := slices.IndexFunc(g.Nodes, func(n Node) bool { return n.Name == name })
+	require.GreaterOrEqual(t, i, 0, name)
+	c, ok := g.Nodes[i].Op.(*Conv)
+	require.True(t, ok, name)
+	return c
+}
+
+func TestResNet50V1(t *testing.T) {
+	source := newBlank()
+	g, err := ResNet50(V1, 1000, source)
+	require.NoError(t, err)
+	require.Equal(t, 25_636_712, parameters(g), "what keras.applications.ResNet50 reports")
+	require.Equal(t, 3_857_973_248, macs(t, g), "3.8 GFLOPs in table 1 of the paper")
+	require.Equal(t, 53, count(g, "conv"))
+	require.Equal(t, 16, count(g, "add"))
+	require.Equal(t, preprocess.Caffe(), g.Preprocess)
+	require.Equal(t, "n01440764", g.Classes[0].ID)
+	require.Equal(t, "softmax", g.Nodes[len(g.Nodes)-1].Op.Kind())
+
+	require.Len(t, source.shapes, 320)
+	require.Equal(t, []int{7, 7, 3, 64}, source.shapes["conv1/kernel"])
+	require.Equal(t, []int{3, 3, 512, 512}, source.shapes["res5c_branch2b/kernel"])
+	require.Equal(t, []int{1, 1, 1024, 2048}, source.shapes["res5a_branch1/kernel"])
+	require.Equal(t, []int{256}, source.shapes["bn4f_branch2a/moving_variance"])
+	require.Equal(t, []int{2048, 1000}, source.shapes["fc1000/kernel"])
+
+	require.Equal(t, 1, conv(t, g, "res2a_branch2a").StrideH)
+	require.Equal(t, tensor.Square(1, 2, 0), conv(t, g, "res3a_branch2a").Window)
+	require.Equal(t, tensor.Square(3, 1, 1), conv(t, g, "res3a_branch2b").Window)
+	require.Equal(t, tensor.Square(1, 2, 0), conv(t, g, "res3a_branch1").Window)
+	require.NotNil(t, conv(t, g, "conv1").Bias)
+}
+
+func TestResNet50V15(t *testing.T) {
+	source := newBlank()
+	g, err := ResNet50(V15, 1000, source)
+	require.NoError(t, err)
+	require.Equal(t, 25_557_032+53_120, parameters(g), "what torchvision reports, and the running statistics")
+	require.Equal(t, 4_089_184_256, macs(t, g), "what torchvision reports as 4.09 GFLOPS")
+	require.Equal(t, 53, count(g, "conv"))
+	require.Equal(t, preprocess.Torchvision(), g.Preprocess)
+	require.Equal(t, "fc", g.Nodes[len(g.Nodes)-1].Name)
+
+	require.Len(t, source.shapes, 267)
+	require.Equal(t, []int{64, 3, 7, 7}, source.shapes["conv1.weight"])
+	require.Equal(t, []int{512, 512, 3, 3}, source.shapes["layer4.2.conv2.weight"])
+	require.Equal(t, []int{2048, 1024, 1, 1}, source.shapes["layer4.0.downsample.0.weight"])
+	require.Equal(t, []int{2048}, source.shapes["layer4.0.downsample.1.running_var"])
+	require.Equal(t, []int{1000, 2048}, source.shapes["fc.weight"])
+
+	require.Equal(t, tensor.Square(1, 1, 0), conv(t, g, "layer2.0.conv1").Window)
+	require.Equal(t, tensor.Square(3, 2, 1), conv(t, g, "layer2.0.conv2").Window)
+	require.Equal(t, tensor.Square(1, 2, 0), conv(t, g, "layer2.0.downsample.0").Window)
+	require.Nil(t, conv(t, g, "conv1").Bias)
+	for _, n := range g.Nodes {
+		if norm, ok := n.Op.(*BatchNorm); ok {
+			require.Equal(t, float32(1e-5), norm.Epsilon, n.Name)
+		}
+	}
+}
+
+func TestResNet50Shapes(t *testing.T) {
+	for _, version := range []ResNetVersion{V1, V15} {
+		g, err := ResNet50(version, 10, newBlank())
+		require.NoError(t, err)
+		require.Len(t, g.Classes, 10)
+		require.Equal(t, "3", g.Classes[3].ID)
+		shapes, err := g.Shapes()
+		require.NoError(t, err)
+		var planes []tensor.Shape
+		for _, n := range g.Nodes {
+			if s := shapes[n.Name]; n.Op.Kind() == "add" && !slices.Contains(planes, s) {
+				planes = append(planes, s)
+			}
+		}
+		require.Equal(t, []tensor.Shape{{H: 56, W: 56, C: 256}, {H: 28, W: 28, C: 512}, {H: 14, W: 14, C: 1024}, {H: 7, W: 7, C: 2048}}, planes)
+		require.Equal(t, tensor.Shape{H: 1, W: 1, C: 10}, shapes[g.Nodes[len(g.Nodes)-1].Name])
+	}
+}
+
+func TestResNet50Errors(t *testing.T) {
+	for version, names := range map[ResNetVersion][]string{
+		V1:  {"conv1/kernel", "res4c_branch2b/bias", "bn5a_branch1/beta", "fc1000/bias"},
+		V15: {"conv1.weight", "layer3.5.bn3.running_mean", "layer1.0.downsample.0.weight", "fc.weight"},
+	} {
+		for _, name := range names {
+			source := newBlank()
+			source.missing = name
+			_, err := ResNet50(version, 1000, source)
+			require.ErrorContains(t, err, "ResNet50 "+version.String())
+			require.ErrorContains(t, err, `"`+name+`" is missing`)
+		}
+	}
+	_, err := ResNet50(V1, -1, newBlank())
+	require.ErrorContains(t, err, "-1 classes")
+}
+
+// realKeras is the published network, from the cache or from the folder in the
+// environment variable RESNET50_KERAS.
+func realKeras(t testing.TB) *Graph {
+	t.Helper()
+	path := os.Getenv("RESNET50_KERAS")
+	if path == "" {
+		var err error
+		if path, err = fetch.Path("resnet50-keras", ""); err != nil {
+			need(t, "%v (quantize fetch resnet50-keras), or set RESNET50_KERAS to its folder", err)
+		}
+	}
+	g, err := Import(path)
+	require.NoError(t, err)
+	return g
+}
+
+// structure describes a node by what it computes from what, down to the input.
+// Names count only where they are names of weights.
+func structure(g *Graph) []string {
+	at := map[string]int{g.InputName: 0}
+	var lines []string
+	for i, n := range g.Nodes {
+		at[n.Name] = i + 1
+	}
+	for _, n := range g.Nodes {
+		line := n.Op.Kind()
+		switch op := n.Op.(type) {
+		case *Conv:
+			line += fmt.Sprint(" ", n.Name, op.Window, op.Groups, op.InC, op.OutC, op.Bias != nil)
+		case *BatchNorm:
+			line += fmt.Sprint(" ", n.Name, len(op.Gamma), op.Epsilon)
+		case *MaxPool:
+			line += fmt.Sprint(" ", op.Window)
+		case *Dense:
+			line += fmt.Sprint(" ", n.Name, op.In, op.Out)
+		}
+		for _, in := range n.Inputs {
+			line += " <- " + source(g, at, in)
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines) // independent branches may stand in any order
+	return lines
+}
+
+// source names a tensor by the weights it comes from.
+func source(g *Graph, at map[string]int, name string) string {
+	i := at[name]
+	if i == 0 {
+		return "input"
+	}
+	n := g.Nodes[i-1]
+	switch n.Op.(type) {
+	case *Conv, *BatchNorm, *Dense:
+		return n.Name
+	}
+	parts := make([]string, len(n.Inputs))
+	for i, in := range n.Inputs {
+		parts[i] = source(g, at, in)
+		if n.Op.Kind() == "add" && i == 1 { // the shortcut's own history would repeat without end
+			parts[i] = g.Nodes[max(at[in], 1)-1].Op.Kind()
+		}
+	}
+	return n.Op.Kind() + "(" + strings.Join(parts, ",") + ")"
+}
+
+func TestPublishedNetworkIsResNet50V1(t *testing.T) {
+	real := realKeras(t)
+	built, err := ResNet50(V1, 1000, newBlank())
+	require.NoError(t, err)
+	require.Equal(t, structure(built), structure(real))
+	require.Len(t, real.Nodes, len(built.Nodes))
+	require.Equal(t, 25_636_712, parameters(real))
+	require.Equal(t, built.Input, real.Input)
+	require.Equal(t, built.Preprocess, real.Preprocess)
+	require.Equal(t, built.Classes, real.Classes)
+	require.Equal(t, "resnet50", real.Name)
+}
+
+func TestPublishedWeights(t *testing.T) {
+	g := realKeras(t)
+	// Expected values: NumPy on the shards, with HWIO indices.
+	stem := conv(t, g, "conv1").Weight
+	require.InDeltaSlice(t, []float32{0.02825263, 0.00586828, -0.00244091}, stem[:3], 1e-8, "[0, 0, :, 0]")
+	require.InDelta(t, -0.109264135, stem[((17*7+3)*7+4)*3+1], 1e-8, "[3, 4, 1, 17]")
+	inner := conv(t, g, "res3a_branch2b").Weight
+	require.InDelta(t, 0.030973418, inner[((90*3+2)*3+1)*128+100], 1e-8, "[2, 1, 100, 90]")
+	dense := g.Nodes[slices.IndexFunc(g.Nodes, func(n Node) bool { return n.Name == "fc1000" })].Op.(*Dense)
+	require.InDelta(t, -0.016695216, dense.Weight[7*2048+5], 1e-8, "[5, 7]")
+
+	folder := os.Getenv("IMAGENET_SAMPLE")
+	if folder == "" {
+		folder = "../../shared/imagenet"
+	}
+	raw, err := os.ReadFile(filepath.Join(folder, "checkpoint.json"))
+	if err != nil {
+		t.Skipf("the golden layers are absent (%v): set IMAGENET_SAMPLE to their folder", err)
+	}
+	var layers map[string]struct {
+		Shape []int `json:"shape_chw"`
+	}
+	require.NoError(t, json.Unmarshal(raw, &layers))
+	shapes, err := g.Shapes()
+	require.NoError(t, err)
+	seen := 0
+	for _, n := range g.Nodes {
+		if want := layers[n.Name].Shape; n.Op.Kind() == "conv" && want != nil {
+			s := shapes[n.Name]
+			require.Equal(t, want, []int{s.C, s.H, s.W}, n.Name)
+			seen++
+		}
+	}
+	require.GreaterOrEqual(t, seen, 32, "convolutions are named as in the golden file")
+}

@@ -1,0 +1,392 @@
+package models
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/tensor"
+)
+
+// options are a layer's config.
+type options = map[string]any
+
+// sketch is a model.json in the making, for an input of 8x8x3. Weights are
+// numbered one after the other: 0, 1, 2, ...
+type sketch struct {
+	layers  []options
+	weights []options
+	values  int
+	dtype   string // "": float32; float16: quantized to it
+}
+
+func newSketch() *sketch {
+	s := &sketch{}
+	s.layers = append(s.layers, options{"name": "image", "class_name": "InputLayer", "inbound_nodes": []any{},
+		"config": options{"batch_input_shape": []any{nil, 8, 8, 3}, "data_format": "channels_last"}})
+	return s
+}
+
+// then adds a layer that reads the given ones, or the last.
+func (s *sketch) then(name, class string, config options, inputs ...string) *sketch {
+	if inputs == nil {
+		inputs = []string{s.layers[len(s.layers)-1]["name"].(string)}
+	}
+	var refs []any
+	for _, in := range inputs {
+		refs = append(refs, []any{in, 0, 0, options{}})
+	}
+	s.layers = append(s.layers, options{"name": name, "class_name": class, "config": config, "inbound_nodes": []any{refs}})
+	return s
+}
+
+// weight adds a tensor.
+func (s *sketch) weight(name string, shape ...int) *sketch {
+	w := options{"name": name, "shape": shape, "dtype": "float32"}
+	if s.dtype != "" {
+		w["quantization"] = options{"dtype": s.dtype}
+	}
+	s.weights = append(s.weights, w)
+	n, _ := elements(shape, math.MaxInt)
+	s.values += n
+	return s
+}
+
+// head ends the network with a pooling and two classes.
+func (s *sketch) head(channels int) *sketch {
+	return s.then("pool", "GlobalAveragePooling2D", options{}).
+		then("fc", "Dense", options{"units": 2, "activation": "softmax"}).
+		weight("fc/kernel", channels, 2).weight("fc/bias", 2)
+}
+
+// save writes the model in two shards and returns its path.
+func (s *sketch) save(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	last := s.layers[len(s.layers)-1]["name"]
+	text, err := json.MarshalIndent(options{
+		"modelTopology": options{"model_config": options{"class_name": "Model", "config": options{
+			"name": "small", "layers": s.layers, "input_layers": []any{[]any{"image", 0, 0}}, "output_layers": []any{[]any{last, 0, 0}}}}},
+		"weightsManifest": []any{options{"paths": []string{"a.bin", "b.bin"}, "weights": s.weights}},
+	}, "", "  ")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "model.json"), text, 0o644))
+	var data []byte
+	for i := range s.values {
+		if s.dtype == "float16" {
+			data = binary.LittleEndian.AppendUint16(data, uint16(i))
+		} else {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(i)))
+		}
+	}
+	cut := min(len(data), len(data)*2/3+1) // not between two values
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.bin"), data[:cut], 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.bin"), data[cut:], 0o644))
+	return filepath.Join(dir, "model.json")
+}
+
+func (s *sketch) load(t testing.TB) *Graph {
+	t.Helper()
+	g, err := ImportTFJS(s.save(t))
+	require.NoError(t, err)
+	return g
+}
+
+func conv2D(filters, kernel, stride int, padding string) options {
+	return options{"filters": filters, "kernel_size": []int{kernel, kernel}, "strides": []int{stride, stride},
+		"padding": padding, "use_bias": false, "dilation_rate": []int{1, 1}, "data_format": "channels_last"}
+}
+
+func pool2D(size, stride int, padding string) options {
+	return options{"pool_size": []int{size, size}, "strides": []int{stride, stride}, "padding": padding}
+}
+
+func pad2D(top, bottom, left, right int) options {
+	return options{"padding": [][]int{{top, bottom}, {left, right}}}
+}
+
+func with(o options, key string, value any) options {
+	o[key] = value
+	return o
+}
+
+// windowOf is the geometry of the node, which must be there.
+func windowOf(t *testing.T, g *Graph, name string) tensor.Window {
+	t.Helper()
+	for _, n := range g.Nodes {
+		if n.Name == name {
+			switch op := n.Op.(type) {
+			case *Conv:
+				return op.Window
+			case *MaxPool:
+				return op.Window
+			case *AvgPool:
+				return op.Window
+			}
+		}
+	}
+	require.Fail(t, "no such node", name)
+	return tensor.Window{}
+}
+
+func TestTFJSLayers(t *testing.T) {
+	s := newSketch().
+		then("pad", "ZeroPadding2D", pad2D(1, 2, 0, 1)).
+		then("conv", "Conv2D", with(with(conv2D(4, 3, 2, "valid"), "activation", "relu"), "use_bias", true)).
+		weight("conv/kernel", 3, 3, 3, 4).weight("conv/bias", 4).
+		then("bn", "BatchNormalization", options{"axis": []int{3}, "epsilon": 0.25, "scale": false, "center": true}).
+		weight("bn/beta", 4).weight("bn/moving_mean", 4).weight("bn/moving_variance", 4).
+		then("drop", "Dropout", options{"rate": 0.5}).
+		then("act", "Activation", options{"activation": "relu"}).
+		then("linear", "Activation", options{"activation": "linear"}).
+		then("add", "Add", options{}, "act", "conv").
+		then("relu", "ReLU", options{"max_value": nil, "negative_slope": 0.0, "threshold": 0.0}).
+		head(4)
+	s.layers = append(s.layers[:len(s.layers)-1],
+		options{"name": "flat", "class_name": "Flatten", "config": options{}, "inbound_nodes": []any{[]any{[]any{"pool", 0, 0, options{}}}}},
+		with(s.layers[len(s.layers)-1], "inbound_nodes", []any{[]any{[]any{"flat", 0, 0, options{}}}}))
+	g := s.load(t)
+
+	var lines [][]string
+	for _, n := range g.Nodes {
+		lines = append(lines, append([]string{n.Name, n.Op.Kind()}, n.Inputs...))
+	}
+	require.Equal(t, [][]string{
+		{"conv", "conv", "image"}, {"conv/relu", "relu", "conv"}, {"bn", "batchnorm", "conv/relu"}, {"act", "relu", "bn"},
+		{"add", "add", "act", "conv/relu"}, {"relu", "relu", "add"}, {"pool", "globalavgpool", "relu"},
+		{"fc", "dense", "pool"}, {"fc/softmax", "softmax", "fc"}}, lines)
+
+	require.Equal(t, tensor.Window{KH: 3, KW: 3, StrideH: 2, StrideW: 2, Top: 1, Bottom: 2, Left: 0, Right: 1}, windowOf(t, g, "conv"))
+	c := g.Nodes[0].Op.(*Conv)
+	require.Equal(t, float32(0*4+3), c.Weight[3*27], "kernel [0, 0, 0, 3]")
+	require.Equal(t, float32(((2*3+1)*3+2)*4+1), c.Weight[((1*3+2)*3+1)*3+2], "kernel [2, 1, 2, 1]")
+	require.Equal(t, []float32{108, 109, 110, 111}, c.Bias)
+	require.Equal(t, &BatchNorm{Epsilon: 0.25, Gamma: []float32{1, 1, 1, 1}, Beta: []float32{112, 113, 114, 115},
+		Mean: []float32{116, 117, 118, 119}, Variance: []float32{120, 121, 122, 123}}, g.Nodes[2].Op)
+	require.Equal(t, &Dense{In: 4, Out: 2, Weight: []float32{124, 126, 128, 130, 125, 127, 129, 131}, Bias: []float32{132, 133}}, g.Nodes[7].Op)
+
+	require.Equal(t, "small", g.Name)
+	require.Equal(t, 8, g.Preprocess.Crop)
+	require.Equal(t, 9, g.Preprocess.Resize)
+	require.NoError(t, g.Preprocess.Validate())
+	require.Len(t, g.Classes, 2)
+}
+
+func TestTFJSDepthwise(t *testing.T) {
+	g := newSketch().
+		then("dw", "DepthwiseConv2D", with(conv2D(0, 2, 1, "valid"), "depth_multiplier", 2)).
+		weight("dw/depthwise_kernel", 2, 2, 3, 2).head(6).load(t)
+	c := g.Nodes[0].Op.(*Conv)
+	require.Equal(t, 3, c.Groups)
+	require.Equal(t, 6, c.OutC)
+	for in := range 3 {
+		for m := range 2 {
+			for k := range 4 {
+				require.Equal(t, float32((k*3+in)*2+m), c.Weight[(in*2+m)*4+k])
+			}
+		}
+	}
+}
+
+func TestTFJSGroups(t *testing.T) {
+	g := newSketch().
+		then("conv", "Conv2D", with(conv2D(6, 1, 1, "same"), "groups", 3)).
+		weight("conv/kernel", 1, 1, 1, 6).head(6).load(t)
+	c := g.Nodes[0].Op.(*Conv)
+	require.Equal(t, 3, c.Groups)
+	require.Equal(t, numbered(6), c.Weight)
+}
+
+func TestSamePadding(t *testing.T) {
+	for _, c := range []struct{ n, kernel, stride, before, after int }{
+		{224, 3, 1, 1, 1},
+		{224, 3, 2, 0, 1}, // the odd pixel goes behind
+		{225, 3, 2, 1, 1},
+		{224, 7, 2, 2, 3},
+		{224, 1, 2, 0, 0},
+		{8, 2, 1, 0, 1},
+		{7, 2, 3, 0, 1},
+	} {
+		before, after := same(c.n, c.kernel, c.stride)
+		require.Equal(t, [2]int{c.before, c.after}, [2]int{before, after}, "%+v", c)
+	}
+	g := newSketch().then("conv", "Conv2D", conv2D(1, 3, 2, "same")).weight("conv/kernel", 3, 3, 3, 1).head(1).load(t)
+	require.Equal(t, tensor.Window{KH: 3, KW: 3, StrideH: 2, StrideW: 2, Bottom: 1, Right: 1}, windowOf(t, g, "conv"))
+	// Behind a ZeroPadding2D of one pixel the plane is 10x10.
+	g = newSketch().then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).then("conv", "Conv2D", conv2D(1, 5, 3, "same")).
+		weight("conv/kernel", 5, 5, 3, 1).head(1).load(t)
+	require.Equal(t, tensor.Window{KH: 5, KW: 5, StrideH: 3, StrideW: 3, Top: 3, Left: 3, Bottom: 3, Right: 3}, windowOf(t, g, "conv"))
+}
+
+func TestTFJSPooling(t *testing.T) {
+	g := newSketch().
+		then("avg1", "AveragePooling2D", pool2D(3, 1, "same")).
+		then("pad1", "ZeroPadding2D", pad2D(1, 0, 1, 0)).
+		then("avg2", "AveragePooling2D", pool2D(2, 1, "valid")).
+		then("relu", "ReLU", options{}).
+		then("max1", "MaxPooling2D", pool2D(2, 1, "same")).
+		then("pad2", "ZeroPadding2D", pad2D(1, 1, 1, 1)).
+		then("max2", "MaxPooling2D", pool2D(3, 2, "valid")).head(3).load(t)
+	require.Equal(t, &AvgPool{Window: tensor.Square(3, 1, 1)}, g.Nodes[0].Op)
+	require.Equal(t, &AvgPool{Window: tensor.Window{KH: 2, KW: 2, StrideH: 1, StrideW: 1, Top: 1, Left: 1}, CountPad: true}, g.Nodes[1].Op)
+	require.Equal(t, tensor.Window{KH: 2, KW: 2, StrideH: 1, StrideW: 1, Bottom: 1, Right: 1}, windowOf(t, g, "max1"))
+	require.Equal(t, tensor.Square(3, 2, 1), windowOf(t, g, "max2"))
+}
+
+func TestTFJSFloat16(t *testing.T) {
+	s := newSketch()
+	s.dtype = "float16"
+	g := s.then("conv", "Conv2D", conv2D(1, 1, 1, "valid")).weight("conv/kernel", 1, 1, 3, 1).head(1).load(t)
+	require.Equal(t, []float32{0, 0x1p-24, 0x2p-24}, g.Nodes[0].Op.(*Conv).Weight)
+}
+
+func TestTFJSUnsupported(t *testing.T) {
+	one := func(class string, o options) *sketch { return newSketch().then("x", class, o).head(3) }
+	for name, c := range map[string]struct {
+		sketch *sketch
+		want   string
+	}{
+		"class":             {one("LSTM", options{}), `layer "x" (LSTM): layers of this class are not supported`},
+		"dilation":          {one("Conv2D", with(conv2D(3, 3, 1, "same"), "dilation_rate", []int{2, 2})), "dilation_rate is [2 2], only 1"},
+		"channels first":    {one("Conv2D", with(conv2D(3, 3, 1, "same"), "data_format", "channels_first")), `layer "x" (Conv2D): data_format is "channels_first"`},
+		"activation":        {one("Activation", options{"activation": "swish"}), `activation "swish" is not supported`},
+		"conv activation":   {one("Conv2D", with(conv2D(3, 1, 1, "same"), "activation", "elu")).weight("x/kernel", 1, 1, 3, 3), `activation "elu"`},
+		"ReLU6":             {one("ReLU", options{"max_value": 6.0}), "max_value"},
+		"leaky ReLU":        {one("ReLU", options{"negative_slope": 0.1}), "negative_slope"},
+		"padding":           {one("Conv2D", conv2D(3, 3, 1, "causal")), `padding is "causal", expected "valid" or "same"`},
+		"no kernel size":    {one("Conv2D", options{"filters": 3, "padding": "same"}), "kernel [] with strides [1 1]"},
+		"huge stride":       {one("MaxPooling2D", pool2D(2, 1<<40, "same")), "from 1 to 8192"},
+		"no filters":        {one("Conv2D", conv2D(0, 3, 1, "same")), "0 filters"},
+		"groups":            {one("Conv2D", with(conv2D(4, 3, 1, "same"), "groups", 2)), "4 filters in 2 groups"},
+		"multiplier":        {one("DepthwiseConv2D", with(conv2D(0, 3, 1, "same"), "depth_multiplier", -1)), "depth_multiplier is -1"},
+		"axis":              {one("BatchNormalization", options{"axis": []int{1}, "epsilon": 0.1}), "axis is ["},
+		"epsilon":           {one("BatchNormalization", options{"axis": []int{3}}), "epsilon is 0"},
+		"flatten":           {one("Flatten", options{}), "input is 8x8x3, supported only where height and width are 1"},
+		"dense on a plane":  {one("Dense", options{"units": 3}), "3 units over an input of 8x8x3"},
+		"negative padding":  {one("ZeroPadding2D", pad2D(-1, 0, 0, 0)), "not possible"},
+		"padding of one":    {one("ZeroPadding2D", options{"padding": 1}), "expected [[top, bottom], [left, right]]"},
+		"config of numbers": {one("Conv2D", options{"filters": "many"}), "config: "},
+		"padding, then add": {newSketch().then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).then("x", "ReLU", options{}).head(3),
+			`layer "x" (ReLU): follows ZeroPadding2D`},
+		"padding, then max pool": {newSketch().then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).then("x", "MaxPooling2D", pool2D(3, 2, "valid")).head(3),
+			"zeros would win over negative inputs: supported only behind a ReLU"},
+		"padding, then same average": {newSketch().then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).then("x", "AveragePooling2D", pool2D(3, 2, "same")).head(3),
+			`padding "same" of its own`},
+		"padding at the end":  {newSketch().then("relu", "ReLU", options{}).then("x", "ZeroPadding2D", pad2D(1, 1, 1, 1)), "not the last operation"},
+		"too much padding":    {newSketch().then("pad", "ZeroPadding2D", pad2D(3, 3, 3, 3)).then("x", "Conv2D", conv2D(1, 3, 1, "valid")).weight("x/kernel", 3, 3, 3, 1).head(1), `layer "x" (Conv2D): padding`},
+		"no such input":       {newSketch().then("x", "ReLU", options{}, "nobody").head(3), "input nobody does not exist before it"},
+		"sum of three":        {newSketch().then("x", "Add", options{}, "image", "image", "image").head(3), "has 3 inputs, expected 2"},
+		"sum of unlike":       {newSketch().then("p", "GlobalAveragePooling2D", options{}).then("x", "Add", options{}, "image", "p"), `layer "x" (Add): cannot add`},
+		"name twice":          {newSketch().then("image", "ReLU", options{}, "image").head(3), `layer "image" (ReLU): the name is used twice`},
+		"two inputs":          {newSketch().then("x", "InputLayer", options{"batch_input_shape": []any{nil, 8, 8, 3}}).head(3), "second input"},
+		"output is a plane":   {newSketch().then("x", "ReLU", options{}), "output is 8x8x3, expected one value per class"},
+		"missing weight":      {newSketch().then("x", "Conv2D", conv2D(2, 3, 1, "same")).head(2), `layer "x" (Conv2D): tensor "x/kernel" is missing, expected with shape [3 3 3 2]`},
+		"shape of weight":     {newSketch().then("x", "Conv2D", conv2D(2, 3, 1, "same")).weight("x/kernel", 3, 3, 2, 3).head(2), `tensor "x/kernel": expected shape [3 3 3 2], found [3 3 2 3]`},
+		"one weight too many": {newSketch().weight("y/kernel", 2).head(3), `1 tensors have no place in the topology of the same file, the first is "y/kernel" with shape [2]`},
+		"weight twice":        {newSketch().weight("fc/bias", 2).head(3), `tensor "fc/bias" appears twice`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := c.sketch.save(t)
+			_, err := ImportTFJS(path)
+			require.ErrorContains(t, err, "models: "+path+": ")
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestTFJSInputs(t *testing.T) {
+	for want, shape := range map[string][]any{
+		"must be [null, height, width, channels]": {nil, nil, nil, 3},
+		"want numbers from 1 to 8192":             {nil, 0, 8, 3},
+		"expected a square picture of 3 channels": {nil, 8, 9, 3},
+	} {
+		s := newSketch().head(3)
+		s.layers[0]["config"] = options{"batch_input_shape": shape}
+		_, err := ImportTFJS(s.save(t))
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// replaceIn changes every occurrence of a text in model.json.
+func replaceIn(old, new string) func(*testing.T, string) error {
+	return func(t *testing.T, dir string) error {
+		path := filepath.Join(dir, "model.json")
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Contains(t, string(text), old)
+		return os.WriteFile(path, []byte(strings.ReplaceAll(string(text), old, new)), 0o644)
+	}
+}
+
+// TestTFJSShards damages what lies beside a good model.json.
+func TestTFJSShards(t *testing.T) {
+	for name, c := range map[string]struct {
+		damage func(t *testing.T, dir string) error
+		want   string
+	}{
+		"missing": {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, "b.bin")) }, `shard "b.bin" (2 of 2) is missing`},
+		"short":   {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, "b.bin"), 3) }, `shard "b.bin" has 3 bytes, expected 10: the weights need 32 bytes, the 2 shards hold 25`},
+		"long":    {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, "b.bin"), 50) }, `shard "b.bin" has 50 bytes, expected 10`},
+		"folder": {func(t *testing.T, dir string) error {
+			require.NoError(t, os.Remove(filepath.Join(dir, "a.bin")))
+			return os.Mkdir(filepath.Join(dir, "a.bin"), 0o755)
+		}, `shard "a.bin" is no regular file`},
+		"link out of the folder": {func(t *testing.T, dir string) error {
+			other := filepath.Join(t.TempDir(), "a.bin")
+			require.NoError(t, os.Rename(filepath.Join(dir, "a.bin"), other))
+			return os.Symlink(other, filepath.Join(dir, "a.bin"))
+		}, `shard "a.bin": `},
+		"path out of the folder": {replaceIn("a.bin", "../a.bin"), `shard "../a.bin": the path leads out of the model's folder`},
+		"absolute path":          {replaceIn("a.bin", "/etc/passwd"), `shard "/etc/passwd": the path leads out`},
+		"other elements":         {replaceIn(`"float32"`, `"int32"`), `elements are "int32", expected float32`},
+		"negative shape":         {replaceIn(`"shape": [`, `"shape": [-1,`), "is not possible"},
+		"huge shape":             {replaceIn(`"shape": [`, `"shape": [1000000000,`), "is not possible"},
+		"no JSON":                {replaceIn("{", "["), "invalid character"},
+		"no manifest":            {replaceIn("weightsManifest", "other"), "no weightsManifest"},
+		"no shards":              {replaceIn(`"paths"`, `"other"`), "has no shards, the weights need 32 bytes"},
+		"sequential":             {replaceIn(`"Model"`, `"Sequential"`), `class is "Sequential", expected a functional Keras model`},
+		"two outputs":            {replaceIn(`"output_layers": [`, `"output_layers": [["pool", 0, 0],`), "1 inputs and 2 outputs"},
+		"early output":           {replaceIn(`"output_layers": [`, `"output_layers": [["pool", 0, 0]], "x": [`), "not the last operation"},
+		"quantized":              {replaceIn(`"dtype": "float32"`, `"dtype": "float32", "quantization": {"dtype": "uint8"}`), "quantized to uint8: use the unquantized model"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := newSketch().head(3).save(t)
+			_, err := ImportTFJS(path)
+			require.NoError(t, err)
+			require.NoError(t, c.damage(t, filepath.Dir(path)))
+			_, err = ImportTFJS(path)
+			require.ErrorContains(t, err, path)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	require.ErrorContains(t, wrongSize([]string{"1", "2", "3", "4"}, []int64{40, 40, 39, 5}, 124, 125), `shard "3" has 39 bytes, expected 40`)
+}
+
+func FuzzTFJS(f *testing.F) {
+	seed, err := os.ReadFile(newSketch().
+		then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).
+		then("conv", "Conv2D", conv2D(1, 3, 1, "same")).weight("conv/kernel", 3, 3, 3, 1).
+		then("bn", "BatchNormalization", options{"axis": 3, "epsilon": 1, "scale": false, "center": false}).
+		weight("bn/moving_mean", 1).weight("bn/moving_variance", 1).
+		then("dw", "DepthwiseConv2D", conv2D(0, 1, 1, "same")).weight("dw/depthwise_kernel", 1, 1, 1, 1).
+		then("max", "MaxPooling2D", pool2D(2, 2, "same")).head(1).save(f))
+	require.NoError(f, err)
+	f.Add(seed)
+	dir := f.TempDir()
+	require.NoError(f, os.WriteFile(filepath.Join(dir, "a.bin"), make([]byte, 100), 0o644))
+	require.NoError(f, os.WriteFile(filepath.Join(dir, "b.bin"), make([]byte, 36), 0o644))
+	path := filepath.Join(dir, "model.json")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		require.NoError(t, os.WriteFile(path, text, 0o644))
+		if g, err := ImportTFJS(path); err == nil {
+			_, err := g.Shapes()
+			require.NoError(t, err)
+		}
+	})
+}

@@ -1,0 +1,102 @@
+package models
+
+import (
+	"math"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestHalfToFloat(t *testing.T) {
+	for h := range 1 << 16 {
+		got := halfToFloat(uint16(h))
+		exponent, fraction := h>>10&31, float64(h&1023)/1024
+		if exponent == 31 && fraction != 0 {
+			require.True(t, math.IsNaN(float64(got)), "%#04x", h)
+			continue
+		}
+		want := math.Ldexp(1+fraction, exponent-15)
+		switch exponent {
+		case 0:
+			want = math.Ldexp(fraction, -14)
+		case 31:
+			want = math.Inf(1)
+		}
+		if h>>15 == 1 {
+			want = -want
+		}
+		require.Equal(t, math.Float32bits(float32(want)), math.Float32bits(got), "%#04x", h)
+	}
+}
+
+// numbered is 0, 1, 2, ...
+func numbered(n int) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(i)
+	}
+	return v
+}
+
+func TestLayouts(t *testing.T) {
+	const O, H, W, I = 37, 3, 2, 35 // more than a tile, and none alike
+	w := numbered(O * H * W * I)
+	hwio, oihw := fromHWIO(w, O, H, W, I), fromOIHW(w, O, H, W, I)
+	for o := range O {
+		for h := range H {
+			for x := range W {
+				for i := range I {
+					at := ((o*H+h)*W+x)*I + i
+					require.Equal(t, w[((h*W+x)*I+i)*O+o], hwio[at])
+					require.Equal(t, w[((o*I+i)*H+h)*W+x], oihw[at])
+				}
+			}
+		}
+	}
+}
+
+func TestElements(t *testing.T) {
+	for _, c := range []struct {
+		shape []int
+		n     int
+		ok    bool
+	}{
+		{nil, 1, true},
+		{[]int{2, 3}, 6, true},
+		{[]int{10}, 10, true},
+		{[]int{11}, 0, false},
+		{[]int{0, 5}, 0, true},
+		{[]int{-1}, 0, false},
+		{[]int{math.MaxInt, math.MaxInt}, 0, false},
+	} {
+		n, ok := elements(c.shape, 10)
+		require.Equal(t, c.ok, ok, "%v", c.shape)
+		if ok {
+			require.Equal(t, c.n, n, "%v", c.shape)
+		}
+	}
+}
+
+// need skips the test for want of something, or fails it where everything must
+// be there.
+func need(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// python is an interpreter that has PyTorch.
+func python(t *testing.T) string {
+	t.Helper()
+	for _, p := range []string{os.Getenv("PYTHON"), "python3", "/usr/bin/python3"} {
+		if p != "" && exec.Command(p, "-c", "import torch").Run() == nil {
+			return p
+		}
+	}
+	need(t, "no Python with PyTorch: install python3-torch (Debian) or set PYTHON")
+	return ""
+}
