@@ -90,7 +90,7 @@ func (b *builder) weights(n int) []int8.Value {
 		switch {
 		case kind == 0:
 			w[i] = pick[int8.Value](b, -127, 127)
-		case kind == 1 && n >= 64 && !b.chance(6): // fewer could all be zero
+		case kind == 1 && n >= 64 && !b.chance(6): // stays 0; a short array might be all zero
 		default:
 			w[i] = int8.Value(b.IntN(255) - 127)
 		}
