@@ -41,6 +41,31 @@ type (
 
 func (g pyGlobal) String() string { return g.module + "." + g.name }
 
+// pyType is the name of a value's type, as Python's users know it.
+func pyType(v any) string {
+	switch v.(type) {
+	case nil:
+		return "None"
+	case bool:
+		return "bool"
+	case int64:
+		return "int"
+	case float64:
+		return "float"
+	case string:
+		return "str"
+	case pyTuple:
+		return "tuple"
+	case *pyList:
+		return "list"
+	case *pyDict:
+		return "dict"
+	case pyGlobal:
+		return "class"
+	}
+	return "tensor or storage"
+}
+
 // get returns the value of a string key.
 func (d *pyDict) get(key string) (any, bool) {
 	for i, k := range slices.Backward(d.keys) {
@@ -119,7 +144,7 @@ func (u *unpickler) step(op byte) error {
 		return u.setItems(op == 'u')
 	case 'c', 0x93: // GLOBAL, STACK_GLOBAL
 		return u.global(op == 'c')
-	case 'R': // REDUCE
+	case 'R', 0x81: // REDUCE, NEWOBJ
 		return u.call()
 	case 'Q': // BINPERSID
 		id, err := u.pop()
@@ -303,7 +328,7 @@ func (u *unpickler) appendItems(many bool) error {
 	}
 	list, ok := v.(*pyList)
 	if !ok {
-		return fmt.Errorf("cannot append to a %T", v)
+		return fmt.Errorf("cannot append to a value of type %s", pyType(v))
 	}
 	list.items = append(list.items, items...)
 	return nil
@@ -320,7 +345,7 @@ func (u *unpickler) setItems(many bool) error {
 	}
 	dict, ok := v.(*pyDict)
 	if !ok || len(items)%2 != 0 {
-		return fmt.Errorf("cannot set %d keys and values in a %T", len(items), v)
+		return fmt.Errorf("cannot set %d keys and values in a value of type %s", len(items), pyType(v))
 	}
 	for i := 0; i < len(items); i += 2 {
 		dict.keys = append(dict.keys, items[i])
@@ -358,7 +383,7 @@ func (u *unpickler) call() error {
 	f, ok1 := v[0].(pyGlobal)
 	args, ok2 := v[1].(pyTuple)
 	if !ok1 || !ok2 {
-		return fmt.Errorf("cannot call a %T with a %T", v[0], v[1])
+		return fmt.Errorf("cannot call a value of type %s with one of type %s", pyType(v[0]), pyType(v[1]))
 	}
 	return u.push(u.reduce(f, args))
 }

@@ -55,17 +55,17 @@ func parameters(g *Graph) int {
 }
 
 // macs counts the multiplications of convolutions and dense layers.
-func macs(t *testing.T, g *Graph) int {
+func macs(t *testing.T, g *Graph) int64 {
 	shapes, err := g.Shapes()
 	require.NoError(t, err)
-	n := 0
+	n := int64(0)
 	for _, node := range g.Nodes {
 		switch op := node.Op.(type) {
 		case *Conv:
 			s := shapes[node.Name]
-			n += s.H * s.W * len(op.Weight)
+			n += int64(s.H*s.W) * int64(len(op.Weight))
 		case *Dense:
-			n += len(op.Weight)
+			n += int64(len(op.Weight))
 		}
 	}
 	return n
@@ -95,7 +95,7 @@ func TestResNet50V1(t *testing.T) {
 	g, err := ResNet50(V1, 1000, source)
 	require.NoError(t, err)
 	require.Equal(t, 25_636_712, parameters(g), "what keras.applications.ResNet50 reports")
-	require.Equal(t, 3_857_973_248, macs(t, g), "3.8 GFLOPs in table 1 of the paper")
+	require.Equal(t, int64(3_857_973_248), macs(t, g), "3.8 GFLOPs in table 1 of the paper")
 	require.Equal(t, 53, count(g, "conv"))
 	require.Equal(t, 16, count(g, "add"))
 	require.Equal(t, preprocess.Caffe(), g.Preprocess)
@@ -121,7 +121,7 @@ func TestResNet50V15(t *testing.T) {
 	g, err := ResNet50(V15, 1000, source)
 	require.NoError(t, err)
 	require.Equal(t, 25_557_032+53_120, parameters(g), "what torchvision reports, and the running statistics")
-	require.Equal(t, 4_089_184_256, macs(t, g), "what torchvision reports as 4.09 GFLOPS")
+	require.Equal(t, int64(4_089_184_256), macs(t, g), "what torchvision reports as 4.09 GFLOPS")
 	require.Equal(t, 53, count(g, "conv"))
 	require.Equal(t, preprocess.Torchvision(), g.Preprocess)
 	require.Equal(t, "fc", g.Nodes[len(g.Nodes)-1].Name)

@@ -261,7 +261,7 @@ func TestTFJSUnsupported(t *testing.T) {
 		"leaky ReLU":        {one("ReLU", options{"negative_slope": 0.1}), "negative_slope"},
 		"padding":           {one("Conv2D", conv2D(3, 3, 1, "causal")), `padding is "causal", expected "valid" or "same"`},
 		"no kernel size":    {one("Conv2D", options{"filters": 3, "padding": "same"}), "kernel [] with strides [1 1]"},
-		"huge stride":       {one("MaxPooling2D", pool2D(2, 1<<40, "same")), "from 1 to 8192"},
+		"huge stride":       {one("MaxPooling2D", pool2D(2, 1<<30, "same")), "from 1 to 8192"},
 		"no filters":        {one("Conv2D", conv2D(0, 3, 1, "same")), "0 filters"},
 		"groups":            {one("Conv2D", with(conv2D(4, 3, 1, "same"), "groups", 2)), "4 filters in 2 groups"},
 		"multiplier":        {one("DepthwiseConv2D", with(conv2D(0, 3, 1, "same"), "depth_multiplier", -1)), "depth_multiplier is -1"},

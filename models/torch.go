@@ -69,12 +69,12 @@ func readTorch(file []byte) (map[string]array, error) {
 	}
 	dict, ok := v.(*pyDict)
 	if !ok {
-		return nil, fmt.Errorf("holds a %T, expected a state dict: save model.state_dict()", v)
+		return nil, fmt.Errorf("holds a value of type %s, expected a state dict: save model.state_dict()", pyType(v))
 	}
 	for _, key := range []string{"state_dict", "model"} {
 		if inner, ok := dict.get(key); ok {
 			if dict, ok = inner.(*pyDict); !ok {
-				return nil, fmt.Errorf("%q is a %T, expected a state dict", key, inner)
+				return nil, fmt.Errorf("%q is of type %s, expected a state dict", key, pyType(inner))
 			}
 			break
 		}
@@ -252,11 +252,11 @@ func stateDict(d *pyDict) (map[string]array, error) {
 	for i, key := range d.keys {
 		name, ok := key.(string)
 		if !ok {
-			return nil, fmt.Errorf("a key is a %T, expected the state dict's names of tensors", key)
+			return nil, fmt.Errorf("a key is of type %s, expected the name of a tensor", pyType(key))
 		}
 		a, ok := d.values[i].(array)
 		if !ok {
-			return nil, fmt.Errorf("%q is a %T, expected a tensor: save model.state_dict()", name, d.values[i])
+			return nil, fmt.Errorf("%q is of type %s, expected a tensor: save model.state_dict()", name, pyType(d.values[i]))
 		}
 		arrays[name] = a
 		prefixed = prefixed && strings.HasPrefix(name, dataParallel)

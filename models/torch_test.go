@@ -1,0 +1,273 @@
+package models
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"hash/crc32"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// makeTorch runs testdata/make_torch.py, which PyTorch must be there for.
+func makeTorch(t *testing.T, args ...string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	out, err := exec.Command(python(t), append([]string{"testdata/make_torch.py", dir}, args...)...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return dir
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return b
+}
+
+// checkTorchFiles reads what make_torch.py writes.
+func checkTorchFiles(t *testing.T, dir string) {
+	t.Helper()
+	arrays, err := readTorch(read(t, filepath.Join(dir, "tensors.pth")))
+	require.NoError(t, err)
+	for name, want := range map[string]struct {
+		shape  []int
+		values []float32
+	}{
+		"float":      {[]int{2, 3}, []float32{1, -2.5, 3, 4, 5, 6}},
+		"half":       {[]int{3}, []float32{0.5, 65504, -1}},
+		"bfloat16":   {[]int{2}, []float32{1.5, -3}},
+		"view":       {[]int{4}, []float32{4, 5, 6, 7}},
+		"transposed": {[]int{4, 3}, []float32{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11}},
+		"parameter":  {[]int{1}, []float32{7}},
+		"scalar":     {[]int{}, []float32{2}},
+		"none":       {[]int{0, 3}, []float32{}},
+	} {
+		require.Equal(t, want.shape, arrays[name].shape, name)
+		values, err := arrays[name].floats()
+		require.NoError(t, err, name)
+		require.Equal(t, want.values, values, name)
+	}
+	require.Len(t, arrays, 9)
+	_, err = arrays["counter"].floats()
+	require.EqualError(t, err, "elements are torch.LongStorage, expected 32-bit or 16-bit floats")
+
+	arrays, err = readTorch(read(t, filepath.Join(dir, "checkpoint.pth")))
+	require.NoError(t, err)
+	require.Len(t, arrays, 2)
+	weight, err := arrays["weight"].floats()
+	require.NoError(t, err)
+	require.Equal(t, []float32{1, 2}, weight)
+
+	_, err = readTorch(read(t, filepath.Join(dir, "model.pth")))
+	require.ErrorContains(t, err, "class torch.nn.modules.linear.Linear is not part of a state dict: save model.state_dict(), not the model")
+	_, err = readTorch(read(t, filepath.Join(dir, "legacy.pth")))
+	require.ErrorContains(t, err, "since PyTorch 1.6; load and save an older file again")
+}
+
+func TestTorchFiles(t *testing.T)          { checkTorchFiles(t, "testdata") }
+func TestTorchOfThisMachine(t *testing.T)  { checkTorchFiles(t, makeTorch(t)) }
+func TestTorchTruncated(t *testing.T)      { everyPrefixFails(t, "testdata/tensors.pth") }
+func TestCheckpointTruncated(t *testing.T) { everyPrefixFails(t, "testdata/checkpoint.pth") }
+
+func everyPrefixFails(t *testing.T, path string) {
+	b := read(t, path)
+	for n := range b {
+		_, err := readTorch(b[:n])
+		require.Error(t, err, "the first %d of %d bytes", n, len(b))
+	}
+}
+
+// TestTorchDamage flips bits of the storages.
+func TestTorchDamage(t *testing.T) {
+	b := read(t, "testdata/tensors.pth")
+	at := bytes.Index(b, []byte{0, 0, 0x20, 0xc0}) // -2.5
+	require.Positive(t, at)
+	b[at] ^= 1
+	_, err := readTorch(b)
+	require.ErrorContains(t, err, "is damaged: its checksum is wrong")
+}
+
+// archive is a file with the given pickle and one storage of 4 floats.
+func archive(t testing.TB, pickle string) []byte {
+	t.Helper()
+	return zipped(t, zip.Store, "x/data.pkl", pickle, "x/data/0", strings.Repeat("\x00\x00\x80\x3f", 4))
+}
+
+func zipped(t testing.TB, method uint16, namesAndContents ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(namesAndContents); i += 2 {
+		content := []byte(namesAndContents[i+1])
+		h := &zip.FileHeader{Name: namesAndContents[i], Method: method, CRC32: crc32.ChecksumIEEE(content),
+			CompressedSize64: uint64(len(content)), UncompressedSize64: uint64(len(content))}
+		f, err := w.CreateRaw(h)
+		require.NoError(t, err)
+		_, err = f.Write(content)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+// Parts of pickles.
+const (
+	// storage pushes a reference to data/0, 4 floats.
+	storage = "(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ"
+	rebuild = "ctorch._utils\n_rebuild_tensor_v2\n("
+	// hooks are the arguments behind the strides.
+	hooks = "\x89N"
+)
+
+// dict is a pickle of {"w": what value pushes}.
+func dict(value string) string { return "\x80\x02}X\x01\x00\x00\x00w" + value + "s." }
+
+// tensor rebuilds one from the storage and the pickled offset, shape and strides.
+func tensorOf(offset, shape, strides string) string {
+	return dict(rebuild + storage + offset + shape + strides + hooks + "tR")
+}
+
+func TestTorchPickles(t *testing.T) {
+	for name, c := range map[string]struct{ pickle, want string }{
+		"row-major":          {tensorOf("K\x00", "K\x02K\x02\x86", "K\x02K\x01\x86"), ""},
+		"transposed":         {tensorOf("K\x00", "K\x02K\x02\x86", "K\x01K\x02\x86"), ""},
+		"repeated element":   {tensorOf("K\x03", "K\x04\x85", "K\x00\x85"), ""},
+		"more than storage":  {tensorOf("K\x00", "K\x05\x85", "K\x00\x85"), "larger than its storage of 4 elements"},
+		"huge":               {tensorOf("K\x00", "J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86", "K\x00K\x00\x86"), "larger than its storage"},
+		"out by offset":      {tensorOf("K\x01", "K\x04\x85", "K\x01\x85"), "leaves its storage of 4 elements"},
+		"out by strides":     {tensorOf("K\x00", "K\x02K\x02\x86", "K\x03K\x01\x86"), "leaves its storage"},
+		"offset far out":     {tensorOf("\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", "K\x02\x85", "K\x01\x85"), "leaves a storage of 4 elements"},
+		"negative offset":    {tensorOf("J\xff\xff\xff\xff", "K\x02\x85", "K\x01\x85"), "offset -1 leaves"},
+		"huge stride":        {tensorOf("K\x01", "K\x02K\x02\x86", "J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86"), "leaves its storage"},
+		"negative stride":    {tensorOf("K\x03", "K\x02\x85", "J\xff\xff\xff\xff\x85"), "malformed tensor"},
+		"negative dimension": {tensorOf("K\x00", "J\xff\xff\xff\xff\x85", "K\x01\x85"), "malformed tensor"},
+		"fewer strides":      {tensorOf("K\x00", "K\x02K\x02\x86", "K\x01\x85"), "malformed tensor"},
+		"nine dimensions":    {tensorOf("K\x00", "("+strings.Repeat("K\x01", 9)+"t", "("+strings.Repeat("K\x01", 9)+"t"), "malformed tensor"},
+		"shape of strings":   {tensorOf("K\x00", "X\x00\x00\x00\x00\x85", "K\x01\x85"), "malformed tensor"},
+		"no storage":         {dict(rebuild + "NK\x00K\x01\x85K\x01\x85" + hooks + "tR"), "malformed tensor"},
+		"too few arguments":  {dict("ctorch._utils\n_rebuild_tensor_v2\n)R"), "called with 0 arguments"},
+		"unlike sizes":       {dict(strings.Replace(storage, "K\x04", "K\x05", 1)), `storage "0" has 16 bytes, expected 5 elements of 4 bytes`},
+		"negative size":      {dict(strings.Replace(storage, "K\x04", "J\xff\xff\xff\xff", 1)), `expected -1 elements`},
+		"missing storage":    {dict(strings.Replace(storage, "\x000", "\x001", 1)), `entry "data/1" is missing`},
+		"path in a key":      {dict(strings.Replace(storage, "\x01\x00\x00\x000", "\x0b\x00\x00\x00../data.pkl", 1)), `entry "data/../data.pkl" is missing`},
+		"storage class":      {dict(strings.Replace(storage, "FloatStorage", "QInt8Storage", 1)), "class torch.QInt8Storage is not supported"},
+		"other reference":    {dict("NQ"), "unknown kind of reference"},
+		"shell":              {"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.", "class posix.system is not part of a state dict"},
+		"shell, protocol 4":  {"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.", "class posix.system is not part"},
+		"call of a string":   {"\x80\x02X\x01\x00\x00\x00a)R.", "cannot call a value of type str with one of type tuple"},
+		"instance":           {"\x80\x02cposix\nsystem\n)\x81.", "class posix.system is not part"},
+		"old instance":       {"\x80\x02(cposix\nsystem\no.", "opcode 0x6f is not one that weights are stored with"},
+		"no dict":            {"\x80\x02K\x01.", "holds a value of type int, expected a state dict"},
+		"value is no tensor": {dict("K\x01"), `"w" is of type int, expected a tensor`},
+		"key is no string":   {"\x80\x02}K\x01K\x01s.", "a key is of type int"},
+		"inner is no dict":   {"\x80\x02}X\x0a\x00\x00\x00state_dictK\x01s.", `"state_dict" is of type int`},
+		"dict in itself":     {"\x80\x02}q\x00X\x01\x00\x00\x00wh\x00s.", `"w" is of type dict`},
+		"list in itself":     {dict("]q\x00h\x00aQ"), "unknown kind of reference"},
+		"odd items":          {"\x80\x02}(K\x01u.", "cannot set 1 keys and values"},
+		"append to a number": {"\x80\x02K\x01K\x02a.", "cannot append to a value of type int"},
+		"empty stack":        {"\x80\x02.", "too few values"},
+		"below the mark":     {"\x80\x02K\x01(\x85.", "too few values"},
+		"no mark":            {"\x80\x02t.", "there is no mark"},
+		"memo":               {"\x80\x02h\x07.", "memo 7 is not set"},
+		"put of nothing":     {"\x80\x02q\x00.", "too few values"},
+		"huge string":        {"\x80\x02X\xff\xff\xff\xffa.", "cut short"},
+		"huge frame":         {"\x80\x04\x95\xff\xff", "cut short"},
+		"long integer":       {"\x80\x02\x8a\x09123456789.", "integer of 9 bytes"},
+		"endless line":       {"\x80\x02cposix", "cut short"},
+		"empty":              {"", "cut short"},
+		"huge pickle":        {strings.Repeat("(", maxPickle+1), "expected at most 16777216"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			arrays, err := readTorch(archive(t, c.pickle))
+			if c.want != "" {
+				require.ErrorContains(t, err, c.want)
+				return
+			}
+			require.NoError(t, err)
+			values, err := arrays["w"].floats()
+			require.NoError(t, err)
+			require.Equal(t, []float32{1, 1, 1, 1}, values)
+		})
+	}
+}
+
+func TestPickleIntegers(t *testing.T) {
+	for text, want := range map[string]int64{
+		"K\xff": 255, "M\xff\xff": 65535, "J\xfe\xff\xff\xff": -2, "\x8a\x00": 0, "\x8a\x01\x80": -128,
+		"\x8a\x02\xff\x00": 255, "\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x80": -1 << 63,
+	} {
+		v, err := new(unpickler).unpickle([]byte(text + "."))
+		require.NoError(t, err)
+		require.Equal(t, want, v, "%q", text)
+	}
+	v, err := new(unpickler).unpickle([]byte("(G\x3f\xf8\x00\x00\x00\x00\x00\x00\x88\x89N]\x94h\x00(K\x01K\x02et."))
+	require.NoError(t, err)
+	list := &pyList{items: []any{int64(1), int64(2)}}
+	require.Equal(t, pyTuple{1.5, true, false, nil, list, list}, v)
+}
+
+func TestTorchArchives(t *testing.T) {
+	good := tensorOf("K\x00", "K\x04\x85", "K\x01\x85")
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"compressed":    {zipped(t, zip.Deflate, "x/data.pkl", good), `entry "x/data.pkl" is compressed`},
+		"no folder":     {zipped(t, zip.Store, "data.pkl", good), "is in no folder"},
+		"no pickle":     {zipped(t, zip.Store, "x/version", "3"), `entry "data.pkl" is missing`},
+		"twice":         {zipped(t, zip.Store, "x/data.pkl", good, "y/data.pkl", good), `entry "data.pkl" appears twice`},
+		"big-endian":    {zipped(t, zip.Store, "x/data.pkl", good, "x/byteorder", "big"), `byte order is "big"`},
+		"odd storage":   {zipped(t, zip.Store, "x/data.pkl", good, "x/data/0", "123"), "has 3 bytes, expected 4 elements"},
+		"no zip at all": {[]byte("\x80\x02."), "not a valid zip file"},
+	} {
+		_, err := readTorch(c.file)
+		require.ErrorContains(t, err, c.want, name)
+	}
+}
+
+func TestImportTorch(t *testing.T) {
+	source := newBlank()
+	_, err := ResNet50(V15, 7, source)
+	require.NoError(t, err)
+	shapes := filepath.Join(t.TempDir(), "shapes.json")
+	text, err := json.Marshal(source.shapes)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(shapes, text, 0o644))
+
+	g, err := Import(filepath.Join(makeTorch(t, shapes), "resnet.pth"))
+	require.NoError(t, err)
+	require.Len(t, g.Classes, 7)
+	require.Equal(t, 53, count(g, "conv"))
+	require.Equal(t, float32(0.5), conv(t, g, "layer4.2.conv2").Weight[0])
+}
+
+func FuzzTorch(f *testing.F) {
+	f.Add(read(f, "testdata/tensors.pth"))
+	f.Add(read(f, "testdata/checkpoint.pth"))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		decode(readTorch(b))
+	})
+}
+
+// FuzzPickle spares the fuzzer the checksums.
+func FuzzPickle(f *testing.F) {
+	f.Add(tensorOf("K\x00", "K\x02K\x02\x86", "K\x01K\x02\x86"))
+	f.Add("\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.")
+	f.Add("(G\x3f\xf8\x00\x00\x00\x00\x00\x00\x88\x89N]\x94h\x00(K\x01K\x02et.")
+	f.Fuzz(func(t *testing.T, pickle string) {
+		decode(readTorch(archive(t, pickle)))
+	})
+}
+
+// decode reads every element; it must neither panic nor take much memory.
+func decode(arrays map[string]array, _ error) {
+	for _, a := range arrays {
+		_, _ = a.floats()
+	}
+}
