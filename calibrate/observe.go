@@ -24,6 +24,9 @@ type Images interface {
 type ObserveOptions struct {
 	Method  Method
 	Threads int
+	// Skip, if not nil, is told of pictures that cannot be loaded, which are
+	// then left out; one call at a time. Without it they end the calibration.
+	Skip func(err error)
 	// Progress, if not nil, is called after every picture, one call at a time.
 	Progress func(done, total int)
 }
@@ -48,13 +51,21 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 	for i := range observers {
 		observers[i] = newObserver(g, units, executor.Clone())
 	}
-	hashes := make([][sha256.Size]byte, images.Len())
-	if err := eachImage(ctx, len(observers), images.Len(), o.Progress, func(worker, i int) error {
+	hashes := make([][]byte, images.Len())
+	var skipping sync.Mutex
+	if err := EachImage(ctx, len(observers), images.Len(), o.Progress, func(worker, i int) error {
 		rgb, err := images.Load(i)
+		if err != nil && o.Skip != nil {
+			skipping.Lock()
+			defer skipping.Unlock()
+			o.Skip(err)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		hashes[i] = sha256.Sum256(rgb)
+		hash := sha256.Sum256(rgb)
+		hashes[i] = hash[:]
 		return observers[worker].run(rgb)
 	}); err != nil {
 		return nil, err
@@ -62,14 +73,9 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 	for _, other := range observers[1:] {
 		observers[0].join(other)
 	}
-	all := sha256.New()
-	for _, h := range hashes {
-		all.Write(h[:])
-	}
-	table := &RangeTable{
-		Model: g.Name, Method: o.Method,
-		Images: images.Len(), ImagesHash: hex.EncodeToString(all.Sum(nil)),
-		Ranges: map[string]Range{},
+	table := &RangeTable{Model: g.Name, Method: o.Method, Ranges: map[string]Range{}}
+	if table.Images, table.ImagesHash = hashAll(hashes); table.Images == 0 {
+		return nil, errors.New("calibrate: none of the pictures could be loaded")
 	}
 	for _, u := range units {
 		if h := observers[0].histograms[u.tensor]; h != nil {
@@ -77,6 +83,18 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 		}
 	}
 	return table, nil
+}
+
+// hashAll counts the hashes of pictures and hashes them in order.
+func hashAll(hashes [][]byte) (n int, hash string) {
+	all := sha256.New()
+	for _, h := range hashes {
+		if h != nil {
+			all.Write(h)
+			n++
+		}
+	}
+	return n, hex.EncodeToString(all.Sum(nil))
 }
 
 // observer counts the activations of one goroutine's pictures.
@@ -123,9 +141,9 @@ func (o *observer) join(other *observer) {
 	}
 }
 
-// eachImage calls do for 0 to n-1 on the given number of goroutines, until one
+// EachImage calls do for 0 to n-1 on the given number of goroutines, until one
 // fails or ctx ends, and reports progress.
-func eachImage(ctx context.Context, workers, n int, progress func(done, total int), do func(worker, i int) error) error {
+func EachImage(ctx context.Context, workers, n int, progress func(done, total int), do func(worker, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (

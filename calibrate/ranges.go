@@ -19,8 +19,8 @@ const (
 	MinMax     Method = "minmax"     // all values
 )
 
-// Methods lists all methods, the default first.
-func Methods() []Method { return []Method{MSE, Percentile, MinMax} }
+// Valid tells whether m is one of them.
+func (m Method) Valid() bool { return m == MSE || m == Percentile || m == MinMax }
 
 // Range is the span of real values that the codes -128 to 127 of a tensor
 // cover. It always contains 0.

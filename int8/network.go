@@ -120,14 +120,14 @@ func (t *Tensor) ZeroAt(c int) int8 {
 
 // Provenance says where a quantized network comes from.
 type Provenance struct {
-	Tool        string `json:"tool"`                    // program and version
-	Source      string `json:"source"`                  // the float model's file name
-	SourceHash  string `json:"source_sha256"`           // SHA-256 over the float model's weights and topology
-	Method      string `json:"method"`                  // how activation ranges were chosen
-	Images      int    `json:"images"`                  // number of calibration images
-	ImagesHash  string `json:"images_sha256,omitempty"` // SHA-256 over the calibration images' pixels
-	Seed        uint64 `json:"seed"`                    // which images were drawn
-	RangesTable string `json:"ranges_sha256,omitempty"` // SHA-256 of the range table, where one was given
+	Tool       string `json:"tool"`                    // program and version
+	Source     string `json:"source"`                  // the float model's file name
+	SourceHash string `json:"source_sha256"`           // SHA-256 over the float model's weights and topology
+	Method     string `json:"method"`                  // how activation ranges were chosen
+	Images     int    `json:"images"`                  // number of calibration images
+	ImagesHash string `json:"images_sha256,omitempty"` // SHA-256 over the calibration images' pixels
+	Seed       uint64 `json:"seed"`                    // which images were drawn
+	RangesHash string `json:"ranges_sha256,omitempty"` // SHA-256 of the range table, where one was given
 }
 
 // Op is one of *Conv, *MaxPool, *AvgPool, GlobalSum and *Dense.
@@ -199,6 +199,17 @@ func (l *Layer) MACs() int64 {
 		return int64(l.Out.Shape.Elements()) * int64(op.depth())
 	case *Dense:
 		return int64(op.In) * int64(op.Out)
+	}
+	return 0
+}
+
+// WeightBytes is the memory of the layer's weights, biases and multipliers.
+func (l *Layer) WeightBytes() int {
+	switch op := l.Op.(type) {
+	case *Conv:
+		return len(op.Weight) + 4*len(op.Bias) + 4*len(op.Multiplier)
+	case *Dense:
+		return len(op.Weight) + 4*len(op.Bias)
 	}
 	return 0
 }

@@ -224,12 +224,7 @@ func (p *Plan) ArenaLowerBound() int { return p.bound }
 func (p *Plan) WeightBytes() int {
 	sum := 0
 	for i := range p.network.Layers {
-		switch op := p.network.Layers[i].Op.(type) {
-		case *int8.Conv:
-			sum += len(op.Weight) + 4*len(op.Bias) + 4*len(op.Multiplier)
-		case *int8.Dense:
-			sum += len(op.Weight) + 4*len(op.Bias)
-		}
+		sum += p.network.Layers[i].WeightBytes()
 	}
 	return sum
 }

@@ -1,0 +1,65 @@
+# Targets: demo, test, lint, cross, bench, clean; see README.md.
+
+GO          ?= go
+QEMU        ?= qemu-aarch64
+STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+MODEL  := build/resnet50.q8
+PHOTOS := testdata/photos
+# The classes of boards, by core: Zero 2 W and Pi 3, Pi 4, Pi 5, newer.
+CORES  := cortex-a53 cortex-a72 cortex-a76 max
+PLATFORMS := linux/arm64 linux/amd64 linux/arm darwin/arm64 windows/amd64
+
+export CGO_ENABLED = 0
+
+.PHONY: all demo test test-go test-qemu lint cross bench weights clean
+all: bin/quantize bin/edge-classify
+
+# Go's build cache decides what is out of date.
+.PHONY: bin/quantize bin/edge-classify bin/edge-classify-arm64
+bin/quantize bin/edge-classify:
+	$(GO) build -trimpath -o $@ ./cmd/$(@F)
+bin/edge-classify-arm64:
+	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -o $@ ./cmd/edge-classify
+
+demo: all bin/edge-classify-arm64
+	bin/quantize fetch resnet50-keras
+	mkdir -p build
+	bin/quantize build -model resnet50-keras -out $(MODEL)
+	bin/edge-classify -model $(MODEL) $(PHOTOS)
+	@if command -v $(QEMU) >/dev/null; then scripts/same-bits.sh $(MODEL) $(PHOTOS) $(QEMU) $(CORES); \
+	else echo "$(QEMU) is not installed (Debian: apt-get install qemu-user), so the arm64 program was not run."; fi
+
+test: test-go test-qemu
+
+# Tests on real weights need them in the cache; without they skip and say so.
+test-go: weights
+	$(GO) test -timeout 30m ./...
+
+# The packages whose bits count, as arm64 programs on every class of board.
+test-qemu:
+	@if command -v $(QEMU) >/dev/null; then set -e; for core in $(CORES); do echo "== $$core"; \
+	  GOARCH=arm64 $(GO) test -short -exec "$(QEMU) -cpu $$core" ./int8/... ./runtime/... ./preprocess/... ; done; \
+	elif [ -n "$$CI" ]; then echo "$(QEMU) is missing" >&2; exit 1; \
+	else echo "$(QEMU) is not installed (Debian: apt-get install qemu-user): arm64 tests skipped."; fi
+
+weights: bin/quantize
+	@bin/quantize fetch resnet50-keras || { [ -z "$$CI" ] && echo "Going on without weights: tests that need them will skip."; }
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files" >&2; exit 1; }
+	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+
+cross:
+	@set -e; for p in $(PLATFORMS); do echo "== $$p"; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/quantize; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/edge-classify; done
+
+bench:
+	$(GO) test -run '^$$' -bench . ./...
+
+clean:
+	rm -rf bin build

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
+	"edgeclassify/internal/cli"
+	"edgeclassify/preprocess"
+	"edgeclassify/runtime"
+	"edgeclassify/tensor"
+)
+
+const inspectUsage = `Usage: quantize inspect FILE.q8 [flags]
+
+Shows what a model file holds: where it comes from, its layers with their
+quantization, and with -plan how the runtime lays its tensors out in memory.
+
+With -json: name, sha256, file_bytes, weight_bytes, arena_bytes,
+arena_lower_bound, macs, classes, preprocess, provenance and layers.`
+
+func inspectCommand(_ context.Context, args []string, s cli.Streams) error {
+	f := cli.Flags("quantize inspect", inspectUsage, s)
+	asJSON := f.Bool("json", false, "print one JSON object")
+	plan := f.Bool("plan", false, "draw the execution plan and its memory map")
+	threads := f.Int("threads", 4, "plan for `N` threads")
+	rest, err := cli.Parse(f, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return cli.Usagef("want one model file, not %d", len(rest))
+	}
+	if *threads < 1 || *threads > runtime.MaxThreads {
+		return cli.Usagef("-threads %d: want 1 to %d", *threads, runtime.MaxThreads)
+	}
+	model, err := q8.Open(rest[0])
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	p, err := runtime.Compile(model.Network, runtime.Options{Threads: *threads})
+	if err != nil {
+		return fmt.Errorf("%s: %w", rest[0], err)
+	}
+	r := inspect(model, p)
+	switch {
+	case *asJSON:
+		e := json.NewEncoder(s.Out)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	case *plan:
+		return p.WriteDiagram(s.Out)
+	default:
+		return r.print(s.Out)
+	}
+}
+
+type inspection struct {
+	Name            string          `json:"name"`
+	SHA256          string          `json:"sha256"`
+	FileBytes       int64           `json:"file_bytes"`
+	WeightBytes     int             `json:"weight_bytes"`
+	ArenaBytes      int             `json:"arena_bytes"`
+	ArenaLowerBound int             `json:"arena_lower_bound"`
+	MACs            int64           `json:"macs"`
+	Classes         int             `json:"classes"`
+	Preprocess      preprocess.Spec `json:"preprocess"`
+	Provenance      int8.Provenance `json:"provenance"`
+	Layers          []layerInfo     `json:"layers"`
+}
+
+type layerInfo struct {
+	Name        string       `json:"name"`
+	Op          string       `json:"op"`
+	Inputs      []string     `json:"inputs"`
+	Output      tensor.Shape `json:"output"`
+	Type        int8.Type    `json:"type"`
+	Scale       float32      `json:"scale"`
+	Zero        *int         `json:"zero,omitempty"`
+	MACs        int64        `json:"macs"`
+	WeightBytes int          `json:"weight_bytes"`
+	Residual    int32        `json:"residual,omitempty"`
+}
+
+func inspect(m *q8.Model, p *runtime.Plan) inspection {
+	n := m.Network
+	r := inspection{
+		Name: n.Name, SHA256: m.SHA256, FileBytes: m.Size, Classes: len(n.Classes),
+		WeightBytes: p.WeightBytes(), ArenaBytes: p.ArenaBytes(), ArenaLowerBound: p.ArenaLowerBound(),
+		Preprocess: n.Preprocess, Provenance: n.Provenance,
+	}
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		info := layerInfo{
+			Name: l.Name, Op: l.Op.Kind(), Inputs: l.Inputs, Output: l.Out.Shape, Type: l.Out.Type,
+			Scale: l.Out.Scale, MACs: l.MACs(), WeightBytes: l.WeightBytes(),
+		}
+		if len(l.Out.Zero) == 1 {
+			zero := int(l.Out.Zero[0])
+			info.Zero = &zero
+		}
+		if conv, ok := l.Op.(*int8.Conv); ok {
+			info.Residual = conv.Residual
+		}
+		r.MACs += info.MACs
+		r.Layers = append(r.Layers, info)
+	}
+	return r
+}
+
+func (r inspection) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "network\t%s, %d layers, %d classes, %.2f GMAC\n", r.Name, len(r.Layers), r.Classes, float64(r.MACs)/1e9)
+	fmt.Fprintf(t, "file\t%d bytes, SHA-256 %s\n", r.FileBytes, r.SHA256)
+	fmt.Fprintf(t, "memory\tweights %d bytes, arena %d bytes (lower bound %d)\n", r.WeightBytes, r.ArenaBytes, r.ArenaLowerBound)
+	fmt.Fprintf(t, "input\tshort side %d, crop %d, %s, order %s, mean %v, std %v\n",
+		r.Preprocess.Resize, r.Preprocess.Crop, r.Preprocess.Filter, r.Preprocess.Order, r.Preprocess.Mean, r.Preprocess.Std)
+	fmt.Fprintf(t, "source\t%s, SHA-256 %s\n", r.Provenance.Source, r.Provenance.SourceHash)
+	fmt.Fprintf(t, "made by\t%s, ranges by %s from %d pictures, seed %d\n", r.Provenance.Tool, r.Provenance.Method, r.Provenance.Images, r.Provenance.Seed)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "layer\top\toutput\ttype\tscale\tzero\tMMAC\tweights\tresidual")
+	for _, l := range r.Layers {
+		zero, residual := "", ""
+		if l.Zero != nil {
+			zero = fmt.Sprint(*l.Zero)
+		}
+		if l.Residual != 0 {
+			residual = fmt.Sprintf("%s * %d/%d", l.Inputs[1], l.Residual, int8.OneOut)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%.6g\t%s\t%.1f\t%d\t%s\n",
+			l.Name, l.Op, l.Output, l.Type, l.Scale, zero, float64(l.MACs)/1e6, l.WeightBytes, residual)
+	}
+	return t.Flush()
+}

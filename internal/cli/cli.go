@@ -1,0 +1,130 @@
+// Package cli is what the programs share at their edge: exit codes, flags,
+// signals and progress bars.
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// Version of the programs. It is written into model files.
+const Version = "0.1.0"
+
+// Exit codes of all programs.
+const (
+	ExitOK      = 0
+	ExitFailure = 1 // something could not be done; standard error says what
+	ExitUsage   = 2 // the command line makes no sense
+)
+
+// Streams are a program's standard streams.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// ErrReported is returned by a program that has already told what went wrong.
+var ErrReported = errors.New("already reported")
+
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+// Usagef is an error in the command line.
+func Usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// Flags returns a flag set whose help is usage followed by the flags.
+func Flags(name, usage string, s Streams) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(s.Err)
+	f.Usage = func() {
+		fmt.Fprintf(s.Out, "%s\n\nFlags:\n", usage)
+		f.SetOutput(s.Out)
+		f.PrintDefaults()
+		f.SetOutput(s.Err)
+	}
+	return f
+}
+
+// Parse parses flags that may stand before, between and behind the arguments,
+// and returns the arguments.
+func Parse(f *flag.FlagSet, args []string) ([]string, error) {
+	var rest []string
+	for {
+		if err := f.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, usageError{""} // the flag set has told what is wrong
+		}
+		args = f.Args()
+		if len(args) == 0 {
+			return rest, nil
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+}
+
+// Main runs a program until it ends, or until it is interrupted, and returns
+// its exit code.
+func Main(name string, run func(ctx context.Context, args []string, s Streams) error) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, name, os.Args[1:], Streams{os.Stdin, os.Stdout, os.Stderr}, run)
+}
+
+// Run runs a program with the given arguments and streams, reports its error
+// and returns the exit code.
+func Run(ctx context.Context, name string, args []string, s Streams, run func(ctx context.Context, args []string, s Streams) error) int {
+	err := run(ctx, args, s)
+	var usage usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return ExitOK
+	case errors.Is(err, ErrReported):
+		return ExitFailure
+	case errors.As(err, &usage):
+		if usage.text != "" {
+			fmt.Fprintf(s.Err, "%s: %v\n", name, err)
+		}
+		fmt.Fprintf(s.Err, "Run '%s -h' for help.\n", name)
+		return ExitUsage
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintf(s.Err, "%s: interrupted\n", name)
+		return ExitFailure
+	default:
+		fmt.Fprintf(s.Err, "%s: %v\n", name, err)
+		return ExitFailure
+	}
+}
+
+// Progress shows a bar for work of any number of steps on w, if that is a
+// terminal. It returns the function that moves the bar and the one that ends
+// it.
+func Progress(w io.Writer, label string, bytes bool) (move func(done, total int64), end func()) {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return func(int64, int64) {}, func() {}
+	}
+	bar := progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(label),
+		progressbar.OptionShowBytes(bytes), progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth())
+	// A bar that cannot be drawn is no reason to stop the work.
+	move = func(done, total int64) {
+		if total > 0 && bar.GetMax64() != total {
+			bar.ChangeMax64(total)
+		}
+		_ = bar.Set64(done)
+	}
+	return move, func() { _ = bar.Finish(); fmt.Fprintln(w) }
+}

@@ -1,0 +1,45 @@
+// Package pictures finds picture files.
+package pictures
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// List returns the path itself if it is a file, and else all JPEG and PNG
+// files of the folder and the folders within, in lexical order. A folder
+// without pictures is an error.
+func List(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	var files []string
+	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && isPicture(p) {
+			files = append(files, p)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: the folder has no pictures (.jpg, .jpeg, .png)", path)
+	}
+	return files, nil
+}
+
+func isPicture(path string) bool {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".jpg", ".jpeg", ".png":
+		return true
+	}
+	return false
+}
