@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8/q8"
+	"edgeclassify/internal/cli"
+	"edgeclassify/internal/fetch"
+	"edgeclassify/runtime"
+)
+
+// quantize runs the program and returns exit code and streams.
+func quantize(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = cli.Run(context.Background(), "quantize", args, cli.Streams{In: &bytes.Buffer{}, Out: &out, Err: &errs}, run)
+	return code, out.String(), errs.String()
+}
+
+func needWeights(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs whole networks")
+	}
+	if _, err := fetch.Path("resnet50-keras", ""); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("no weights (%v); run: quantize fetch resnet50-keras", err)
+	}
+}
+
+// samplePictures is a folder of labelled ImageNet photographs.
+func samplePictures(t *testing.T) string {
+	dir := os.Getenv("IMAGENET_SAMPLE")
+	if dir == "" {
+		dir = "../../../shared/imagenet"
+	}
+	dir = filepath.Join(dir, "images")
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("%v; set IMAGENET_SAMPLE to a folder whose images/ holds ImageNet photographs", err)
+	}
+	return dir
+}
+
+// The shipped table gives the same network as the pictures it was made from,
+// and that network keeps its float origin's answers on pictures it has not seen.
+func TestAccuracyOnHeldOutPictures(t *testing.T) {
+	needWeights(t)
+	pictures, dir := samplePictures(t), t.TempDir()
+	calibrated, shipped := filepath.Join(dir, "a.q8"), filepath.Join(dir, "b.q8")
+	code, _, errs := quantize("build", "-model", "resnet50-keras", "-images", pictures, "-limit", "128", "-seed", "1", "-out", calibrated)
+	require.Zero(t, code, errs)
+	code, _, errs = quantize("build", "-model", "resnet50-keras", "-out", shipped)
+	require.Zero(t, code, errs)
+	a, err := q8.Open(calibrated)
+	require.NoError(t, err)
+	defer a.Close()
+	b, err := q8.Open(shipped)
+	require.NoError(t, err)
+	defer b.Close()
+	require.NotEmpty(t, b.Network.Provenance.RangesHash)
+	b.Network.Provenance.RangesHash = ""
+	require.Equal(t, a.Network.Provenance, b.Network.Provenance)
+	require.Equal(t, a.Network.Layers, b.Network.Layers)
+
+	code, out, errs := quantize("eval", "-model", shipped, "-images", pictures, "-float", "resnet50-keras", "-holdout", "-json")
+	require.Zero(t, code, errs)
+	var r evalReport
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	t.Log(out)
+	require.Equal(t, 372, r.Images)
+	require.GreaterOrEqual(t, *r.Agreement, 0.988)
+	require.GreaterOrEqual(t, *r.SQNR, 23.0)
+	// Three of 372 pictures; the paired standard error is about 0.4 points.
+	require.InDelta(t, *r.FloatTop1, *r.Top1, 3.5/372)
+}
+
+func TestArenaMeetsTheLowerBound(t *testing.T) {
+	needWeights(t)
+	file := filepath.Join(t.TempDir(), "r.q8")
+	code, _, errs := quantize("build", "-model", "resnet50-keras", "-out", file)
+	require.Zero(t, code, errs)
+	code, out, errs := quantize("inspect", "-json", file)
+	require.Zero(t, code, errs)
+	var r inspection
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	require.Len(t, r.Layers, 56)
+	require.Equal(t, r.ArenaLowerBound, r.ArenaBytes)
+	require.EqualValues(t, 3857973248, r.MACs)
+
+	m, err := q8.Open(file)
+	require.NoError(t, err)
+	defer m.Close()
+	p, err := runtime.Compile(m.Network, runtime.Options{Threads: 2})
+	require.NoError(t, err)
+	s := p.NewSession()
+	defer s.Close()
+	rgb := make([]uint8, m.Network.Input.Shape.Elements())
+	require.Zero(t, testing.AllocsPerRun(1, func() {
+		if _, err := s.Run(rgb); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}
+
+func TestWrongUsageAndBadInput(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out.q8")
+	text := filepath.Join(dir, "text.q8")
+	require.NoError(t, os.WriteFile(text, []byte("not a model"), 0o600))
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{nil, cli.ExitUsage, "no command"},
+		{[]string{"knit"}, cli.ExitUsage, `unknown command "knit"`},
+		{[]string{"fetch"}, cli.ExitUsage, "want the name"},
+		{[]string{"fetch", "resnet9"}, cli.ExitFailure, "resnet9"},
+		{[]string{"build", "-out", out}, cli.ExitUsage, "-model PATH"},
+		{[]string{"build", "-model", "x", "-out", out, "-method", "magic"}, cli.ExitUsage, "unknown method"},
+		{[]string{"build", "-model", "x", "-out", out, "-images", "a", "-ranges", "b"}, cli.ExitUsage, "exclude each other"},
+		{[]string{"build", "-model", filepath.Join(dir, "none"), "-out", out}, cli.ExitFailure, "no such file"},
+		{[]string{"build", "-model", dir, "-out", out}, cli.ExitFailure, "model.json"},
+		{[]string{"eval", "-model", text, "-images", dir}, cli.ExitFailure, "text.q8"},
+		{[]string{"inspect", text}, cli.ExitFailure, "text.q8"},
+		{[]string{"inspect"}, cli.ExitUsage, "want one model file"},
+	} {
+		code, _, errs := quantize(c.args...)
+		require.Equal(t, c.code, code, "%v: %s", c.args, errs)
+		require.Contains(t, errs, c.want, "%v", c.args)
+		require.NoFileExists(t, out)
+	}
+	code, help, _ := quantize("build", "-h")
+	require.Zero(t, code)
+	require.Contains(t, help, "Usage: quantize build")
+}
