@@ -54,7 +54,7 @@ func TestAccuracyOnHeldOutPictures(t *testing.T) {
 	needWeights(t)
 	pictures, dir := samplePictures(t), t.TempDir()
 	calibrated, shipped := filepath.Join(dir, "a.q8"), filepath.Join(dir, "b.q8")
-	code, _, errs := quantize("build", "-model", "resnet50-keras", "-images", pictures, "-limit", "128", "-seed", "1", "-out", calibrated)
+	code, _, errs := quantize("build", "-model", "resnet50-keras", "-images", pictures, "-limit", "128", "-seed", "2", "-out", calibrated)
 	require.Zero(t, code, errs)
 	code, _, errs = quantize("build", "-model", "resnet50-keras", "-out", shipped)
 	require.Zero(t, code, errs)
@@ -77,8 +77,8 @@ func TestAccuracyOnHeldOutPictures(t *testing.T) {
 	require.Equal(t, 372, r.Images)
 	require.GreaterOrEqual(t, *r.Agreement, 0.988)
 	require.GreaterOrEqual(t, *r.SQNR, 23.0)
-	// Three of 372 pictures; the paired standard error is about 0.4 points.
-	require.InDelta(t, *r.FloatTop1, *r.Top1, 3.5/372)
+	// Two of 372 pictures.
+	require.InDelta(t, *r.FloatTop1, *r.Top1, 0.006)
 }
 
 func TestArenaMeetsTheLowerBound(t *testing.T) {
