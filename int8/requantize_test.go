@@ -1,0 +1,65 @@
+package int8
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The epilogue, in exact arithmetic: round the product's high half, add the
+// residual, round half up, saturate.
+func exactRequantize(acc, m int32, shift uint8, residual int32) int8 {
+	p := new(big.Int).Mul(big.NewInt(int64(acc)<<shift), big.NewInt(int64(m)))
+	p.Rsh(p.Lsh(p, 1).Add(p, big.NewInt(1<<31)), 32)
+	v := p.Add(p, big.NewInt(int64(residual)+32))
+	v.Rsh(v, 6)
+	return int8(max(-128, min(127, v.Int64())))
+}
+
+func TestRequantizeIsExact(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 100_000 {
+		shift := uint8(random.IntN(4))
+		acc := int32(random.Uint32()) >> (random.IntN(20) + int(shift))
+		m := int32(random.Uint32()>>1)>>random.IntN(12) | 1
+		residual := int32(random.IntN(256)-128) * int32(random.IntN(1000))
+		require.Equal(t, exactRequantize(acc, m, shift, residual), Requantize(acc, m, shift, residual),
+			"acc %d, multiplier %d, shift %d, residual %d", acc, m, shift, residual)
+	}
+}
+
+func TestRequantizeRoundsHalfUpAndSaturates(t *testing.T) {
+	one, err := QuantizeMultiplier(1.0/128, 0) // 128 accumulator steps are one output step
+	require.NoError(t, err)
+	for acc, want := range map[int32]int8{0: 0, 62: 0, 64: 1, -64: 0, -66: -1, 128: 1, 127 * 128: 127, 128 * 128: 127, -1 << 20: -128} {
+		require.Equal(t, want, Requantize(acc, one, 0, 0), "acc %d", acc)
+	}
+}
+
+func TestQuantizeMultiplierAndShift(t *testing.T) {
+	for _, scale := range []float64{1e-6, 0.001, 1.0 / 64, 0.3, 1, 7.5} {
+		shift := ShiftFor(scale)
+		m, err := QuantizeMultiplier(scale, shift)
+		require.NoError(t, err)
+		require.InEpsilon(t, scale, math.Ldexp(float64(m), int(shift)-37), 1e-4)
+		if shift > 0 {
+			_, err = QuantizeMultiplier(scale, shift-1)
+			require.Error(t, err, "a smaller shift would do for %g", scale)
+		}
+	}
+	for _, scale := range []float64{0, -1, math.NaN(), math.Inf(1), 1e-13} {
+		_, err := QuantizeMultiplier(scale, 0)
+		require.Error(t, err, "%g", scale)
+	}
+}
+
+func TestAverageRoundsHalfUp(t *testing.T) {
+	for sum := int32(-300); sum <= 300; sum++ {
+		for count := int32(1); count <= 9; count++ {
+			require.Equal(t, int32(math.Floor(float64(sum)/float64(count)+0.5)), Average(sum, count), "%d / %d", sum, count)
+		}
+	}
+}
