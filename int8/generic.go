@@ -3,13 +3,20 @@ package int8
 // Generic is the portable kernel: no assembly, any CPU.
 func Generic() Kernel {
 	return Kernel{
-		Name:     "generic",
-		Channels: panel,
-		Scratch:  func(c *Conv) int { return c.depth() * pairs },
-		Conv:     convGeneric,
-		Dense:    denseGeneric,
+		Name:        "generic",
+		Channels:    panel,
+		Convolution: func(l *Layer) Convolution { return genericConv{l.Op.(*Conv)} },
+		Dense:       denseGeneric,
+		Max:         maxGeneric,
 	}
 }
+
+// genericConv packs weights panel by panel as it goes: eight times their size
+// would be too much to keep.
+type genericConv struct{ *Conv }
+
+func (c genericConv) Bytes() int   { return 0 }
+func (c genericConv) Scratch() int { return c.depth() * pairs }
 
 // The portable convolution computes a panel of output channels for one pixel
 // at a time. Two channels share one 64-bit multiplication: with weights packed
@@ -20,7 +27,7 @@ const (
 	panel = 2 * pairs
 )
 
-func convGeneric(t *ConvTask, part Part, scratch []int64) {
+func (genericConv) Run(t *ConvTask, part Part, scratch []int64) {
 	groupOut := t.OutC / t.Groups
 	for c := part.C0; c < part.C1; {
 		// A panel never crosses a group: its channels share their input.
@@ -115,5 +122,14 @@ func denseGeneric(d *Dense, dst []int32, src []int16, lo, hi int) {
 			sum += int32(x) * int32(w[i])
 		}
 		dst[o] = sum
+	}
+}
+
+func maxGeneric(dst, src []int8, n, count, dstStep, srcStep int) {
+	for i := range count {
+		d := dst[i*dstStep:][:n]
+		for j, v := range src[i*srcStep:][:n] {
+			d[j] = max(d[j], v)
+		}
 	}
 }

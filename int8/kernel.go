@@ -4,16 +4,35 @@ package int8
 // kernels give the bits of the reference.
 type Kernel struct {
 	Name string // such as "generic"
+	// Unsigned says that the kernel's activations are stored with the sign bit
+	// flipped, as q + 128 in a byte: some CPUs multiply unsigned by signed.
+	Unsigned bool
 	// Channels is the number of output channels computed together: work is
 	// split among threads at its multiples.
 	Channels int
-	// Scratch is the number of 8-byte words of working memory one thread needs.
-	Scratch func(c *Conv) int
-	// Conv computes the rows and output channels of part.
-	Conv func(t *ConvTask, part Part, scratch []int64)
+	// Convolution packs the weights of a layer, whose Op is a *Conv.
+	Convolution func(l *Layer) Convolution
 	// Dense computes the classes [lo, hi).
 	Dense func(d *Dense, dst []int32, src []int16, lo, hi int)
+	// Max replaces count runs of n values by the larger of dst's and src's; the
+	// runs begin dstStep and srcStep values apart.
+	Max func(dst, src []int8, n, count, dstStep, srcStep int)
 }
+
+// Convolution is one layer's convolution, its weights packed for a kernel. It
+// is immutable.
+type Convolution interface {
+	// Scratch is the number of 8-byte words of working memory one thread needs.
+	Scratch() int
+	// Run computes the rows and output channels of part.
+	Run(t *ConvTask, part Part, scratch []int64)
+	// Bytes is the memory that the packed layer takes.
+	Bytes() int
+}
+
+// ReadAhead is the number of bytes that a source's capacity must extend beyond
+// its last window: kernels read whole vectors.
+const ReadAhead = 15
 
 // Part is the share of a layer that one thread computes: output rows [Y0, Y1)
 // and output channels [C0, C1).
@@ -24,7 +43,7 @@ type Part struct{ Y0, Y1, C0, C1 int }
 type ConvTask struct {
 	*Conv
 	OH, OW int    // the output's height and width
-	Src    []int8 // begins at the window of output pixel (0, 0)
+	Src    []int8 // begins at the window of output pixel (0, 0); see ReadAhead
 	SrcRow int    // bytes from one source row to the next
 	Dst    []int8 // begins at output pixel (0, 0)
 	DstRow int    // bytes from one output row to the next

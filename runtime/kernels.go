@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"strings"
 
+	"edgeclassify/amd64"
 	"edgeclassify/int8"
 )
 
 // Kernels lists the kernels that this CPU can run, the fastest first.
 func Kernels() []int8.Kernel {
-	return []int8.Kernel{int8.Generic()}
+	return append(amd64.Kernels(), int8.Generic())
 }
 
 // pick returns the kernel of that name, or the fastest for an empty one.

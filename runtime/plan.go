@@ -4,6 +4,8 @@ package runtime
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"edgeclassify/int8"
 	"edgeclassify/tensor"
@@ -37,6 +39,7 @@ type Plan struct {
 // step is one layer's work, or the loading of the image (layer nil).
 type step struct {
 	layer   *int8.Layer
+	conv    int8.Convolution // of a layer that is one; else nil
 	in, res int // buffers; res is -1 without residual
 	out     int
 	parts   []int8.Part // one for each thread that takes part
@@ -90,6 +93,7 @@ func Compile(n *int8.Network, o Options) (*Plan, error) {
 	for i := range p.steps {
 		p.split(&p.steps[i])
 	}
+	p.pack()
 	return p, nil
 }
 
@@ -202,6 +206,24 @@ func (p *Plan) split(s *step) {
 		}
 		s.parts = append(s.parts, part)
 	}
+}
+
+// pack packs the weights of all convolutions, several at a time.
+func (p *Plan) pack() {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range p.threads {
+		group.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(p.steps)); i = next.Add(1) - 1 {
+				if l := p.steps[i].layer; l != nil {
+					if _, ok := l.Op.(*int8.Conv); ok {
+						p.steps[i].conv = p.kernel.Convolution(l)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // Network is the network that the plan runs.

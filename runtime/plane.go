@@ -11,19 +11,25 @@ type plane struct {
 	shape tensor.Shape
 	halo  halo
 	row   int          // bytes from one row to the next
-	zero  []int8.Value // per channel: what the halo holds
+	flip  int8.Value   // what a stored byte is to be XORed with for its value
+	zero  []int8.Value // per channel: what the halo holds, as stored
 }
 
-func bind(arena []byte, b *buffer) plane {
-	p := plane{
+// bindPlane finds the plane of a buffer.
+func (p *Plan) bindPlane(arena []byte, buffer int) plane {
+	b := &p.buffers[buffer]
+	pl := plane{
 		data:  view[int8.Value](arena, b, b.rows()*b.rowBytes()),
 		shape: b.tensor.Shape, halo: b.halo, row: b.rowBytes(),
 		zero: make([]int8.Value, b.tensor.Shape.C),
 	}
-	for c := range p.zero {
-		p.zero[c] = b.tensor.ZeroAt(c)
+	if p.kernel.Unsigned {
+		pl.flip = -128
 	}
-	return p
+	for c := range pl.zero {
+		pl.zero[c] = b.tensor.ZeroAt(c) ^ pl.flip
+	}
+	return pl
 }
 
 // at is the index of pixel (y, x), which may lie in the halo.
@@ -62,10 +68,11 @@ func (p *plane) fill(y, x0, x1 int, part int8.Part) {
 // loadImage stores RGB pixels minus 128.
 func loadImage(dst *plane, rgb []uint8, part int8.Part) {
 	width := dst.shape.W * dst.shape.C
+	flip := uint8(dst.flip) ^ 0x80
 	for y := part.Y0; y < part.Y1; y++ {
 		row := dst.data[dst.at(y, 0):][:width]
 		for i, v := range rgb[y*width:][:width] {
-			row[i] = int8.Value(v ^ 0x80)
+			row[i] = int8.Value(v ^ flip)
 		}
 	}
 }
@@ -76,22 +83,40 @@ func span(i, stride, pad, kernel, length int) (lo, hi int) {
 	return max(lo, 0), min(lo+kernel, length)
 }
 
-func maxPool(dst, src *plane, op *int8.MaxPool, part int8.Part) {
+// maxPool takes the maximum over the rows of a window, for the whole width,
+// and then over its columns, for all output pixels at once.
+func maxPool(dst, src *plane, op *int8.MaxPool, larger maximum, part int8.Part, scratch []int8.Value) {
 	c := dst.shape.C
+	rows := scratch[:src.shape.W*c]
 	for y := part.Y0; y < part.Y1; y++ {
+		out := dst.data[dst.at(y, 0):][:dst.shape.W*c]
+		fill(out, -128^dst.flip)
 		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
-		for x := range dst.shape.W {
-			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
-			out := dst.data[dst.at(y, x):][:c]
-			copy(out, src.data[src.at(top, left):][:c])
-			for iy := top; iy < bottom; iy++ {
-				for ix := left; ix < right; ix++ {
-					for i, v := range src.data[src.at(iy, ix):][:c] {
-						out[i] = max(out[i], v)
-					}
-				}
+		if top >= bottom {
+			continue
+		}
+		copy(rows, src.data[src.at(top, 0):])
+		for iy := top + 1; iy < bottom; iy++ {
+			larger(rows, src.data[src.at(iy, 0):], len(rows), 1, 0, 0)
+		}
+		for kx := range op.KW {
+			// The outputs whose column kx lies in the plane.
+			x := max(0, (op.Left-kx+op.StrideW-1)/op.StrideW)
+			ix := x*op.StrideW - op.Left + kx
+			if x < dst.shape.W && ix < src.shape.W {
+				n := min(dst.shape.W-x, (src.shape.W-1-ix)/op.StrideW+1)
+				larger(out[x*c:], rows[ix*c:], c, n, c, op.StrideW*c)
 			}
 		}
+	}
+}
+
+// maximum is int8.Kernel.Max.
+type maximum = func(dst, src []int8.Value, n, count, dstStep, srcStep int)
+
+func fill(s []int8.Value, v int8.Value) {
+	for i := range s {
+		s[i] = v
 	}
 }
 
@@ -105,27 +130,27 @@ func avgPool(dst, src *plane, op *int8.AvgPool, part int8.Part) {
 				count = op.KH * op.KW
 			}
 			for c := range dst.shape.C {
-				zero, sum := int32(src.zero[c]), int32(0)
+				zero, sum := int32(src.zero[c]^src.flip), int32(0)
 				for iy := top; iy < bottom; iy++ {
 					for ix := left; ix < right; ix++ {
-						sum += int32(src.data[src.at(iy, ix)+c]) - zero
+						sum += int32(src.data[src.at(iy, ix)+c]^src.flip) - zero
 					}
 				}
-				dst.data[dst.at(y, x)+c] = int8.Value(int8.Average(sum, int32(count)) + zero)
+				dst.data[dst.at(y, x)+c] = int8.Value(int8.Average(sum, int32(count))+zero) ^ dst.flip
 			}
 		}
 	}
 }
 
 func globalSum(dst []int16, src *plane, part int8.Part) {
-	for c := part.C0; c < part.C1; c++ {
-		dst[c] = int16(-int(src.zero[c]) * src.shape.H * src.shape.W)
+	sums := dst[part.C0:part.C1]
+	for i, zero := range src.zero[part.C0:part.C1] {
+		sums[i] = -int16(zero^src.flip) * int16(src.shape.H*src.shape.W)
 	}
 	for y := range src.shape.H {
 		for x := range src.shape.W {
-			at := src.at(y, x)
-			for c := part.C0; c < part.C1; c++ {
-				dst[c] += int16(src.data[at+c])
+			for i, v := range src.data[src.at(y, x)+part.C0:][:len(sums)] {
+				sums[i] += int16(v ^ src.flip)
 			}
 		}
 	}

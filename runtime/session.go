@@ -28,11 +28,7 @@ func (p *Plan) NewSession() *Session {
 	for i := range p.steps {
 		st := &p.steps[i]
 		s.ops = append(s.ops, s.compile(st, arena))
-		if st.layer != nil {
-			if conv, ok := st.layer.Op.(*int8.Conv); ok {
-				words = max(words, p.kernel.Scratch(conv))
-			}
-		}
+		words = max(words, p.scratch(st))
 	}
 	for range p.threads {
 		s.scratch = append(s.scratch, make([]int64, words))
@@ -44,6 +40,18 @@ func (p *Plan) NewSession() *Session {
 		go s.work(t, start)
 	}
 	return s
+}
+
+// scratch is the words of working memory that a step needs of a thread.
+func (p *Plan) scratch(st *step) int {
+	if st.conv != nil {
+		return st.conv.Scratch()
+	}
+	if st.layer != nil && st.layer.Op.Kind() == (*int8.MaxPool)(nil).Kind() {
+		in := p.buffers[st.in].tensor.Shape
+		return (in.W*in.C + 7) / 8
+	}
+	return 0
 }
 
 // Close ends the session's threads. The session cannot run afterwards.
@@ -95,7 +103,7 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 	p := s.plan
 	out := &p.buffers[st.out]
 	if st.layer == nil {
-		dst := bind(arena, out)
+		dst := p.bindPlane(arena, st.out)
 		return func(part int8.Part, _ []int64) {
 			loadImage(&dst, s.image, part)
 			dst.fillHalo(part)
@@ -106,19 +114,19 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 	case *int8.Conv:
 		return compileConv(p, st, op, arena)
 	case *int8.MaxPool:
-		src, dst := bind(arena, in), bind(arena, out)
-		return func(part int8.Part, _ []int64) {
-			maxPool(&dst, &src, op, part)
+		src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
+		return func(part int8.Part, scratch []int64) {
+			maxPool(&dst, &src, op, p.kernel.Max, part, bytesOf(scratch))
 			dst.fillHalo(part)
 		}
 	case *int8.AvgPool:
-		src, dst := bind(arena, in), bind(arena, out)
+		src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
 		return func(part int8.Part, _ []int64) {
 			avgPool(&dst, &src, op, part)
 			dst.fillHalo(part)
 		}
 	case int8.GlobalSum:
-		src, dst := bind(arena, in), values[int16](arena, out)
+		src, dst := p.bindPlane(arena, st.in), values[int16](arena, out)
 		return func(part int8.Part, _ []int64) { globalSum(dst, &src, part) }
 	}
 	dense := st.layer.Op.(*int8.Dense) // the only operation left
@@ -127,33 +135,40 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 }
 
 func compileConv(p *Plan, st *step, conv *int8.Conv, arena []byte) func(int8.Part, []int64) {
-	src, dst := bind(arena, &p.buffers[st.in]), bind(arena, &p.buffers[st.out])
+	src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
 	task := &int8.ConvTask{
 		Conv: conv, OH: dst.shape.H, OW: dst.shape.W,
 		Src: src.data[src.at(-conv.Top, -conv.Left):], SrcRow: src.row,
 		Dst: dst.data[dst.at(0, 0):], DstRow: dst.row,
 	}
 	if st.res >= 0 {
-		res := bind(arena, &p.buffers[st.res])
+		res := p.bindPlane(arena, st.res)
 		task.Res, task.ResRow = res.data[res.at(0, 0):], res.row
 	}
 	return func(part int8.Part, scratch []int64) {
-		p.kernel.Conv(task, part, scratch)
+		st.conv.Run(task, part, scratch)
 		dst.fillHalo(part)
 	}
 }
 
-// alignedBytes returns n zero bytes that begin at a cache line.
+// alignedBytes returns n zero bytes that begin at a cache line, with capacity
+// for reading ahead.
 func alignedBytes(n int) []byte {
-	b := make([]byte, n+align)
+	b := make([]byte, n+align+int8.ReadAhead)
 	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (align - 1)
-	return b[skip : skip+n : skip+n]
+	return b[skip : skip+n]
+}
+
+// bytesOf is scratch as bytes.
+func bytesOf(words []int64) []int8.Value {
+	return unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(words))), 8*len(words))
 }
 
 // view is n values of the arena, from a buffer's offset on.
 func view[T int8.Value | int16 | int32](arena []byte, b *buffer, n int) []T {
-	bytes := arena[b.offset : b.offset+n*b.tensor.Type.Size()]
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(bytes))), n)
+	size := b.tensor.Type.Size()
+	bytes := arena[b.offset : b.offset+n*size]
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(bytes))), cap(bytes)/size)[:n]
 }
 
 // values is a buffer without halo as a slice of its type.

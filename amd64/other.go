@@ -1,0 +1,8 @@
+//go:build !amd64 || purego
+
+package amd64
+
+import "edgeclassify/int8"
+
+// Kernels lists the kernels that this CPU can run: none.
+func Kernels() []int8.Kernel { return nil }

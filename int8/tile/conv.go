@@ -1,0 +1,345 @@
+package tile
+
+import (
+	"unsafe"
+
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
+
+// Conv is a convolution packed for a micro-kernel. It implements
+// int8.Convolution.
+type Conv struct {
+	micro  *Micro
+	depth  int  // values of a window, of one group
+	gather bool // windows are copied together before they are multiplied
+	runs   int  // rows of a window; 1 if gathered
+	steps  int  // steps of a row
+	panels []panel
+}
+
+// Pack packs the weights of layer l, whose Op is an *int8.Conv.
+func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
+	conv := l.Op.(*int8.Conv)
+	c := &Conv{micro: m, depth: conv.KH * conv.KW * (conv.InC / conv.Groups)}
+	run := c.depth
+	c.gather = m.gathers(conv, l.Out.Shape)
+	if c.runs = 1; !c.gather {
+		c.runs, run = conv.KH, conv.KW*conv.InC
+	}
+	c.steps = ceil(run, m.Depth)
+	c.pack(conv, run)
+	return c
+}
+
+// gathers decides whether windows are to be copied together: where a group's
+// channels do not lie side by side, where rows are too short to fill a tile,
+// and where padding every row to whole steps wastes more than a quarter.
+func (m *Micro) gathers(c *int8.Conv, out tensor.Shape) bool {
+	if c.Groups > 1 || c.KH > 1 && out.W < m.smallest().Pixels {
+		return true
+	}
+	run := c.KW * c.InC
+	return 4*c.KH*ceil(run, m.Depth) > 5*ceil(c.KH*run, m.Depth)
+}
+
+func (m *Micro) largest() Shape  { return m.Shapes[0] }
+func (m *Micro) smallest() Shape { return m.Shapes[len(m.Shapes)-1] }
+
+func ceil(n, unit int) int { return (n + unit - 1) / unit }
+
+// Bytes is the memory of the packed panels.
+func (c *Conv) Bytes() int {
+	sum := 0
+	for i := range c.panels {
+		sum += len(c.panels[i].data)
+	}
+	return sum
+}
+
+// Scratch is the words of memory that a thread needs: a tile's gathered
+// windows, its outputs and its residuals.
+func (c *Conv) Scratch() int {
+	windows, tile := c.scratch()
+	return ceil(windows+2*tile, 8)
+}
+
+func (c *Conv) scratch() (windows, tile int) {
+	pixels := c.micro.largest().Pixels
+	if c.gather {
+		windows = pixels * c.steps * c.micro.Depth
+	}
+	return windows, pixels * c.micro.Channels
+}
+
+// Run computes the part of the task. Parts begin at multiples of
+// Micro.Channels.
+func (c *Conv) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
+	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
+	windows, tile := c.scratch()
+	w := work{
+		Conv: c, t: t, part: part, panels: c.between(part.C0, part.C1),
+		windows: bytes[:windows], out: bytes[windows:][:tile], res: bytes[windows+tile:][:tile],
+	}
+	if c.gather {
+		w.gathered()
+	} else {
+		w.direct()
+	}
+}
+
+// between is the panels that begin at channels [lo, hi).
+func (c *Conv) between(lo, hi int) []panel {
+	i := 0
+	for i < len(c.panels) && c.panels[i].channel < lo {
+		i++
+	}
+	j := i
+	for j < len(c.panels) && c.panels[j].channel < hi {
+		j++
+	}
+	return c.panels[i:j]
+}
+
+// work is one thread's part of a task.
+type work struct {
+	*Conv
+	t       *int8.ConvTask
+	part    int8.Part
+	panels  []panel
+	windows []int8.Value // scratch: gathered windows
+	out     []int8.Value // scratch: a tile's outputs
+	res     []int8.Value // scratch: a tile's residuals
+}
+
+// run is some output pixels whose windows lie at equal distances. In a plane
+// without gaps it may go on over the ends of rows.
+type run struct{ y, x, pixels int }
+
+// direct computes with windows read in place. Either all panels pass over a
+// row and then over the next, or each panel passes over all rows.
+func (w *work) direct() {
+	rows, first, length := w.part.Y1-w.part.Y0, run{y: w.part.Y0, pixels: w.t.OW}, 0
+	if w.contiguous() {
+		length, rows = rows*w.t.OW, 1
+		first.pixels = min(length, w.block())
+		rows = ceil(length, first.pixels)
+	}
+	at := func(i int) run {
+		r := first
+		if length == 0 {
+			r.y += i
+		} else {
+			r.x = i * first.pixels
+			r.pixels = min(first.pixels, length-r.x)
+		}
+		return r
+	}
+	if w.rowsOutside(rows) {
+		for i := range rows {
+			r := at(i)
+			for p := range w.panels {
+				w.row(r, &w.panels[p])
+			}
+		}
+		return
+	}
+	for p := range w.panels {
+		for i := range rows {
+			w.row(at(i), &w.panels[p])
+		}
+	}
+}
+
+// near is about the size of the first cache.
+const near = 32 << 10
+
+// block is the pixels of a contiguous plane whose windows fill half of it.
+func (w *work) block() int {
+	large := w.micro.largest().Pixels
+	return max(near/2/w.t.InC/large, 1) * large
+}
+
+// rowsOutside says whether to pass all panels over each row: if their weights
+// are near, or if reading them again for every row costs less than reading the
+// input again for every panel. Weights too many for the second cache are read
+// once.
+func (w *work) rowsOutside(rows int) bool {
+	weights := 0
+	for i := range w.panels {
+		weights += len(w.panels[i].data)
+	}
+	inputs := (w.part.Y1 - w.part.Y0) * w.t.StrideH * w.t.SrcRow
+	return weights <= near || weights <= 8*near && weights*rows < inputs*len(w.panels)
+}
+
+// contiguous says whether pixels follow each other without a gap, from the
+// last of a row to the first of the next, in source, residual and output.
+func (w *work) contiguous() bool {
+	t := w.t
+	return t.KH == 1 && t.KW == 1 && t.StrideH == 1 && t.StrideW == 1 &&
+		t.SrcRow == t.OW*t.InC && t.DstRow == t.OW*t.OutC && (t.Res == nil || t.ResRow == t.DstRow)
+}
+
+// row computes one panel of a run: as many of the largest tiles as leave a
+// rest that the smallest ones fill; if none do, the last tile begins early
+// enough to end with the run.
+func (w *work) row(r run, p *panel) {
+	large, small := w.micro.largest(), w.micro.smallest()
+	n := r.pixels / large.Pixels
+	for n > 0 && (r.pixels-n*large.Pixels)%small.Pixels != 0 {
+		n--
+	}
+	if r.pixels%small.Pixels != 0 && n == 0 {
+		n = r.pixels / large.Pixels
+	}
+	r = w.tiles(large, n, r, p)
+	r = w.tiles(small, r.pixels/small.Pixels, r, p)
+	switch {
+	case r.pixels == 0:
+	case r.x+r.pixels >= small.Pixels:
+		skip := small.Pixels - r.pixels
+		r.x -= skip
+		w.staged(small, w.inPlace(r, small, 1, p), r, skip, p)
+	default: // the part is smaller than a tile: repeat one pixel's window
+		for ; r.pixels > 0; r.pixels-- {
+			a := w.inPlace(run{r.y, r.x, 1}, Shape{Pixels: 1}, 1, p)
+			a.SrcStep = 0
+			w.staged(small, a, run{r.y, r.x - small.Pixels + 1, small.Pixels}, small.Pixels-1, p)
+			r.x++
+		}
+	}
+}
+
+// tiles computes the first n tiles of r and returns the rest.
+func (w *work) tiles(s Shape, n int, r run, p *panel) run {
+	if n > 0 && p.lanes == w.micro.Channels {
+		a := w.inPlace(r, s, n, p)
+		w.store(&a, r, s, n, p)
+		s.Run(a)
+		return run{r.y, r.x + n*s.Pixels, r.pixels - n*s.Pixels}
+	}
+	for range n {
+		w.staged(s, w.inPlace(r, s, 1, p), r, 0, p)
+		r = run{r.y, r.x + s.Pixels, r.pixels - s.Pixels}
+	}
+	return r
+}
+
+// args is what all tiles of a panel share.
+func (w *work) args(p *panel) Args {
+	a := Args{
+		Panel: pointer(p.data), Tiles: 1, Runs: w.runs, Steps: w.steps,
+		Shift: int(w.t.Shift), Ratio: int(w.t.Residual),
+	}
+	if p.wide {
+		a.Wide = 1
+	}
+	return a
+}
+
+// inPlace reads the windows of n tiles where they are.
+func (w *work) inPlace(r run, s Shape, n int, p *panel) Args {
+	t, a := w.t, w.args(p)
+	a.SrcRow, a.SrcStep = t.SrcRow, t.StrideW*t.InC
+	a.SrcNext, a.Tiles = s.Pixels*a.SrcStep, n
+	first := r.y*t.StrideH*t.SrcRow + r.x*a.SrcStep
+	end := first + (n*s.Pixels-1)*a.SrcStep + (w.runs-1)*t.SrcRow + w.steps*w.micro.Depth
+	a.Src = pointer(t.Src[first:end])
+	return a
+}
+
+// store writes the outputs of n tiles where they belong.
+func (w *work) store(a *Args, r run, s Shape, n int, p *panel) {
+	t := w.t
+	span := (n*s.Pixels-1)*t.OutC + w.micro.Channels
+	a.DstStep, a.DstNext = t.OutC, s.Pixels*t.OutC
+	a.Dst = pointer(t.Dst[r.y*t.DstRow+r.x*t.OutC+p.channel:][:span])
+	if t.Res != nil {
+		a.ResStep, a.ResNext = a.DstStep, a.DstNext
+		a.Res = pointer(t.Res[r.y*t.ResRow+r.x*t.OutC+p.channel:][:span])
+	}
+}
+
+// staged runs one tile whose residuals and outputs pass through scratch: not
+// all of its channels exist, or not all of its pixels are to be stored. The
+// output may lie in the residual's memory, so that nothing may be computed
+// from a pixel that is already stored. The first skip pixels are not used.
+func (w *work) staged(s Shape, a Args, r run, skip int, p *panel) {
+	t, lanes := w.t, w.micro.Channels
+	end := min(s.Pixels, skip+r.pixels)
+	at := func(row, pixel int) int { return r.y*row + (r.x+pixel)*t.OutC + p.channel }
+	if t.Res != nil {
+		a.Res, a.ResStep = pointer(w.res[:s.Pixels*lanes]), lanes
+		for i := skip; i < end; i++ {
+			copy(w.res[i*lanes:], t.Res[at(t.ResRow, i):][:p.lanes])
+		}
+	}
+	a.Dst, a.DstStep = pointer(w.out[:s.Pixels*lanes]), lanes
+	s.Run(a)
+	for i := skip; i < end; i++ {
+		copy(t.Dst[at(t.DstRow, i):][:p.lanes], w.out[i*lanes:])
+	}
+}
+
+// gathered computes with windows copied together, one tile of pixels at a
+// time, each group's for all of its panels.
+func (w *work) gathered() {
+	for y := w.part.Y0; y < w.part.Y1; y++ {
+		for x := 0; x < w.t.OW; {
+			s := w.fitting(w.t.OW - x)
+			r := run{y, x, min(s.Pixels, w.t.OW-x)}
+			group := -1
+			for i := range w.panels {
+				p := &w.panels[i]
+				if p.group != group {
+					group = p.group
+					w.copyWindows(r, group)
+				}
+				a := w.args(p)
+				a.Src, a.SrcStep = pointer(w.windows), w.steps*w.micro.Depth
+				if r.pixels == s.Pixels && p.lanes == w.micro.Channels {
+					w.store(&a, r, s, 1, p)
+					s.Run(a)
+				} else {
+					w.staged(s, a, r, 0, p)
+				}
+			}
+			x += r.pixels
+		}
+	}
+}
+
+// fitting is the smallest tile of at least n pixels, or the largest tile.
+func (w *work) fitting(n int) Shape {
+	s := w.micro.largest()
+	for _, smaller := range w.micro.Shapes[1:] {
+		if smaller.Pixels >= n {
+			s = smaller
+		}
+	}
+	return s
+}
+
+// copyWindows copies the windows of a run, one group's channels. What follows
+// a window up to whole steps meets weights of zero.
+func (w *work) copyWindows(r run, group int) {
+	t := w.t
+	channels := t.InC / t.Groups
+	length, runs := channels*t.KW, 1
+	if t.Groups > 1 {
+		length, runs = channels, t.KW
+	}
+	for i := range r.pixels {
+		dst := w.windows[i*w.steps*w.micro.Depth:]
+		for ky := range t.KH {
+			at := (r.y*t.StrideH+ky)*t.SrcRow + (r.x+i)*t.StrideW*t.InC + group*channels
+			for range runs {
+				copy(dst[:length], t.Src[at:])
+				dst, at = dst[length:], at+t.InC
+			}
+		}
+	}
+}
+
+func pointer(s []int8.Value) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }

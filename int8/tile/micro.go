@@ -1,0 +1,92 @@
+// Package tile computes int8 convolutions in tiles: a few neighbouring output
+// pixels by one panel of output channels, whose sums stay in registers from
+// the first product to the stored byte. The tile itself is computed by the
+// micro-kernel of a CPU; this package brings weights, windows, residuals and
+// outputs into its reach. (Goto, van de Geijn: Anatomy of High-Performance
+// Matrix Multiplication, 2008, without its packing of activations: in NHWC a
+// window's row is contiguous as it is.)
+package tile
+
+import (
+	"unsafe"
+
+	"edgeclassify/int8"
+)
+
+// Micro is the micro-kernels of one kind of CPU. Its assembly trusts its
+// arguments: this package keeps every byte that it touches inside the slices
+// of the task, given that rows of windows may be read up to Depth-1 bytes
+// beyond their end.
+type Micro struct {
+	Name string
+	// Channels is the number of output channels of a tile, a panel.
+	Channels int
+	// Depth is the number of input values that one step multiplies.
+	Depth int
+	// Unsigned says that activations are stored as q + 128.
+	Unsigned bool
+	// Order, if not nil, is the channel that each place of a panel holds.
+	Order []int
+	// Shapes are the numbers of pixels that a tile can have, largest first.
+	Shapes []Shape
+	// Wide, if not nil, reports whether a panel's weights, in packed order,
+	// need the slower sums that hold for all weights.
+	Wide func(weights []int8.Value) bool
+	// Dense computes products of a matrix and a vector.
+	Dense func(DenseArgs)
+	// Max takes the larger of two runs of bytes.
+	Max func(MaxArgs)
+}
+
+// Shape is a tile of some pixels and the code that computes it.
+type Shape struct {
+	Pixels int
+	Run    func(Args)
+}
+
+// Args is a row of tiles of one panel. Assembly relies on the order and size
+// of the fields. All steps are in bytes.
+type Args struct {
+	Src     unsafe.Pointer // window of the first pixel
+	Dst     unsafe.Pointer // first pixel's first channel
+	Res     unsafe.Pointer // residual of Dst; nil without
+	Panel   unsafe.Pointer // biases, multipliers, weights: see pack
+	Tiles   int            // number of tiles, at least 1
+	Runs    int            // rows of a window
+	Steps   int            // steps of Depth values in a row of a window
+	SrcRow  int            // from one row of a window to the next
+	SrcStep int            // from one pixel's window to the next pixel's
+	DstStep int            // from one pixel's output to the next pixel's
+	ResStep int            // from one pixel's residual to the next pixel's
+	SrcNext int            // from one tile to the next: the step times the pixels
+	DstNext int
+	ResNext int
+	Shift   int // left shift of the accumulator
+	Ratio   int // of the residual; 0 without
+	Wide    int // 1 if Micro.Wide says so of the panel
+}
+
+// Vector is the number of values that Dense and Max take at once.
+const Vector = 16
+
+// DenseArgs is sums of int16 inputs times rows of int8 weights. Assembly
+// relies on the order and size of the fields.
+type DenseArgs struct {
+	Dst     unsafe.Pointer // int32 [Rows]
+	Src     unsafe.Pointer // int16 [Length]
+	Weights unsafe.Pointer // int8 [Rows][Stride], of which the first Length
+	Rows    int            // at least 1
+	Length  int            // a positive multiple of Vector
+	Stride  int
+}
+
+// MaxArgs is runs of bytes: each of Dst's takes the larger values of its own
+// and Src's. Assembly relies on the order and size of the fields.
+type MaxArgs struct {
+	Dst     unsafe.Pointer
+	Src     unsafe.Pointer
+	Length  int // of a run, a positive multiple of Vector
+	Count   int // of runs, at least 1
+	DstStep int // from one run to the next
+	SrcStep int
+}

@@ -1,0 +1,85 @@
+package tile
+
+import (
+	"unsafe"
+
+	"edgeclassify/int8"
+)
+
+// panel is the output channels of one tile, packed:
+//
+//	int32 bias[Channels]
+//	int32 multiplier[Channels]
+//	int8 weight[Runs][Steps][Channels][Depth]
+//
+// The places of missing channels and of values behind the end of a run are
+// zero.
+type panel struct {
+	channel int // the first one
+	lanes   int // channels that exist
+	group   int
+	wide    bool
+	data    []int8.Value
+}
+
+// align is the alignment of panels: a cache line.
+const align = 64
+
+// pack makes the panels: they never cross a group, whose channels share their
+// input.
+func (c *Conv) pack(conv *int8.Conv, run int) {
+	m, groupOut := c.micro, conv.OutC/conv.Groups
+	weights := c.runs * c.steps * m.Channels * m.Depth
+	size := ceil(8*m.Channels+weights, align) * align
+	count := conv.Groups * ceil(groupOut, m.Channels)
+	memory := make([]int8.Value, count*size+align)
+	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
+	for g := range conv.Groups {
+		for o := 0; o < groupOut; o += m.Channels {
+			p := panel{channel: g*groupOut + o, lanes: min(m.Channels, groupOut-o), group: g, data: memory[:size:size]}
+			memory = memory[size:]
+			c.fill(&p, conv, run)
+			c.panels = append(c.panels, p)
+		}
+	}
+}
+
+func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
+	m := c.micro
+	words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(p.data))), 2*m.Channels)
+	weights := p.data[8*m.Channels:][:c.runs*c.steps*m.Channels*m.Depth]
+	for place := range m.Channels {
+		lane := place
+		if m.Order != nil {
+			lane = m.Order[place]
+		}
+		if lane >= p.lanes {
+			continue
+		}
+		o := p.channel + lane
+		row := conv.Weight[o*c.depth : (o+1)*c.depth]
+		words[place] = conv.Bias[o]
+		if m.Unsigned {
+			words[place] -= 128 * sum(row)
+		}
+		words[m.Channels+place] = conv.Multiplier[o]
+		dst := weights[place*m.Depth:]
+		for r := range c.runs {
+			part := row[r*run : (r+1)*run]
+			for s := range c.steps {
+				at := (r*c.steps + s) * m.Channels * m.Depth
+				copy(dst[at:at+min(m.Depth, len(part)-s*m.Depth)], part[s*m.Depth:])
+			}
+		}
+	}
+	p.wide = m.Wide != nil && m.Wide(weights)
+}
+
+// sum wraps around, as the accumulator that it corrects does.
+func sum(row []int8.Value) int32 {
+	var s int32
+	for _, w := range row {
+		s += int32(w)
+	}
+	return s
+}
