@@ -40,7 +40,7 @@ type Plan struct {
 type step struct {
 	layer   *int8.Layer
 	conv    int8.Convolution // of a layer that is one; else nil
-	in, res int // buffers; res is -1 without residual
+	in, res int              // buffers; res is -1 without residual
 	out     int
 	parts   []int8.Part // one for each thread that takes part
 	byRows  bool
@@ -58,18 +58,20 @@ type buffer struct {
 // halo is the padding stored around a tensor for the convolutions that read it.
 type halo struct{ top, left, bottom, right int }
 
-func (b *buffer) rowBytes() int {
-	return (b.halo.left + b.tensor.Shape.W + b.halo.right) * b.tensor.Shape.C * b.tensor.Type.Size()
-}
+func (b *buffer) rowBytes() int { return int(b.row64()) }
 
 func (b *buffer) rows() int { return b.halo.top + b.tensor.Shape.H + b.halo.bottom }
 
 // align is the alignment of buffers: a cache line.
 const align = 64
 
-// size is in 64 bits because a hostile network's does not fit 32.
+// row64 and size are in 64 bits because a hostile network's do not fit 32.
+func (b *buffer) row64() int64 {
+	return int64(b.halo.left+b.tensor.Shape.W+b.halo.right) * int64(b.tensor.Shape.C) * int64(b.tensor.Type.Size())
+}
+
 func (b *buffer) size() int64 {
-	return (int64(b.rows())*int64(b.rowBytes()) + align - 1) / align * align
+	return (int64(b.rows())*b.row64() + align - 1) / align * align
 }
 
 // Compile plans the network's execution. It fails if the network is invalid,
@@ -231,6 +233,15 @@ func (p *Plan) Network() *int8.Network { return p.network }
 
 // Kernel is the name of the kernel that the plan uses.
 func (p *Plan) Kernel() string { return p.kernel.Name }
+
+// Steps are the names of what a run does, in order: the image and the layers.
+func (p *Plan) Steps() []string {
+	names := make([]string, len(p.steps))
+	for i := range p.steps {
+		names[i] = p.buffers[p.steps[i].out].name
+	}
+	return names
+}
 
 // Threads is the number of threads that share a picture's work.
 func (p *Plan) Threads() int { return p.threads }

@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
+	"time"
 	"unsafe"
 
 	"edgeclassify/int8"
@@ -16,14 +18,15 @@ type Session struct {
 	ops     []func(part int8.Part, scratch []int64)
 	scratch [][]int64 // one for each thread
 	logits  []int32
-	start   []chan int // tells helper threads the step to work on; closed by Close
-	done    chan struct{}
+	times   []time.Duration // where to record the steps' times; nil for nowhere
+	barrier *barrier
+	closed  bool
 }
 
 // NewSession allocates everything that the plan needs to run.
 func (p *Plan) NewSession() *Session {
 	arena := alignedBytes(p.arenaBytes)
-	s := &Session{plan: p, done: make(chan struct{}, p.threads)}
+	s := &Session{plan: p, barrier: newBarrier(p.threads)}
 	words := 0
 	for i := range p.steps {
 		st := &p.steps[i]
@@ -34,10 +37,9 @@ func (p *Plan) NewSession() *Session {
 		s.scratch = append(s.scratch, make([]int64, words))
 	}
 	s.logits = values[int32](arena, &p.buffers[len(p.buffers)-1])
+	cores := fastCores()
 	for t := 1; t < p.threads; t++ {
-		start := make(chan int, 1)
-		s.start = append(s.start, start)
-		go s.work(t, start)
+		go s.help(t, cores)
 	}
 	return s
 }
@@ -56,46 +58,66 @@ func (p *Plan) scratch(st *step) int {
 
 // Close ends the session's threads. The session cannot run afterwards.
 func (s *Session) Close() {
-	for _, c := range s.start {
-		close(c)
+	if !s.closed {
+		s.closed = true
+		s.barrier.wait()
 	}
-	s.start, s.ops = nil, nil
 }
 
 // Run classifies one picture: RGB, Crop x Crop x 3 bytes, HWC. The logits
 // belong to the session and are valid until its next run. Run does not
 // allocate.
 func (s *Session) Run(rgb []uint8) ([]int32, error) {
-	if s.ops == nil {
-		return nil, fmt.Errorf("runtime: the session is closed")
+	return s.RunTimed(rgb, nil)
+}
+
+// RunTimed is Run that also records how long each of the plan's Steps took;
+// times may be nil.
+func (s *Session) RunTimed(rgb []uint8, times []time.Duration) ([]int32, error) {
+	if s.closed {
+		return nil, errors.New("runtime: the session is closed")
 	}
 	if want := s.plan.network.Input.Shape; len(rgb) != want.Elements() {
 		return nil, fmt.Errorf("runtime: the picture has %d bytes, want %d for RGB %v", len(rgb), want.Elements(), want)
 	}
-	s.image = rgb
-	for i := range s.plan.steps {
-		helpers := s.start[:len(s.plan.steps[i].parts)-1]
-		for _, c := range helpers {
-			c <- i
-		}
-		s.do(i, 0)
-		for range helpers {
-			<-s.done
-		}
+	if times != nil && len(times) != len(s.plan.steps) {
+		return nil, fmt.Errorf("runtime: room for %d times, want %d", len(times), len(s.plan.steps))
 	}
-	s.image = nil
+	s.image, s.times = rgb, times
+	s.barrier.wait()
+	s.frame(0)
+	s.image, s.times = nil, nil
 	return s.logits, nil
 }
 
-func (s *Session) work(thread int, start <-chan int) {
-	for i := range start {
-		s.do(i, thread)
-		s.done <- struct{}{}
+// help works on frames until the session is closed.
+func (s *Session) help(thread int, cores []int) {
+	pin(cores)
+	for {
+		s.barrier.wait()
+		if s.closed {
+			return
+		}
+		s.frame(thread)
 	}
 }
 
-func (s *Session) do(i, thread int) {
-	s.ops[i](s.plan.steps[i].parts[thread], s.scratch[thread])
+// frame does a thread's parts of all steps. Nobody begins a step before all
+// have ended the one before.
+func (s *Session) frame(thread int) {
+	for i := range s.plan.steps {
+		var start time.Time
+		if thread == 0 && s.times != nil {
+			start = time.Now()
+		}
+		if parts := s.plan.steps[i].parts; thread < len(parts) {
+			s.ops[i](parts[thread], s.scratch[thread])
+		}
+		s.barrier.wait()
+		if thread == 0 && s.times != nil {
+			s.times[i] = time.Since(start)
+		}
+	}
 }
 
 // compile binds a step to the arena.

@@ -1,0 +1,6 @@
+//go:build (amd64 || arm64) && !purego
+
+package runtime
+
+// pause tells the CPU that the thread waits for another one's store.
+func pause()

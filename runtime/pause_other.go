@@ -1,0 +1,6 @@
+//go:build !(amd64 || arm64) || purego
+
+package runtime
+
+// pause has nothing to tell this CPU.
+func pause() {}
