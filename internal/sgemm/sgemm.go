@@ -1,10 +1,10 @@
 // Package sgemm multiplies float32 matrices for the float executor.
 //
 // Every element of a product is summed in one order, bias first and then k
-// upwards, each product and each sum rounded to float32. The result is
-// therefore the same, bit for bit, for every kernel, machine and number of
-// threads. This is why no kernel uses fused multiply-add: its single rounding
-// is not to be had cheaply where the instruction is missing.
+// upwards, by fused multiply-add: one rounding to float32 for each k. The
+// result is therefore the same, bit for bit, for every kernel and number of
+// threads. Only the portable kernel differs: for want of the instruction it
+// rounds each product as well.
 package sgemm
 
 import "fmt"
@@ -45,11 +45,11 @@ type isa int
 
 const (
 	portable isa = iota
-	avx
+	avx2
 	avx512
 )
 
-func (i isa) String() string { return [...]string{"portable", "avx", "avx512"}[i] }
+func (i isa) String() string { return [...]string{"portable", "avx2", "avx512"}[i] }
 
 var portableKernel = kernel{portable, genericRows, genericColumns}
 

@@ -4,23 +4,21 @@
 
 // Rows are addressed in groups of three from one pointer: +0, +stride, +2*stride.
 
-// AVX_ROW adds to the accumulators a, b of one row its value at addr times the
+// AVX2_ROW adds to the accumulators a, b of one row its value at addr times the
 // panel row in Y12, Y13.
-#define AVX_ROW(addr, a, b) \
+#define AVX2_ROW(addr, a, b) \
 	VBROADCASTSS addr, Y15; \
-	VMULPS       Y12, Y15, Y14; \
-	VMULPS       Y13, Y15, Y15; \
-	VADDPS       Y14, a, a; \
-	VADDPS       Y15, b, b
+	VFMADD231PS  Y12, Y15, a; \
+	VFMADD231PS  Y13, Y15, b
 
-// AVX_STORE stores a row of the tile and steps to the next.
-#define AVX_STORE(a, b) \
+// AVX2_STORE stores a row of the tile and steps to the next.
+#define AVX2_STORE(a, b) \
 	VMOVUPS a, (DI); \
 	VMOVUPS b, 32(DI); \
 	ADDQ    R9, DI
 
-// func tileAVX(y *float32, yStride int, x *float32, xStride int, panel *float32, depth int)
-TEXT ·tileAVX(SB), NOSPLIT, $0-48
+// func tileAVX2(y *float32, yStride int, x *float32, xStride int, panel *float32, depth int)
+TEXT ·tileAVX2(SB), NOSPLIT, $0-48
 	MOVQ y+0(FP), DI
 	MOVQ yStride+8(FP), R9
 	MOVQ x+16(FP), AX
@@ -45,27 +43,27 @@ TEXT ·tileAVX(SB), NOSPLIT, $0-48
 	VMOVAPS Y0, Y10
 	VMOVAPS Y1, Y11
 
-avxLoop:
+avx2Loop:
 	ADDQ    $64, SI
 	VMOVUPS (SI), Y12
 	VMOVUPS 32(SI), Y13
-	AVX_ROW((AX), Y0, Y1)
-	AVX_ROW((AX)(R8*1), Y2, Y3)
-	AVX_ROW((AX)(R8*2), Y4, Y5)
-	AVX_ROW((BX), Y6, Y7)
-	AVX_ROW((BX)(R8*1), Y8, Y9)
-	AVX_ROW((BX)(R8*2), Y10, Y11)
+	AVX2_ROW((AX), Y0, Y1)
+	AVX2_ROW((AX)(R8*1), Y2, Y3)
+	AVX2_ROW((AX)(R8*2), Y4, Y5)
+	AVX2_ROW((BX), Y6, Y7)
+	AVX2_ROW((BX)(R8*1), Y8, Y9)
+	AVX2_ROW((BX)(R8*2), Y10, Y11)
 	ADDQ    $4, AX
 	ADDQ    $4, BX
 	DECQ    CX
-	JNZ     avxLoop
+	JNZ     avx2Loop
 
-	AVX_STORE(Y0, Y1)
-	AVX_STORE(Y2, Y3)
-	AVX_STORE(Y4, Y5)
-	AVX_STORE(Y6, Y7)
-	AVX_STORE(Y8, Y9)
-	AVX_STORE(Y10, Y11)
+	AVX2_STORE(Y0, Y1)
+	AVX2_STORE(Y2, Y3)
+	AVX2_STORE(Y4, Y5)
+	AVX2_STORE(Y6, Y7)
+	AVX2_STORE(Y8, Y9)
+	AVX2_STORE(Y10, Y11)
 	VZEROUPPER
 	RET
 
@@ -73,10 +71,8 @@ avxLoop:
 // the panel row in Z28, Z29.
 #define AVX512_ROW(addr, a, b) \
 	VBROADCASTSS addr, Z31; \
-	VMULPS       Z28, Z31, Z30; \
-	VMULPS       Z29, Z31, Z31; \
-	VADDPS       Z30, a, a; \
-	VADDPS       Z31, b, b
+	VFMADD231PS  Z28, Z31, a; \
+	VFMADD231PS  Z29, Z31, b
 
 #define AVX512_BIAS(a, b) \
 	VMOVAPS Z0, a; \
