@@ -35,6 +35,10 @@
 #define SMLAL_4S_LANE(m, i, n, d)  ENCODE_MND(0x0F402000 | LANE_H(i), m, n, d) // smlal  Vd.4S, Vn.4H, Vm.H[i]
 #define SMLAL2_4S_LANE(m, i, n, d) ENCODE_MND(0x4F402000 | LANE_H(i), m, n, d) // smlal2 Vd.4S, Vn.8H, Vm.H[i]
 
+// Products of 16-bit lanes added to 32-bit lanes; the 2 takes the upper halves.
+#define SMLAL_4S(m, n, d)  ENCODE_MND(0x0E608000, m, n, d) // smlal  Vd.4S, Vn.4H, Vm.4H
+#define SMLAL2_4S(m, n, d) ENCODE_MND(0x4E608000, m, n, d) // smlal2 Vd.4S, Vn.8H, Vm.8H
+
 // 32-bit products, modulo 2^32.
 #define MUL_4S(m, n, d)         ENCODE_MND(0x4EA09C00, m, n, d)             // mul Vd.4S, Vn.4S, Vm.4S
 #define MUL_4S_LANE(m, i, n, d) ENCODE_MND(0x4F808000 | LANE_S(i), m, n, d) // mul Vd.4S, Vn.4S, Vm.S[i]

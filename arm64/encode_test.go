@@ -31,6 +31,8 @@ var instructions = map[string]string{
 	"SADALP_4S":      "sadalp v{d}.4s, v{n}.8h",
 	"SMLAL_4S_LANE":  "smlal v{d}.4s, v{n}.4h, v{m}.h[{i}]",
 	"SMLAL2_4S_LANE": "smlal2 v{d}.4s, v{n}.8h, v{m}.h[{i}]",
+	"SMLAL_4S":       "smlal v{d}.4s, v{n}.4h, v{m}.4h",
+	"SMLAL2_4S":      "smlal2 v{d}.4s, v{n}.8h, v{m}.8h",
 	"MUL_4S":         "mul v{d}.4s, v{n}.4s, v{m}.4s",
 	"MUL_4S_LANE":    "mul v{d}.4s, v{n}.4s, v{m}.s[{i}]",
 	"MLA_4S":         "mla v{d}.4s, v{n}.4s, v{m}.4s",

@@ -1,0 +1,11 @@
+//go:build !purego
+
+package arm64
+
+import "edgeclassify/int8/tile"
+
+//go:noescape
+func denseNEON(a tile.DenseArgs)
+
+//go:noescape
+func maxNEON(a tile.MaxArgs)
