@@ -20,6 +20,7 @@ Commands:
   build    quantize a network into a .q8 file
   eval     measure a .q8 file on pictures, beside its float network
   inspect  show what a .q8 file holds
+  export   write a network as an ONNX model
 
 Run 'quantize COMMAND -h' for a command's flags.
 
@@ -35,6 +36,7 @@ func main() { os.Exit(cli.Main("quantize", run)) }
 func run(ctx context.Context, args []string, s cli.Streams) error {
 	commands := map[string]func(context.Context, []string, cli.Streams) error{
 		"fetch": fetchCommand, "build": buildCommand, "eval": evalCommand, "inspect": inspectCommand,
+		"export": exportCommand,
 	}
 	if len(args) == 0 {
 		return cli.Usagef("no command given")

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"edgeclassify/calibrate"
+	"edgeclassify/int8/q8"
+	"edgeclassify/internal/atomicfile"
+	"edgeclassify/internal/cli"
+	"edgeclassify/onnx"
+)
+
+const exportUsage = `Usage: quantize export -onnx FILE.onnx MODEL.q8 [flags]
+       quantize export -onnx FILE.onnx -float MODEL
+
+Writes a network as an ONNX model, for other runtimes and tools. MODEL.q8
+becomes a QDQ model: weights, scales and zero points are those of the file,
+with ONNX Runtime in mind. Its input is one RGB picture, uint8 in NCHW order
+(int8, pixels minus 128, without -unsigned), its output the logits.
+
+With -float it is the float network, batch norm folded, that is written: a
+fetched network's name or a path as for 'quantize build'. Its input is the
+normalized picture as the network was trained on, float32 in NCHW order.
+
+Examples:
+  quantize export -onnx resnet50.onnx resnet50.q8
+  quantize export -onnx resnet50-float.onnx -float resnet50-keras`
+
+func exportCommand(_ context.Context, args []string, s cli.Streams) error {
+	var o onnx.Options
+	f := cli.Flags("quantize export", exportUsage, s)
+	file := f.String("onnx", "", "write the ONNX model to `FILE.onnx`")
+	float := f.String("float", "", "write the float network `MODEL`")
+	f.BoolVar(&o.Unsigned, "unsigned", true, "activations as uint8, which ONNX Runtime prefers on x86")
+	f.BoolVar(&o.Exact, "exact", false, "round once behind a residual sum, as edge-classify does; ONNX Runtime then computes these convolutions in floating point")
+	rest, err := cli.Parse(f, args)
+	switch {
+	case err != nil:
+		return err
+	case *file == "":
+		return cli.Usagef("no output given: -onnx FILE.onnx")
+	case *float != "" && len(rest) > 0:
+		return cli.Usagef("-float and a model file exclude each other")
+	case *float != "":
+		return exportFloat(*file, *float)
+	case len(rest) != 1:
+		return cli.Usagef("want one model file, not %d", len(rest))
+	}
+	model, err := q8.Open(rest[0])
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	return atomicfile.Write(*file, 0o644, func(w io.Writer) error {
+		if err := onnx.WriteQuantized(w, model.Network, o); err != nil {
+			return fmt.Errorf("%s: %w", rest[0], err)
+		}
+		return nil
+	})
+}
+
+func exportFloat(file, model string) error {
+	g, err := load(model)
+	if err != nil {
+		return err
+	}
+	folded, err := calibrate.Fold(g)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(file, 0o644, func(w io.Writer) error {
+		return onnx.WriteFloat(w, folded)
+	})
+}

@@ -1,0 +1,168 @@
+package onnx_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/calibrate"
+	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/onnxruntime"
+	"edgeclassify/models"
+	"edgeclassify/onnx"
+	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
+)
+
+// load writes a model and gives it to ONNX Runtime.
+func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
+	file := filepath.Join(t.TempDir(), "model.onnx")
+	var b bytes.Buffer
+	require.NoError(t, write(&b))
+	require.NoError(t, os.WriteFile(file, b.Bytes(), 0o600))
+	s, err := onnxruntime.Open("../build/peers", file, 1)
+	if errors.Is(err, onnxruntime.ErrMissing) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func TestQuantizedRunsAsTheReference(t *testing.T) {
+	seeds := exportable(12)
+	for _, c := range []struct {
+		name    string
+		options onnx.Options
+		sqnr    float64 // dB; what is lost is lost to rounding
+	}{
+		{"unsigned", onnx.Options{Unsigned: true}, 32},
+		{"signed", onnx.Options{}, 32},
+		{"unsigned exact", onnx.Options{Unsigned: true, Exact: true}, 38},
+		{"signed exact", onnx.Options{Exact: true}, 38},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, seed := range seeds {
+				n := nettest.Random(seed)
+				clear(n.Logits().Bias) // its extremes would hide everything else
+				s := load(t, func(w io.Writer) error { return onnx.WriteQuantized(w, n, c.options) })
+				for picture := range uint64(2) {
+					rgb := nettest.Picture(n, picture)
+					q, err := n.Reference(rgb, nil)
+					require.NoError(t, err)
+					want := make([]float32, len(q))
+					n.Logits().Scaled(want, q)
+					got, _, err := s.Run(codes(onnx.Planes(rgb), c.options), 1)
+					require.NoError(t, err)
+					require.Greater(t, sqnr(want, got), c.sqnr, "seed %d, picture %d", seed, picture)
+				}
+			}
+		})
+	}
+}
+
+func TestFloatRunsAsTheExecutor(t *testing.T) {
+	for _, g := range []*models.Graph{everyOperation(), globallyPooled()} {
+		e, err := calibrate.NewExecutor(g, 1)
+		require.NoError(t, err)
+		s := load(t, func(w io.Writer) error { return onnx.WriteFloat(w, g) })
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 3 {
+			image := normal(random, g.Input.Elements())
+			want, err := e.Run(image, nil)
+			require.NoError(t, err)
+			got, _, err := s.Run(onnx.Planes(image), 1)
+			require.NoError(t, err)
+			require.InDeltaSlice(t, want, got, 1e-5)
+		}
+	}
+}
+
+func TestRuntimeRefusesDamage(t *testing.T) {
+	load(t, func(w io.Writer) error { return onnx.WriteFloat(w, everyOperation()) }) // or skip
+	file := filepath.Join(t.TempDir(), "text.onnx")
+	require.NoError(t, os.WriteFile(file, []byte("not a model"), 0o600))
+	_, err := onnxruntime.Open("../build/peers", file, 1)
+	require.ErrorContains(t, err, "text.onnx")
+}
+
+// globallyPooled is a float network with a global average pool.
+func globallyPooled() *models.Graph {
+	g := everyOperation()
+	g.Nodes = append(g.Nodes[:7], models.Node{Name: "pooled", Inputs: []string{"g"}, Op: models.GlobalAvgPool{}})
+	return g
+}
+
+// everyOperation is a float network of every other operation.
+func everyOperation() *models.Graph {
+	random := rand.New(rand.NewPCG(2, 2))
+	values := func(n int) []float32 { return normal(random, n) }
+	positive := values(6)
+	for i := range positive {
+		positive[i] = 0.5 + positive[i]*positive[i]
+	}
+	lopsided := tensor.Window{KH: 3, KW: 2, StrideH: 2, StrideW: 1, Top: 1, Right: 1}
+	return &models.Graph{
+		Name: "every operation", InputName: "picture", Input: tensor.Shape{H: 9, W: 9, C: 3}, Preprocess: preprocess.Caffe(),
+		Nodes: []models.Node{
+			{Name: "a", Inputs: []string{"picture"}, Op: &models.Conv{Window: tensor.Square(3, 1, 1), Groups: 1, InC: 3, OutC: 6, Weight: values(162)}},
+			{Name: "b", Inputs: []string{"a"}, Op: &models.BatchNorm{Gamma: values(6), Beta: values(6), Mean: values(6), Variance: positive, Epsilon: 0.01}},
+			{Name: "c", Inputs: []string{"b"}, Op: models.ReLU{}},
+			{Name: "d", Inputs: []string{"c"}, Op: &models.Conv{Window: lopsided, Groups: 2, InC: 6, OutC: 4, Weight: values(72), Bias: values(4)}},
+			{Name: "e", Inputs: []string{"c"}, Op: &models.Conv{Window: lopsided, Groups: 1, InC: 6, OutC: 4, Weight: values(144), Bias: values(4)}},
+			{Name: "f", Inputs: []string{"d", "e"}, Op: models.Add{}},
+			{Name: "g", Inputs: []string{"f"}, Op: &models.MaxPool{Window: tensor.Square(3, 1, 1)}},
+			{Name: "h", Inputs: []string{"g"}, Op: &models.AvgPool{Window: tensor.Square(2, 2, 1), CountPad: true}},
+			{Name: "i", Inputs: []string{"h"}, Op: &models.AvgPool{Window: tensor.Square(2, 1, 1)}},
+			{Name: "j", Inputs: []string{"i"}, Op: &models.Dense{In: 96, Out: 4, Weight: values(384), Bias: values(4)}},
+			{Name: "k", Inputs: []string{"j"}, Op: models.Softmax{}},
+		},
+	}
+}
+
+func normal(random *rand.Rand, n int) []float32 {
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = float32(random.NormFloat64() / 3)
+	}
+	return values
+}
+
+// exportable lists that many seeds of random networks whose biases fit.
+func exportable(n int) []uint64 {
+	var seeds []uint64
+	for seed := uint64(0); len(seeds) < n; seed++ {
+		if onnx.WriteQuantized(io.Discard, nettest.Random(seed), onnx.Options{}) == nil {
+			seeds = append(seeds, seed)
+		}
+	}
+	return seeds
+}
+
+// codes is the picture as the model's input.
+func codes(rgb []uint8, o onnx.Options) []uint8 {
+	if !o.Unsigned {
+		for i := range rgb {
+			rgb[i] ^= 0x80
+		}
+	}
+	return rgb
+}
+
+// sqnr is the ratio of signal to noise in dB.
+func sqnr(want, got []float32) float64 {
+	var signal, noise float64
+	for i, w := range want {
+		d := float64(got[i]) - float64(w)
+		signal += float64(float64(w) * float64(w))
+		noise += float64(d * d)
+	}
+	return 10 * math.Log10(signal/noise)
+}
