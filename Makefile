@@ -61,5 +61,16 @@ cross:
 bench:
 	$(GO) test -run '^$$' -bench . ./...
 
+# Speed and logits beside ONNX Runtime.
+.PHONY: bench-peers peers
+bench-peers: peers weights
+	bin/quantize build -model resnet50-keras -out $(MODEL)
+	$(GO) run ./scripts/bench-peers -model $(MODEL)
+
+PEERS := build/peers
+peers: $(PEERS)/node_modules/onnxruntime-node
+$(PEERS)/node_modules/onnxruntime-node:
+	npm install --ignore-scripts --no-save --no-audit --no-fund --prefix $(PEERS) onnxruntime-node@1.30.0
+
 clean:
 	rm -rf bin build
