@@ -68,7 +68,8 @@
 #define SMAX_16B(m, n, d) ENCODE_MND(0x4E206400, m, n, d) // smax Vd.16B, Vn.16B, Vm.16B
 #define SMIN_16B(m, n, d) ENCODE_MND(0x4E206C00, m, n, d) // smin Vd.16B, Vn.16B, Vm.16B
 
-// Access at address Rn + Rm. D and S are Go's FMOVD (Rn)(Rm) and FMOVS (Rn)(Rm).
+// Access at address Rn + Rm.
+#define LDRS(m, n, d)        ENCODE_MND(0xBC606800, m, n, d) // ldr Sd, [Xn, Xm]
 #define LDRQ(m, n, d)        ENCODE_MND(0x3CE06800, m, n, d) // ldr Qd, [Xn, Xm]
 #define STRQ(m, n, d)        ENCODE_MND(0x3CA06800, m, n, d) // str Qd, [Xn, Xm]
 #define PRFM_PLDL1KEEP(m, n) ENCODE_MND(0xF8A06800, m, n, 0) // prfm pldl1keep, [Xn, Xm]

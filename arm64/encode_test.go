@@ -52,6 +52,7 @@ var instructions = map[string]string{
 	"SXTL2_4S":       "sxtl2 v{d}.4s, v{n}.8h",
 	"SMAX_16B":       "smax v{d}.16b, v{n}.16b, v{m}.16b",
 	"SMIN_16B":       "smin v{d}.16b, v{n}.16b, v{m}.16b",
+	"LDRS":           "ldr s{d}, [x{n}, x{m}]",
 	"LDRQ":           "ldr q{d}, [x{n}, x{m}]",
 	"STRQ":           "str q{d}, [x{n}, x{m}]",
 	"PRFM_PLDL1KEEP": "prfm pldl1keep, [x{n}, x{m}]",

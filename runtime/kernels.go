@@ -5,12 +5,13 @@ import (
 	"strings"
 
 	"edgeclassify/amd64"
+	"edgeclassify/arm64"
 	"edgeclassify/int8"
 )
 
 // Kernels lists the kernels that this CPU can run, the fastest first.
 func Kernels() []int8.Kernel {
-	return append(amd64.Kernels(), int8.Generic())
+	return append(append(amd64.Kernels(), arm64.Kernels()...), int8.Generic())
 }
 
 // pick returns the kernel of that name, or the fastest for an empty one.
