@@ -8,7 +8,7 @@ type Kernel struct {
 	// flipped, as q + 128 in a byte: some CPUs multiply unsigned by signed.
 	Unsigned bool
 	// Channels is the number of output channels computed together: work is
-	// split among threads at its multiples.
+	// split among threads at its multiples, and with groups between groups.
 	Channels int
 	// Convolution packs the weights of a layer, whose Op is a *Conv.
 	Convolution func(l *Layer) Convolution

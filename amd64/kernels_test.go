@@ -1,0 +1,9 @@
+package amd64
+
+import (
+	"testing"
+
+	"edgeclassify/internal/kerneltest"
+)
+
+func TestKernels(t *testing.T) { kerneltest.Run(t, Kernels()) }

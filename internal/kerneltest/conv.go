@@ -1,0 +1,255 @@
+package kerneltest
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
+
+// geometry is the shape of a convolution. In and Out are the channels of one
+// group.
+type geometry struct {
+	OH, OW, KH, KW, StrideH, StrideW, Groups, In, Out int
+}
+
+// depth is the number of inputs of one output.
+func (g geometry) depth() int { return g.KH * g.KW * g.In }
+
+// products is the number of multiplications.
+func (g geometry) products() int { return g.OH * g.OW * g.Groups * g.Out * g.depth() }
+
+// trial is a convolution, the split of its work, and its buffers. The residual
+// may be the output's memory.
+type trial struct {
+	layer   int8.Layer
+	task    int8.ConvTask
+	parts   []int8.Part
+	dst     *buffer
+	buffers []*buffer
+}
+
+// convolution runs a geometry, with all else drawn from the seed, and compares
+// all memory after each part.
+func (b *bench) convolution(g geometry, seed uint64) error {
+	random := newSource(seed)
+	t, err := b.trial(random, g)
+	if err != nil {
+		return err
+	}
+	convolution := b.kernel.Convolution(&t.layer)
+	scratch, err := b.scratch.place(random, "scratch", 8*convolution.Scratch())
+	if err != nil {
+		return err
+	}
+	outputs := reference(&t.task, b.flip)
+	for _, buffer := range t.buffers {
+		buffer.expect()
+	}
+	want := t.dst.expect()
+	for _, part := range t.parts {
+		for y := part.Y0; y < part.Y1; y++ {
+			for x := range g.OW {
+				pixel := outputs[(y*g.OW+x)*t.task.OutC:]
+				copy(want[y*t.task.DstRow+x*t.task.OutC+part.C0:], pixel[part.C0:part.C1])
+			}
+		}
+		random.fill(scratch.data)
+		scratch.expect()
+		if err := caught(func() { convolution.Run(&t.task, part, view[int64](scratch.data)) }); err != nil {
+			return fmt.Errorf("%v, part %+v: %w", t, part, err)
+		}
+		copy(scratch.data, scratch.want[scratch.offset:]) // its contents are the kernel's
+		for _, buffer := range append(t.buffers, scratch) {
+			if err := buffer.check(); err != nil {
+				return fmt.Errorf("%v, part %+v: %w", t, part, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (t *trial) String() string {
+	c := t.task.Conv
+	return fmt.Sprintf("shift %d, residual ratio %d, source rows of %d, residual of %d, output of %d",
+		c.Shift, c.Residual, t.task.SrcRow, t.task.ResRow, t.task.DstRow)
+}
+
+// trial draws everything that the geometry leaves open.
+func (b *bench) trial(random *source, g geometry) (*trial, error) {
+	weights, err := b.weights.place(random, "weights", g.Groups*g.Out*g.depth())
+	if err != nil {
+		return nil, err
+	}
+	c := random.conv(g, weights.data)
+	t := &trial{
+		layer:   int8.Layer{Name: "trial", Op: c, Out: int8.Tensor{Shape: tensor.Shape{H: g.OH, W: g.OW, C: c.OutC}, Type: int8.Int8}},
+		parts:   random.parts(g, b.kernel.Channels),
+		buffers: []*buffer{weights},
+	}
+	t.task = int8.ConvTask{Conv: c, OH: g.OH, OW: g.OW}
+	if err := b.bindSource(random, g, t); err != nil {
+		return nil, err
+	}
+	return t, b.bindOutput(random, g, t)
+}
+
+// bindSource makes a source that ends with its last window, but for what may
+// be read ahead. Between its rows lies the rest of a plane, or nothing.
+func (b *bench) bindSource(random *source, g geometry, t *trial) error {
+	window := ((g.OW-1)*g.StrideW + g.KW) * t.task.InC
+	t.task.SrcRow = window + pick(random, 0, 0, 1, t.task.InC, random.IntN(100))
+	n := ((g.OH-1)*g.StrideH+g.KH-1)*t.task.SrcRow + window
+	src, err := b.src.place(random, "source", n+int8.ReadAhead)
+	if err != nil {
+		return err
+	}
+	t.task.Src = src.data[:n]
+	random.activations(t.task.Src, b.flip)
+	t.buffers = append(t.buffers, src)
+	return nil
+}
+
+// bindOutput makes the output and the residual: none, one with rows of its
+// own, or the output itself.
+func (b *bench) bindOutput(random *source, g geometry, t *trial) error {
+	pixels := g.OW * t.task.OutC
+	extent := func(row int) int { return (g.OH-1)*row + pixels }
+	t.task.DstRow = pixels + pick(random, 0, 0, 1, random.IntN(100))
+	dst, err := b.dst.place(random, "output", extent(t.task.DstRow))
+	if err != nil {
+		return err
+	}
+	t.dst, t.task.Dst = dst, dst.data
+	t.buffers = append(t.buffers, dst)
+	if t.task.Residual == 0 {
+		return nil
+	}
+	t.task.ResRow, t.task.Res = t.task.DstRow, t.task.Dst
+	if !random.chance(2) {
+		t.task.ResRow = pixels + pick(random, 0, t.task.DstRow-pixels, random.IntN(100))
+		res, err := b.res.place(random, "residual", extent(t.task.ResRow))
+		if err != nil {
+			return err
+		}
+		t.task.Res = res.data
+		t.buffers = append(t.buffers, res)
+	}
+	random.activations(t.task.Res, b.flip)
+	return nil
+}
+
+// conv draws a convolution that int8.Network.Validate would take. The padding
+// says where the source was laid in a plane, and kernels must not care.
+func (s *source) conv(g geometry, weights []int8.Value) *int8.Conv {
+	c := &int8.Conv{
+		Window: tensor.Window{
+			KH: g.KH, KW: g.KW, StrideH: g.StrideH, StrideW: g.StrideW,
+			Top: s.IntN(g.KH), Left: s.IntN(g.KW), Bottom: s.IntN(g.KH), Right: s.IntN(g.KW),
+		},
+		Groups: g.Groups, InC: g.Groups * g.In, OutC: g.Groups * g.Out, Weight: weights,
+	}
+	if s.chance(2) {
+		c.Residual = pick(s, 1, 16, 37, 64, 100, 128, 1000, math.MaxInt16, int32(s.between(1, math.MaxInt16)))
+	}
+	var reach int64 // the largest accumulator without bias
+	kind := s.IntN(weightKinds)
+	for o := range c.OutC {
+		w := weights[o*g.depth():][:g.depth()]
+		s.weights(w, kind)
+		reach = max(reach, 128*magnitude(w))
+	}
+	for reach<<(c.Shift+1) <= math.MaxInt32 && c.Shift < 24 && !s.chance(10) {
+		c.Shift++
+	}
+	for o := range c.OutC {
+		bias, multiplier := s.epilogue(weights[o*g.depth():][:g.depth()], c.Shift, c.Residual)
+		c.Bias, c.Multiplier, c.Scale = append(c.Bias, bias), append(c.Multiplier, multiplier), append(c.Scale, 1)
+	}
+	return c
+}
+
+// epilogue draws bias and multiplier of one output: most such that the output
+// is often within int8, some at the limits of the contract.
+func (s *source) epilogue(weights []int8.Value, shift uint8, residual int32) (bias, multiplier int32) {
+	sum := magnitude(weights)
+	room := int32(math.MaxInt32>>shift - 128*sum)
+	typical := 1 + 128*float64(sum)/math.Sqrt(float64(len(weights)))
+	bias = pick(s, 0, room, -room, int32(max(-float64(room), min(float64(room), s.NormFloat64()*typical))))
+
+	a := (128*sum + max(int64(bias), -int64(bias))) << shift // the largest accumulator
+	limit := int64(math.MaxInt32)
+	if left := math.MaxInt32 - 128*int64(residual) - int8.OneOut/2 - 1; a > left {
+		limit = ((left+1)<<31 - 1) / a
+	}
+	wanted := 64 * int8.OneOut * math.Exp(s.NormFloat64()) / (typical + math.Abs(float64(bias))) * math.Ldexp(1, 31-int(shift))
+	usual := int64(max(1, min(wanted, float64(limit))))
+	ties := int64(1) << (bits.Len64(uint64(usual)) - 1) // a power of two often falls between two values
+	return bias, int32(pick(s, 1, limit, ties, usual, usual))
+}
+
+// magnitude is the sum of |w|.
+func magnitude(weights []int8.Value) int64 {
+	var sum int64
+	for _, w := range weights {
+		sum += max(int64(w), -int64(w))
+	}
+	return sum
+}
+
+// parts splits the work by rows, by channels or by both, in any order.
+func (s *source) parts(g geometry, channels int) []int8.Part {
+	if g.Groups > 1 {
+		channels = g.Out
+	}
+	var parts []int8.Part
+	y0 := 0
+	for _, y1 := range s.cuts(g.OH, 1) {
+		c0 := 0
+		for _, c1 := range s.cuts(g.Groups*g.Out, channels) {
+			parts = append(parts, int8.Part{Y0: y0, Y1: y1, C0: c0, C1: c1})
+			c0 = c1
+		}
+		y0 = y1
+	}
+	s.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+	return parts
+}
+
+// reference is the convolution's outputs without gaps, as stored.
+func reference(t *int8.ConvTask, flip int8.Value) []int8.Value {
+	var outputs []int8.Value
+	for y := range t.OH {
+		for x := range t.OW {
+			for o := range t.OutC {
+				var residual int32
+				if t.Res != nil {
+					residual = int32(t.Res[y*t.ResRow+x*t.OutC+o]^flip) * t.Residual
+				}
+				q := int8.Requantize(accumulator(t, flip, y, x, o), t.Multiplier[o], t.Shift, residual)
+				outputs = append(outputs, q^flip)
+			}
+		}
+	}
+	return outputs
+}
+
+// accumulator is the biased sum of one output.
+func accumulator(t *int8.ConvTask, flip int8.Value, y, x, o int) int32 {
+	in := t.InC / t.Groups
+	group := o / (t.OutC / t.Groups)
+	w := t.Weight[o*t.KH*t.KW*in:]
+	sum := t.Bias[o]
+	for ky := range t.KH {
+		for kx := range t.KW {
+			pixel := t.Src[(y*t.StrideH+ky)*t.SrcRow+(x*t.StrideW+kx)*t.InC+group*in:]
+			for i, q := range pixel[:in] {
+				sum += int32(q^flip) * int32(w[i])
+			}
+			w = w[in:]
+		}
+	}
+	return sum
+}

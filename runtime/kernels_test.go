@@ -1,0 +1,11 @@
+package runtime
+
+import (
+	"testing"
+
+	"edgeclassify/internal/kerneltest"
+)
+
+func TestKernels(t *testing.T) { kerneltest.Run(t, Kernels()) }
+
+func FuzzKernels(f *testing.F) { kerneltest.Fuzz(f, Kernels()) }
