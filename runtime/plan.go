@@ -21,6 +21,9 @@ const (
 type Options struct {
 	Threads int    // goroutines that share a picture's work, 1 to MaxThreads
 	Kernel  string // a name from Kernels; empty picks the fastest
+	// Packed, if not nil, is called with the weights of each convolution that
+	// the plan has copied and reads no more. Several goroutines call it.
+	Packed func(weights []int8.Value)
 }
 
 // Plan is a network compiled for one machine: kernel, memory layout and the
@@ -95,7 +98,7 @@ func Compile(n *int8.Network, o Options) (*Plan, error) {
 	for i := range p.steps {
 		p.split(&p.steps[i])
 	}
-	p.pack()
+	p.pack(o.Packed)
 	return p, nil
 }
 
@@ -211,21 +214,32 @@ func (p *Plan) split(s *step) {
 }
 
 // pack packs the weights of all convolutions, several at a time.
-func (p *Plan) pack() {
+func (p *Plan) pack(packed func([]int8.Value)) {
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range p.threads {
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(p.steps)); i = next.Add(1) - 1 {
 				if l := p.steps[i].layer; l != nil {
-					if _, ok := l.Op.(*int8.Conv); ok {
-						p.steps[i].conv = p.kernel.Convolution(l)
-					}
+					p.steps[i].conv = p.convolution(l, packed)
 				}
 			}
 		})
 	}
 	group.Wait()
+}
+
+// convolution is the layer packed for the kernel; nil if it is of another kind.
+func (p *Plan) convolution(l *int8.Layer, packed func([]int8.Value)) int8.Convolution {
+	op, ok := l.Op.(*int8.Conv)
+	if !ok {
+		return nil
+	}
+	conv := p.kernel.Convolution(l)
+	if packed != nil && conv.Bytes() > 0 {
+		packed(op.Weight)
+	}
+	return conv
 }
 
 // Network is the network that the plan runs.

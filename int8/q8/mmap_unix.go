@@ -17,3 +17,13 @@ func mmap(f *os.File, size int) (b []byte, unmap func() error, err error) {
 	}
 	return b, func() error { return unix.Munmap(b) }, nil
 }
+
+// release drops the whole pages of b[lo:hi] from memory. They hold what the
+// file holds, so that nothing is lost; it is no harm if the system refuses.
+func release(b []byte, lo, hi int) {
+	page := os.Getpagesize()
+	lo, hi = (lo+page-1)/page*page, hi/page*page
+	if lo < hi {
+		_ = unix.Madvise(b[lo:hi], unix.MADV_DONTNEED)
+	}
+}

@@ -3,6 +3,7 @@ package q8
 import (
 	"fmt"
 	"os"
+	"unsafe"
 
 	"edgeclassify/int8"
 )
@@ -13,6 +14,7 @@ type Model struct {
 	SHA256  string        // the file's checksum, see the package documentation
 	Size    int64         // the file's size in bytes
 
+	file  []byte
 	unmap func() error
 }
 
@@ -32,7 +34,7 @@ func Open(path string) (*Model, error) {
 		unmap()
 		return nil, fmt.Errorf("q8: %s: %w", path, err)
 	}
-	return &Model{Network: n, SHA256: checksum, Size: int64(len(b)), unmap: unmap}, nil
+	return &Model{Network: n, SHA256: checksum, Size: int64(len(b)), file: b, unmap: unmap}, nil
 }
 
 // mapFile returns the contents of a file. Errors name it.
@@ -63,10 +65,21 @@ func mapFile(path string) (b []byte, unmap func() error, err error) {
 	}
 }
 
+// Release tells the system that the program does not need these weights in
+// memory. They stay valid: whoever reads them again gets them from the file.
+// Slices of anything but the file are left alone.
+func (m *Model) Release(weights []int8.Value) {
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(weights)))
+	start := first - uintptr(unsafe.Pointer(unsafe.SliceData(m.file))) // wraps around before the file
+	if size := uintptr(len(m.file)); start < size && uintptr(len(weights)) <= size-start {
+		release(m.file, int(start), int(start)+len(weights))
+	}
+}
+
 // Close releases the file. Closing twice is fine.
 func (m *Model) Close() error {
 	unmap := m.unmap
-	m.unmap = nil
+	m.file, m.unmap = nil, nil
 	if unmap == nil {
 		return nil
 	}

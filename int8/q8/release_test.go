@@ -1,0 +1,92 @@
+package q8_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
+	"edgeclassify/tensor"
+)
+
+// side is the number of channels of wide: its square is four megabytes.
+const side = 2048
+
+// wide is tiny with a convolution of four megabytes of weights behind the stem.
+func wide() (n *int8.Network, weights []int8.Value) {
+	n = tiny()
+	weights = make([]int8.Value, side*side)
+	for i := range weights {
+		weights[i] = int8.Value(i%251 - 125)
+	}
+	n.Layers = slices.Insert(n.Layers, 1,
+		pointwise("widen", "stem", 2, side, make([]int8.Value, 2*side)),
+		pointwise("wide", "widen", side, side, weights),
+		pointwise("narrow", "wide", side, 2, make([]int8.Value, 2*side)))
+	return n, weights
+}
+
+func pointwise(name, input string, in, out int, weights []int8.Value) int8.Layer {
+	return int8.Layer{
+		Name: name, Inputs: []string{input},
+		Out: int8.Tensor{Shape: tensor.Shape{H: 5, W: 5, C: out}, Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}},
+		Op: &int8.Conv{
+			Window: tensor.Square(1, 1, 0), Groups: 1, InC: in, OutC: out, Weight: weights,
+			Bias: make([]int32, out), Multiplier: slices.Repeat([]int32{1 << 24}, out), Scale: slices.Repeat([]float32{1}, out),
+		},
+	}
+}
+
+// fileBytes is the process's resident memory that belongs to files.
+func fileBytes(t *testing.T) int {
+	status, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "RssFile:"); ok {
+			n, err := strconv.Atoi(strings.Fields(value)[0])
+			require.NoError(t, err)
+			return n << 10
+		}
+	}
+	t.Fatal("/proc/self/status has no RssFile")
+	return 0
+}
+
+func TestReleasedWeightsLeaveMemoryAndComeBack(t *testing.T) {
+	n, want := wide()
+	path := filepath.Join(t.TempDir(), "wide.q8")
+	require.NoError(t, q8.Write(path, n))
+	m, err := q8.Open(path)
+	require.NoError(t, err)
+	defer m.Close()
+	weights := m.Network.Layers[2].Op.(*int8.Conv).Weight
+	if runtime.GOOS == "linux" {
+		before := fileBytes(t)
+		m.Release(weights)
+		require.Less(t, fileBytes(t), before-len(weights)*3/4)
+	} else {
+		m.Release(weights)
+	}
+	require.True(t, slices.Equal(want, weights), "released weights must read as before")
+}
+
+func TestReleaseLeavesOtherMemoryAlone(t *testing.T) {
+	n, weights := wide()
+	path := filepath.Join(t.TempDir(), "wide.q8")
+	require.NoError(t, q8.Write(path, n))
+	m, err := q8.Open(path)
+	require.NoError(t, err)
+	want := slices.Clone(weights)
+	m.Release(weights) // on the heap: dropped pages would read as zeros
+	m.Release(nil)
+	require.NoError(t, m.Close())
+	m.Release(weights)
+	require.True(t, slices.Equal(want, weights))
+}

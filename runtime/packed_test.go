@@ -1,0 +1,43 @@
+package runtime
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+	"edgeclassify/internal/nettest"
+)
+
+// Weights reported as packed may change without any effect.
+func TestPackedWeightsAreNotReadAgain(t *testing.T) {
+	for _, kernel := range Kernels() {
+		for seed := range uint64(10) {
+			n := nettest.Random(seed)
+			rgb := nettest.Picture(n, 1)
+			want, err := n.Reference(rgb, nil)
+			require.NoError(t, err)
+
+			var calls atomic.Int64
+			p, err := Compile(n, Options{Threads: 2, Kernel: kernel.Name, Packed: func(weights []int8.Value) {
+				calls.Add(1)
+				clear(weights)
+			}})
+			require.NoError(t, err)
+			convolutions := 0
+			for i := range p.steps {
+				if conv := p.steps[i].conv; conv != nil && conv.Bytes() > 0 {
+					convolutions++
+				}
+			}
+			require.EqualValues(t, convolutions, calls.Load(), "kernel %s", kernel.Name)
+
+			s := p.NewSession()
+			got, err := s.Run(rgb)
+			require.NoError(t, err)
+			require.Equal(t, want, got, "kernel %s, seed %d", kernel.Name, seed)
+			s.Close()
+		}
+	}
+}
