@@ -2,7 +2,6 @@ package arm64
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/testneed"
 )
 
 // instructions gives every macro of encode_arm64.h in Arm's syntax, with the
@@ -154,7 +155,7 @@ func substitute(template string, parameters []string, values []int) string {
 var llvmEncoding = regexp.MustCompile(`encoding: \[0x(..),0x(..),0x(..),0x(..)\]`)
 
 func assembleLLVM(t *testing.T, lines []string) []string {
-	mc := tool(t, "llvm-mc-19", "Debian: apt-get install llvm-19")
+	mc := testneed.Program(t, "llvm-mc-19", "apt-get install llvm-19")
 	cmd := exec.Command(mc, "-triple=aarch64", "-mattr=+dotprod,+i8mm", "-show-encoding")
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	var words []string
@@ -167,7 +168,7 @@ func assembleLLVM(t *testing.T, lines []string) []string {
 // assembleGo reads the words back from the object file, each on a line like
 // "  macros.s:4   0x0   4e82942a   ?".
 func assembleGo(t *testing.T, lines []string) []string {
-	goTool := tool(t, "go", "https://go.dev/dl")
+	goTool := testneed.Program(t, "go", "see https://go.dev/dl")
 	dir := t.TempDir()
 	source, object := filepath.Join(dir, "macros.s"), filepath.Join(dir, "macros.o")
 	text := "#include \"encode_arm64.h\"\nTEXT ·macros(SB), 4, $0-0\n" + strings.Join(lines, "\n") + "\n"
@@ -187,19 +188,6 @@ func assembleGo(t *testing.T, lines []string) []string {
 		require.Equal(t, "00000000", word, "padding of the function to 16 bytes")
 	}
 	return words[:len(lines)]
-}
-
-// tool finds a program that the test needs.
-func tool(t *testing.T, name, install string) string {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		message := fmt.Sprintf("%s is not installed (%s): macros not checked", name, install)
-		if os.Getenv("CI") == "true" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
-	return path
 }
 
 func output(t *testing.T, cmd *exec.Cmd) string {

@@ -17,35 +17,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/internal/fetch"
 	"edgeclassify/internal/npy"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
 
-// sample returns the path of a file of the ImageNet sample.
-func sample(t testing.TB, file string) string {
-	t.Helper()
-	folder := os.Getenv("IMAGENET_SAMPLE")
-	if folder == "" {
-		folder = "../../shared/imagenet"
-	}
-	path := filepath.Join(folder, file)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("the ImageNet sample is absent (%v): set IMAGENET_SAMPLE to its folder", err)
-	}
-	return path
-}
-
 // resNet50 imports the network that the golden values were computed with.
 func resNet50(t testing.TB) *models.Graph {
 	t.Helper()
-	path, err := fetch.Path("resnet50-keras", "")
-	if errors.Is(err, os.ErrNotExist) && os.Getenv("CI") != "true" {
-		t.Skipf("run `quantize fetch resnet50-keras` for this test: %v", err)
-	}
-	require.NoError(t, err)
-	g, err := models.Import(path)
+	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
 	require.NoError(t, err)
 	return g
 }
@@ -68,7 +49,7 @@ type checkpoint struct {
 
 func readCheckpoint(t testing.TB) checkpoint {
 	t.Helper()
-	raw, err := os.ReadFile(sample(t, "checkpoint.json"))
+	raw, err := os.ReadFile(testneed.Sample(t, "checkpoint.json"))
 	require.NoError(t, err)
 	var c checkpoint
 	require.NoError(t, json.Unmarshal(raw, &c.layers))
@@ -82,7 +63,7 @@ func readCheckpoint(t testing.TB) checkpoint {
 	require.Len(t, c.topFive, 5)
 	delete(c.layers, "logits")
 
-	shape, chw, err := npy.Read(sample(t, "checkpoint_input.npy"))
+	shape, chw, err := npy.Read(testneed.Sample(t, "checkpoint_input.npy"))
 	require.NoError(t, err)
 	require.Equal(t, []int{3, 224, 224}, shape)
 	c.image = make([]float32, len(chw))
@@ -189,9 +170,9 @@ func TestFloatAgreesWithGolden(t *testing.T) {
 		t.Skip("classifies 500 photographs, which takes a minute")
 	}
 	const classes = 1000
-	shape, golden, err := npy.Read(sample(t, "logits_fp32.npy"))
+	shape, golden, err := npy.Read(testneed.Sample(t, "logits_fp32.npy"))
 	require.NoError(t, err)
-	photographs, err := filepath.Glob(filepath.Join(sample(t, "images"), "*"))
+	photographs, err := filepath.Glob(filepath.Join(testneed.Sample(t, "images"), "*"))
 	require.NoError(t, err)
 	require.Equal(t, []int{len(photographs), classes}, shape)
 

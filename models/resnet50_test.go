@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/internal/fetch"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
 )
@@ -180,18 +179,10 @@ func TestResNet50Errors(t *testing.T) {
 	require.ErrorContains(t, err, "-1 classes")
 }
 
-// realKeras is the published network, from the cache or from the folder in the
-// environment variable RESNET50_KERAS.
+// realKeras is the published network.
 func realKeras(t testing.TB) *Graph {
 	t.Helper()
-	path := os.Getenv("RESNET50_KERAS")
-	if path == "" {
-		var err error
-		if path, err = fetch.Path("resnet50-keras", ""); err != nil {
-			need(t, "%v (quantize fetch resnet50-keras), or set RESNET50_KERAS to its folder", err)
-		}
-	}
-	g, err := Import(path)
+	g, err := Import(testneed.Weights(t, "resnet50-keras"))
 	require.NoError(t, err)
 	return g
 }
@@ -270,14 +261,8 @@ func TestPublishedWeights(t *testing.T) {
 	dense := g.Nodes[slices.IndexFunc(g.Nodes, func(n Node) bool { return n.Name == "fc1000" })].Op.(*Dense)
 	require.InDelta(t, -0.016695216, dense.Weight[7*2048+5], 1e-8, "[5, 7]")
 
-	folder := os.Getenv("IMAGENET_SAMPLE")
-	if folder == "" {
-		folder = "../../shared/imagenet"
-	}
-	raw, err := os.ReadFile(filepath.Join(folder, "checkpoint.json"))
-	if err != nil {
-		t.Skipf("the golden layers are absent (%v): set IMAGENET_SAMPLE to their folder", err)
-	}
+	raw, err := os.ReadFile(testneed.Sample(t, "checkpoint.json"))
+	require.NoError(t, err)
 	var layers map[string]struct {
 		Shape []int `json:"shape_chw"`
 	}

@@ -12,13 +12,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/testneed"
 )
 
 // makeTorch runs testdata/make_torch.py, which PyTorch must be there for.
 func makeTorch(t *testing.T, args ...string) (dir string) {
 	t.Helper()
+	python := testneed.Python(t, "apt-get install python3-torch", "torch")
 	dir = t.TempDir()
-	out, err := exec.Command(python(t), append([]string{"testdata/make_torch.py", dir}, args...)...).CombinedOutput()
+	out, err := exec.Command(python, append([]string{"testdata/make_torch.py", dir}, args...)...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return dir
 }

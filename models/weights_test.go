@@ -2,8 +2,6 @@ package models
 
 import (
 	"math"
-	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -77,26 +75,4 @@ func TestElements(t *testing.T) {
 			require.Equal(t, c.n, n, "%v", c.shape)
 		}
 	}
-}
-
-// need skips the test for want of something, or fails it where everything must
-// be there.
-func need(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
-// python is an interpreter that has PyTorch.
-func python(t *testing.T) string {
-	t.Helper()
-	for _, p := range []string{os.Getenv("PYTHON"), "python3", "/usr/bin/python3"} {
-		if p != "" && exec.Command(p, "-c", "import torch").Run() == nil {
-			return p
-		}
-	}
-	need(t, "no Python with PyTorch: install python3-torch (Debian) or set PYTHON")
-	return ""
 }

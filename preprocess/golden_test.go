@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/testneed"
 )
 
 const testdata = "../testdata"
@@ -136,32 +138,15 @@ func TestPillow(t *testing.T) {
 }
 
 func samplePhotographs(t testing.TB) []string {
-	folder := os.Getenv("IMAGENET_SAMPLE")
-	if folder == "" {
-		folder = "../../shared/imagenet"
-	}
-	paths, err := filepath.Glob(filepath.Join(folder, "images", "*"))
+	paths, err := filepath.Glob(filepath.Join(testneed.Sample(t, "images"), "*"))
 	require.NoError(t, err)
-	if len(paths) == 0 {
-		t.Skip("no photographs in " + folder + "/images; set IMAGENET_SAMPLE to a folder that has them")
-	}
+	require.NotEmpty(t, paths)
 	return paths
 }
 
 // runPillow returns what Pillow makes of the pictures, one after the other.
-// The environment variable PYTHON names an interpreter other than python3.
 func runPillow(t *testing.T, paths []string) io.Reader {
-	python := os.Getenv("PYTHON")
-	if python == "" {
-		python = "python3"
-	}
-	if exec.Command(python, "-c", "import PIL").Run() != nil {
-		const hint = "needs Pillow: pip install pillow, or set PYTHON to an interpreter that has it"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(hint)
-		}
-		t.Skip(hint)
-	}
+	python := testneed.Python(t, "pip install pillow", "PIL")
 	cmd := exec.Command(python, filepath.Join(testdata, "make_golden.py"), "--raw")
 	cmd.Stdin = strings.NewReader(strings.Join(paths, "\n"))
 	var stderr bytes.Buffer

@@ -15,29 +15,16 @@ import (
 	"edgeclassify/calibrate"
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
-	"edgeclassify/internal/fetch"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 )
 
 const photos = "../../testdata/photos"
 
-// missing skips a test for want of something, and fails it in CI.
-func missing(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
 // realModel quantizes ResNet50 with the shipped range table.
 func realModel(t *testing.T) string {
-	path, err := fetch.Path("resnet50-keras", "")
-	if err != nil {
-		missing(t, "no weights (%v); run: quantize fetch resnet50-keras", err)
-	}
-	g, err := models.Import(path)
+	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
 	require.NoError(t, err)
 	g, err = calibrate.Fold(g)
 	require.NoError(t, err)
@@ -88,10 +75,7 @@ func TestPhotographsGetTheirLabelsAndTheSameBitsEverywhere(t *testing.T) {
 	require.Zero(t, code)
 	requireSameBits(t, want, parseResults(t, out), "4 threads")
 
-	qemu, err := exec.LookPath("qemu-aarch64")
-	if err != nil {
-		missing(t, "qemu-aarch64 is missing; on Debian: apt-get install qemu-user")
-	}
+	qemu := testneed.Program(t, "qemu-aarch64", "apt-get install qemu-user")
 	program := filepath.Join(t.TempDir(), "edge-classify")
 	build := exec.Command("go", "build", "-o", program, ".")
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")

@@ -12,7 +12,7 @@ import (
 
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
-	"edgeclassify/internal/fetch"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/runtime"
 )
 
@@ -27,32 +27,14 @@ func needWeights(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs whole networks")
 	}
-	if _, err := fetch.Path("resnet50-keras", ""); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("no weights (%v); run: quantize fetch resnet50-keras", err)
-	}
-}
-
-// samplePictures is a folder of labelled ImageNet photographs.
-func samplePictures(t *testing.T) string {
-	dir := os.Getenv("IMAGENET_SAMPLE")
-	if dir == "" {
-		dir = "../../../shared/imagenet"
-	}
-	dir = filepath.Join(dir, "images")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("%v; set IMAGENET_SAMPLE to a folder whose images/ holds ImageNet photographs", err)
-	}
-	return dir
+	testneed.Weights(t, "resnet50-keras")
 }
 
 // The shipped table gives the same network as the pictures it was made from,
 // and that network keeps its float origin's answers on pictures it has not seen.
 func TestAccuracyOnHeldOutPictures(t *testing.T) {
 	needWeights(t)
-	pictures, dir := samplePictures(t), t.TempDir()
+	pictures, dir := testneed.Sample(t, "images"), t.TempDir()
 	calibrated, shipped := filepath.Join(dir, "a.q8"), filepath.Join(dir, "b.q8")
 	code, _, errs := quantize("build", "-model", "resnet50-keras", "-images", pictures, "-limit", "128", "-seed", "2", "-out", calibrated)
 	require.Zero(t, code, errs)

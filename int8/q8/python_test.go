@@ -10,6 +10,7 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/testneed"
 )
 
 // script reads a model as a Python user would, checks the checksum as the
@@ -40,15 +41,10 @@ type pythonTensor struct {
 }
 
 func TestPythonReads(t *testing.T) {
-	if err := exec.Command("python3", "-c", "import safetensors.numpy").Run(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("python3 with safetensors and numpy is missing: pip install safetensors numpy")
-		}
-		t.Skip("needs python3 with safetensors and numpy: pip install safetensors numpy")
-	}
+	python := testneed.Python(t, "pip install safetensors numpy", "safetensors.numpy")
 	for _, n := range []*int8.Network{tiny(), nettest.Random(3)} {
 		m := open(t, write(t, encode(t, n)))
-		cmd := exec.Command("python3", "-c", script, write(t, encode(t, n)))
+		cmd := exec.Command(python, "-c", script, write(t, encode(t, n)))
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		require.NoError(t, err)

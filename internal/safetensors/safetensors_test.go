@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/testneed"
 )
 
 // raw builds a file from any header and data.
@@ -231,7 +233,7 @@ func FuzzParse(f *testing.F) {
 
 // TestPython exchanges files with the reference implementation.
 func TestPython(t *testing.T) {
-	python := python(t)
+	python := testneed.Python(t, "pip install safetensors numpy", "safetensors.numpy")
 	dir := t.TempDir()
 	ours, theirs := filepath.Join(dir, "go.safetensors"), filepath.Join(dir, "py.safetensors")
 	b := write(t, map[string]string{"k": "v \"é\""},
@@ -266,20 +268,4 @@ save_file({"h": np.array([[1, 2, 0.5]], np.float16), "e": np.zeros((0, 3), np.fl
 		{"e", F32, []int{0, 3}, []byte{}},
 		{"u", Bool, []int{2}, []byte{1, 0}},
 	}, f.Tensors)
-}
-
-// python is an interpreter that has the reference implementation.
-func python(t *testing.T) string {
-	t.Helper()
-	python := os.Getenv("PYTHON")
-	if python == "" {
-		python = "python3"
-	}
-	if err := exec.Command(python, "-c", "import numpy, safetensors").Run(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s has no numpy and safetensors: install them with pip, or set PYTHON", python)
-		}
-		t.Skipf("%s has no numpy and safetensors: install them with pip, or set PYTHON", python)
-	}
-	return python
 }
