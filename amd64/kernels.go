@@ -15,22 +15,39 @@ func Kernels() []int8.Kernel {
 	if cpu.X86.HasAVX512VNNI && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX2 {
 		kernels = append(kernels, avx512().Kernel())
 	}
+	if cpu.X86.HasAVX2 {
+		kernels = append(kernels, avx2().Kernel())
+	}
 	return kernels
 }
 
 func avx512() *tile.Micro {
-	m := &tile.Micro{
-		Name: "avx512vnni", Channels: 32, Depth: 4, Unsigned: true,
+	return &tile.Micro{
+		Name: "avx512vnni", Channels: 32, Depth: 4, Unsigned: true, Order: order(32),
 		Shapes: []tile.Shape{{Pixels: 14, Run: conv14AVX512}, {Pixels: 7, Run: conv7AVX512}},
 		Dense:  denseAVX512, Max: maxAVX2,
 	}
-	for i := range 16 { // see the assembly
-		m.Order = append(m.Order, i/4*8+i%4)
+}
+
+func avx2() *tile.Micro {
+	return &tile.Micro{
+		Name: "avx2", Channels: 16, Depth: 4, Unsigned: true, Order: order(16),
+		Shapes: []tile.Shape{{Pixels: 5, Run: conv5AVX2}, {Pixels: 2, Run: conv2AVX2}},
+		Dense:  denseAVX2, Max: maxAVX2,
 	}
-	for _, c := range m.Order {
-		m.Order = append(m.Order, c+4)
+}
+
+// order is the channels of a panel's places: the first half of the places
+// takes four channels of every eight, the second half the other four.
+func order(channels int) []int {
+	var order []int
+	for i := range channels / 2 {
+		order = append(order, i/4*8+i%4)
 	}
-	return m
+	for _, c := range order {
+		order = append(order, c+4)
+	}
+	return order
 }
 
 //go:noescape
@@ -41,6 +58,15 @@ func conv7AVX512(a tile.Args)
 
 //go:noescape
 func denseAVX512(a tile.DenseArgs)
+
+//go:noescape
+func conv5AVX2(a tile.Args)
+
+//go:noescape
+func conv2AVX2(a tile.Args)
+
+//go:noescape
+func denseAVX2(a tile.DenseArgs)
 
 //go:noescape
 func maxAVX2(a tile.MaxArgs)

@@ -1,0 +1,299 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// Tiles of 5 or 2 pixels by 16 output channels. A step multiplies four bytes
+// of each pixel, unsigned, by four bytes of each channel, signed. VPMADDUBSW
+// would saturate its sums of two products, so that both sides are widened to
+// 16 bits first: even bytes by a mask or a shift up and down, odd ones by a
+// shift down. Of a panel's 16 channels, the first register holds those whose
+// number has bit 2 clear, so that VPACKSSDW, which works within 128-bit lanes,
+// brings them back into order.
+
+DATA evenBytes<>+0(SB)/8, $0x00ff00ff00ff00ff
+DATA evenBytes<>+8(SB)/8, $0x00ff00ff00ff00ff
+DATA evenBytes<>+16(SB)/8, $0x00ff00ff00ff00ff
+DATA evenBytes<>+24(SB)/8, $0x00ff00ff00ff00ff
+GLOBL evenBytes<>(SB), RODATA|NOPTR, $32
+
+DATA signBits<>+0(SB)/8, $0x8080808080808080
+DATA signBits<>+8(SB)/8, $0x8080808080808080
+GLOBL signBits<>(SB), RODATA|NOPTR, $16
+
+// SI is the window's place, DI the weights, R8 and R9 the distance of pixels
+// and three times that. Y10 and Y11 are the even bytes of the weights, Y12 and
+// Y13 the odd ones.
+
+#define WEIGHTS \
+	VMOVDQU (DI), Y12; \
+	VMOVDQU 32(DI), Y13; \
+	VPSLLW  $8, Y12, Y10; \
+	VPSLLW  $8, Y13, Y11; \
+	VPSRAW  $8, Y12, Y12; \
+	VPSRAW  $8, Y13, Y13; \
+	VPSRAW  $8, Y10, Y10; \
+	VPSRAW  $8, Y11, Y11
+
+// PIXEL reads its bytes twice: loads are free, registers are not.
+#define PIXEL(address, low, high) \
+	VPBROADCASTD address, Y14; \
+	VPAND        evenBytes<>(SB), Y14, Y14; \
+	VPMADDWD     Y10, Y14, Y15; \
+	VPMADDWD     Y11, Y14, Y14; \
+	VPADDD       Y15, low, low; \
+	VPADDD       Y14, high, high; \
+	VPBROADCASTD address, Y14; \
+	VPSRLW       $8, Y14, Y14; \
+	VPMADDWD     Y12, Y14, Y15; \
+	VPMADDWD     Y13, Y14, Y14; \
+	VPADDD       Y15, low, low; \
+	VPADDD       Y14, high, high
+
+#define PIXELS2 \
+	PIXEL((SI), Y0, Y1); \
+	PIXEL((SI)(R8*1), Y2, Y3)
+
+#define PIXELS5 \
+	PIXELS2; \
+	PIXEL((SI)(R8*2), Y4, Y5); \
+	PIXEL((SI)(R9*1), Y6, Y7); \
+	PIXEL((SI)(R8*4), Y8, Y9)
+
+#define BIAS(low, high) \
+	VMOVDQU (DX), low; \
+	VMOVDQU 32(DX), high
+
+#define BIAS2 \
+	BIAS(Y0, Y1); BIAS(Y2, Y3)
+
+#define BIAS5 \
+	BIAS2; BIAS(Y4, Y5); BIAS(Y6, Y7); BIAS(Y8, Y9)
+
+#define SHIFT(low, high) \
+	VPSLLD X10, low, low; \
+	VPSLLD X10, high, high
+
+#define SHIFT2 \
+	SHIFT(Y0, Y1); SHIFT(Y2, Y3)
+
+#define SHIFT5 \
+	SHIFT2; SHIFT(Y4, Y5); SHIFT(Y6, Y7); SHIFT(Y8, Y9)
+
+// Products of 32 by 32 bits need 64: even places stay in low and high, odd
+// ones go to Y10 and Y11. DX points to the panel: its multipliers begin at 64,
+// and four bytes later the odd ones lie at even places. Y15 holds what is
+// added before the shift.
+#define MULTIPLY(low, high) \
+	VPSRLQ  $32, low, Y10; \
+	VPSRLQ  $32, high, Y11; \
+	VPMULDQ 68(DX), Y10, Y10; \
+	VPMULDQ 100(DX), Y11, Y11; \
+	VPMULDQ 64(DX), low, low; \
+	VPMULDQ 96(DX), high, high; \
+	VPADDQ  Y15, Y10, Y10; \
+	VPADDQ  Y15, Y11, Y11; \
+	VPADDQ  Y15, low, low; \
+	VPADDQ  Y15, high, high
+
+// MERGE brings even and odd places together.
+#define MERGE(low, high) \
+	VPBLENDD $0xaa, Y10, low, low; \
+	VPBLENDD $0xaa, Y11, high, high
+
+// STORE saturates and stores a pixel; BX points to it.
+#define STORE(low, high) \
+	VPACKSSDW high, low, Y10; \
+	VPACKSSWB Y10, Y10, Y10; \
+	VPERMQ    $8, Y10, Y10; \
+	VPXOR     signBits<>(SB), X10, X10; \
+	VMOVDQU   X10, (BX); \
+	ADDQ      AX, BX
+
+// Without a residual both roundings are one shift by 31+6 bits: by 5, of the
+// upper halves.
+#define PLAIN(low, high) \
+	MULTIPLY(low, high); \
+	VPSRLQ $32, low, low; \
+	VPSRLQ $32, high, high; \
+	MERGE(low, high); \
+	VPSRAD $5, low, low; \
+	VPSRAD $5, high, high; \
+	STORE(low, high)
+
+// With a residual, at CX: each byte times the ratio, whose pairs with zero are
+// in Y14, is added between the roundings.
+#define RESIDUAL(low, high) \
+	MULTIPLY(low, high); \
+	VPSRLQ     $31, low, low; \
+	VPSRLQ     $31, high, high; \
+	VPADDQ     Y10, Y10, Y10; \
+	VPADDQ     Y11, Y11, Y11; \
+	MERGE(low, high); \
+	VPMOVZXBW  (CX), Y13; \
+	ADDQ       DI, CX; \
+	VPUNPCKLWD Y13, Y13, Y12; \
+	VPUNPCKHWD Y13, Y13, Y13; \
+	VPMADDWD   Y14, Y12, Y12; \
+	VPMADDWD   Y14, Y13, Y13; \
+	VPADDD     Y12, low, low; \
+	VPADDD     Y13, high, high; \
+	VPSRAD     $6, low, low; \
+	VPSRAD     $6, high, high; \
+	STORE(low, high)
+
+#define PLAIN2 \
+	PLAIN(Y0, Y1); PLAIN(Y2, Y3)
+
+#define PLAIN5 \
+	PLAIN2; PLAIN(Y4, Y5); PLAIN(Y6, Y7); PLAIN(Y8, Y9)
+
+#define RESIDUAL2 \
+	RESIDUAL(Y0, Y1); RESIDUAL(Y2, Y3)
+
+#define RESIDUAL5 \
+	RESIDUAL2; RESIDUAL(Y4, Y5); RESIDUAL(Y6, Y7); RESIDUAL(Y8, Y9)
+
+// TILES is the loop over tiles. R14 is the window of a tile's first pixel.
+#define TILES(bias, pixels, shift, plain, residual) \
+	MOVQ a_Src+0(FP), R14; \
+	MOVQ a_Panel+24(FP), DX; \
+	MOVQ a_SrcStep+64(FP), R8; \
+	LEAQ (R8)(R8*2), R9; \
+	MOVQ a_Steps+48(FP), R10; \
+	MOVQ a_SrcRow+56(FP), R11; \
+	LEAQ (R10*4), AX; \
+	SUBQ AX, R11; \
+tile: \
+	bias; \
+	MOVQ R14, SI; \
+	LEAQ 128(DX), DI; \
+	MOVQ a_Runs+40(FP), AX; \
+row: \
+	MOVQ R10, CX; \
+step: \
+	WEIGHTS; \
+	pixels; \
+	ADDQ $4, SI; \
+	ADDQ $64, DI; \
+	DECQ CX; \
+	JNZ  step; \
+	ADDQ R11, SI; \
+	DECQ AX; \
+	JNZ  row; \
+	VMOVQ a_Shift+112(FP), X10; \
+	shift; \
+	MOVQ a_Dst+8(FP), BX; \
+	MOVQ a_Res+16(FP), CX; \
+	MOVQ a_DstStep+72(FP), AX; \
+	TESTQ CX, CX; \
+	JNZ  res; \
+	MOVQ $0x1040000000, SI; /* half of 1<<31 and 32 << 31 */ \
+	VMOVQ SI, X15; \
+	VPBROADCASTQ X15, Y15; \
+	plain; \
+	JMP  stored; \
+res: \
+	MOVQ $32, SI; \
+	MOVQ a_Ratio+120(FP), DI; \
+	VMOVQ DI, X14; \
+	VPBROADCASTD X14, Y14; \
+	SHLQ $7, DI; \
+	SUBQ DI, SI; /* residuals are stored as q + 128 */ \
+	SHLQ $31, SI; \
+	MOVQ $0x40000000, DI; \
+	ADDQ DI, SI; \
+	VMOVQ SI, X15; \
+	VPBROADCASTQ X15, Y15; \
+	MOVQ a_ResStep+80(FP), DI; \
+	residual; \
+	MOVQ a_ResNext+104(FP), AX; \
+	ADDQ AX, a_Res+16(FP); \
+stored: \
+	MOVQ a_DstNext+96(FP), AX; \
+	ADDQ AX, a_Dst+8(FP); \
+	ADDQ a_SrcNext+88(FP), R14; \
+	DECQ a_Tiles+32(FP); \
+	JNZ  tile; \
+	VZEROUPPER; \
+	RET
+
+// func conv5AVX2(a tile.Args)
+TEXT ·conv5AVX2(SB), NOSPLIT, $0-136
+	TILES(BIAS5, PIXELS5, SHIFT5, PLAIN5, RESIDUAL5)
+
+// func conv2AVX2(a tile.Args)
+TEXT ·conv2AVX2(SB), NOSPLIT, $0-136
+	TILES(BIAS2, PIXELS2, SHIFT2, PLAIN2, RESIDUAL2)
+
+// func denseAVX2(a tile.DenseArgs)
+TEXT ·denseAVX2(SB), NOSPLIT, $0-48
+	MOVQ a_Dst+0(FP), DI
+	MOVQ a_Src+8(FP), SI
+	MOVQ a_Weights+16(FP), DX
+	MOVQ a_Rows+24(FP), BX
+	MOVQ a_Length+32(FP), R8
+	MOVQ a_Stride+40(FP), R9
+
+class:
+	VPXOR Y0, Y0, Y0
+	XORQ  CX, CX
+
+values:
+	VPMOVSXBW (DX)(CX*1), Y1
+	VPMADDWD  (SI)(CX*2), Y1, Y1
+	VPADDD    Y1, Y0, Y0
+	ADDQ      $16, CX
+	CMPQ      CX, R8
+	JLT       values
+
+	VEXTRACTI128 $1, Y0, X1
+	VPADDD       X1, X0, X0
+	VPSHUFD      $0x4e, X0, X1
+	VPADDD       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VPADDD       X1, X0, X0
+	VMOVD        X0, (DI)
+	ADDQ         $4, DI
+	ADDQ         R9, DX
+	DECQ         BX
+	JNZ          class
+	VZEROUPPER
+	RET
+
+// func maxAVX2(a tile.MaxArgs)
+TEXT ·maxAVX2(SB), NOSPLIT, $0-48
+	MOVQ a_Dst+0(FP), DI
+	MOVQ a_Src+8(FP), SI
+	MOVQ a_Length+16(FP), R8
+	MOVQ a_Count+24(FP), BX
+	MOVQ a_DstStep+32(FP), R9
+	MOVQ a_SrcStep+40(FP), R10
+
+run:
+	XORQ CX, CX
+	MOVQ R8, AX
+	SUBQ $32, AX
+	JLT  half
+
+whole:
+	VMOVDQU (DI)(CX*1), Y0
+	VPMAXUB (SI)(CX*1), Y0, Y0
+	VMOVDQU Y0, (DI)(CX*1)
+	ADDQ    $32, CX
+	CMPQ    CX, AX
+	JLE     whole
+	CMPQ    CX, R8
+	JGE     next
+
+half:
+	VMOVDQU (DI)(CX*1), X0
+	VPMAXUB (SI)(CX*1), X0, X0
+	VMOVDQU X0, (DI)(CX*1)
+
+next:
+	ADDQ R9, DI
+	ADDQ R10, SI
+	DECQ BX
+	JNZ  run
+	VZEROUPPER
+	RET
