@@ -11,7 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/pictures"
 	"edgeclassify/preprocess"
@@ -50,19 +49,16 @@ type classifier struct {
 	top     []runtime.Prediction
 }
 
-func newClassifier(m *q8.Model, o options) (*classifier, error) {
-	plan, err := runtime.Compile(m.Network, runtime.Options{Threads: o.threads, Kernel: o.kernel})
-	if err != nil {
-		return nil, err
-	}
-	resizer, err := preprocess.NewResizer(m.Network.Preprocess)
+func newClassifier(plan *runtime.Plan, top int) (*classifier, error) {
+	n := plan.Network()
+	resizer, err := preprocess.NewResizer(n.Preprocess)
 	if err != nil {
 		return nil, err
 	}
 	return &classifier{
 		plan: plan, session: plan.NewSession(), resizer: resizer,
-		rgb: make([]uint8, m.Network.Input.Shape.Elements()),
-		top: make([]runtime.Prediction, min(o.top, len(m.Network.Classes))),
+		rgb: make([]uint8, n.Input.Shape.Elements()),
+		top: make([]runtime.Prediction, min(top, len(n.Classes))),
 	}, nil
 }
 
@@ -140,7 +136,7 @@ func decode(path string, stdin io.Reader) (*preprocess.Picture, error) {
 	return p, nil
 }
 
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // hashLogits is the SHA-256 over the logits in little-endian order: equal on
 // every machine, kernel and number of threads.
