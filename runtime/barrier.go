@@ -13,6 +13,7 @@ const spins = 2000
 // barrier lets a fixed number of threads wait for each other, again and again.
 type barrier struct {
 	threads int32
+	spins   int
 	arrived atomic.Int32
 	phase   atomic.Uint32 // counts how often all have arrived
 	asleep  atomic.Int32
@@ -20,8 +21,13 @@ type barrier struct {
 	wake    sync.Cond
 }
 
-func newBarrier(threads int) *barrier {
+// newBarrier is for threads that share some cores. If there are more threads
+// than cores, spinning would keep the others from arriving.
+func newBarrier(threads, cores int) *barrier {
 	b := &barrier{threads: int32(threads)}
+	if threads <= cores {
+		b.spins = spins
+	}
 	b.wake.L = &b.lock
 	return b
 }
@@ -39,7 +45,7 @@ func (b *barrier) wait() {
 		}
 		return
 	}
-	for range spins {
+	for range b.spins {
 		if b.phase.Load() != phase {
 			return
 		}

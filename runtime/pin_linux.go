@@ -2,21 +2,33 @@ package runtime
 
 import (
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// pin keeps the calling goroutine on a thread of its own and that thread on
-// the given cores, if those are not all there are. Where the system refuses,
-// threads go where it puts them: results do not depend on it.
-func pin(cores []int) {
+// pin keeps the calling goroutine on a system thread of its own, and that on
+// the fast cores (nil: all cores). A session's threads that are as many as the
+// cores stay on one each: a scheduler that lets two share a core makes all wait
+// at every barrier. Where the system refuses, threads go where it puts them:
+// results do not depend on it.
+func pin(thread, threads int, fast []int) {
 	runtime.LockOSThread()
-	if len(cores) == 0 || len(cores) == runtime.NumCPU() {
+	var allowed, set unix.CPUSet
+	if unix.SchedGetaffinity(0, &allowed) != nil {
 		return
 	}
-	var set unix.CPUSet
-	for _, c := range cores {
-		set.Set(c)
+	var cores []int
+	for core := range 64 * len(allowed) {
+		if allowed.IsSet(core) && (fast == nil || slices.Contains(fast, core)) {
+			cores = append(cores, core)
+		}
+	}
+	if len(cores) == threads {
+		cores = cores[thread : thread+1]
+	}
+	for _, core := range cores {
+		set.Set(core)
 	}
 	_ = unix.SchedSetaffinity(0, &set)
 }

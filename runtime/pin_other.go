@@ -4,5 +4,5 @@ package runtime
 
 import "runtime"
 
-// pin keeps the calling goroutine on a thread of its own.
-func pin([]int) { runtime.LockOSThread() }
+// pin keeps the calling goroutine on a system thread of its own.
+func pin(thread, threads int, fast []int) { runtime.LockOSThread() }
