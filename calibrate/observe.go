@@ -51,7 +51,7 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 	for i := range observers {
 		observers[i] = newObserver(g, units, executor.Clone())
 	}
-	hashes := make([][]byte, images.Len())
+	hashes := make(ImageHashes, images.Len())
 	var skipping sync.Mutex
 	if err := EachImage(ctx, len(observers), images.Len(), o.Progress, func(worker, i int) error {
 		rgb, err := images.Load(i)
@@ -64,8 +64,7 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 		if err != nil {
 			return err
 		}
-		hash := sha256.Sum256(rgb)
-		hashes[i] = hash[:]
+		hashes.Add(i, rgb)
 		return observers[worker].run(rgb)
 	}); err != nil {
 		return nil, err
@@ -74,7 +73,7 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 		observers[0].join(other)
 	}
 	table := &RangeTable{Model: g.Name, Method: o.Method, Ranges: map[string]Range{}}
-	if table.Images, table.ImagesHash = hashAll(hashes); table.Images == 0 {
+	if table.Images, table.ImagesHash = hashes.Sum(); table.Images == 0 {
 		return nil, errors.New("calibrate: none of the pictures could be loaded")
 	}
 	for _, u := range units {
@@ -85,10 +84,21 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 	return table, nil
 }
 
-// hashAll counts the hashes of pictures and hashes them in order.
-func hashAll(hashes [][]byte) (n int, hash string) {
+// ImageHashes names a set of pictures by their pixels: it holds the SHA-256 of
+// each, nil for those left out.
+type ImageHashes [][]byte
+
+// Add hashes picture i as Images.Load returns it. Several goroutines may add
+// different pictures.
+func (h ImageHashes) Add(i int, rgb []uint8) {
+	hash := sha256.Sum256(rgb)
+	h[i] = hash[:]
+}
+
+// Sum counts the pictures and hashes their hashes in order.
+func (h ImageHashes) Sum() (n int, hash string) {
 	all := sha256.New()
-	for _, h := range hashes {
+	for _, h := range h {
 		if h != nil {
 			all.Write(h)
 			n++

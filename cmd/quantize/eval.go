@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -181,30 +179,18 @@ func (e *evaluation) close() {
 	}
 }
 
-// holdout removes the calibration pictures: it draws them again from the same
-// folder and checks that their pixels are the ones that the model names.
+// holdout removes the calibration pictures, which must come from the same
+// folder.
 func holdout(set imageSet, path string, p int8.Provenance) (imageSet, error) {
-	drawn, err := draw(path, set.spec, p.Images, p.Seed)
+	seen, err := calibrated(path, set.spec, p)
 	if err != nil {
-		return set, err
+		return set, fmt.Errorf("-holdout: %w", err)
 	}
-	all := sha256.New()
-	for i := range drawn.files {
-		rgb, err := drawn.Load(i)
-		if err != nil {
-			return set, err
-		}
-		hash := sha256.Sum256(rgb)
-		all.Write(hash[:])
-	}
-	if hex.EncodeToString(all.Sum(nil)) != p.ImagesHash {
-		return set, fmt.Errorf("-holdout: the model was not calibrated on %d pictures drawn from %s with seed %d", p.Images, path, p.Seed)
-	}
-	rest := set.without(drawn)
-	if rest.Len() == 0 {
+	set.files = slices.DeleteFunc(set.files, func(file string) bool { return seen[file] })
+	if set.Len() == 0 {
 		return set, fmt.Errorf("-holdout: no pictures are left: the model was calibrated on all of %s", path)
 	}
-	return rest, nil
+	return set, nil
 }
 
 // truth finds the true class of every picture; -1 where it is unknown.

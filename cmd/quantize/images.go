@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
+	"edgeclassify/calibrate"
+	"edgeclassify/int8"
 	"edgeclassify/internal/pictures"
 	"edgeclassify/preprocess"
 )
@@ -24,21 +27,49 @@ func draw(path string, spec preprocess.Spec, limit int, seed uint64) (imageSet, 
 	if err != nil {
 		return imageSet{}, err
 	}
+	set := imageSet{spec, files}
 	if limit > 0 && limit < len(files) {
-		random := rand.New(rand.NewPCG(seed, 0))
-		random.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
-		files = files[:limit]
-		slices.Sort(files)
+		drawn := order(len(files), seed)[:limit]
+		slices.Sort(drawn)
+		set.files = make([]string, limit)
+		for i, k := range drawn {
+			set.files[i] = files[k]
+		}
 	}
-	return imageSet{spec, files}, nil
+	return set, nil
 }
 
-// without removes the files of other.
-func (s imageSet) without(other imageSet) imageSet {
-	drawn := map[string]bool{}
-	for _, f := range other.files {
-		drawn[f] = true
+// order is the order in which seed draws from n pictures: a smaller draw is the
+// beginning of a larger one.
+func order(n int, seed uint64) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
 	}
-	rest := slices.DeleteFunc(slices.Clone(s.files), func(f string) bool { return drawn[f] })
-	return imageSet{s.spec, rest}
+	rand.New(rand.NewPCG(seed, 0)).Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
+	return order
+}
+
+// calibrated finds the pictures of a folder that a model was calibrated on: the
+// first ones drawn that can be read, since calibration leaves out the others.
+// Their pixels must be the ones that the model names.
+func calibrated(path string, spec preprocess.Spec, p int8.Provenance) (files map[string]bool, err error) {
+	all, err := draw(path, spec, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	files, hashes := map[string]bool{}, make(calibrate.ImageHashes, all.Len())
+	for _, i := range order(all.Len(), p.Seed) {
+		if len(files) == p.Images {
+			break
+		}
+		if rgb, err := all.Load(i); err == nil {
+			hashes.Add(i, rgb)
+			files[all.files[i]] = true
+		}
+	}
+	if n, hash := hashes.Sum(); n != p.Images || hash != p.ImagesHash {
+		return nil, fmt.Errorf("the model was not calibrated on %d pictures drawn from %s with seed %d", p.Images, path, p.Seed)
+	}
+	return files, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,7 @@ func List(path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(files) // the walk sorts each folder by itself
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s: the folder has no pictures (.jpg, .jpeg, .png)", path)
 	}

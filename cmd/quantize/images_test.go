@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/calibrate"
+	"edgeclassify/int8"
+	"edgeclassify/preprocess"
+)
+
+// mixedFolder has five photographs and five files that only look like some.
+func mixedFolder(t *testing.T) string {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../../testdata/photos")))
+	for _, letter := range "abfsz" {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, string(letter)+".jpg"), []byte("not a picture"), 0o600))
+	}
+	return dir
+}
+
+// provenance is that of a model calibrated on the set's readable pictures.
+func provenance(set imageSet, seed uint64) int8.Provenance {
+	hashes := make(calibrate.ImageHashes, set.Len())
+	for i := range set.files {
+		if rgb, err := set.Load(i); err == nil {
+			hashes.Add(i, rgb)
+		}
+	}
+	p := int8.Provenance{Seed: seed}
+	p.Images, p.ImagesHash = hashes.Sum()
+	return p
+}
+
+func TestHoldoutLeavesNoCalibrationPicture(t *testing.T) {
+	dir, spec := mixedFolder(t), preprocess.Torchvision()
+	all, err := draw(dir, spec, 0, 0)
+	require.NoError(t, err)
+	require.Len(t, all.files, 10)
+	for _, limit := range []int{1, 5, 8, 10} {
+		for seed := range uint64(4) {
+			drawn, err := draw(dir, spec, limit, seed)
+			require.NoError(t, err)
+			require.Len(t, drawn.files, limit)
+			p := provenance(drawn, seed)
+			if p.Images == 0 {
+				continue // which no model is calibrated on
+			}
+			rest, err := holdout(imageSet{spec, slices.Clone(all.files)}, dir, p)
+			require.NoError(t, err)
+			for i, file := range all.files {
+				if _, err := all.Load(i); err == nil {
+					require.NotEqual(t, slices.Contains(drawn.files, file), slices.Contains(rest.files, file), file)
+				}
+			}
+		}
+	}
+}
+
+func TestHoldoutRefusesOtherPictures(t *testing.T) {
+	dir, spec := mixedFolder(t), preprocess.Torchvision()
+	drawn, err := draw(dir, spec, 5, 1)
+	require.NoError(t, err)
+	right := provenance(drawn, 1)
+	for name, edit := range map[string]func(p *int8.Provenance){
+		"other seed":    func(p *int8.Provenance) { p.Seed = 2 },
+		"fewer":         func(p *int8.Provenance) { p.Images-- },
+		"more":          func(p *int8.Provenance) { p.Images = 1000 },
+		"negative":      func(p *int8.Provenance) { p.Images = -1 },
+		"other pixels":  func(p *int8.Provenance) { p.ImagesHash = "" },
+		"no provenance": func(p *int8.Provenance) { *p = int8.Provenance{} },
+	} {
+		p := right
+		edit(&p)
+		_, err := holdout(drawn, dir, p)
+		require.ErrorContains(t, err, "-holdout: the model was not calibrated on", name)
+	}
+}
