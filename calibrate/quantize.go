@@ -146,7 +146,7 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 		res := q.tensors[u.inputs[1]]
 		constant -= res.scale * float64(res.Zero[0])
 	}
-	depth := len(weight) / op.OutC
+	depth, groupIn, groupOut := len(weight)/op.OutC, op.InC/op.Groups, op.OutC/op.Groups
 	scales := make([]float64, op.OutC)
 	parallel(op.OutC, func(o int) {
 		row := weight[o*depth : (o+1)*depth]
@@ -166,26 +166,20 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 		}
 		// The step of the accumulator that the rounded multiplier stands for.
 		step := math.Ldexp(float64(c.Multiplier[o]), int(c.Shift)-37) * out.scale
-		zeros := zeroSum(c, o, in.Zero)
-		c.Bias[o] = int32(math.Round((bias[o]+constant)/step) - zeros)
+		zeros := zeroSum(c.Weight[o*depth:(o+1)*depth], &in.Tensor, o/groupOut*groupIn, groupIn)
+		c.Bias[o] = int32(math.Round((bias[o]+constant)/step) - float64(zeros))
 	}
 	return c, nil
 }
 
-// zeroSum is what the input's zero points add to the accumulator of channel o.
-func zeroSum(c *int8.Conv, o int, zero []int8.Value) float64 {
-	groupIn := c.InC / c.Groups
-	first := o / (c.OutC / c.Groups) * groupIn
-	depth := c.KH * c.KW * groupIn
+// zeroSum is what the input's zero points add to the accumulator of an output
+// channel with these weights, which reads n input channels from first on.
+func zeroSum(weight []int8.Value, in *int8.Tensor, first, n int) int {
 	sum := 0
-	for k, w := range c.Weight[o*depth : (o+1)*depth] {
-		z := zero[0]
-		if len(zero) > 1 {
-			z = zero[first+k%groupIn]
-		}
-		sum += int(w) * int(z)
+	for k, w := range weight {
+		sum += int(w) * int(in.ZeroAt(first+k%n))
 	}
-	return float64(sum)
+	return sum
 }
 
 // foldImage rewrites the first convolution for raw RGB pixels: channel order,
@@ -223,7 +217,7 @@ func dense(op *models.Dense, in activation) *int8.Dense {
 		row, dst := op.Weight[o*op.In:(o+1)*op.In], d.Weight[o*op.In:(o+1)*op.In]
 		s := max(weightScale(row), math.Abs(bias[o])/in.scale/(1<<28), math.SmallestNonzeroFloat32/in.scale*(1<<24))
 		roundWeights(dst, row, s)
-		for reach(dst, in.Bound) > 1<<30 {
+		for int8.AbsSum(dst)*int64(in.Bound) > 1<<30 {
 			s *= 1.0625 // coarser weights, until no picture can overflow the sum
 			roundWeights(dst, row, s)
 		}
@@ -231,15 +225,6 @@ func dense(op *models.Dense, in activation) *int8.Dense {
 		d.Bias[o] = int32(math.Round(bias[o] / (s * in.scale)))
 	})
 	return d
-}
-
-// reach is the largest sum of products of weights and values up to bound.
-func reach(w []int8.Value, bound int32) int64 {
-	var sum int64
-	for _, v := range w {
-		sum += int64(max(v, -v))
-	}
-	return sum * int64(bound)
 }
 
 // weightScale is the scale of one output channel: of 64 candidates from 0.6 to

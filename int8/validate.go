@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"edgeclassify/tensor"
 )
@@ -177,7 +178,7 @@ func (c *Conv) checkRange() error {
 		if err := checkScale("weight", c.Scale[o]); err != nil {
 			return fmt.Errorf("channel %d: %w", o, err)
 		}
-		sum, err := absSum(c.Weight[o*depth : (o+1)*depth])
+		sum, err := weightSum(c.Weight[o*depth : (o+1)*depth])
 		if err != nil {
 			return fmt.Errorf("channel %d: %w", o, err)
 		}
@@ -261,7 +262,7 @@ func (d *Dense) check(in []*Tensor, out *Tensor) error {
 		if err := checkScale("logit", d.Scale[o]); err != nil {
 			return fmt.Errorf("class %d: %w", o, err)
 		}
-		sum, err := absSum(d.Weight[o*d.In : (o+1)*d.In])
+		sum, err := weightSum(d.Weight[o*d.In : (o+1)*d.In])
 		if err != nil {
 			return fmt.Errorf("class %d: %w", o, err)
 		}
@@ -272,21 +273,23 @@ func (d *Dense) check(in []*Tensor, out *Tensor) error {
 	return nil
 }
 
-// absSum is the sum of |w|, the largest |sum of w*x| for |x| <= 1.
-func absSum(w []int8) (int64, error) {
-	var sum int64
-	for _, v := range w {
-		if v == -128 {
-			return 0, errors.New("a weight is -128; weights are in -127..127")
-		}
-		sum += abs64(int32(v))
+// weightSum checks that weights are symmetric and is their AbsSum.
+func weightSum(w []int8) (int64, error) {
+	if slices.Contains(w, -128) {
+		return 0, errors.New("a weight is -128; weights are in -127..127")
 	}
-	return sum, nil
+	return AbsSum(w), nil
 }
 
-func abs64(v int32) int64 {
-	if v < 0 {
-		return -int64(v)
+// AbsSum is the sum of |w|: the largest |sum of w*x| for |x| <= 1.
+func AbsSum(w []int8) int64 {
+	var sum int64
+	for _, v := range w {
+		sum += abs64(int32(v))
 	}
-	return int64(v)
+	return sum
 }
+
+// abs64 compiles to a conditional move: branches on the signs of weights, which
+// no CPU predicts, would take longer than all else in loading a model.
+func abs64(v int32) int64 { return max(int64(v), -int64(v)) }
