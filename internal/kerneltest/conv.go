@@ -175,6 +175,9 @@ func (s *source) conv(g geometry, weights []int8.Value) *int8.Conv {
 // is often within int8, some at the limits of the contract.
 func (s *source) epilogue(weights []int8.Value, shift uint8, residual int32) (bias, multiplier int32) {
 	sum := magnitude(weights)
+	if sum == 0 && shift == 0 {
+		return s.brink()
+	}
 	room := int32(math.MaxInt32>>shift - 128*sum)
 	typical := 1 + 128*float64(sum)/math.Sqrt(float64(len(weights)))
 	bias = pick(s, 0, room, -room, int32(max(-float64(room), min(float64(room), s.NormFloat64()*typical))))

@@ -3,6 +3,7 @@ package kerneltest
 import (
 	"math"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -36,11 +37,11 @@ func TestMistakesOfConvolutionsAreFound(t *testing.T) {
 			t.Conv = &conv
 			c.Run(t, part, scratch)
 		},
-		"padding read as part of the source": func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64) {
-			t.Src = t.Src[min(t.Left, 1):]
+		"source one byte too late": func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64) {
+			t.Src = t.Src[1:]
 			c.Run(t, part, scratch)
 		},
-		"last pixel missing": func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64) {
+		"last byte missing": func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64) {
 			last := (part.Y1-1)*t.DstRow + t.OW*t.OutC - 1
 			before := t.Dst[last]
 			c.Run(t, part, scratch)
@@ -96,6 +97,9 @@ func TestMistakesOfConvolutionsAreFound(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if strings.HasPrefix(name, "read") && runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+				t.Skip("reads are caught by inaccessible pages, which the harness makes on Linux and macOS only")
+			}
 			k := int8.Generic()
 			k.Convolution = func(l *int8.Layer) int8.Convolution { return mutant{int8.Generic().Convolution(l), run} }
 			b := newBench(t, k)
@@ -104,9 +108,6 @@ func TestMistakesOfConvolutionsAreFound(t *testing.T) {
 				if b.convolution(geometry{3, 9, 3, 3, 1, 1, 1, 3, 19}, seed) != nil {
 					found++
 				}
-			}
-			if name[:4] == "read" && runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
-				t.Skip("this system has no inaccessible pages around the buffers")
 			}
 			require.Greater(t, found, 2, "trials of 100 that found it")
 		})
@@ -185,5 +186,4 @@ func TestTrialsCoverTheContract(t *testing.T) {
 	require.Greater(t, inPlace, 100)
 	require.Greater(t, split, 500)
 	require.NotZero(t, gaps)
-	t.Log(shifts, inPlace, split)
 }

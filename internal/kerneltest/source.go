@@ -1,6 +1,7 @@
 package kerneltest
 
 import (
+	"math"
 	"math/rand/v2"
 
 	"edgeclassify/int8"
@@ -64,10 +65,10 @@ func (s *source) activations(b []int8.Value, flip int8.Value) {
 }
 
 // weightKinds is the number of ways to draw weights.
-const weightKinds = 6
+const weightKinds = 7
 
 // weights draws the weights of one output: the two ends, one end only, small
-// ones, a single one that is not zero, or anything.
+// ones, none, a single one, or anything.
 func (s *source) weights(w []int8.Value, kind int) {
 	end := pick[int8.Value](s, -127, 127)
 	for i := range w {
@@ -78,13 +79,27 @@ func (s *source) weights(w []int8.Value, kind int) {
 			w[i] = end
 		case 2:
 			w[i] = int8.Value(s.between(-12, 12))
-		case 3:
+		case 3, 4:
 			w[i] = 0
 		default:
 			w[i] = int8.Value(s.between(-127, 127))
 		}
 	}
-	if kind == 3 {
-		w[s.IntN(len(w))] = pick[int8.Value](s, -1, 0, 1)
+	if kind == 4 {
+		w[s.IntN(len(w))] = pick[int8.Value](s, -1, 1)
+	}
+}
+
+// brink draws an accumulator and a multiplier whose product is the least that
+// is rounded to an output, or one less.
+func (s *source) brink() (accumulator, multiplier int32) {
+	for {
+		m := int64(s.between(1<<9, 1<<13)) | 1
+		for q := int64(-127); q < 128; q++ {
+			product := (q*int8.OneOut-int8.OneOut/2)<<31 - 1<<30 - s.Int64N(2)
+			if a := product / m; a*m == product && max(a, -a) <= math.MaxInt32 {
+				return int32(a), int32(m)
+			}
+		}
 	}
 }
