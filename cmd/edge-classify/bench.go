@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
 	goruntime "runtime"
 	"slices"
@@ -32,9 +33,7 @@ With -json one object is printed. What the system does not tell is left out.`
 const (
 	maxFrames = 100_000
 	warmUp    = 300 * time.Millisecond
-	// batch is the frames measured between two looks at the clock, the
-	// allocations and the progress bar.
-	batch = 10
+	batch     = 10 // frames between two looks at allocations and progress bar
 )
 
 type benchOptions struct {
@@ -110,7 +109,7 @@ func (o benchOptions) pixels(n *int8.Network) ([]uint8, error) {
 
 // measurement is what was seen of a plan.
 type measurement struct {
-	frames        []time.Duration
+	frames        []time.Duration // sorted
 	steps         []time.Duration // median of each of the plan's steps; nil if not asked for
 	allocations   uint64          // per frame
 	before, after conditions
@@ -126,53 +125,93 @@ func readConditions() conditions {
 	return conditions{MHz: board.MeasureMHz(), State: board.Read(os.DirFS("/"))}
 }
 
-// measure runs o.frames frames. The first of each batch, which finds threads
-// asleep and other data in the caches, is not counted.
+// measure runs o.frames frames.
 func measure(ctx context.Context, plan *runtime.Plan, rgb []uint8, o benchOptions, progress func(done int)) (*measurement, error) {
 	session := plan.NewSession()
 	defer session.Close()
-	m := &measurement{frames: make([]time.Duration, 0, o.frames)}
-	steps := make([][]time.Duration, o.frames)
+	r := newRecorder(session, rgb, o.frames)
 	if o.layers {
-		for i := range steps {
-			steps[i] = make([]time.Duration, len(plan.Steps()))
-		}
+		r.timeSteps(len(plan.Steps()))
 	}
-	run := func(times []time.Duration) error { _, err := session.RunTimed(rgb, times); return err }
-	for start := time.Now(); time.Since(start) < warmUp; {
-		if err := run(nil); err != nil {
-			return nil, err
-		}
+	if err := r.warmUp(); err != nil {
+		return nil, err
 	}
-	m.before = readConditions()
-	for len(m.frames) < o.frames {
-		progress(len(m.frames))
+	m := &measurement{before: readConditions()}
+	for len(r.frames) < o.frames {
+		progress(len(r.frames))
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err := run(nil); err != nil {
+		if err := r.batch(min(batch, o.frames-len(r.frames))); err != nil {
 			return nil, err
 		}
-		mallocs := countMallocs()
-		for range min(batch, o.frames-len(m.frames)) {
-			start := time.Now()
-			if err := run(steps[len(m.frames)]); err != nil {
-				return nil, err
-			}
-			m.frames = append(m.frames, time.Since(start))
-		}
-		m.allocations += countMallocs() - mallocs
 	}
 	progress(o.frames)
 	m.after = readConditions()
-	// The integral part, as testing.AllocsPerRun: a stray allocation of Go's
-	// scheduler is not the frames'.
-	m.allocations /= uint64(o.frames)
-	slices.Sort(m.frames)
+	slices.Sort(r.frames)
+	m.frames, m.allocations = r.frames, r.allocations
 	if o.layers {
-		m.steps = medians(steps)
+		m.steps = medians(r.steps)
 	}
 	return m, nil
+}
+
+// recorder runs frames and keeps their times, in memory that is there before
+// the first frame.
+type recorder struct {
+	session     *runtime.Session
+	rgb         []uint8
+	frames      []time.Duration
+	steps       [][]time.Duration // of each frame; nil unless asked for
+	allocations uint64
+}
+
+func newRecorder(s *runtime.Session, rgb []uint8, frames int) *recorder {
+	return &recorder{
+		session: s, rgb: rgb, allocations: math.MaxUint64,
+		frames: make([]time.Duration, 0, frames), steps: make([][]time.Duration, frames),
+	}
+}
+
+// timeSteps asks for the times of a frame's steps.
+func (r *recorder) timeSteps(steps int) {
+	for i := range r.steps {
+		r.steps[i] = make([]time.Duration, steps)
+	}
+}
+
+func (r *recorder) run(steps []time.Duration) error {
+	_, err := r.session.RunTimed(r.rgb, steps)
+	return err
+}
+
+func (r *recorder) warmUp() error {
+	for start := time.Now(); time.Since(start) < warmUp; {
+		if err := r.run(nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch records some frames, after one that is not counted: it finds threads
+// asleep and other data in the caches.
+func (r *recorder) batch(size int) error {
+	if err := r.run(nil); err != nil {
+		return err
+	}
+	mallocs := countMallocs()
+	for range size {
+		start := time.Now()
+		if err := r.run(r.steps[len(r.frames)]); err != nil {
+			return err
+		}
+		r.frames = append(r.frames, time.Since(start))
+	}
+	// The least of the batches: what Go's scheduler allocates now and then is
+	// not the frames'.
+	r.allocations = min(r.allocations, (countMallocs()-mallocs)/uint64(size))
+	return nil
 }
 
 // countMallocs is the number of heap objects allocated so far.

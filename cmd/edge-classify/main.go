@@ -60,7 +60,7 @@ type engine struct {
 
 func (e *engine) flags(f *flag.FlagSet) {
 	f.StringVar(&e.model, "model", "", "the quantized network, a .q8 `FILE`")
-	f.IntVar(&e.threads, "threads", runtime.DefaultThreads(), "share a picture's work among `N` threads; by default one for each fast core")
+	f.IntVar(&e.threads, "threads", runtime.DefaultThreads(), "share a picture's work among `N` threads, best one for each fast core")
 	f.StringVar(&e.kernel, "kernel", "", "use the kernel `NAME` instead of the fastest")
 }
 

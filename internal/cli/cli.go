@@ -118,7 +118,9 @@ func Progress(w io.Writer, label string, bytes bool) (move func(done, total int6
 	bar := progressbar.NewOptions64(-1,
 		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(label),
 		progressbar.OptionShowBytes(bytes), progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth())
+		progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
+		// No goroutine that redraws by itself: a benchmark would measure it.
+		progressbar.OptionSetSpinnerChangeInterval(0))
 	// A bar that cannot be drawn is no reason to stop the work.
 	move = func(done, total int64) {
 		if total > 0 && bar.GetMax64() != total {
