@@ -64,9 +64,18 @@ func encode(t testing.TB, n *int8.Network) []byte {
 	return b.Bytes()
 }
 
+// rounds is how many to do, or how many with -short: programs for another CPU
+// run ten times as long in an emulator.
+func rounds(all, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return all
+}
+
 func TestRoundTrip(t *testing.T) {
 	networks := []*int8.Network{tiny()}
-	for seed := range uint64(300) {
+	for seed := range uint64(rounds(300, 40)) {
 		networks = append(networks, nettest.Random(seed))
 	}
 	for _, n := range networks {
