@@ -14,9 +14,13 @@ GLOBL flip<>(SB), RODATA|NOPTR, $4
 // SRC: SI window row, DI weights, R8 R9 R10 R11 R12 R13 BX = 1 3 5 7 9 11 13
 // times the distance of pixels.
 
+// Weights come from far away when a panel is used for the first time: they are
+// called for some 60 steps ahead.
 #define WEIGHTS \
-	VMOVDQU32 (DI), Z28; \
-	VMOVDQU32 64(DI), Z29
+	PREFETCHT0 8192(DI); \
+	PREFETCHT0 8256(DI); \
+	VMOVDQU32  (DI), Z28; \
+	VMOVDQU32  64(DI), Z29
 
 #define PIXEL(address, low, high) \
 	VPBROADCASTD address, Z30; \
@@ -69,8 +73,8 @@ GLOBL flip<>(SB), RODATA|NOPTR, $4
 // 128, and four bytes later the odd ones lie at even places. Z31 holds what is
 // added before the shift.
 #define MULTIPLY(low, high) \
-	VPSRLQ  $32, low, Z28; \
-	VPSRLQ  $32, high, Z29; \
+	VMOVSHDUP low, Z28; \
+	VMOVSHDUP high, Z29; \
 	VPMULDQ 132(DX), Z28, Z28; \
 	VPMULDQ 196(DX), Z29, Z29; \
 	VPMULDQ 128(DX), low, low; \
@@ -93,14 +97,14 @@ GLOBL flip<>(SB), RODATA|NOPTR, $4
 	VMOVDQU32   Y28, (R15); \
 	ADDQ        AX, R15
 
-// Without a residual both roundings are one shift by 31+6 bits.
+// Without a residual both roundings are one shift by 31+6 bits, 32 of which
+// are the choice of the upper halves.
 #define PLAIN(low, high) \
 	MULTIPLY(low, high); \
-	VPSRAQ $37, low, low; \
-	VPSRAQ $37, high, high; \
-	VPSRAQ $5, Z28, Z28; \
-	VPSRAQ $5, Z29, Z29; \
-	MERGE(low, high); \
+	VMOVSHDUP low, K1, Z28; \
+	VMOVSHDUP high, K1, Z29; \
+	VPSRAD    $5, Z28, Z28; \
+	VPSRAD    $5, Z29, Z29; \
 	STORE
 
 // With a residual, at CX: each byte times the ratio, whose pairs with zero are
@@ -116,10 +120,8 @@ GLOBL flip<>(SB), RODATA|NOPTR, $4
 	ADDQ       DI, CX; \
 	VPUNPCKLWD high, high, low; \
 	VPUNPCKHWD high, high, high; \
-	VPMADDWD   Z30, low, low; \
-	VPMADDWD   Z30, high, high; \
-	VPADDD     low, Z28, Z28; \
-	VPADDD     high, Z29, Z29; \
+	VPDPWSSD   Z30, low, Z28; \
+	VPDPWSSD   Z30, high, Z29; \
 	VPSRAD     $6, Z28, Z28; \
 	VPSRAD     $6, Z29, Z29; \
 	STORE

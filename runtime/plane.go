@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"encoding/binary"
+
 	"edgeclassify/int8"
 	"edgeclassify/tensor"
 )
@@ -68,12 +70,22 @@ func (p *plane) fill(y, x0, x1 int, part int8.Part) {
 // loadImage stores RGB pixels minus 128.
 func loadImage(dst *plane, rgb []uint8, part int8.Part) {
 	width := dst.shape.W * dst.shape.C
-	flip := uint8(dst.flip) ^ 0x80
 	for y := part.Y0; y < part.Y1; y++ {
-		row := dst.data[dst.at(y, 0):][:width]
-		for i, v := range rgb[y*width:][:width] {
-			row[i] = int8.Value(v ^ flip)
+		row := cast[uint8](dst.data[dst.at(y, 0):][:width])
+		copy(row, rgb[y*width:])
+		if dst.flip == 0 {
+			flipSigns(row)
 		}
+	}
+}
+
+// flipSigns subtracts 128 from every byte, eight at a time.
+func flipSigns(b []uint8) {
+	for ; len(b) >= 8; b = b[8:] {
+		binary.NativeEndian.PutUint64(b, binary.NativeEndian.Uint64(b)^0x8080808080808080)
+	}
+	for i := range b {
+		b[i] ^= 0x80
 	}
 }
 
@@ -115,8 +127,9 @@ func maxPool(dst, src *plane, op *int8.MaxPool, larger maximum, part int8.Part, 
 type maximum = func(dst, src []int8.Value, n, count, dstStep, srcStep int)
 
 func fill(s []int8.Value, v int8.Value) {
-	for i := range s {
-		s[i] = v
+	s[0] = v
+	for n := 1; n < len(s); n *= 2 {
+		copy(s[n:], s[:n])
 	}
 }
 

@@ -148,7 +148,7 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 	case *int8.MaxPool:
 		src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
 		return func(part int8.Part, scratch []int64) {
-			maxPool(&dst, &src, op, p.kernel.Max, part, bytesOf(scratch))
+			maxPool(&dst, &src, op, p.kernel.Max, part, cast[int8.Value](scratch))
 			dst.fillHalo(part)
 		}
 	case *int8.AvgPool:
@@ -191,9 +191,10 @@ func alignedBytes(n int) []byte {
 	return b[skip : skip+n]
 }
 
-// bytesOf is scratch as bytes.
-func bytesOf(words []int64) []int8.Value {
-	return unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(words))), 8*len(words))
+// cast is the memory of s as values of another type.
+func cast[T, S any](s []S) []T {
+	var t T
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(s[0]))/int(unsafe.Sizeof(t)))
 }
 
 // view is n values of the arena, from a buffer's offset on.
