@@ -188,7 +188,9 @@ func (p *Plan) split(s *step) {
 		switch op := s.layer.Op.(type) {
 		case *int8.Conv:
 			s.byRows = shape.Elements() > len(op.Weight)
-			unit = p.kernel.Channels
+			if unit = p.kernel.Channels; op.Groups > 1 {
+				unit = op.OutC / op.Groups
+			}
 		case int8.GlobalSum, *int8.Dense:
 			s.byRows = false
 		}
