@@ -58,10 +58,14 @@ func Flags(name, usage string, s Streams) *flag.FlagSet {
 // Parse parses flags that may stand before, between and behind the arguments,
 // and returns the arguments.
 func Parse(f *flag.FlagSet, args []string) ([]string, error) {
+	help := f.Usage
+	f.Usage = func() {} // a wrong flag is worth a line, not all the help
+	defer func() { f.Usage = help }()
 	var rest []string
 	for {
 		if err := f.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				help()
 				return nil, err
 			}
 			return nil, usageError{""} // the flag set has told what is wrong
