@@ -47,8 +47,8 @@ func (c *Conv) pack(conv *int8.Conv, run int) {
 func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
 	m := c.micro
 	words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(p.data))), 2*m.Channels)
-	weights := p.data[8*m.Channels:][:c.runs*c.steps*m.Channels*m.Depth]
-	for place := range m.Channels {
+	rows := make([][]int8.Value, m.Channels) // by place; nil where no channel is
+	for place := range rows {
 		lane := place
 		if m.Order != nil {
 			lane = m.Order[place]
@@ -57,22 +57,43 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
 			continue
 		}
 		o := p.channel + lane
-		row := conv.Weight[o*c.depth : (o+1)*c.depth]
+		rows[place] = conv.Weight[o*c.depth : (o+1)*c.depth]
 		words[place] = conv.Bias[o]
 		if m.Unsigned {
-			words[place] -= 128 * sum(row)
+			words[place] -= 128 * sum(rows[place])
 		}
 		words[m.Channels+place] = conv.Multiplier[o]
-		dst := weights[place*m.Depth:]
-		for r := range c.runs {
-			part := row[r*run : (r+1)*run]
-			for s := range c.steps {
-				at := (r*c.steps + s) * m.Channels * m.Depth
-				copy(dst[at:at+min(m.Depth, len(part)-s*m.Depth)], part[s*m.Depth:])
+	}
+	weights := p.data[8*m.Channels:][:c.runs*c.steps*m.Channels*m.Depth]
+	for r := range c.runs {
+		part := weights[r*c.steps*m.Channels*m.Depth:]
+		for first := 0; first < run; first += block {
+			for place, row := range rows {
+				if row != nil {
+					spread(part[first*m.Channels+place*m.Depth:], row[r*run+first:r*run+min(first+block, run)], m.Depth, m.Channels*m.Depth)
+				}
 			}
 		}
 	}
 	p.wide = m.Wide != nil && m.Wide(weights)
+}
+
+// block is the values of a row that are packed before the next row's: what
+// they spread over stays in the nearest cache meanwhile. It is a multiple of
+// every Depth.
+const block = 64
+
+// spread copies src to dst, depth values at every distance values.
+func spread(dst, src []int8.Value, depth, distance int) {
+	if depth == 4 { // by far the most calls, so without one to copy
+		for ; len(src) >= 4 && len(dst) > distance; src, dst = src[4:], dst[distance:] {
+			*(*[4]int8.Value)(dst) = [4]int8.Value(src)
+		}
+	}
+	for ; len(src) > depth; src, dst = src[depth:], dst[distance:] {
+		copy(dst[:depth], src)
+	}
+	copy(dst, src)
 }
 
 // sum wraps around, as the accumulator that it corrects does.
