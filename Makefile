@@ -72,5 +72,17 @@ peers: $(PEERS)/node_modules/onnxruntime-node
 $(PEERS)/node_modules/onnxruntime-node:
 	npm install --ignore-scripts --no-save --no-audit --no-fund --prefix $(PEERS) onnxruntime-node@1.30.0
 
+# Speed of the arm64 kernels without a board: cycles by a static model, and
+# instructions of an inference under QEMU.
+.PHONY: perf-model icount
+perf-model: bin/edge-classify-arm64 $(MODEL)
+	$(GO) run ./internal/perfmodel -program $< -model $(MODEL)
+icount: bin/edge-classify-arm64 $(MODEL)
+	scripts/icount.sh $(MODEL) $(QEMU) $(CORES)
+
+$(MODEL): | weights
+	mkdir -p $(@D)
+	bin/quantize build -model resnet50-keras -out $@
+
 clean:
 	rm -rf bin build

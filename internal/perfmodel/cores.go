@@ -1,0 +1,85 @@
+package main
+
+import "edgeclassify/int8"
+
+// kernel is a kernel of package arm64 as internal/perfmodel needs to know it:
+// this program runs on any machine, the kernel's own description exists on arm64
+// only.
+type kernel struct {
+	name            string
+	channels, depth int // as in tile.Micro
+	shapes          []shape
+	dense, max      string // functions
+	wide            func(weights []int8.Value) bool
+}
+
+type shape struct {
+	pixels   int
+	function string
+}
+
+func kernels() []kernel {
+	return []kernel{
+		{"neondot", 8, 4, []shape{{8, "conv8NeonDot"}, {7, "conv7NeonDot"}}, "denseNEON", "maxNEON", nil},
+	}
+}
+
+// core is a kind of core and the kernel that it runs.
+type core struct {
+	name   string
+	kernel string
+	cpu    string  // llvm-mca's name; empty for the in-order model
+	peak   float64 // products of bytes a cycle, if nothing else were to be done
+	assumptions
+}
+
+// assumptions are what the model takes for granted about a core. The Go code
+// that it does not look at executes about 390 instructions around a call, 30 to
+// copy a few bytes, and 8 for a byte of the image or of the pool (counted with
+// scripts/icount.c), of which the A76 is taken to execute 3 a cycle, the A72 2
+// and the A53 0.9.
+type assumptions struct {
+	Caches float64 `json:"cache_factor"`          // all cycles times this, for misses of the first cache
+	Call   float64 `json:"cycles_per_call"`       // Go code around a call of assembly
+	Copy   float64 `json:"cycles_per_short_copy"` // a short run of bytes, in Go
+	Byte   float64 `json:"cycles_per_byte_in_go"` // of the image and of the pool's sums
+}
+
+// Peaks: SDOT and SMMLA on 2 pipes (N1, N2) or 4 (V1); without dot product 8
+// products of one SMULL a cycle, on the A72's only pipe that multiplies and on
+// the A53's only 128-bit unit.
+func cores() []core {
+	return []core{
+		{"A76", "neondot", "neoverse-n1", 32, assumptions{1.08, 130, 12, 2.5}},
+		{"A72", "neon", "cortex-a72", 8, assumptions{1.08, 200, 18, 4}},
+		{"A53", "neon_a53", "", 8, assumptions{1.10, 430, 40, 9}},
+		{"N2", "i8mm", "neoverse-n2", 64, assumptions{1.08, 130, 12, 2.5}},
+		{"V1", "i8mm", "neoverse-v1", 128, assumptions{1.08, 130, 12, 2.5}},
+	}
+}
+
+// board is a machine whose time is predicted.
+type board struct {
+	Name    string  `json:"board"`
+	Core    string  `json:"core"`
+	GHz     float64 `json:"ghz"`
+	Threads int     `json:"threads"`
+	// Stream is what all cores together read from memory, 10^9 bytes a second.
+	Stream float64 `json:"dram_gb_per_s"`
+	// Cache is the bytes of activations that stay on the chip.
+	Cache int `json:"cache_bytes"`
+	// Exposed is the share of the shorter of computing and reading that the
+	// longer one does not hide.
+	Exposed float64 `json:"exposed"`
+	// Barrier is the microseconds at the end of each layer.
+	Barrier float64 `json:"barrier_us"`
+}
+
+func boards() []board {
+	return []board{
+		{"Pi 5", "A76", 2.4, 4, 9, 4 << 20, 0.15, 5},
+		{"Pi 4", "A72", 1.8, 4, 4, 900 << 10, 0.35, 8},
+		{"Pi 3B+", "A53", 1.4, 4, 1.9, 450 << 10, 0.6, 12},
+		{"Zero 2 W", "A53", 1.0, 4, 1.5, 450 << 10, 0.6, 16},
+	}
+}

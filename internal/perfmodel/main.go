@@ -1,0 +1,109 @@
+// Command perfmodel predicts the speed of the arm64 kernels from the program
+// as built, without a board: see usage.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
+	"edgeclassify/internal/cli"
+)
+
+const usage = `Usage: perfmodel [flags]
+
+A static model of the arm64 kernels' speed: nothing is measured on silicon.
+
+The assembly is disassembled from the program as built. Its control flow is
+followed for the arguments that the driver passes for each layer of the model,
+and the instructions go, in the order in which they would be executed, through
+llvm-mca (neoverse-n1 stands for the Cortex-A76, from which it derives) or
+through an in-order model of the Cortex-A53. The network's time on a board is
+then the sum over the layers of the slowest thread's cycles or the traffic to
+memory, whichever is longer, with the assumptions that the output lists.
+
+Needs llvm-objdump and llvm-mca (Debian: apt-get install llvm-19).`
+
+func main() { os.Exit(cli.Main("perfmodel", run)) }
+
+// core's part of the report.
+type coreReport struct {
+	Core   string       `json:"core"`
+	Kernel string       `json:"kernel"`
+	Model  string       `json:"model"`
+	Peak   float64      `json:"peak_mac_per_cycle"`
+	Loops  []loopLine   `json:"inner_loops"`
+	Tiles  []tileLine   `json:"tiles"`
+	Boards []prediction `json:"boards,omitempty"`
+}
+
+type report struct {
+	What    string       `json:"what"`
+	Program string       `json:"program"`
+	Network string       `json:"network"`
+	Cores   []coreReport `json:"cores"`
+}
+
+func run(_ context.Context, args []string, s cli.Streams) error {
+	f := cli.Flags("perfmodel", usage, s)
+	program := f.String("program", "bin/edge-classify-arm64", "the program, a `FILE`")
+	network := f.String("model", "build/resnet50.q8", "the quantized network, a `FILE`")
+	only := f.String("core", "", "report on the core `NAME` only, such as A76")
+	asJSON := f.Bool("json", false, "print JSON")
+	if rest, err := cli.Parse(f, args); err != nil {
+		return err
+	} else if len(rest) > 0 {
+		return cli.Usagef("unexpected argument %q", rest[0])
+	}
+	t, err := find()
+	if err != nil {
+		return err
+	}
+	functions, err := disassemble(t, *program)
+	if err != nil {
+		return err
+	}
+	m, err := q8.Open(*network)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	r := report{What: "static model, not measured on silicon", Program: *program, Network: m.Network.Name}
+	if r.Cores, err = all(t, functions, m.Network, *only); err != nil {
+		return err
+	}
+	if *asJSON {
+		e := json.NewEncoder(s.Out)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
+	r.print(s.Out)
+	return nil
+}
+
+// all reports on each core, or on one, all at the same time.
+func all(t tools, functions map[string]*function, n *int8.Network, only string) ([]coreReport, error) {
+	cores := slices.DeleteFunc(cores(), func(c core) bool {
+		return only != "" && c.name != only || !slices.ContainsFunc(kernels(), func(k kernel) bool { return k.name == c.kernel })
+	})
+	if len(cores) == 0 {
+		return nil, cli.Usagef("unknown core %q", only)
+	}
+	reports, errs := make([]coreReport, len(cores)), make([]error, len(cores))
+	var group sync.WaitGroup
+	for i, c := range cores {
+		group.Go(func() { reports[i], errs[i] = one(t, c, functions, n) })
+	}
+	group.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return nil, fmt.Errorf("%s on %s: %w", cores[i].kernel, cores[i].name, err)
+		}
+	}
+	return reports, nil
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"unsafe"
+
+	"edgeclassify/int8"
+	"edgeclassify/int8/tile"
+)
+
+// loopLine is an inner loop's speed.
+type loopLine struct {
+	Function string `json:"function"`
+	loop
+	speed
+}
+
+// tileLine is the speed of a whole tile between others of its row: loading of
+// biases, products, requantization and stores.
+type tileLine struct {
+	Function string  `json:"function"`
+	K        int     `json:"k"`
+	Residual bool    `json:"residual"`
+	Cycles   float64 `json:"cycles"`
+	Call     float64 `json:"cycles_per_call"`
+	speed
+}
+
+type speed struct {
+	PerCycle float64 `json:"mac_per_cycle"`
+	Percent  float64 `json:"percent_of_peak"`
+}
+
+func (c core) speed(macs, cycles float64) speed {
+	return speed{macs / cycles, 100 * macs / cycles / c.peak}
+}
+
+// depths are the values of a window for which tiles are shown: the smallest
+// and other frequent ones of ResNet50.
+var depths = []int{64, 128, 256, 512, 1024, 2048}
+
+func one(t tools, c core, functions map[string]*function, n *int8.Network) (coreReport, error) {
+	p := &predictor{core: c, functions: functions, tiles: map[tileKind]cost{}}
+	r := coreReport{Core: c.name, Kernel: c.kernel, Peak: c.peak}
+	if p.model, r.Model = model(inOrder{}), "in-order model"; c.cpu != "" {
+		p.model, r.Model = outOfOrder{t, c.cpu}, t.version()+" "+c.cpu
+	}
+	p.kernel = kernels()[slices.IndexFunc(kernels(), func(k kernel) bool { return k.name == c.kernel })]
+	if err := p.loops(&r); err != nil {
+		return r, err
+	}
+	if err := p.tileLines(&r); err != nil {
+		return r, err
+	}
+	for _, b := range boards() {
+		if b.Core == c.name {
+			works, err := p.network(n, b.Threads)
+			if err != nil {
+				return r, err
+			}
+			r.Boards = append(r.Boards, p.on(b, works))
+		}
+	}
+	return r, nil
+}
+
+// example is a tile of a 1x1 convolution.
+func (p *predictor) example(pixels int) tile.Args {
+	return tile.Args{
+		Runs: 1, SrcStep: 256, SrcNext: 256 * pixels, SrcRow: 256 * 56,
+		DstStep: 256, DstNext: 256 * pixels, ResStep: 256, ResNext: 256 * pixels,
+	}
+}
+
+func (p *predictor) loops(r *coreReport) error {
+	for _, s := range p.kernel.shapes {
+		routine, err := p.tile(s.function, p.example(s.pixels))
+		if err != nil {
+			return err
+		}
+		l, err := routine.innerLoop(p.model)
+		if err != nil {
+			return err
+		}
+		r.Loops = append(r.Loops, loopLine{s.function, l, p.speed(float64(l.MACs), l.Cycles)})
+	}
+	dense, err := p.dense(2048)
+	if err != nil {
+		return err
+	}
+	l, err := dense.innerLoop(p.model)
+	r.Loops = append(r.Loops, loopLine{dense.name, l, p.speed(float64(l.MACs), l.Cycles)})
+	return err
+}
+
+func (p *predictor) tileLines(r *coreReport) error {
+	for _, s := range p.kernel.shapes {
+		for _, residual := range []bool{false, true} {
+			a := p.example(s.pixels)
+			if residual {
+				a.Res = unsafe.Pointer(new(byte))
+			}
+			for _, k := range depths {
+				routine, err := p.tile(s.function, a)
+				if err != nil {
+					return err
+				}
+				c, err := routine.cost(p.model, k/p.kernel.depth)
+				if err != nil {
+					return err
+				}
+				macs := float64(s.pixels * p.kernel.channels * k)
+				r.Tiles = append(r.Tiles, tileLine{s.function, k, residual, c.group, c.call, p.speed(macs, c.group)})
+			}
+		}
+	}
+	return nil
+}
+
+func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "Static model of %s with %s: nothing here was measured on silicon.\n", r.Program, r.Network)
+	for _, c := range r.Cores {
+		c.print(w)
+	}
+}
+
+func (r *coreReport) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%s, kernel %s, by %s; peak %.0f MAC/cycle\n\n", r.Core, r.Kernel, r.Model, r.Peak)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "inner loop\tinstructions\tMACs\tcycles\tMAC/cycle\t% of peak\t")
+	for _, l := range r.Loops {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%.1f\t%.2f\t%.1f\t\n", l.Function, l.Instructions, l.MACs, l.Cycles, l.PerCycle, l.Percent)
+	}
+	t.Flush()
+	fmt.Fprintln(t, "\ntile\tK\tresidual\tcycles\tMAC/cycle\t% of peak\tcycles a call\t")
+	for _, l := range r.Tiles {
+		residual := map[bool]string{true: "yes", false: "no"}[l.Residual]
+		fmt.Fprintf(t, "%s\t%d\t%s\t%.1f\t%.2f\t%.1f\t%.0f\t\n", l.Function, l.K, residual, l.Cycles, l.PerCycle, l.Percent, l.Call)
+	}
+	t.Flush()
+	for _, b := range r.Boards {
+		b.print(w)
+	}
+}
+
+func (p *prediction) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%s: %.1f ms a frame predicted (%.1f at peak), %d x %s at %g GHz\n", p.Name, p.Ms, p.Bound, p.Threads, p.Core, p.GHz)
+	fmt.Fprintf(w, "assumed: %g GB/s from memory; %d KB of activations stay in caches; cycles x %g for misses of the first cache;\n",
+		p.Stream, p.Cache>>10, p.Caches)
+	fmt.Fprintf(w, "%g cycles of Go for a call, %g for a short copy, %g for a byte of image or pool; %g us for a barrier;\n", p.Call, p.Copy, p.Byte, p.Barrier)
+	fmt.Fprintf(w, "%g of the shorter of computing and reading is not hidden\n\n", p.Exposed)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "layers\tnumber\tMMACs\tMcycles\tMAC/cycle/core\tcompute ms\tfrom memory MB\tms\t")
+	for _, c := range p.Classes {
+		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.2f\t%.1f\t%.2f\t%.2f\t%.2f\t\n", c.Class, c.Layers, c.MMACs, c.MCycles, c.PerCycle, c.Compute, c.MB, c.Ms)
+	}
+	t.Flush()
+}
