@@ -80,7 +80,8 @@ perf-model: bin/edge-classify-arm64 $(MODEL)
 icount: bin/edge-classify-arm64 $(MODEL)
 	scripts/icount.sh $(MODEL) $(QEMU) $(CORES)
 
-$(MODEL): | weights
+$(MODEL):
+	$(MAKE) weights
 	mkdir -p $(@D)
 	bin/quantize build -model resnet50-keras -out $@
 
