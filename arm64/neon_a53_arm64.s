@@ -1,0 +1,425 @@
+//go:build !purego
+
+#include "textflag.h"
+#include "encode_arm64.h"
+
+// Tiles of 3 or 2 pixels by 4 output channels for the Cortex-A53. It issues up
+// to two instructions a cycle, in order: at most one vector instruction, and
+// beside it an integer one or a load of an X register. A load of a D register
+// goes beside an insertion into a vector, a load of a Q register beside nothing
+// for two cycles. So vectors are loaded in halves: the lower one as D beside
+// the insertion of an earlier vector's upper half, the upper one as X beside a
+// product. Of 3 pixels, 384 products cost 60 cycles of sums and 14 of loads; two
+// more are lost where no load is left to insert beside. An insertion is not
+// followed by a product of the same vector, which would wait for it.
+//
+// Each pair of pixel and channel has eight 16-bit sums of products and four
+// 32-bit sums, to which SADALP adds them. Two products always fit 16 bits: a
+// step of 16 values (the loop steps). Four fit where the weights allow it, see
+// wideA53: two steps (the loop pairs) with half as many SADALP.
+//
+// A turn of a loop also begins the next turn's loads. The last one in a row
+// goes on with the next row, the last one of a tile with the next tile, and the
+// very last one stays where it is, so that nothing is read beyond the windows.
+//
+//   R0-R2   windows of the pixels           R3 R24 upper halves on their way
+//   R4      weights                         R5 R6 turns left in row and tile
+//   R7 R10  output and its step             R8 R11 residual and its step
+//   R9      panel                           R12 from a row's last turn to the next row
+//   R13     tiles left                      R14 back to the first weights
+//   R15 R23 weights, inputs of a turn       R16 R17 turns in a row, in a tile
+//   R19     ratio of the residual           R20 shift
+//   R21 R22 to the next turn's inputs, weights
+//   R25     1 for the loop steps            R26 from a tile's last turn to the next tile
+//
+// Sums of pixel i and channel j are 32 bits wide in V(20+4i+j), 16 bits wide
+// in V(8+3j+i) of 3 pixels and V(8+2j+i) of 2.
+
+// ARGUMENTS leaves the step of windows in R2.
+#define ARGUMENTS \
+	MOVD a_Src+0(FP), R0; \
+	MOVD a_Dst+8(FP), R7; \
+	MOVD a_Res+16(FP), R8; \
+	MOVD a_Panel+24(FP), R9; \
+	MOVD a_Tiles+32(FP), R13; \
+	MOVD a_Runs+40(FP), R17; \
+	MOVD a_Steps+48(FP), R16; \
+	MOVD a_SrcRow+56(FP), R12; \
+	MOVD a_SrcStep+64(FP), R2; \
+	MOVD a_DstStep+72(FP), R10; \
+	MOVD a_ResStep+80(FP), R11; \
+	MOVD a_SrcNext+88(FP), R26; \
+	MOVD a_Shift+112(FP), R20; \
+	MOVD a_Ratio+120(FP), R19; \
+	MOVD a_Wide+128(FP), R25; \
+	MSUB R12, R26, R17, R26; \
+	AND  $1, R16, R21; \
+	ORR  R21, R25; \ // an odd number of steps has no pairs
+	EOR  $1, R25, R21; \
+	MOVD $16, R23; \
+	LSL  R21, R23; \
+	LSL  $2, R23, R15; \
+	SUB  R16<<4, R12; \
+	ADD  R23, R12; \
+	ADD  R12, R26; \
+	LSR  R21, R16; \
+	MUL  R16, R17; \
+	MNEG R15, R17, R14; \
+	ADD  R15, R14; \
+	MOVD R16, R5; \
+	ADD  $32, R9, R4
+
+// NEXT begins to load a vector and ends the load of an earlier one.
+#define NEXT(lower, upper, vector, x, earlier) \
+	FMOVD lower, vector; \
+	VMOV  x, earlier.D[1]; \
+	MOVD  upper, x
+
+// Products of a channel's weights w with the inputs a of the pixels: the lower
+// halves, as new sums p or added to them, and the upper halves.
+#define FIRST3(w, a, p) \
+	SMULL_8H(w, a, p); \
+	SMULL_8H(w, a+1, p+1); \
+	SMULL_8H(w, a+2, p+2)
+
+#define LOWER3(w, a, p) \
+	SMLAL_8H(w, a, p); \
+	SMLAL_8H(w, a+1, p+1); \
+	SMLAL_8H(w, a+2, p+2)
+
+#define UPPER3(w, a, p) \
+	SMLAL2_8H(w, a, p); \
+	SMLAL2_8H(w, a+1, p+1); \
+	SMLAL2_8H(w, a+2, p+2)
+
+#define FIRST2(w, a, p) \
+	SMULL_8H(w, a, p); \
+	SMULL_8H(w, a+1, p+1)
+
+#define LOWER2(w, a, p) \
+	SMLAL_8H(w, a, p); \
+	SMLAL_8H(w, a+1, p+1)
+
+#define UPPER2(w, a, p) \
+	SMLAL2_8H(w, a, p); \
+	SMLAL2_8H(w, a+1, p+1)
+
+// SUM adds a channel's 16-bit sums p to its 32-bit sums s.
+#define SUM3(p, s) \
+	SADALP_4S(p, s); \
+	SADALP_4S(p+1, s+4); \
+	SADALP_4S(p+2, s+8)
+
+#define SUM2(p, s) \
+	SADALP_4S(p, s); \
+	SADALP_4S(p+1, s+4)
+
+// BIAS begins a pixel's sums: a scalar load clears the other three lanes.
+#define BIAS(s0, s1, s2, s3) \
+	FLDPS (R9), (s0, s1); \
+	FLDPS 8(R9), (s2, s3)
+
+// func conv3A53(a tile.Args)
+//
+// The loop pairs has inputs of its first step in V0-V2, of the second in V3-V5,
+// and the eight channels' weights in V6 and V7 by turns. The loop steps has
+// inputs in V0-V2, weights in V6, V7, V3 and V4.
+TEXT ·conv3A53(SB), NOSPLIT, $0-136
+	ARGUMENTS
+	ADD   R2, R0, R1
+	ADD   R2, R1, R2
+	BIAS(F20, F21, F22, F23)
+	BIAS(F24, F25, F26, F27)
+	BIAS(F28, F29, F30, F31)
+	FMOVQ (R0), F0
+	FMOVQ (R1), F1
+	FMOVQ (R2), F2
+	FMOVQ (R4), F6
+	FMOVQ 16(R4), F7
+	MOVD  8(R2), R3
+	CBNZ  R25, tile
+	MOVD  24(R4), R3
+	FMOVD 16(R0), F3
+	MOVD  24(R0), R24
+
+tile:
+	MOVD R17, R6
+	SUBS $1, R13
+	CSEL EQ, ZR, R26, R26
+	CBNZ R25, steps
+
+pairs:
+	FIRST3(6, 0, 8)
+	SUBS $1, R5
+	CSEL EQ, R12, R23, R21
+	FIRST3(7, 0, 11)
+	CSEL EQ, R16, R5, R5
+	SUBS $1, R6
+	UPPER3(6, 0, 8)
+	CSEL EQ, R26, R21, R21
+	NEXT(32(R4), 40(R4), F6, R3, V7)
+	UPPER3(7, 0, 11)
+	CSEL EQ, R14, R15, R22
+	NEXT(48(R4), 56(R4), F7, R24, V3)
+	FIRST3(6, 0, 14)
+	NEXT(16(R1), 24(R1), F4, R3, V6)
+	FIRST3(7, 0, 17)
+	ADD  R21, R0
+	NEXT(16(R2), 24(R2), F5, R24, V7)
+	UPPER3(6, 0, 14)
+	ADD  R21, R1
+	NEXT(64(R4), 72(R4), F6, R3, V4)
+	UPPER3(7, 0, 17)
+	ADD  R21, R2
+	NEXT(80(R4), 88(R4), F7, R24, V5)
+	LOWER3(6, 3, 8)
+	NEXT((R0), 8(R0), F0, R3, V6)
+	LOWER3(7, 3, 11)
+	NEXT((R1), 8(R1), F1, R24, V7)
+	UPPER3(6, 3, 8)
+	NEXT(96(R4), 104(R4), F6, R3, V0)
+	UPPER3(7, 3, 11)
+	NEXT(112(R4), 120(R4), F7, R24, V1)
+	LOWER3(6, 3, 14)
+	ADD  R22, R4
+	NEXT((R2), 8(R2), F2, R3, V6)
+	LOWER3(7, 3, 17)
+	UPPER3(6, 3, 14)
+	NEXT((R4), 8(R4), F6, R24, V7)
+	UPPER3(7, 3, 17)
+	NEXT(16(R4), 24(R4), F7, R3, V2)
+	SUM3(8, 20)
+	NEXT(16(R0), 24(R0), F3, R24, V6)
+	SUM3(11, 21)
+	SUM3(14, 22)
+	SUM3(17, 23)
+	BNE  pairs
+	B    sum
+
+steps:
+	NEXT(32(R4), 40(R4), F3, R3, V2)
+	FIRST3(6, 0, 8)
+	SUBS $1, R5
+	NEXT(48(R4), 56(R4), F4, R3, V3)
+	FIRST3(7, 0, 11)
+	CSEL EQ, R12, R23, R21
+	CSEL EQ, R16, R5, R5
+	UPPER3(6, 0, 8)
+	SUBS $1, R6
+	CSEL EQ, R14, R15, R22
+	UPPER3(7, 0, 11)
+	ADD  R22, R4
+	NEXT((R4), 8(R4), F6, R3, V4)
+	FIRST3(3, 0, 14)
+	CSEL EQ, R26, R21, R21
+	ADD  R21, R0
+	FIRST3(4, 0, 17)
+	ADD  R21, R1
+	NEXT(16(R4), 24(R4), F7, R3, V6)
+	UPPER3(3, 0, 14)
+	ADD  R21, R2
+	UPPER3(4, 0, 17)
+	NEXT((R0), 8(R0), F0, R3, V7)
+	SUM3(8, 20)
+	NEXT((R1), 8(R1), F1, R3, V0)
+	SUM3(11, 21)
+	NEXT((R2), 8(R2), F2, R3, V1)
+	SUM3(14, 22)
+	SUM3(17, 23)
+	BNE  steps
+
+// The next tile's sums begin where this one's results wait for each other.
+sum:
+	FMOVQ 16(R9), F8 // multipliers
+	VADDP V21.S4, V20.S4, V9.S4
+	VADDP V25.S4, V24.S4, V10.S4
+	VADDP V29.S4, V28.S4, V11.S4
+	VADDP V23.S4, V22.S4, V12.S4
+	VADDP V27.S4, V26.S4, V13.S4
+	VADDP V31.S4, V30.S4, V14.S4
+	BIAS(F20, F21, F22, F23)
+	VADDP V12.S4, V9.S4, V9.S4
+	VADDP V13.S4, V10.S4, V10.S4
+	VADDP V14.S4, V11.S4, V11.S4
+	CBZ   R20, multiply
+	VDUP  R20, V12.S4
+	SSHL_4S(12, 9, 9)
+	SSHL_4S(12, 10, 10)
+	SSHL_4S(12, 11, 11)
+
+multiply:
+	FLDPS (R9), (F24, F25)
+	SQRDMULH_4S(8, 9, 9)
+	SQRDMULH_4S(8, 10, 10)
+	SQRDMULH_4S(8, 11, 11)
+	CBZ   R8, narrow
+	FMOVS (R8), F12
+	FMOVS (R8)(R11), F13
+	ADD   R11<<1, R8
+	FMOVS (R8), F14
+	ADD   R11, R8
+	VDUP  R19, V15.H8
+	SXTL_8H(12, 12)
+	SXTL_8H(13, 13)
+	SXTL_8H(14, 14)
+	SMLAL_4S_LANE(15, 0, 12, 9)
+	SMLAL_4S_LANE(15, 0, 13, 10)
+	SMLAL_4S_LANE(15, 0, 14, 11)
+
+narrow:
+	FLDPS 8(R9), (F26, F27)
+	SQRSHRN_4H(6, 9, 9)
+	SQRSHRN_4H(6, 10, 10)
+	SQRSHRN_4H(6, 11, 11)
+	FLDPS (R9), (F28, F29)
+	SQXTN_8B(9, 9)
+	SQXTN_8B(10, 10)
+	SQXTN_8B(11, 11)
+	FLDPS 8(R9), (F30, F31)
+	FMOVS F9, (R7)
+	FMOVS F10, (R7)(R10)
+	ADD   R10<<1, R7
+	FMOVS F11, (R7)
+	ADD   R10, R7
+	CBNZ  R13, tile
+	RET
+
+// func conv2A53(a tile.Args)
+//
+// The loop pairs has inputs of its first step in V0 and V1, of the second in V2
+// and V3, and the eight channels' weights in V4-V7 and V16-V19. The loop steps
+// has inputs in V0 and V1, weights in V4-V7.
+TEXT ·conv2A53(SB), NOSPLIT, $0-136
+	ARGUMENTS
+	ADD   R2, R0, R1
+	BIAS(F20, F21, F22, F23)
+	BIAS(F24, F25, F26, F27)
+	FMOVQ (R0), F0
+	FMOVQ (R1), F1
+	FMOVQ (R4), F4
+	FMOVQ 16(R4), F5
+	MOVD  8(R1), R3
+	CBNZ  R25, tile
+	MOVD  R3, R24
+	MOVD  24(R4), R3
+
+tile:
+	MOVD R17, R6
+	SUBS $1, R13
+	CSEL EQ, ZR, R26, R26
+	CBNZ R25, steps
+
+pairs:
+	NEXT(16(R0), 24(R0), F2, R3, V5)
+	FIRST2(4, 0, 8)
+	SUBS $1, R5
+	CSEL EQ, R12, R23, R21
+	FIRST2(5, 0, 10)
+	CSEL EQ, R16, R5, R5
+	NEXT(32(R4), 40(R4), F6, R24, V1)
+	UPPER2(4, 0, 8)
+	SUBS $1, R6
+	NEXT(48(R4), 56(R4), F7, R3, V2)
+	UPPER2(5, 0, 10)
+	CSEL EQ, R26, R21, R21
+	CSEL EQ, R14, R15, R22
+	FIRST2(6, 0, 12)
+	ADD  R21, R0
+	NEXT(16(R1), 24(R1), F3, R24, V6)
+	FIRST2(7, 0, 14)
+	ADD  R21, R1
+	NEXT(64(R4), 72(R4), F16, R3, V7)
+	UPPER2(6, 0, 12)
+	NEXT(80(R4), 88(R4), F17, R24, V3)
+	UPPER2(7, 0, 14)
+	LOWER2(16, 2, 8)
+	NEXT(96(R4), 104(R4), F18, R3, V16)
+	LOWER2(17, 2, 10)
+	NEXT(112(R4), 120(R4), F19, R24, V17)
+	UPPER2(16, 2, 8)
+	ADD  R22, R4
+	UPPER2(17, 2, 10)
+	LOWER2(18, 2, 12)
+	NEXT((R0), 8(R0), F0, R3, V18)
+	LOWER2(19, 2, 14)
+	NEXT((R4), 8(R4), F4, R24, V19)
+	UPPER2(18, 2, 12)
+	UPPER2(19, 2, 14)
+	NEXT(16(R4), 24(R4), F5, R3, V0)
+	SUM2(8, 20)
+	SUM2(10, 21)
+	NEXT((R1), 8(R1), F1, R24, V4)
+	SUM2(12, 22)
+	SUM2(14, 23)
+	BNE  pairs
+	B    sum
+
+steps:
+	NEXT(32(R4), 40(R4), F6, R3, V1)
+	FIRST2(4, 0, 8)
+	SUBS $1, R5
+	CSEL EQ, R12, R23, R21
+	FIRST2(5, 0, 10)
+	CSEL EQ, R16, R5, R5
+	NEXT(48(R4), 56(R4), F7, R3, V6)
+	UPPER2(4, 0, 8)
+	SUBS $1, R6
+	CSEL EQ, R14, R15, R22
+	UPPER2(5, 0, 10)
+	ADD  R22, R4
+	NEXT((R4), 8(R4), F4, R3, V7)
+	FIRST2(6, 0, 12)
+	CSEL EQ, R26, R21, R21
+	ADD  R21, R0
+	FIRST2(7, 0, 14)
+	ADD  R21, R1
+	NEXT(16(R4), 24(R4), F5, R3, V4)
+	UPPER2(6, 0, 12)
+	UPPER2(7, 0, 14)
+	NEXT((R0), 8(R0), F0, R3, V5)
+	SUM2(8, 20)
+	SUM2(10, 21)
+	NEXT((R1), 8(R1), F1, R3, V0)
+	SUM2(12, 22)
+	SUM2(14, 23)
+	BNE  steps
+
+sum: // and the next tile's beginning, as in conv3A53
+	FMOVQ 16(R9), F8 // multipliers
+	VADDP V21.S4, V20.S4, V9.S4
+	VADDP V25.S4, V24.S4, V10.S4
+	VADDP V23.S4, V22.S4, V12.S4
+	VADDP V27.S4, V26.S4, V13.S4
+	BIAS(F20, F21, F22, F23)
+	VADDP V12.S4, V9.S4, V9.S4
+	VADDP V13.S4, V10.S4, V10.S4
+	CBZ   R20, multiply
+	VDUP  R20, V12.S4
+	SSHL_4S(12, 9, 9)
+	SSHL_4S(12, 10, 10)
+
+multiply:
+	FLDPS (R9), (F24, F25)
+	SQRDMULH_4S(8, 9, 9)
+	SQRDMULH_4S(8, 10, 10)
+	CBZ   R8, narrow
+	FMOVS (R8), F12
+	FMOVS (R8)(R11), F13
+	ADD   R11<<1, R8
+	VDUP  R19, V15.H8
+	SXTL_8H(12, 12)
+	SXTL_8H(13, 13)
+	SMLAL_4S_LANE(15, 0, 12, 9)
+	SMLAL_4S_LANE(15, 0, 13, 10)
+
+narrow:
+	FLDPS 8(R9), (F26, F27)
+	SQRSHRN_4H(6, 9, 9)
+	SQRSHRN_4H(6, 10, 10)
+	SQXTN_8B(9, 9)
+	SQXTN_8B(10, 10)
+	FMOVS F9, (R7)
+	FMOVS F10, (R7)(R10)
+	ADD   R10<<1, R7
+	CBNZ  R13, tile
+	RET

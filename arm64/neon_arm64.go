@@ -1,0 +1,36 @@
+//go:build !purego
+
+package arm64
+
+import "edgeclassify/int8/tile"
+
+// neon is for out-of-order cores without dot product, such as the Cortex-A72.
+func neon() *tile.Micro {
+	return &tile.Micro{
+		Name: "neon", Channels: 4, Depth: 16,
+		Shapes: []tile.Shape{{Pixels: 4, Run: conv4NEON}, {Pixels: 3, Run: conv3NEON}},
+		Dense:  denseNEON, Max: maxNEON,
+	}
+}
+
+// neonA53 is for in-order cores without dot product, such as the Cortex-A53.
+func neonA53() *tile.Micro {
+	return &tile.Micro{
+		Name: "neon_a53", Channels: 4, Depth: 16,
+		Shapes: []tile.Shape{{Pixels: 3, Run: conv3A53}, {Pixels: 2, Run: conv2A53}},
+		Wide:   wideA53,
+		Dense:  denseNEON, Max: maxNEON,
+	}
+}
+
+//go:noescape
+func conv4NEON(a tile.Args)
+
+//go:noescape
+func conv3NEON(a tile.Args)
+
+//go:noescape
+func conv3A53(a tile.Args)
+
+//go:noescape
+func conv2A53(a tile.Args)

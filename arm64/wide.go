@@ -1,0 +1,41 @@
+package arm64
+
+import (
+	"math"
+
+	"edgeclassify/int8"
+)
+
+// Steps of the kernel neon_a53: of each of four channels, 16 weights.
+const (
+	a53Channels = 4
+	a53Depth    = 16
+)
+
+// wideA53 reports whether four products can be too much for a 16-bit lane.
+// Steps two by two, a lane adds up values k and k+8 of both, for a channel, in
+// any order: it is safe if the greatest and the least sum that inputs in
+// [-128, 127] can give fit. A last step without a partner has two products in
+// a lane, which always fit.
+func wideA53(weights []int8.Value) bool {
+	const step, half = a53Channels * a53Depth, a53Depth / 2
+	for ; len(weights) >= 2*step; weights = weights[2*step:] {
+		for channel := 0; channel < step; channel += a53Depth {
+			for k := channel; k < channel+half; k++ {
+				if !fitsLane(weights[k], weights[k+half], weights[step+k], weights[step+k+half]) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func fitsLane(weights ...int8.Value) bool {
+	positive, negative := 0, 0
+	for _, w := range weights {
+		positive += max(int(w), 0)
+		negative += max(-int(w), 0)
+	}
+	return 127*positive+128*negative <= math.MaxInt16 && -128*positive-127*negative >= math.MinInt16
+}
