@@ -20,7 +20,7 @@ func Kernels() []int8.Kernel {
 func neonDot() *tile.Micro {
 	return &tile.Micro{
 		Name: "neondot", Channels: 8, Depth: 4,
-		Shapes: []tile.Shape{{Pixels: 8, Run: conv8NeonDot}, {Pixels: 7, Run: conv7NeonDot}},
+		Shapes: []tile.Shape{{Pixels: 7, Run: conv7NeonDot}, {Pixels: 8, Run: conv8NeonDot}},
 		Dense:  denseNEON, Max: maxNEON,
 	}
 }

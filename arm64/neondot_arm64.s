@@ -3,89 +3,151 @@
 #include "textflag.h"
 #include "encode_arm64.h"
 
-// Tiles of 8 or 7 pixels by 8 output channels. A step multiplies four bytes of
+// Tiles of 7 or 8 pixels by 8 output channels. A step multiplies four bytes of
 // a pixel by four bytes of each channel: SDOT by element, so that rows of the
-// image are read as they lie in memory, 16 bytes of a pixel at a time.
+// image are read as they lie in memory. With 7 pixels there are registers for
+// 32 values of each, with 8 for 16. Processors that have SDOT reorder
+// instructions, all but the smallest: loads need not be ahead of their use.
 //
 //   R0      weights
-//   R1-R8   the pixels' windows in the first tile
-//   R9      offset of the next values from there
-//   R10     blocks of four steps left in a row of a window; then steps left
+//   R1-R8   next values of each pixel
+//   R9      how far the pixels' next row is
+//   R10     blocks of steps left in a row of the window
 //   R11     rows of the window left
 //   R12 R13 next pixel's output and residual
 //   R14     panel
-//   R15     from the end of a window's row to the next
+//   R15 R17 from the end of a window's row to the next row and tile
 //   R16     tiles left
-//   R17     offset of the tile
-//   R19 R20 blocks and further steps in a row of a window
-//   R21     from tile to tile
+//   R19 R20 blocks and all steps in a row of a window
 //   R22 R23 from pixel to pixel in output and residual
 //   R24     rows of a window
 //   R25     shift of sums
 //   R26     ratio of residuals
-//   V0-V7   16 values of each pixel
-//   V8-V15  weights of four steps
-//   V16-V31 sums: low and high four channels of each pixel
 //
+// Of 7 pixels, V0-V11 V16 V17 are values and V18-V31 sums of each; of 8,
+// V0-V7 are values and V16-V31 sums. V12-V15 are weights of two steps.
 // Behind the products: V0 V1 multipliers, V2 output, V3 residual, V4 shift or
 // ratio.
 
-// EACH7 and EACH8 apply a macro to the pixels: values, window and sums.
-#define EACH7(op) \
-	op(0, 1, 16, 17); \
-	op(1, 2, 18, 19); \
-	op(2, 3, 20, 21); \
-	op(3, 4, 22, 23); \
-	op(4, 5, 24, 25); \
-	op(5, 6, 26, 27); \
-	op(6, 7, 28, 29)
+// WINDOWS applies a macro to each pixel's window and registers of values.
+#define WINDOWS7(op) \
+	op(R1, F0, V0, V1); \
+	op(R2, F2, V2, V3); \
+	op(R3, F4, V4, V5); \
+	op(R4, F6, V6, V7); \
+	op(R5, F8, V8, V9); \
+	op(R6, F10, V10, V11); \
+	op(R7, F16, V16, V17)
 
-#define EACH8(op) \
-	EACH7(op); \
-	op(7, 8, 30, 31)
+#define WINDOWS8(op) \
+	op(R1, F0, V0, V0); \
+	op(R2, F1, V1, V1); \
+	op(R3, F2, V2, V2); \
+	op(R4, F3, V3, V3); \
+	op(R5, F4, V4, V4); \
+	op(R6, F5, V5, V5); \
+	op(R7, F6, V6, V6); \
+	op(R8, F7, V7, V7)
+
+#define LOAD32(window, f, first, second) VLD1.P 32(window), [first.B16, second.B16]
+#define LOAD16(window, f, first, second) FMOVQ.P 16(window), f
+#define LOAD8(window, f, first, second)  FMOVD.P 8(window), f
+#define LOAD4(window, f, first, second)  FMOVS.P 4(window), f
+#define ADVANCE(window, f, first, second) ADD R9, window
+
+// SUMS applies a macro to each pixel's values and its sums of the low and the
+// high four channels.
+#define SUMS7(op) \
+	op(0, 1, 18, 19); \
+	op(2, 3, 20, 21); \
+	op(4, 5, 22, 23); \
+	op(6, 7, 24, 25); \
+	op(8, 9, 26, 27); \
+	op(10, 11, 28, 29); \
+	op(16, 17, 30, 31)
+
+#define SUMS8(op) \
+	op(0, 0, 16, 17); \
+	op(1, 1, 18, 19); \
+	op(2, 2, 20, 21); \
+	op(3, 3, 22, 23); \
+	op(4, 4, 24, 25); \
+	op(5, 5, 26, 27); \
+	op(6, 6, 28, 29); \
+	op(7, 7, 30, 31)
 
 #define BIAS7 \
-	FLDPQ (R14), (F16, F17); \
 	FLDPQ (R14), (F18, F19); \
 	FLDPQ (R14), (F20, F21); \
 	FLDPQ (R14), (F22, F23); \
 	FLDPQ (R14), (F24, F25); \
 	FLDPQ (R14), (F26, F27); \
-	FLDPQ (R14), (F28, F29)
-
-#define BIAS8 \
-	BIAS7; \
+	FLDPQ (R14), (F28, F29); \
 	FLDPQ (R14), (F30, F31)
 
-#define LOAD16(values, window, low, high) LDRQ(9, window, values)
-#define LOAD4(values, window, low, high)  LDRS(9, window, values)
+#define BIAS8 \
+	FLDPQ (R14), (F16, F17); \
+	BIAS7
 
-#define STEP0(values, window, low, high) \
-	SDOT_4S_LANE(values, 0, 8, low); \
-	SDOT_4S_LANE(values, 0, 9, high)
+#define EVEN(values, lane, low, high) \
+	SDOT_4S_LANE(values, lane, 12, low); \
+	SDOT_4S_LANE(values, lane, 13, high)
 
-#define STEP1(values, window, low, high) \
-	SDOT_4S_LANE(values, 1, 10, low); \
-	SDOT_4S_LANE(values, 1, 11, high)
+#define ODD(values, lane, low, high) \
+	SDOT_4S_LANE(values, lane, 14, low); \
+	SDOT_4S_LANE(values, lane, 15, high)
 
-#define STEP2(values, window, low, high) \
-	SDOT_4S_LANE(values, 2, 12, low); \
-	SDOT_4S_LANE(values, 2, 13, high)
+#define STEP0(first, second, low, high) EVEN(first, 0, low, high)
+#define STEP1(first, second, low, high) ODD(first, 1, low, high)
+#define STEP2(first, second, low, high) EVEN(first, 2, low, high)
+#define STEP3(first, second, low, high) ODD(first, 3, low, high)
+#define STEP4(first, second, low, high) EVEN(second, 0, low, high)
+#define STEP5(first, second, low, high) ODD(second, 1, low, high)
+#define STEP6(first, second, low, high) EVEN(second, 2, low, high)
+#define STEP7(first, second, low, high) ODD(second, 3, low, high)
 
-#define STEP3(values, window, low, high) \
-	SDOT_4S_LANE(values, 3, 14, low); \
-	SDOT_4S_LANE(values, 3, 15, high)
+#define STEPS(sums, even, odd) \
+	VLD1.P 64(R0), [V12.B16, V13.B16, V14.B16, V15.B16]; \
+	sums(even); \
+	sums(odd)
 
-// A pixel's next values are loaded as soon as its last ones are used.
-#define STEP3_LOAD16(values, window, low, high) \
-	STEP3(values, window, low, high); \
-	LOAD16(values, window, low, high)
+#define MULTIPLY16(sums) \
+	STEPS(sums, STEP0, STEP1); \
+	STEPS(sums, STEP2, STEP3)
 
-#define SHIFT(values, window, low, high) \
+#define MULTIPLY32(sums) \
+	MULTIPLY16(sums); \
+	STEPS(sums, STEP4, STEP5); \
+	STEPS(sums, STEP6, STEP7)
+
+// BLOCKS multiplies all but the last few steps of a row.
+#define BLOCKS7 \
+	CBZ  R19, half; \
+	MOVD R19, R10; \
+block: \
+	WINDOWS7(LOAD32); \
+	MULTIPLY32(SUMS7); \
+	SUBS $1, R10; \
+	BNE  block; \
+half: \
+	TBZ  $2, R20, rest; \
+	WINDOWS7(LOAD16); \
+	MULTIPLY16(SUMS7)
+
+#define BLOCKS8 \
+	CBZ  R19, rest; \
+	MOVD R19, R10; \
+block: \
+	WINDOWS8(LOAD16); \
+	MULTIPLY16(SUMS8); \
+	SUBS $1, R10; \
+	BNE  block
+
+#define SHIFT(first, second, low, high) \
 	SSHL_4S(4, low, low); \
 	SSHL_4S(4, high, high)
 
-#define MULTIPLY(low, high) \
+#define SCALE(low, high) \
 	SQRDMULH_4S(0, low, low); \
 	SQRDMULH_4S(1, high, high)
 
@@ -95,21 +157,20 @@
 	SQXTN_8B(low, 2); \
 	VST1.P [V2.B8], (R12)(R22)
 
-#define PLAIN(values, window, low, high) \
-	MULTIPLY(low, high); \
+#define PLAIN(first, second, low, high) \
+	SCALE(low, high); \
 	STORE(low, high)
 
-#define RESIDUAL(values, window, low, high) \
+#define RESIDUAL(first, second, low, high) \
 	VLD1.P (R13)(R23), [V3.B8]; \
-	MULTIPLY(low, high); \
+	SCALE(low, high); \
 	SXTL_8H(3, 3); \
 	SMLAL_4S(4, 3, low); \
 	SMLAL2_4S(4, 3, high); \
 	STORE(low, high)
 
-// TILES is the loop over tiles, its loads half a block or more ahead of their
-// use.
-#define TILES(bias, each) \
+// TILES is the loop over tiles. A block has 1<<log steps.
+#define TILES(windows, sums, bias, blocks, log) \
 	MOVD a_Src+0(FP), R1; \
 	MOVD a_Dst+8(FP), R12; \
 	MOVD a_Res+16(FP), R13; \
@@ -121,12 +182,9 @@
 	MOVD a_SrcStep+64(FP), R9; \
 	MOVD a_DstStep+72(FP), R22; \
 	MOVD a_ResStep+80(FP), R23; \
-	MOVD a_SrcNext+88(FP), R21; \
+	MOVD a_SrcNext+88(FP), R17; \
 	MOVD a_Shift+112(FP), R25; \
 	MOVD a_Ratio+120(FP), R26; \
-	SUB  R20<<2, R15; \
-	LSR  $2, R20, R19; \
-	AND  $3, R20; \
 	ADD  R9, R1, R2; \
 	ADD  R9, R2, R3; \
 	ADD  R9, R3, R4; \
@@ -134,70 +192,50 @@
 	ADD  R9, R5, R6; \
 	ADD  R9, R6, R7; \
 	ADD  R9, R7, R8; \
-	MOVD ZR, R17; \
+	MSUB R24, R17, R15, R17; \
+	SUB  R20<<2, R15; \
+	ADD  R15, R17; \
+	LSR  $(log), R20, R19; \
 tile: \
 	bias; \
 	ADD  $64, R14, R0; \
-	MOVD R17, R9; \
 	MOVD R24, R11; \
 row: \
-	CBZ  R19, rest; \
-	each(LOAD16); \
-	ADD  $16, R9; \
-	VLD1.P 64(R0), [V8.B16, V9.B16, V10.B16, V11.B16]; \
-	SUBS $1, R19, R10; \
-	BEQ  last; \
-block: \
-	VLD1.P 64(R0), [V12.B16, V13.B16, V14.B16, V15.B16]; \
-	each(STEP0); \
-	each(STEP1); \
-	VLD1.P 64(R0), [V8.B16, V9.B16, V10.B16, V11.B16]; \
-	each(STEP2); \
-	each(STEP3_LOAD16); \
-	ADD  $16, R9; \
-	SUBS $1, R10; \
-	BNE  block; \
-last: \
-	VLD1.P 64(R0), [V12.B16, V13.B16, V14.B16, V15.B16]; \
-	each(STEP0); \
-	each(STEP1); \
-	each(STEP2); \
-	each(STEP3); \
+	blocks; \
 rest: \
-	CBZ  R20, next; \
-	MOVD R20, R10; \
-step: \
-	FLDPQ.P 32(R0), (F8, F9); \
-	each(LOAD4); \
-	each(STEP0); \
-	ADD  $4, R9; \
-	SUBS $1, R10; \
-	BNE  step; \
+	TBZ  $1, R20, odd; \
+	windows(LOAD8); \
+	STEPS(sums, STEP0, STEP1); \
+odd: \
+	TBZ  $0, R20, next; \
+	windows(LOAD4); \
+	FLDPQ.P 32(R0), (F12, F13); \
+	sums(STEP0); \
 next: \
-	ADD  R15, R9; \
 	SUBS $1, R11; \
+	CSEL EQ, R17, R15, R9; \
+	windows(ADVANCE); \
 	BNE  row; \
 	CBZ  R25, shifted; \
 	VDUP R25, V4.S4; \
-	each(SHIFT); \
+	sums(SHIFT); \
 shifted: \
 	FLDPQ 32(R14), (F0, F1); \
 	CBNZ R13, residual; \
-	each(PLAIN); \
+	sums(PLAIN); \
 	B    stored; \
 residual: \
 	VDUP R26, V4.H8; \
-	each(RESIDUAL); \
+	sums(RESIDUAL); \
 stored: \
-	ADD  R21, R17; \
 	SUBS $1, R16; \
 	BNE  tile; \
 	RET
 
-// func conv8NeonDot(a tile.Args)
-TEXT ·conv8NeonDot(SB), NOSPLIT, $0-136
-	TILES(BIAS8, EACH8)
-
 // func conv7NeonDot(a tile.Args)
 TEXT ·conv7NeonDot(SB), NOSPLIT, $0-136
-	TILES(BIAS7, EACH7)
+	TILES(WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3)
+
+// func conv8NeonDot(a tile.Args)
+TEXT ·conv8NeonDot(SB), NOSPLIT, $0-136
+	TILES(WINDOWS8, SUMS8, BIAS8, BLOCKS8, 2)

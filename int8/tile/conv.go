@@ -1,6 +1,7 @@
 package tile
 
 import (
+	"slices"
 	"unsafe"
 
 	"edgeclassify/int8"
@@ -43,8 +44,10 @@ func (m *Micro) gathers(c *int8.Conv, out tensor.Shape) bool {
 	return 4*c.KH*ceil(run, m.Depth) > 5*ceil(c.KH*run, m.Depth)
 }
 
-func (m *Micro) largest() Shape  { return m.Shapes[0] }
-func (m *Micro) smallest() Shape { return m.Shapes[len(m.Shapes)-1] }
+func (m *Micro) largest() Shape  { return slices.MaxFunc(m.Shapes, byPixels) }
+func (m *Micro) smallest() Shape { return slices.MinFunc(m.Shapes, byPixels) }
+
+func byPixels(a, b Shape) int { return a.Pixels - b.Pixels }
 
 func ceil(n, unit int) int { return (n + unit - 1) / unit }
 
@@ -144,6 +147,9 @@ func (w *work) direct() {
 		}
 		return
 	}
+	if length > 0 { // no need of blocks: nothing is to stay near but the panel
+		rows, first.pixels = 1, length
+	}
 	for p := range w.panels {
 		for i := range rows {
 			w.row(at(i), &w.panels[p])
@@ -156,8 +162,8 @@ const near = 32 << 10
 
 // block is the pixels of a contiguous plane whose windows fill half of it.
 func (w *work) block() int {
-	large := w.micro.largest().Pixels
-	return max(near/2/w.t.InC/large, 1) * large
+	tile := w.micro.Shapes[0].Pixels
+	return max(near/2/w.t.InC/tile, 1) * tile
 }
 
 // rowsOutside says whether to pass all panels over each row: if their weights
@@ -181,39 +187,48 @@ func (w *work) contiguous() bool {
 		t.SrcRow == t.OW*t.InC && t.DstRow == t.OW*t.OutC && (t.Res == nil || t.ResRow == t.DstRow)
 }
 
-// row computes one panel of a run: as many of the largest tiles as leave a
-// rest that the smallest ones fill; if none do, the last tile begins early
-// enough to end with the run.
+// row computes one panel of a run: as many tiles of the first shape as leave a
+// rest that those of the last shape fill; if there is no such number, as many
+// as fit, and the last tile begins early enough to end with the run.
 func (w *work) row(r run, p *panel) {
-	large, small := w.micro.largest(), w.micro.smallest()
-	n := r.pixels / large.Pixels
-	for n > 0 && (r.pixels-n*large.Pixels)%small.Pixels != 0 {
+	first, last := w.micro.Shapes[0], w.micro.Shapes[len(w.micro.Shapes)-1]
+	n := r.pixels / first.Pixels
+	for n > 0 && (r.pixels-n*first.Pixels)%last.Pixels != 0 {
 		n--
 	}
-	if r.pixels%small.Pixels != 0 && n == 0 {
-		n = r.pixels / large.Pixels
+	if r.pixels%last.Pixels != 0 && n == 0 {
+		n = r.pixels / first.Pixels
 	}
-	r = w.tiles(large, n, r, p)
-	r = w.tiles(small, r.pixels/small.Pixels, r, p)
-	switch {
-	case r.pixels == 0:
-	case r.x+r.pixels >= small.Pixels:
-		skip := small.Pixels - r.pixels
-		r.x -= skip
-		w.staged(small, w.inPlace(r, small, 1, p), r, skip, p)
-	default: // the part is smaller than a tile: repeat one pixel's window
-		for ; r.pixels > 0; r.pixels-- {
-			a := w.inPlace(run{r.y, r.x, 1}, Shape{Pixels: 1}, 1, p)
-			a.SrcStep = 0
-			w.staged(small, a, run{r.y, r.x - small.Pixels + 1, small.Pixels}, small.Pixels-1, p)
-			r.x++
-		}
+	r = w.tiles(first, n, r, p)
+	r = w.tiles(last, r.pixels/last.Pixels, r, p)
+	if r.pixels > 0 {
+		w.tail(r, p)
+	}
+}
+
+// tail computes what is less than a tile.
+func (w *work) tail(r run, p *panel) {
+	s := w.micro.smallest()
+	if before := s.Pixels - r.pixels; r.x >= before {
+		r.x -= before
+		w.staged(s, w.inPlace(r, s, 1, p), r, before, p)
+		return
+	}
+	// The part is smaller than a tile: repeat one pixel's window.
+	for ; r.pixels > 0; r.pixels-- {
+		a := w.inPlace(run{r.y, r.x, 1}, Shape{Pixels: 1}, 1, p)
+		a.SrcStep = 0
+		w.staged(s, a, run{r.y, r.x - s.Pixels + 1, s.Pixels}, s.Pixels-1, p)
+		r.x++
 	}
 }
 
 // tiles computes the first n tiles of r and returns the rest.
 func (w *work) tiles(s Shape, n int, r run, p *panel) run {
-	if n > 0 && p.lanes == w.micro.Channels {
+	if n == 0 {
+		return r
+	}
+	if p.lanes == w.micro.Channels {
 		a := w.inPlace(r, s, n, p)
 		w.store(&a, r, s, n, p)
 		s.Run(a)
@@ -313,8 +328,8 @@ func (w *work) gathered() {
 // fitting is the smallest tile of at least n pixels, or the largest tile.
 func (w *work) fitting(n int) Shape {
 	s := w.micro.largest()
-	for _, smaller := range w.micro.Shapes[1:] {
-		if smaller.Pixels >= n {
+	for _, smaller := range w.micro.Shapes {
+		if smaller.Pixels >= n && smaller.Pixels < s.Pixels {
 			s = smaller
 		}
 	}

@@ -27,7 +27,7 @@ type Micro struct {
 	Unsigned bool
 	// Order, if not nil, is the channel that each place of a panel holds.
 	Order []int
-	// Shapes are the numbers of pixels that a tile can have, largest first.
+	// Shapes are the tiles that there is code for, the fastest per pixel first.
 	Shapes []Shape
 	// Wide, if not nil, reports whether a panel's weights, in packed order,
 	// need the slower sums that hold for all weights.
