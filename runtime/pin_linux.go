@@ -9,9 +9,10 @@ import (
 
 // pin keeps the calling goroutine on a system thread of its own, and that on
 // the fast cores (nil: all cores). A session's threads that are as many as the
-// cores stay on one each: a scheduler that lets two share a core makes all wait
-// at every barrier. Where the system refuses, threads go where it puts them:
-// results do not depend on it.
+// cores stay on one each, which leaves the first core to the session's caller:
+// a scheduler that lets two share a core makes all wait at every barrier. Where
+// the system refuses, threads go where it puts them: results do not depend on
+// it.
 func pin(thread, threads int, fast []int) {
 	runtime.LockOSThread()
 	var allowed, set unix.CPUSet

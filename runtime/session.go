@@ -20,16 +20,13 @@ type Session struct {
 	logits  []int32
 	times   []time.Duration // where to record the steps' times; nil for nowhere
 	barrier *barrier
-	start   chan bool     // begins a frame; false ends the threads
-	done    chan struct{} // a frame is done
-	running bool          // of the frame that begins; written by thread 0
 	closed  bool
 }
 
 // NewSession allocates everything that the plan needs to run.
 func (p *Plan) NewSession() *Session {
 	arena := alignedBytes(p.arenaBytes)
-	s := &Session{plan: p, barrier: newBarrier(p.threads, DefaultThreads()), start: make(chan bool), done: make(chan struct{})}
+	s := &Session{plan: p, barrier: newBarrier(p.threads, DefaultThreads())}
 	words := 0
 	for i := range p.steps {
 		st := &p.steps[i]
@@ -41,8 +38,8 @@ func (p *Plan) NewSession() *Session {
 	}
 	s.logits = values[int32](arena, &p.buffers[len(p.buffers)-1])
 	cores := fastCores()
-	for t := range p.threads {
-		go s.work(t, cores)
+	for t := 1; t < p.threads; t++ {
+		go s.help(t, cores)
 	}
 	return s
 }
@@ -63,7 +60,7 @@ func (p *Plan) scratch(st *step) int {
 func (s *Session) Close() {
 	if !s.closed {
 		s.closed = true
-		s.start <- false
+		s.barrier.wait()
 	}
 }
 
@@ -87,28 +84,22 @@ func (s *Session) RunTimed(rgb []uint8, times []time.Duration) ([]int32, error) 
 		return nil, fmt.Errorf("runtime: room for %d times, want %d", len(times), len(s.plan.steps))
 	}
 	s.image, s.times = rgb, times
-	s.start <- true
-	<-s.done
+	s.barrier.wait()
+	s.frame(0)
 	s.image, s.times = nil, nil
 	return s.logits, nil
 }
 
-// work does a thread's share of frames until the session is closed. Thread 0
-// hears from the caller and lets the others begin.
-func (s *Session) work(thread int, cores []int) {
+// help does a thread's share of frames, beside the caller, until the session
+// is closed.
+func (s *Session) help(thread int, cores []int) {
 	pin(thread, s.plan.threads, cores)
 	for {
-		if thread == 0 {
-			s.running = <-s.start
-		}
 		s.barrier.wait()
-		if !s.running {
+		if s.closed {
 			return
 		}
 		s.frame(thread)
-		if thread == 0 {
-			s.done <- struct{}{}
-		}
 	}
 }
 
