@@ -1,0 +1,228 @@
+//go:build !purego
+
+#include "textflag.h"
+#include "encode_arm64.h"
+
+// Tiles of 4 or 2 pixels by 16 output channels. SMMLA multiplies eight bytes of
+// two pixels by eight bytes of two channels, so that the values of two pixels
+// have to be brought together in registers: once for all 16 channels, which is
+// why tiles are wider than those of other kernels.
+//
+//   R0      weights
+//   R1-R4   next values of each pixel
+//   R9      how far the pixels' next row is
+//   R10     blocks of two steps left in a row of the window
+//   R11     rows of the window left
+//   R12 R13 next pixel's output and residual
+//   R14     panel
+//   R15 R17 from the end of a window's row to the next row and tile
+//   R16     tiles left
+//   R19 R20 blocks and all steps in a row of a window
+//   R22 R23 from pixel to pixel in output and residual
+//   R24     rows of a window
+//   R25     shift of sums
+//   R26     ratio of residuals
+//   V0-V3   values of each pixel
+//   V4 V5   a block's two steps of pixels 0 and 1; V6 V7 of pixels 2 and 3
+//   V8-V15  weights of a step, two channels in each
+//   V16-V23 sums of pixels 0 and 1, two channels in each: the first pixel's,
+//           then the second's
+//   V24-V31 sums of pixels 2 and 3
+//
+// Behind the products sums are brought in order, four channels in each: V16 V18
+// V20 V22 of pixel 0, V17 V19 V21 V23 of pixel 1, and so on. V0-V3 are
+// multipliers, V4 the shift or ratio, V5 what is being ordered, V6 V7 output,
+// V8 V9 V10 residual.
+
+#define WINDOWS2(op) \
+	op(R1, F0); \
+	op(R2, F1)
+
+#define WINDOWS4(op) \
+	WINDOWS2(op); \
+	op(R3, F2); \
+	op(R4, F3)
+
+#define LOAD16(window, values) FMOVQ.P 16(window), values
+#define LOAD8(window, values)  FMOVD.P 8(window), values
+#define ADVANCE(window, values) ADD R9, window
+
+// BIAS puts the biases of two channels at each pixel's place.
+#define BIAS2 \
+	MOVD    R14, R0; \
+	VLD1R.P 8(R0), [V16.D2]; \
+	VLD1R.P 8(R0), [V17.D2]; \
+	VLD1R.P 8(R0), [V18.D2]; \
+	VLD1R.P 8(R0), [V19.D2]; \
+	VLD1R.P 8(R0), [V20.D2]; \
+	VLD1R.P 8(R0), [V21.D2]; \
+	VLD1R.P 8(R0), [V22.D2]; \
+	VLD1R.P 8(R0), [V23.D2]
+
+#define BIAS4 \
+	BIAS2; \
+	VMOV V16.B16, V24.B16; \
+	VMOV V17.B16, V25.B16; \
+	VMOV V18.B16, V26.B16; \
+	VMOV V19.B16, V27.B16; \
+	VMOV V20.B16, V28.B16; \
+	VMOV V21.B16, V29.B16; \
+	VMOV V22.B16, V30.B16; \
+	VMOV V23.B16, V31.B16
+
+#define FIRST_STEP2 VZIP1 V1.D2, V0.D2, V4.D2
+#define FIRST_STEP4 FIRST_STEP2; VZIP1 V3.D2, V2.D2, V6.D2
+#define SECOND_STEP2 VZIP2 V1.D2, V0.D2, V5.D2
+#define SECOND_STEP4 SECOND_STEP2; VZIP2 V3.D2, V2.D2, V7.D2
+
+#define MULTIPLY01(values) \
+	VLD1.P 64(R0), [V8.B16, V9.B16, V10.B16, V11.B16]; \
+	VLD1.P 64(R0), [V12.B16, V13.B16, V14.B16, V15.B16]; \
+	SMMLA_4S(8, values, 16); \
+	SMMLA_4S(9, values, 17); \
+	SMMLA_4S(10, values, 18); \
+	SMMLA_4S(11, values, 19); \
+	SMMLA_4S(12, values, 20); \
+	SMMLA_4S(13, values, 21); \
+	SMMLA_4S(14, values, 22); \
+	SMMLA_4S(15, values, 23)
+
+#define MULTIPLY23(values) \
+	SMMLA_4S(8, values, 24); \
+	SMMLA_4S(9, values, 25); \
+	SMMLA_4S(10, values, 26); \
+	SMMLA_4S(11, values, 27); \
+	SMMLA_4S(12, values, 28); \
+	SMMLA_4S(13, values, 29); \
+	SMMLA_4S(14, values, 30); \
+	SMMLA_4S(15, values, 31)
+
+#define MULTIPLY2(values01, values23) MULTIPLY01(values01)
+#define MULTIPLY4(values01, values23) MULTIPLY01(values01); MULTIPLY23(values23)
+
+// SUMS applies a macro to pairs of registers that hold four channels.
+#define SUMS2(op) \
+	op(0, 16, V16, 17, V17); \
+	op(1, 18, V18, 19, V19); \
+	op(2, 20, V20, 21, V21); \
+	op(3, 22, V22, 23, V23)
+
+#define SUMS4(op) \
+	SUMS2(op); \
+	op(0, 24, V24, 25, V25); \
+	op(1, 26, V26, 27, V27); \
+	op(2, 28, V28, 29, V29); \
+	op(3, 30, V30, 31, V31)
+
+#define SHIFT(multiplier, a, va, b, vb) \
+	SSHL_4S(4, a, a); \
+	SSHL_4S(4, b, b)
+
+#define ORDER_SCALE(multiplier, a, va, b, vb) \
+	VZIP1 vb.D2, va.D2, V5.D2; \
+	VZIP2 vb.D2, va.D2, vb.D2; \
+	SQRDMULH_4S(multiplier, 5, a); \
+	SQRDMULH_4S(multiplier, b, b)
+
+// PIXELS applies a macro to the ordered sums of each pixel.
+#define PIXELS2(op) \
+	op(16, 18, 20, 22); \
+	op(17, 19, 21, 23)
+
+#define PIXELS4(op) \
+	PIXELS2(op); \
+	op(24, 26, 28, 30); \
+	op(25, 27, 29, 31)
+
+#define STORE(a, b, c, d) \
+	SQRSHRN_4H(6, a, 6); \
+	SQRSHRN2_8H(6, b, 6); \
+	SQRSHRN_4H(6, c, 7); \
+	SQRSHRN2_8H(6, d, 7); \
+	SQXTN_8B(6, 6); \
+	SQXTN2_16B(7, 6); \
+	VST1.P [V6.B16], (R12)(R22)
+
+#define RESIDUAL(a, b, c, d) \
+	VLD1.P (R13)(R23), [V8.B16]; \
+	SXTL_8H(8, 9); \
+	SXTL2_8H(8, 10); \
+	SMLAL_4S(4, 9, a); \
+	SMLAL2_4S(4, 9, b); \
+	SMLAL_4S(4, 10, c); \
+	SMLAL2_4S(4, 10, d); \
+	STORE(a, b, c, d)
+
+// TILES is the loop over tiles.
+#define TILES(windows, bias, first, second, multiply, sums, pixels) \
+	MOVD a_Src+0(FP), R1; \
+	MOVD a_Dst+8(FP), R12; \
+	MOVD a_Res+16(FP), R13; \
+	MOVD a_Panel+24(FP), R14; \
+	MOVD a_Tiles+32(FP), R16; \
+	MOVD a_Runs+40(FP), R24; \
+	MOVD a_Steps+48(FP), R20; \
+	MOVD a_SrcRow+56(FP), R15; \
+	MOVD a_SrcStep+64(FP), R9; \
+	MOVD a_DstStep+72(FP), R22; \
+	MOVD a_ResStep+80(FP), R23; \
+	MOVD a_SrcNext+88(FP), R17; \
+	MOVD a_Shift+112(FP), R25; \
+	MOVD a_Ratio+120(FP), R26; \
+	ADD  R9, R1, R2; \
+	ADD  R9, R2, R3; \
+	ADD  R9, R3, R4; \
+	MSUB R24, R17, R15, R17; \
+	SUB  R20<<3, R15; \
+	ADD  R15, R17; \
+	LSR  $1, R20, R19; \
+tile: \
+	bias; \
+	ADD  $128, R14, R0; \
+	MOVD R24, R11; \
+row: \
+	CBZ  R19, odd; \
+	MOVD R19, R10; \
+block: \
+	windows(LOAD16); \
+	first; \
+	second; \
+	multiply(4, 6); \
+	multiply(5, 7); \
+	SUBS $1, R10; \
+	BNE  block; \
+odd: \
+	TBZ  $0, R20, next; \
+	windows(LOAD8); \
+	first; \
+	multiply(4, 6); \
+next: \
+	SUBS $1, R11; \
+	CSEL EQ, R17, R15, R9; \
+	windows(ADVANCE); \
+	BNE  row; \
+	CBZ  R25, shifted; \
+	VDUP R25, V4.S4; \
+	sums(SHIFT); \
+shifted: \
+	ADD  $64, R14, R0; \
+	VLD1 (R0), [V0.S4, V1.S4, V2.S4, V3.S4]; \
+	sums(ORDER_SCALE); \
+	CBNZ R13, residual; \
+	pixels(STORE); \
+	B    stored; \
+residual: \
+	VDUP R26, V4.H8; \
+	pixels(RESIDUAL); \
+stored: \
+	SUBS $1, R16; \
+	BNE  tile; \
+	RET
+
+// func conv4I8MM(a tile.Args)
+TEXT ·conv4I8MM(SB), NOSPLIT, $0-136
+	TILES(WINDOWS4, BIAS4, FIRST_STEP4, SECOND_STEP4, MULTIPLY4, SUMS4, PIXELS4)
+
+// func conv2I8MM(a tile.Args)
+TEXT ·conv2I8MM(SB), NOSPLIT, $0-136
+	TILES(WINDOWS2, BIAS2, FIRST_STEP2, SECOND_STEP2, MULTIPLY2, SUMS2, PIXELS2)
