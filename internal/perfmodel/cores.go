@@ -1,6 +1,11 @@
 package main
 
-import "edgeclassify/int8"
+import (
+	"math"
+	"slices"
+
+	"edgeclassify/int8"
+)
 
 // kernel is a kernel of package arm64 as internal/perfmodel needs to know it:
 // this program runs on any machine, the kernel's own description exists on arm64
@@ -9,8 +14,8 @@ type kernel struct {
 	name            string
 	channels, depth int // as in tile.Micro
 	shapes          []shape
-	dense, max      string // functions
-	wide            func(weights []int8.Value) bool
+	dense, max      string                          // functions
+	wide            func(weights []int8.Value) bool // as in tile.Micro
 }
 
 type shape struct {
@@ -18,16 +23,47 @@ type shape struct {
 	function string
 }
 
-func kernels() []kernel {
-	return []kernel{
-		{"neondot", 8, 4, []shape{{8, "conv8NeonDot"}, {7, "conv7NeonDot"}}, "denseNEON", "maxNEON", nil},
+func neonDot() kernel {
+	return kernel{"neondot", 8, 4, []shape{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}}, "denseNEON", "maxNEON", nil}
+}
+
+func neon() kernel {
+	return kernel{"neon", 4, 16, []shape{{4, "conv4NEON"}, {3, "conv3NEON"}}, "denseNEON", "maxNEON", nil}
+}
+
+func neonA53() kernel {
+	return kernel{"neon_a53", 4, 16, []shape{{3, "conv3A53"}, {2, "conv2A53"}}, "denseNEON", "maxNEON", wideA53}
+}
+
+// wideA53 is the kernel's condition for its slower sums: that in some lane of
+// 16 bits the products of two steps, values k and k+8 of both, may not fit.
+func wideA53(weights []int8.Value) bool {
+	const channels, depth = 4, 16
+	for block := range slices.Chunk(weights, 2*channels*depth) {
+		if len(block) < 2*channels*depth {
+			return false // a step alone always fits
+		}
+		for k := range channels * depth {
+			if k%depth >= depth/2 {
+				continue
+			}
+			positive, negative := 0, 0
+			for _, w := range []int8.Value{block[k], block[k+depth/2], block[k+channels*depth], block[k+channels*depth+depth/2]} {
+				positive += max(int(w), 0)
+				negative -= min(int(w), 0)
+			}
+			if 127*positive+128*negative > math.MaxInt16 || 128*positive+127*negative > -math.MinInt16 {
+				return true
+			}
+		}
 	}
+	return false
 }
 
 // core is a kind of core and the kernel that it runs.
 type core struct {
 	name   string
-	kernel string
+	kernel kernel
 	cpu    string  // llvm-mca's name; empty for the in-order model
 	peak   float64 // products of bytes a cycle, if nothing else were to be done
 	assumptions
@@ -45,16 +81,14 @@ type assumptions struct {
 	Byte   float64 `json:"cycles_per_byte_in_go"` // of the image and of the pool's sums
 }
 
-// Peaks: SDOT and SMMLA on 2 pipes (N1, N2) or 4 (V1); without dot product 8
-// products of one SMULL a cycle, on the A72's only pipe that multiplies and on
-// the A53's only 128-bit unit.
+// Peaks: SDOT on two pipes; without dot product the 8 products of one SMULL a
+// cycle, on the A72's only pipe that multiplies and on the A53's only 128-bit
+// unit, which also has to add (about 5.2 if nothing else is in its way).
 func cores() []core {
 	return []core{
-		{"A76", "neondot", "neoverse-n1", 32, assumptions{1.08, 130, 12, 2.5}},
-		{"A72", "neon", "cortex-a72", 8, assumptions{1.08, 200, 18, 4}},
-		{"A53", "neon_a53", "", 8, assumptions{1.10, 430, 40, 9}},
-		{"N2", "i8mm", "neoverse-n2", 64, assumptions{1.08, 130, 12, 2.5}},
-		{"V1", "i8mm", "neoverse-v1", 128, assumptions{1.08, 130, 12, 2.5}},
+		{"A76", neonDot(), "neoverse-n1", 32, assumptions{1.08, 130, 12, 2.5}},
+		{"A72", neon(), "cortex-a72", 8, assumptions{1.08, 200, 18, 4}},
+		{"A53", neonA53(), "", 8, assumptions{1.10, 430, 40, 9}},
 	}
 }
 

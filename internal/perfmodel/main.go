@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 
 	"edgeclassify/int8"
@@ -31,7 +30,7 @@ Needs llvm-objdump and llvm-mca (Debian: apt-get install llvm-19).`
 
 func main() { os.Exit(cli.Main("perfmodel", run)) }
 
-// core's part of the report.
+// coreReport is one core's part of the report.
 type coreReport struct {
 	Core   string       `json:"core"`
 	Kernel string       `json:"kernel"`
@@ -47,6 +46,7 @@ type report struct {
 	Program string       `json:"program"`
 	Network string       `json:"network"`
 	Cores   []coreReport `json:"cores"`
+	Absent  []string     `json:"absent_kernels,omitempty"` // not in the program
 }
 
 func run(_ context.Context, args []string, s cli.Streams) error {
@@ -74,7 +74,11 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 	}
 	defer m.Close()
 	r := report{What: "static model, not measured on silicon", Program: *program, Network: m.Network.Name}
-	if r.Cores, err = all(t, functions, m.Network, *only); err != nil {
+	cores, err := r.choose(*only, functions)
+	if err != nil {
+		return err
+	}
+	if r.Cores, err = all(t, cores, functions, m.Network); err != nil {
 		return err
 	}
 	if *asJSON {
@@ -86,14 +90,27 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 	return nil
 }
 
-// all reports on each core, or on one, all at the same time.
-func all(t tools, functions map[string]*function, n *int8.Network, only string) ([]coreReport, error) {
-	cores := slices.DeleteFunc(cores(), func(c core) bool {
-		return only != "" && c.name != only || !slices.ContainsFunc(kernels(), func(k kernel) bool { return k.name == c.kernel })
-	})
-	if len(cores) == 0 {
-		return nil, cli.Usagef("unknown core %q", only)
+// choose returns the wanted cores, an empty name meaning all, and notes those
+// whose kernel is not in the program.
+func (r *report) choose(name string, functions map[string]*function) ([]core, error) {
+	var chosen []core
+	for _, c := range cores() {
+		switch {
+		case name != "" && c.name != name:
+		case functions[c.kernel.shapes[0].function] == nil:
+			r.Absent = append(r.Absent, c.kernel.name)
+		default:
+			chosen = append(chosen, c)
+		}
 	}
+	if len(chosen)+len(r.Absent) == 0 {
+		return nil, cli.Usagef("unknown core %q", name)
+	}
+	return chosen, nil
+}
+
+// all reports on each core, at the same time.
+func all(t tools, cores []core, functions map[string]*function, n *int8.Network) ([]coreReport, error) {
 	reports, errs := make([]coreReport, len(cores)), make([]error, len(cores))
 	var group sync.WaitGroup
 	for i, c := range cores {
@@ -102,7 +119,7 @@ func all(t tools, functions map[string]*function, n *int8.Network, only string) 
 	group.Wait()
 	for i, err := range errs {
 		if err != nil {
-			return nil, fmt.Errorf("%s on %s: %w", cores[i].kernel, cores[i].name, err)
+			return nil, fmt.Errorf("%s on %s: %w", cores[i].kernel.name, cores[i].name, err)
 		}
 	}
 	return reports, nil

@@ -176,7 +176,7 @@ func TestRecordedTilesCoverTheLayer(t *testing.T) {
 	for seed := range uint64(20) {
 		n := nettest.Random(seed)
 		rows := rowBytes(n)
-		for _, k := range kernels() {
+		for _, k := range []kernel{neonDot(), neon(), neonA53()} {
 			r := newRecorder(k)
 			for i := range n.Layers {
 				l := &n.Layers[i]
@@ -194,6 +194,25 @@ func TestRecordedTilesCoverTheLayer(t *testing.T) {
 				require.GreaterOrEqual(t, products, int(l.MACs()), "network %d, %v, kernel %s", seed, l, k.name)
 			}
 		}
+	}
+}
+
+func TestWideA53(t *testing.T) {
+	for _, c := range []struct {
+		weights [4]int8.Value // of one lane: two of each step
+		want    bool
+	}{
+		{[4]int8.Value{127, 127, 2, 0}, false}, // 128 * 256 = 32768 below zero
+		{[4]int8.Value{127, 127, 2, 1}, true},
+		{[4]int8.Value{127, -127, 1, -1}, false}, // 127 * 256 both ways
+		{[4]int8.Value{-127, -127, -2, -1}, true},
+	} {
+		block := make([]int8.Value, 2*64)
+		for i, at := range []int{21, 29, 64 + 21, 64 + 29} {
+			block[at] = c.weights[i]
+		}
+		require.Equal(t, c.want, wideA53(block), "%v", c.weights)
+		require.False(t, wideA53(block[:64]), "a step without a partner")
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 // predictor estimates one core's times, each kind of work once.
 type predictor struct {
 	core
-	kernel    kernel
 	functions map[string]*function
 	model     model
 	tiles     map[tileKind]cost

@@ -98,6 +98,9 @@ func split(l *int8.Layer, channels, threads int) []int8.Part {
 	if byRows {
 		length, unit = shape.H, 1
 	}
+	if isConv && conv.Groups > 1 && !byRows {
+		unit = conv.OutC / conv.Groups
+	}
 	blocks := (length + unit - 1) / unit
 	n := min(threads, blocks)
 	var parts []int8.Part

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"text/tabwriter"
 	"unsafe"
 
@@ -44,11 +43,10 @@ var depths = []int{64, 128, 256, 512, 1024, 2048}
 
 func one(t tools, c core, functions map[string]*function, n *int8.Network) (coreReport, error) {
 	p := &predictor{core: c, functions: functions, tiles: map[tileKind]cost{}}
-	r := coreReport{Core: c.name, Kernel: c.kernel, Peak: c.peak}
+	r := coreReport{Core: c.name, Kernel: c.kernel.name, Peak: c.peak}
 	if p.model, r.Model = model(inOrder{}), "in-order model"; c.cpu != "" {
 		p.model, r.Model = outOfOrder{t, c.cpu}, t.version()+" "+c.cpu
 	}
-	p.kernel = kernels()[slices.IndexFunc(kernels(), func(k kernel) bool { return k.name == c.kernel })]
 	if err := p.loops(&r); err != nil {
 		return r, err
 	}
@@ -124,6 +122,9 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "Static model of %s with %s: nothing here was measured on silicon.\n", r.Program, r.Network)
 	for _, c := range r.Cores {
 		c.print(w)
+	}
+	for _, k := range r.Absent {
+		fmt.Fprintf(w, "\nThe program has no kernel %s.\n", k)
 	}
 }
 
