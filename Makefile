@@ -1,4 +1,4 @@
-# Targets: demo, test, lint, cross, bench, clean; see README.md.
+# Targets: demo, test, lint, cross, bench, perf-model, icount, clean; see README.md.
 
 GO          ?= go
 QEMU        ?= qemu-aarch64

@@ -23,6 +23,10 @@ type shape struct {
 	function string
 }
 
+func i8mm() kernel {
+	return kernel{"i8mm", 16, 8, []shape{{4, "conv4I8MM"}, {2, "conv2I8MM"}}, "denseNEON", "maxNEON", nil}
+}
+
 func neonDot() kernel {
 	return kernel{"neondot", 8, 4, []shape{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}}, "denseNEON", "maxNEON", nil}
 }
@@ -81,14 +85,18 @@ type assumptions struct {
 	Byte   float64 `json:"cycles_per_byte_in_go"` // of the image and of the pool's sums
 }
 
-// Peaks: SDOT on two pipes; without dot product the 8 products of one SMULL a
-// cycle, on the A72's only pipe that multiplies and on the A53's only 128-bit
-// unit, which also has to add (about 5.2 if nothing else is in its way).
+// cores lists those of the boards, and two for which only loops and tiles are
+// shown. Peaks: SDOT on two pipes, SMMLA on two (N2) or four (V1); without dot
+// product the 8 products of one SMULL a cycle, on the A72's only pipe that
+// multiplies and on the A53's only 128-bit unit, which also has to add: 5.2 at
+// most.
 func cores() []core {
 	return []core{
 		{"A76", neonDot(), "neoverse-n1", 32, assumptions{1.08, 130, 12, 2.5}},
 		{"A72", neon(), "cortex-a72", 8, assumptions{1.08, 200, 18, 4}},
 		{"A53", neonA53(), "", 8, assumptions{1.10, 430, 40, 9}},
+		{name: "Neoverse N2", kernel: i8mm(), cpu: "neoverse-n2", peak: 64},
+		{name: "Neoverse V1", kernel: i8mm(), cpu: "neoverse-v1", peak: 128},
 	}
 }
 

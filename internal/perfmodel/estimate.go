@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // routine is assembly that works through groups of steps: tiles of a
 // convolution, rows of a matrix, runs of bytes. Its time is the sum of a
@@ -80,7 +83,7 @@ func (r routine) innerLoop(m model) (loop, error) {
 		}
 	}
 	if branch == nil {
-		return loop{}, nil
+		return loop{}, fmt.Errorf("%s: no loop", r.name)
 	}
 	begin, end := 0, 0
 	for i, in := range trace[:len(trace)-1] {

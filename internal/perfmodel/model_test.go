@@ -176,7 +176,7 @@ func TestRecordedTilesCoverTheLayer(t *testing.T) {
 	for seed := range uint64(20) {
 		n := nettest.Random(seed)
 		rows := rowBytes(n)
-		for _, k := range []kernel{neonDot(), neon(), neonA53()} {
+		for _, k := range []kernel{i8mm(), neonDot(), neon(), neonA53()} {
 			r := newRecorder(k)
 			for i := range n.Layers {
 				l := &n.Layers[i]
