@@ -12,10 +12,10 @@ import (
 // int8.Convolution.
 type Conv struct {
 	micro  *Micro
-	depth  int  // values of a window, of one group
-	gather bool // windows are copied together before they are multiplied
-	runs   int  // rows of a window; 1 if gathered
-	steps  int  // steps of a row
+	depth  int // values of a window, of one group
+	runs   int // rows of a window; 1 if gathered
+	steps  int // steps of a row
+	chunk  int // pixels whose windows are gathered at a time; 0 if not gathered
 	panels []panel
 }
 
@@ -23,12 +23,13 @@ type Conv struct {
 func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{micro: m, depth: conv.KH * conv.KW * (conv.InC / conv.Groups)}
-	run := c.depth
-	c.gather = m.gathers(conv, l.Out.Shape)
-	if c.runs = 1; !c.gather {
-		c.runs, run = conv.KH, conv.KW*conv.InC
+	run := conv.KW * conv.InC
+	c.runs, c.steps = conv.KH, ceil(run, m.Depth)
+	if m.gathers(conv, l.Out.Shape) {
+		run = c.depth
+		c.runs, c.steps = 1, ceil(run, m.Depth)
+		c.chunk = min(l.Out.Shape.W, m.block(c.steps*m.Depth))
 	}
-	c.steps = ceil(run, m.Depth)
 	c.pack(conv, run)
 	return c
 }
@@ -68,11 +69,10 @@ func (c *Conv) Scratch() int {
 }
 
 func (c *Conv) scratch() (windows, tile int) {
-	pixels := c.micro.largest().Pixels
-	if c.gather {
-		windows = pixels * c.steps * c.micro.Depth
+	if c.chunk > 0 { // and a tile that goes beyond the last pixel
+		windows = (c.chunk + c.micro.smallest().Pixels) * c.steps * c.micro.Depth
 	}
-	return windows, pixels * c.micro.Channels
+	return windows, c.micro.largest().Pixels * c.micro.Channels
 }
 
 // Run computes the part of the task. Parts begin at multiples of
@@ -82,9 +82,10 @@ func (c *Conv) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	windows, tile := c.scratch()
 	w := work{
 		Conv: c, t: t, part: part, panels: c.between(part.C0, part.C1),
+		source:  source{data: t.Src, row: t.StrideH * t.SrcRow, pixel: t.StrideW * t.InC, run: t.SrcRow},
 		windows: bytes[:windows], out: bytes[windows:][:tile], res: bytes[windows+tile:][:tile],
 	}
-	if c.gather {
+	if c.chunk > 0 {
 		w.gathered()
 	} else {
 		w.direct()
@@ -110,9 +111,21 @@ type work struct {
 	t       *int8.ConvTask
 	part    int8.Part
 	panels  []panel
+	source  source
 	windows []int8.Value // scratch: gathered windows
 	out     []int8.Value // scratch: a tile's outputs
 	res     []int8.Value // scratch: a tile's residuals
+}
+
+// source is where windows are read: that of output pixel (y, x) begins at
+// y*row + (x-x0)*pixel.
+type source struct {
+	data  []int8.Value
+	row   int // bytes from one output row's windows to the next
+	pixel int // bytes from one pixel's window to the next
+	run   int // bytes from one row of a window to the next
+	x0    int
+	spare bool // windows behind the last pixel may be read, whatever they hold
 }
 
 // run is some output pixels whose windows lie at equal distances. In a plane
@@ -125,7 +138,7 @@ func (w *work) direct() {
 	rows, first, length := w.part.Y1-w.part.Y0, run{y: w.part.Y0, pixels: w.t.OW}, 0
 	if w.contiguous() {
 		length, rows = rows*w.t.OW, 1
-		first.pixels = min(length, w.block())
+		first.pixels = min(length, w.micro.block(w.t.InC))
 		rows = ceil(length, first.pixels)
 	}
 	at := func(i int) run {
@@ -160,10 +173,11 @@ func (w *work) direct() {
 // near is about the size of the first cache.
 const near = 32 << 10
 
-// block is the pixels of a contiguous plane whose windows fill half of it.
-func (w *work) block() int {
-	tile := w.micro.Shapes[0].Pixels
-	return max(near/2/w.t.InC/tile, 1) * tile
+// block is the pixels whose windows of the given bytes fill half of it: whole
+// tiles, and at least one.
+func (m *Micro) block(window int) int {
+	tile := m.Shapes[0].Pixels
+	return max(near/2/window/tile, 1) * tile
 }
 
 // rowsOutside says whether to pass all panels over each row: if their weights
@@ -209,14 +223,18 @@ func (w *work) row(r run, p *panel) {
 // tail computes what is less than a tile.
 func (w *work) tail(r run, p *panel) {
 	s := w.micro.smallest()
+	if w.source.spare {
+		w.staged(s, w.windowsOf(r, s, 1, p), r, 0, p)
+		return
+	}
 	if before := s.Pixels - r.pixels; r.x >= before {
 		r.x -= before
-		w.staged(s, w.inPlace(r, s, 1, p), r, before, p)
+		w.staged(s, w.windowsOf(r, s, 1, p), r, before, p)
 		return
 	}
 	// The part is smaller than a tile: repeat one pixel's window.
 	for ; r.pixels > 0; r.pixels-- {
-		a := w.inPlace(run{r.y, r.x, 1}, Shape{Pixels: 1}, 1, p)
+		a := w.windowsOf(run{r.y, r.x, 1}, Shape{Pixels: 1}, 1, p)
 		a.SrcStep = 0
 		w.staged(s, a, run{r.y, r.x - s.Pixels + 1, s.Pixels}, s.Pixels-1, p)
 		r.x++
@@ -229,13 +247,13 @@ func (w *work) tiles(s Shape, n int, r run, p *panel) run {
 		return r
 	}
 	if p.lanes == w.micro.Channels {
-		a := w.inPlace(r, s, n, p)
+		a := w.windowsOf(r, s, n, p)
 		w.store(&a, r, s, n, p)
 		s.Run(a)
 		return run{r.y, r.x + n*s.Pixels, r.pixels - n*s.Pixels}
 	}
 	for range n {
-		w.staged(s, w.inPlace(r, s, 1, p), r, 0, p)
+		w.staged(s, w.windowsOf(r, s, 1, p), r, 0, p)
 		r = run{r.y, r.x + s.Pixels, r.pixels - s.Pixels}
 	}
 	return r
@@ -253,14 +271,13 @@ func (w *work) args(p *panel) Args {
 	return a
 }
 
-// inPlace reads the windows of n tiles where they are.
-func (w *work) inPlace(r run, s Shape, n int, p *panel) Args {
-	t, a := w.t, w.args(p)
-	a.SrcRow, a.SrcStep = t.SrcRow, t.StrideW*t.InC
-	a.SrcNext, a.Tiles = s.Pixels*a.SrcStep, n
-	first := r.y*t.StrideH*t.SrcRow + r.x*a.SrcStep
-	end := first + (n*s.Pixels-1)*a.SrcStep + (w.runs-1)*t.SrcRow + w.steps*w.micro.Depth
-	a.Src = pointer(t.Src[first:end])
+// windowsOf points to the windows of n tiles.
+func (w *work) windowsOf(r run, s Shape, n int, p *panel) Args {
+	from, a := &w.source, w.args(p)
+	a.SrcRow, a.SrcStep, a.SrcNext, a.Tiles = from.run, from.pixel, s.Pixels*from.pixel, n
+	first := r.y*from.row + (r.x-from.x0)*from.pixel
+	end := first + (n*s.Pixels-1)*from.pixel + (w.runs-1)*from.run + w.steps*w.micro.Depth
+	a.Src = pointer(from.data[first:end])
 	return a
 }
 
@@ -297,13 +314,14 @@ func (w *work) staged(s Shape, a Args, r run, skip int, p *panel) {
 	}
 }
 
-// gathered computes with windows copied together, one tile of pixels at a
+// gathered computes with windows copied together, some pixels of a row at a
 // time, each group's for all of its panels.
 func (w *work) gathered() {
+	w.source = source{data: w.windows, pixel: w.steps * w.micro.Depth, spare: true}
 	for y := w.part.Y0; y < w.part.Y1; y++ {
-		for x := 0; x < w.t.OW; {
-			s := w.fitting(w.t.OW - x)
-			r := run{y, x, min(s.Pixels, w.t.OW-x)}
+		for x := 0; x < w.t.OW; x += w.chunk {
+			r := run{y, x, min(w.chunk, w.t.OW-x)}
+			w.source.x0 = x
 			group := -1
 			for i := range w.panels {
 				p := &w.panels[i]
@@ -311,29 +329,10 @@ func (w *work) gathered() {
 					group = p.group
 					w.copyWindows(r, group)
 				}
-				a := w.args(p)
-				a.Src, a.SrcStep = pointer(w.windows), w.steps*w.micro.Depth
-				if r.pixels == s.Pixels && p.lanes == w.micro.Channels {
-					w.store(&a, r, s, 1, p)
-					s.Run(a)
-				} else {
-					w.staged(s, a, r, 0, p)
-				}
+				w.row(r, p)
 			}
-			x += r.pixels
 		}
 	}
-}
-
-// fitting is the smallest tile of at least n pixels, or the largest tile.
-func (w *work) fitting(n int) Shape {
-	s := w.micro.largest()
-	for _, smaller := range w.micro.Shapes {
-		if smaller.Pixels >= n && smaller.Pixels < s.Pixels {
-			s = smaller
-		}
-	}
-	return s
 }
 
 // copyWindows copies the windows of a run, one group's channels. What follows
