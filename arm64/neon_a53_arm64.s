@@ -9,9 +9,9 @@
 // goes beside an insertion into a vector, a load of a Q register beside nothing
 // for two cycles. So vectors are loaded in halves: the lower one as D beside
 // the insertion of an earlier vector's upper half, the upper one as X beside a
-// product. Of 3 pixels, 384 products cost 60 cycles of sums and 14 of loads; two
-// more are lost where no load is left to insert beside. An insertion is not
-// followed by a product of the same vector, which would wait for it.
+// product. Of 3 pixels, 384 products cost 60 cycles of sums and 14 of loads. The
+// order is such that nothing waits: a load is three cycles before its use, an
+// insertion two, products of one sum are four apart.
 //
 // Each pair of pixel and channel has eight 16-bit sums of products and four
 // 32-bit sums, to which SADALP adds them. Two products always fit 16 bits: a
@@ -77,20 +77,20 @@
 
 // Products of a channel's weights w with the inputs a of the pixels: the lower
 // halves, as new sums p or added to them, and the upper halves.
-#define FIRST3(w, a, p) \
-	SMULL_8H(w, a, p); \
-	SMULL_8H(w, a+1, p+1); \
-	SMULL_8H(w, a+2, p+2)
+#define FIRST3(w, a0, a1, a2, p) \
+	SMULL_8H(w, a0, p); \
+	SMULL_8H(w, a1, p+1); \
+	SMULL_8H(w, a2, p+2)
 
-#define LOWER3(w, a, p) \
-	SMLAL_8H(w, a, p); \
-	SMLAL_8H(w, a+1, p+1); \
-	SMLAL_8H(w, a+2, p+2)
+#define LOWER3(w, a0, a1, a2, p) \
+	SMLAL_8H(w, a0, p); \
+	SMLAL_8H(w, a1, p+1); \
+	SMLAL_8H(w, a2, p+2)
 
-#define UPPER3(w, a, p) \
-	SMLAL2_8H(w, a, p); \
-	SMLAL2_8H(w, a+1, p+1); \
-	SMLAL2_8H(w, a+2, p+2)
+#define UPPER3(w, a0, a1, a2, p) \
+	SMLAL2_8H(w, a0, p); \
+	SMLAL2_8H(w, a1, p+1); \
+	SMLAL2_8H(w, a2, p+2)
 
 #define FIRST2(w, a, p) \
 	SMULL_8H(w, a, p); \
@@ -121,9 +121,9 @@
 
 // func conv3A53(a tile.Args)
 //
-// The loop pairs has inputs of its first step in V0-V2, of the second in V3-V5,
-// and the eight channels' weights in V6 and V7 by turns. The loop steps has
-// inputs in V0-V2, weights in V6, V7, V3 and V4.
+// The loop pairs has inputs of its first step in V0-V2, of the second in V3, V4
+// and V2, and the eight channels' weights in V5-V7 by turns. The loop steps has
+// inputs in V0-V2 and weights in V5, V6, V7 and V3.
 TEXT ·conv3A53(SB), NOSPLIT, $0-136
 	ARGUMENTS
 	ADD   R2, R0, R1
@@ -134,13 +134,10 @@ TEXT ·conv3A53(SB), NOSPLIT, $0-136
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	FMOVQ (R2), F2
-	FMOVQ (R4), F6
-	FMOVQ 16(R4), F7
+	FMOVQ (R4), F5
+	FMOVQ 16(R4), F6
+	FMOVQ 32(R4), F7
 	MOVD  8(R2), R3
-	CBNZ  R25, tile
-	MOVD  24(R4), R3
-	FMOVD 16(R0), F3
-	MOVD  24(R0), R24
 
 tile:
 	MOVD R17, R6
@@ -149,47 +146,47 @@ tile:
 	CBNZ R25, steps
 
 pairs:
-	FIRST3(6, 0, 8)
+	NEXT(16(R0), 24(R0), F3, R3, V2)
+	FIRST3(5, 0, 1, 2, 8)
 	SUBS $1, R5
+	NEXT(16(R1), 24(R1), F4, R3, V3)
+	FIRST3(6, 0, 1, 2, 11)
 	CSEL EQ, R12, R23, R21
-	FIRST3(7, 0, 11)
 	CSEL EQ, R16, R5, R5
+	UPPER3(5, 0, 1, 2, 8)
 	SUBS $1, R6
-	UPPER3(6, 0, 8)
+	NEXT(48(R4), 56(R4), F5, R3, V4)
+	UPPER3(6, 0, 1, 2, 11)
 	CSEL EQ, R26, R21, R21
-	NEXT(32(R4), 40(R4), F6, R3, V7)
-	UPPER3(7, 0, 11)
+	NEXT(64(R4), 72(R4), F6, R3, V5)
+	FIRST3(7, 0, 1, 2, 14)
 	CSEL EQ, R14, R15, R22
-	NEXT(48(R4), 56(R4), F7, R24, V3)
-	FIRST3(6, 0, 14)
-	NEXT(16(R1), 24(R1), F4, R3, V6)
-	FIRST3(7, 0, 17)
 	ADD  R21, R0
-	NEXT(16(R2), 24(R2), F5, R24, V7)
-	UPPER3(6, 0, 14)
+	FIRST3(5, 0, 1, 2, 17)
 	ADD  R21, R1
-	NEXT(64(R4), 72(R4), F6, R3, V4)
-	UPPER3(7, 0, 17)
+	UPPER3(7, 0, 1, 2, 14)
+	NEXT(80(R4), 88(R4), F7, R3, V6)
+	UPPER3(5, 0, 1, 2, 17)
+	NEXT(16(R2), 24(R2), F2, R3, V7)
+	LOWER3(6, 3, 4, 2, 8)
 	ADD  R21, R2
-	NEXT(80(R4), 88(R4), F7, R24, V5)
-	LOWER3(6, 3, 8)
-	NEXT((R0), 8(R0), F0, R3, V6)
-	LOWER3(7, 3, 11)
-	NEXT((R1), 8(R1), F1, R24, V7)
-	UPPER3(6, 3, 8)
-	NEXT(96(R4), 104(R4), F6, R3, V0)
-	UPPER3(7, 3, 11)
-	NEXT(112(R4), 120(R4), F7, R24, V1)
-	LOWER3(6, 3, 14)
+	NEXT(96(R4), 104(R4), F5, R3, V2)
+	LOWER3(7, 3, 4, 2, 11)
+	NEXT((R0), 8(R0), F0, R3, V5)
+	UPPER3(6, 3, 4, 2, 8)
+	NEXT(112(R4), 120(R4), F6, R3, V0)
+	UPPER3(7, 3, 4, 2, 11)
+	NEXT((R1), 8(R1), F1, R3, V6)
+	LOWER3(5, 3, 4, 2, 14)
 	ADD  R22, R4
-	NEXT((R2), 8(R2), F2, R3, V6)
-	LOWER3(7, 3, 17)
-	UPPER3(6, 3, 14)
-	NEXT((R4), 8(R4), F6, R24, V7)
-	UPPER3(7, 3, 17)
-	NEXT(16(R4), 24(R4), F7, R3, V2)
+	LOWER3(6, 3, 4, 2, 17)
+	NEXT(32(R4), 40(R4), F7, R3, V1)
+	UPPER3(5, 3, 4, 2, 14)
+	NEXT((R4), 8(R4), F5, R3, V7)
+	UPPER3(6, 3, 4, 2, 17)
+	NEXT(16(R4), 24(R4), F6, R3, V5)
 	SUM3(8, 20)
-	NEXT(16(R0), 24(R0), F3, R24, V6)
+	NEXT((R2), 8(R2), F2, R3, V6)
 	SUM3(11, 21)
 	SUM3(14, 22)
 	SUM3(17, 23)
@@ -197,34 +194,34 @@ pairs:
 	B    sum
 
 steps:
-	NEXT(32(R4), 40(R4), F3, R3, V2)
-	FIRST3(6, 0, 8)
+	NEXT(48(R4), 56(R4), F3, R3, V2)
+	FIRST3(5, 0, 1, 2, 8)
 	SUBS $1, R5
-	NEXT(48(R4), 56(R4), F4, R3, V3)
-	FIRST3(7, 0, 11)
 	CSEL EQ, R12, R23, R21
+	FIRST3(6, 0, 1, 2, 11)
 	CSEL EQ, R16, R5, R5
-	UPPER3(6, 0, 8)
 	SUBS $1, R6
+	UPPER3(5, 0, 1, 2, 8)
 	CSEL EQ, R14, R15, R22
-	UPPER3(7, 0, 11)
-	ADD  R22, R4
-	NEXT((R4), 8(R4), F6, R3, V4)
-	FIRST3(3, 0, 14)
 	CSEL EQ, R26, R21, R21
+	UPPER3(6, 0, 1, 2, 11)
+	ADD  R22, R4
+	NEXT((R4), 8(R4), F5, R3, V3)
+	FIRST3(7, 0, 1, 2, 14)
 	ADD  R21, R0
-	FIRST3(4, 0, 17)
+	FIRST3(3, 0, 1, 2, 17)
 	ADD  R21, R1
-	NEXT(16(R4), 24(R4), F7, R3, V6)
-	UPPER3(3, 0, 14)
+	UPPER3(7, 0, 1, 2, 14)
 	ADD  R21, R2
-	UPPER3(4, 0, 17)
-	NEXT((R0), 8(R0), F0, R3, V7)
+	NEXT(16(R4), 24(R4), F6, R3, V5)
+	UPPER3(3, 0, 1, 2, 17)
+	NEXT(32(R4), 40(R4), F7, R3, V6)
 	SUM3(8, 20)
-	NEXT((R1), 8(R1), F1, R3, V0)
+	NEXT((R0), 8(R0), F0, R3, V7)
 	SUM3(11, 21)
-	NEXT((R2), 8(R2), F2, R3, V1)
+	NEXT((R1), 8(R1), F1, R3, V0)
 	SUM3(14, 22)
+	NEXT((R2), 8(R2), F2, R3, V1)
 	SUM3(17, 23)
 	BNE  steps
 
@@ -237,10 +234,11 @@ sum:
 	VADDP V23.S4, V22.S4, V12.S4
 	VADDP V27.S4, V26.S4, V13.S4
 	VADDP V31.S4, V30.S4, V14.S4
-	BIAS(F20, F21, F22, F23)
+	FLDPS (R9), (F20, F21)
 	VADDP V12.S4, V9.S4, V9.S4
 	VADDP V13.S4, V10.S4, V10.S4
 	VADDP V14.S4, V11.S4, V11.S4
+	FLDPS 8(R9), (F22, F23)
 	CBZ   R20, multiply
 	VDUP  R20, V12.S4
 	SSHL_4S(12, 9, 9)
@@ -248,17 +246,17 @@ sum:
 	SSHL_4S(12, 11, 11)
 
 multiply:
-	FLDPS (R9), (F24, F25)
 	SQRDMULH_4S(8, 9, 9)
 	SQRDMULH_4S(8, 10, 10)
 	SQRDMULH_4S(8, 11, 11)
+	FLDPS (R9), (F24, F25)
 	CBZ   R8, narrow
 	FMOVS (R8), F12
 	FMOVS (R8)(R11), F13
 	ADD   R11<<1, R8
+	VDUP  R19, V15.H8
 	FMOVS (R8), F14
 	ADD   R11, R8
-	VDUP  R19, V15.H8
 	SXTL_8H(12, 12)
 	SXTL_8H(13, 13)
 	SXTL_8H(14, 14)
@@ -390,16 +388,16 @@ sum: // and the next tile's beginning, as in conv3A53
 	VADDP V25.S4, V24.S4, V10.S4
 	VADDP V23.S4, V22.S4, V12.S4
 	VADDP V27.S4, V26.S4, V13.S4
-	BIAS(F20, F21, F22, F23)
+	FLDPS (R9), (F20, F21)
 	VADDP V12.S4, V9.S4, V9.S4
 	VADDP V13.S4, V10.S4, V10.S4
+	FLDPS 8(R9), (F22, F23)
 	CBZ   R20, multiply
 	VDUP  R20, V12.S4
 	SSHL_4S(12, 9, 9)
 	SSHL_4S(12, 10, 10)
 
 multiply:
-	FLDPS (R9), (F24, F25)
 	SQRDMULH_4S(8, 9, 9)
 	SQRDMULH_4S(8, 10, 10)
 	CBZ   R8, narrow
@@ -413,9 +411,10 @@ multiply:
 	SMLAL_4S_LANE(15, 0, 13, 10)
 
 narrow:
-	FLDPS 8(R9), (F26, F27)
+	FLDPS (R9), (F24, F25)
 	SQRSHRN_4H(6, 9, 9)
 	SQRSHRN_4H(6, 10, 10)
+	FLDPS 8(R9), (F26, F27)
 	SQXTN_8B(9, 9)
 	SQXTN_8B(10, 10)
 	FMOVS F9, (R7)
