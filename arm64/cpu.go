@@ -1,5 +1,3 @@
-// Package arm64 is what the runtime knows of 64-bit Arm processors: which
-// instructions they have and which of their cores are worth a thread.
 package arm64
 
 import (

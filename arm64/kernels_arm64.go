@@ -3,19 +3,31 @@
 package arm64
 
 import (
+	"slices"
+
 	"edgeclassify/int8"
 	"edgeclassify/int8/tile"
 )
 
 // Kernels lists the kernels that this CPU can run, the fastest first.
-func Kernels() []int8.Kernel {
-	cpu := Detect()
-	var kernels []int8.Kernel
+func Kernels() []int8.Kernel { return kernels(Detect()) }
+
+func kernels(cpu CPU) []int8.Kernel {
+	var micros []*tile.Micro
 	if cpu.Int8Matrix {
-		kernels = append(kernels, i8mm().Kernel())
+		micros = append(micros, i8mm())
 	}
 	if cpu.DotProduct {
-		kernels = append(kernels, neonDot().Kernel())
+		micros = append(micros, neonDot())
+	}
+	if slices.ContainsFunc(cpu.Fast(), func(c Core) bool { return c.MIDR.InOrder() }) {
+		micros = append(micros, neonA53(), neon())
+	} else {
+		micros = append(micros, neon(), neonA53())
+	}
+	kernels := make([]int8.Kernel, len(micros))
+	for i, m := range micros {
+		kernels[i] = m.Kernel()
 	}
 	return kernels
 }
