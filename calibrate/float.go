@@ -10,25 +10,27 @@ import (
 )
 
 // Executor runs a float network on one image at a time. Its results are the
-// same, bit for bit, for any number of threads. An Executor serves one
-// goroutine; Clone makes more of them.
+// same, bit for bit, for any number of threads and whatever it shows. An
+// Executor serves one goroutine; Clone makes more of them.
 type Executor struct {
-	plan   *plan
-	values [][]float32 // by tensor number; 0 is the image
-	pool   workers
+	plan    *plan
+	values  [][]float32 // by tensor number; 0 is the image
+	workers []worker
 }
 
 // Visitor is shown the output of a node. The values, in HWC order, are valid
 // during the call only and must not be modified.
 type Visitor func(name string, shape tensor.Shape, values []float32)
 
-// NewExecutor compiles g for runs on the given number of threads. The packed
+// NewExecutor compiles g for runs on the given number of threads, which can
+// show the outputs of the named nodes. Outputs between a convolution and a
+// shown one are not made if there is no need: each name costs time. The packed
 // weights are a copy: g is not referred to again.
-func NewExecutor(g *models.Graph, threads int) (*Executor, error) {
+func NewExecutor(g *models.Graph, threads int, shown ...string) (*Executor, error) {
 	if threads < 1 {
 		return nil, fmt.Errorf("calibrate: %d threads: want at least one", threads)
 	}
-	p, err := compile(g)
+	p, err := compile(g, shown)
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
@@ -37,28 +39,45 @@ func NewExecutor(g *models.Graph, threads int) (*Executor, error) {
 
 // Clone returns an Executor of its own buffers, for another goroutine. The
 // weights are shared.
-func (e *Executor) Clone() *Executor { return e.plan.executor(len(e.pool)) }
+func (e *Executor) Clone() *Executor { return e.plan.executor(len(e.workers)) }
 
 // Run computes the network's output for an image in HWC order. Unless it is
-// nil, visit is called with every node's output in the order of the nodes.
+// nil, visit is called with the outputs to show, in the order of the nodes.
 func (e *Executor) Run(image []float32, visit Visitor) ([]float32, error) {
 	if want := e.plan.input.Elements(); len(image) != want {
 		return nil, fmt.Errorf("calibrate: the image has %d values, the network takes %v, that is %d", len(image), e.plan.input, want)
 	}
 	e.values[0] = image
-	src := make([][]float32, 0, 2)
-	for i, s := range e.plan.steps {
-		src = src[:0]
-		for _, t := range s.src {
-			src = append(src, e.values[t])
-		}
-		dst := e.values[i+1]
-		s.op.run(e.pool, dst, src)
-		if visit != nil {
-			visit(s.name, s.shape, dst)
-		}
+	if visit == nil {
+		visit = func(string, tensor.Shape, []float32) {}
 	}
+	meet := &barrier{workers: int32(len(e.workers))}
+	var others sync.WaitGroup
+	for _, w := range e.workers[1:] {
+		others.Go(func() { e.work(w, meet, nil) })
+	}
+	e.work(e.workers[0], meet, visit)
+	others.Wait()
 	return slices.Clone(e.values[len(e.plan.steps)]), nil
+}
+
+// work does one worker's part of every step. One of them visits.
+func (e *Executor) work(w worker, meet *barrier, visit Visitor) {
+	for i, s := range e.plan.steps {
+		var residual []float32
+		if len(s.src) > 1 {
+			residual = e.values[s.src[1]]
+		}
+		s.op.run(w, e.values[i+1], e.values[s.src[0]], residual)
+		meet.wait()
+		if !s.shown {
+			continue
+		}
+		if visit != nil {
+			visit(s.name, s.shape, e.values[i+1])
+		}
+		meet.wait()
+	}
 }
 
 // plan is a compiled graph. It is immutable and shared by clones.
@@ -69,40 +88,57 @@ type plan struct {
 	scratch int   // length of each worker's scratch
 }
 
-// step is a node of the graph; step i makes tensor i+1.
+// step is a node of the graph, or several in one; step i makes tensor i+1.
 type step struct {
-	name   string
+	name   string // the node whose output it makes
 	shape  tensor.Shape
 	op     operation
 	src    []int // tensor numbers
-	buffer int   // that holds the output
+	shown  bool
+	buffer int // that holds the output
 }
 
-// operation is a node's arithmetic, compiled.
+// operation is a step's arithmetic, compiled.
 type operation struct {
-	run     func(w workers, dst []float32, src [][]float32)
-	scratch int  // length of the scratch that run asks of every worker
-	inPlace bool // dst may be one of src; otherwise it overlaps none
+	// run computes one worker's part of y. It reads all of x, and of z, the
+	// second input if there is one, at least that part.
+	run     func(w worker, y, x, z []float32)
+	scratch int // length of the scratch that run asks of every worker
+	// overX and overZ tell whether y may be x or z; otherwise it overlaps
+	// neither.
+	overX, overZ bool
 }
 
-func compile(g *models.Graph) (*plan, error) {
+// over tells whether the output may take the place of input i.
+func (s *step) over(i int) bool {
+	if i == 1 {
+		return s.op.overZ && (s.op.overX || s.src[0] != s.src[1])
+	}
+	return s.op.overX
+}
+
+func compile(g *models.Graph, shown []string) (*plan, error) {
 	shapes, err := g.Shapes()
+	if err != nil {
+		return nil, err
+	}
+	units, err := fuse(g, shown)
 	if err != nil {
 		return nil, err
 	}
 	p := &plan{input: g.Input}
 	tensors := map[string]int{g.InputName: 0}
-	for i, n := range g.Nodes {
-		s := step{name: n.Name, shape: shapes[n.Name]}
-		for _, name := range n.Inputs {
+	for i, u := range units {
+		s := step{name: u.output, shape: shapes[u.output], shown: slices.Contains(shown, u.output)}
+		for _, name := range u.inputs {
 			s.src = append(s.src, tensors[name])
 		}
-		if s.op, err = compileOp(n.Op, shapes[n.Inputs[0]], s.shape); err != nil {
-			return nil, fmt.Errorf("node %q (%s): %w", n.Name, n.Op.Kind(), err)
+		if s.op, err = compileOp(u.node.Op, shapes[u.node.Inputs[0]], s.shape, u.relu); err != nil {
+			return nil, fmt.Errorf("node %q (%s): %w", u.node.Name, u.node.Op.Kind(), err)
 		}
 		p.scratch = max(p.scratch, s.op.scratch)
 		p.steps = append(p.steps, s)
-		tensors[n.Name] = i + 1
+		tensors[u.output] = i + 1
 	}
 	p.assignBuffers()
 	return p, nil
@@ -122,15 +158,19 @@ func (p *plan) assignBuffers() {
 	var free []int
 	for i := range p.steps {
 		s := &p.steps[i]
+		s.buffer = -1
 		var dying []int
-		for _, t := range s.src {
-			if t > 0 && lastUse[t] == i && !slices.Contains(dying, p.steps[t-1].buffer) {
-				dying = append(dying, p.steps[t-1].buffer)
+		for j, t := range s.src {
+			if t == 0 || lastUse[t] != i || slices.Contains(s.src[:j], t) {
+				continue
+			}
+			if b := p.steps[t-1].buffer; s.buffer < 0 && s.over(j) {
+				s.buffer = b
+			} else {
+				dying = append(dying, b)
 			}
 		}
-		if s.op.inPlace && len(dying) > 0 {
-			s.buffer, dying = dying[0], dying[1:]
-		} else {
+		if s.buffer < 0 {
 			s.buffer, free = p.take(free, s.shape.Elements())
 		}
 		free = append(free, dying...)
@@ -158,7 +198,7 @@ func (p *plan) take(free []int, n int) (buffer int, rest []int) {
 }
 
 func (p *plan) executor(threads int) *Executor {
-	e := &Executor{plan: p, values: make([][]float32, len(p.steps)+1), pool: make(workers, threads)}
+	e := &Executor{plan: p, values: make([][]float32, len(p.steps)+1), workers: make([]worker, threads)}
 	buffers := make([][]float32, len(p.buffers))
 	for i, n := range p.buffers {
 		buffers[i] = make([]float32, n)
@@ -166,29 +206,20 @@ func (p *plan) executor(threads int) *Executor {
 	for i, s := range p.steps {
 		e.values[i+1] = buffers[s.buffer][:s.shape.Elements()]
 	}
-	for i := range e.pool {
-		e.pool[i] = make([]float32, p.scratch)
+	for i := range e.workers {
+		e.workers[i] = worker{i, threads, make([]float32, p.scratch)}
 	}
 	return e
 }
 
-// workers holds a scratch for every thread of one run.
-type workers [][]float32
+// worker is one of the threads of a run.
+type worker struct {
+	number, of int
+	scratch    []float32
+}
 
-// split divides the range [0, n) into one part for each worker, aligned to
-// multiples of align, and returns when all are done.
-func (w workers) split(n, align int, do func(scratch []float32, from, to int)) {
+// part is the worker's part of the range [0, n), divided at multiples of align.
+func (w worker) part(n, align int) (from, to int) {
 	units := (n + align - 1) / align
-	var others sync.WaitGroup
-	for i := len(w) - 1; i >= 0; i-- {
-		from, to := i*units/len(w)*align, min((i+1)*units/len(w)*align, n)
-		switch {
-		case from >= to:
-		case i == 0:
-			do(w[0], from, to)
-		default:
-			others.Go(func() { do(w[i], from, to) })
-		}
-	}
-	others.Wait()
+	return min(w.number*units/w.of*align, n), min((w.number+1)*units/w.of*align, n)
 }

@@ -6,119 +6,136 @@ import (
 	"edgeclassify/tensor"
 )
 
-// conv multiplies patches, one row for each output pixel, by packed weights:
-// implicit GEMM. Patches are gathered a block at a time.
+// conv is a convolution, with the residual and the ReLU behind it: packed
+// weights times windows of the input, which are read where they lie. Only
+// padding and groups ask for a copy, of the input's rows as they are.
 type conv struct {
 	window
 	groups []*sgemm.Weights
-	block  int // output pixels whose patches are gathered at once
-	stride int // between patches in the scratch
+	relu   bool
+	copied bool
+	// A line is up to length output pixels whose windows are at one distance:
+	// a row of the image or, where rows follow each other without a gap, a
+	// piece of the whole. Lines begin step values apart in the input.
+	lines, length, step int
+	block               int // lines to go over with all weights
 }
 
-// scratchLen is how many values of patches a block may take: with the panel of
-// weights that goes over them they fit the L2 cache of a desktop core.
-const scratchLen = 1 << 18
+// blockLen is how many values of input a block takes: with the weights that go
+// over them they fit the L2 cache of a desktop core.
+const blockLen = 1 << 16
 
-func newConv(op *models.Conv, g window) (operation, error) {
-	c := conv{window: g}
+func newConv(op *models.Conv, g window, relu bool) (operation, error) {
+	c := conv{window: g, relu: relu, groups: make([]*sgemm.Weights, op.Groups)}
 	outputs, inputs := op.OutC/op.Groups, len(op.Weight)/op.OutC
-	for i := range op.Groups {
+	for i := range c.groups {
 		var bias []float32
 		if op.Bias != nil {
 			bias = op.Bias[i*outputs:][:outputs]
 		}
-		w, err := sgemm.Pack(op.Weight[i*outputs*inputs:][:outputs*inputs], bias, outputs, inputs)
-		if err != nil {
+		var err error
+		if c.groups[i], err = sgemm.Pack(op.Weight[i*outputs*inputs:][:outputs*inputs], bias, outputs, inputs, op.KH); err != nil {
 			return operation{}, err
 		}
-		c.groups = append(c.groups, w)
 	}
-	tile := c.groups[0].TileRows()
-	c.stride = patchStride(inputs)
-	c.block = max(scratchLen/c.stride/tile, 1) * tile
-	if c.pointwise() {
-		return operation{run: c.run}, nil
+	c.copied = op.Groups > 1 || max(c.Top, c.Left, c.Bottom, c.Right) > 0
+	c.lines, c.length, c.step = g.out.H, g.out.W, c.StrideH*c.pitch()
+	if !c.copied && c.Window == tensor.Square(1, 1, 0) {
+		pixels := g.out.H * g.out.W
+		c.length = min(4*c.groups[0].TileRows(), pixels)
+		c.lines, c.step = (pixels+c.length-1)/c.length, c.length*c.in.C
 	}
-	return operation{run: c.run, scratch: min(c.block, g.out.H*g.out.W) * c.stride}, nil
+	c.block = min(max(blockLen/c.step, 1), c.lines)
+	if c.byPanels() {
+		c.block = c.lines
+	}
+	o := operation{run: c.run, overZ: true}
+	if c.copied {
+		o.scratch = c.rows(c.block) * c.pitch()
+	}
+	return o, nil
 }
 
-// patchStride spaces patches by an odd number of cache lines, so that the rows
-// of a tile do not compete for one set of the cache.
-func patchStride(inputs int) int {
-	const line = 16 // values
-	return ((inputs+line-1)/line | 1) * line
-}
-
-func newDense(op *models.Dense) (operation, error) {
+func newDense(op *models.Dense, relu bool) (operation, error) {
 	in, out := tensor.Shape{H: 1, W: 1, C: op.In}, tensor.Shape{H: 1, W: 1, C: op.Out}
 	window := window{tensor.Square(1, 1, 0), in, out}
 	return newConv(&models.Conv{
 		Window: window.Window, Groups: 1, InC: op.In, OutC: op.Out, Weight: op.Weight, Bias: op.Bias,
-	}, window)
+	}, window, relu)
 }
 
-// pointwise tells whether the input's pixels are the patches.
-func (c conv) pointwise() bool { return c.Window == tensor.Square(1, 1, 0) }
+// channels is the input channels of a group.
+func (c conv) channels() int { return c.in.C / len(c.groups) }
 
-func (c conv) run(w workers, dst []float32, src [][]float32) {
-	pixels := c.out.H * c.out.W
-	for group, weights := range c.groups {
-		// The larger side of the product is shared out, so that the threads
-		// together read it once.
-		if weights.Outputs >= pixels {
-			w.split(weights.Panels(), 1, func(scratch []float32, from, to int) {
-				c.multiply(scratch, dst, src[0], group, [2]int{0, pixels}, [2]int{from, to})
-			})
+// pitch is the distance of input rows where windows read them.
+func (c conv) pitch() int { return (c.Left + c.in.W + c.Right) * c.channels() }
+
+// rows is the number of input rows under a number of output rows.
+func (c conv) rows(lines int) int { return (lines-1)*c.StrideH + c.KH }
+
+// byPanels tells whether weights outweigh pixels. The larger side is shared out
+// among threads and gone over once.
+func (c conv) byPanels() bool { return c.groups[0].Outputs >= c.out.H*c.out.W }
+
+func (c conv) run(w worker, y, x, residual []float32) {
+	lines, panels := [2]int{0, c.lines}, [2]int{0, c.groups[0].Panels()}
+	if c.byPanels() {
+		panels[0], panels[1] = w.part(panels[1], 1)
+	} else {
+		lines[0], lines[1] = w.part(lines[1], 1)
+	}
+	if panels[0] == panels[1] {
+		return
+	}
+	for group := range c.groups {
+		for first := lines[0]; first < lines[1]; first += c.block {
+			last := min(first+c.block, lines[1])
+			source := x[min(first*c.step, len(x)):]
+			if c.copied {
+				source = w.scratch[:c.rows(last-first)*c.pitch()]
+				c.copy(source, x[group*c.channels():], first*c.StrideH-c.Top)
+			}
+			for panel := panels[0]; panel < panels[1]; panel++ {
+				c.multiply(y, source, residual, group, [2]int{first, last}, panel)
+			}
+		}
+	}
+}
+
+// multiply computes one panel's outputs of a range of lines, whose windows
+// begin at x.
+func (c conv) multiply(y, x, residual []float32, group int, lines [2]int, panel int) {
+	first, last := lines[0]*c.length, min(lines[1]*c.length, c.out.H*c.out.W)
+	at := first*c.out.C + group*c.groups[group].Outputs
+	results := sgemm.Results{Values: y[at:], Stride: c.out.C, ReLU: c.relu}
+	if residual != nil {
+		results.Residual = residual[at:]
+	}
+	c.groups[group].Mul(results, sgemm.Windows{
+		Values: x, Count: last - first, Length: c.length,
+		Step: c.step, Stride: c.StrideW * c.channels(), Pitch: c.pitch(),
+	}, panel)
+}
+
+// copy fills dst with input rows from iy on, with their padding: the first
+// channels of each pixel that fill a group.
+func (c conv) copy(dst, src []float32, iy int) {
+	pitch, channels := c.pitch(), c.channels()
+	for ; len(dst) > 0; dst, iy = dst[pitch:], iy+1 {
+		row := dst[:pitch]
+		if iy < 0 || iy >= c.in.H {
+			clear(row)
 			continue
 		}
-		w.split(pixels, weights.TileRows(), func(scratch []float32, from, to int) {
-			c.multiply(scratch, dst, src[0], group, [2]int{from, to}, [2]int{0, weights.Panels()})
-		})
-	}
-}
-
-// multiply computes the outputs of a range of pixels and of weight panels.
-func (c conv) multiply(scratch, dst, src []float32, group int, pixels, panels [2]int) {
-	weights := c.groups[group]
-	for first := pixels[0]; first < pixels[1]; first += c.block {
-		count := min(c.block, pixels[1]-first)
-		x := c.patches(scratch, src, group, first, count)
-		y := sgemm.Rows{Values: dst[first*c.out.C+group*weights.Outputs:], Stride: c.out.C, Count: count}
-		weights.Mul(y, x, panels[0], panels[1])
-	}
-}
-
-// patches returns the patches of count output pixels from first on.
-func (c conv) patches(scratch, src []float32, group, first, count int) sgemm.Rows {
-	channels := c.in.C / len(c.groups)
-	if c.pointwise() {
-		return sgemm.Rows{Values: src[first*c.in.C+group*channels:], Stride: c.in.C, Count: count}
-	}
-	for i := range count {
-		pixel := first + i
-		patch := scratch[i*c.stride:][:c.groups[group].Inputs]
-		c.gather(patch, src[group*channels:], pixel/c.out.W, pixel%c.out.W, channels)
-	}
-	return sgemm.Rows{Values: scratch, Stride: c.stride, Count: count}
-}
-
-// gather copies the first channels of the input under one output pixel's
-// window, and zeros for padding.
-func (c conv) gather(patch, src []float32, oy, ox, channels int) {
-	rows, cols, top, left := c.span(oy, ox)
-	if (rows[1]-rows[0])*(cols[1]-cols[0]) < c.KH*c.KW {
-		clear(patch)
-	}
-	for iy := rows[0]; iy < rows[1]; iy++ {
-		to := patch[((iy-top)*c.KW+cols[0]-left)*channels:]
-		from := src[(iy*c.in.W+cols[0])*c.in.C:]
-		n := cols[1] - cols[0]
+		clear(row[:c.Left*channels])
+		clear(row[pitch-c.Right*channels:])
+		row, from := row[c.Left*channels:], src[iy*c.in.W*c.in.C:]
 		if channels == c.in.C {
-			copy(to[:n*channels], from)
+			copy(row, from[:c.in.W*channels])
 			continue
 		}
-		for i := range n {
-			copy(to[i*channels:][:channels], from[i*c.in.C:])
+		for i := range c.in.W {
+			copy(row[i*channels:][:channels], from[i*c.in.C:])
 		}
 	}
 }

@@ -2,28 +2,29 @@ package calibrate
 
 import (
 	"fmt"
-	"iter"
 	"math"
+	"slices"
 
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
 
-func compileOp(op models.Op, in, out tensor.Shape) (operation, error) {
+// compileOp compiles a node's operation; relu is for those that canFuse.
+func compileOp(op models.Op, in, out tensor.Shape, relu bool) (operation, error) {
 	switch op := op.(type) {
 	case *models.Conv:
-		if op.Groups > 1 && op.Groups == op.InC && op.Groups == op.OutC {
+		if isDepthwise(op) {
 			return newDepthwise(op, window{op.Window, in, out}), nil
 		}
-		return newConv(op, window{op.Window, in, out})
+		return newConv(op, window{op.Window, in, out}, relu)
 	case *models.Dense:
-		return newDense(op)
+		return newDense(op, relu)
 	case *models.BatchNorm:
 		return newBatchNorm(op)
 	case models.ReLU:
-		return operation{run: relu, inPlace: true}, nil
+		return operation{run: rectify, overX: true}, nil
 	case models.Add:
-		return operation{run: add, inPlace: true}, nil
+		return operation{run: add, overX: true, overZ: true}, nil
 	case *models.MaxPool:
 		return operation{run: maxPool{window{op.Window, in, out}}.run}, nil
 	case *models.AvgPool:
@@ -31,44 +32,47 @@ func compileOp(op models.Op, in, out tensor.Shape) (operation, error) {
 	case models.GlobalAvgPool:
 		return operation{run: globalAvgPool{in}.run}, nil
 	case models.Softmax:
-		return operation{run: softmax, inPlace: true}, nil
+		return operation{run: softmax, overX: true}, nil
 	}
 	return operation{}, fmt.Errorf("the float executor does not know %T", op)
 }
 
-// grain is a number of values worth a thread.
-const grain = 4096
+// line is the values of a cache line, which threads should not share.
+const line = 16
 
-func relu(w workers, dst []float32, src [][]float32) {
-	w.split(len(dst), grain, func(_ []float32, from, to int) {
-		x, y := src[0][from:to], dst[from:to]
-		for i, v := range x {
-			y[i] = max(v, 0)
+// rectify is ReLU as a convolution computes it, too: NaN and -0 stay.
+func rectify(w worker, y, x, _ []float32) {
+	from, to := w.part(len(y), line)
+	x, y = x[from:to], y[from:to]
+	for i, v := range x {
+		bits := math.Float32bits(v)
+		if v < 0 {
+			bits = 0
 		}
-	})
+		y[i] = math.Float32frombits(bits)
+	}
 }
 
-func add(w workers, dst []float32, src [][]float32) {
-	w.split(len(dst), grain, func(_ []float32, from, to int) {
-		a, b, y := src[0][from:to], src[1][from:to], dst[from:to]
-		for i, v := range a {
-			y[i] = v + b[i]
-		}
-	})
+func add(w worker, y, x, z []float32) {
+	from, to := w.part(len(y), line)
+	x, y, z = x[from:to], y[from:to], z[from:to]
+	for i, v := range x {
+		y[i] = v + z[i]
+	}
 }
 
 // softmax subtracts the greatest logit first, so that no exponential overflows.
-func softmax(_ workers, dst []float32, src [][]float32) {
-	greatest := src[0][0]
-	for _, v := range src[0] {
-		greatest = max(greatest, v)
+func softmax(w worker, y, x, _ []float32) {
+	if w.number > 0 {
+		return
 	}
+	greatest := slices.Max(x)
 	sum := 0.0
-	for _, v := range src[0] {
+	for _, v := range x {
 		sum += math.Exp(float64(v) - float64(greatest))
 	}
-	for i, v := range src[0] {
-		dst[i] = float32(math.Exp(float64(v)-float64(greatest)) / sum)
+	for i, v := range x {
+		y[i] = float32(math.Exp(float64(v)-float64(greatest)) / sum)
 	}
 }
 
@@ -84,33 +88,31 @@ func newBatchNorm(op *models.BatchNorm) (operation, error) {
 	for c := range scale {
 		b.scale[c], b.shift[c] = float32(scale[c]), float32(shift[c])
 	}
-	return operation{run: b.run, inPlace: true}, nil
+	return operation{run: b.run, overX: true}, nil
 }
 
-func (b batchNorm) run(w workers, dst []float32, src [][]float32) {
+func (b batchNorm) run(w worker, y, x, _ []float32) {
 	channels := len(b.scale)
-	w.split(len(dst)/channels, 1, func(_ []float32, from, to int) {
-		for i := from * channels; i < to*channels; i += channels {
-			x, y := src[0][i:][:channels], dst[i:][:channels]
-			for c, v := range x {
-				y[c] = float32(b.scale[c]*v) + b.shift[c]
-			}
+	from, to := w.part(len(y)/channels, 1)
+	for i := from * channels; i < to*channels; i += channels {
+		x, y := x[i:][:channels], y[i:][:channels]
+		for c, v := range x {
+			y[c] = float32(b.scale[c]*v) + b.shift[c]
 		}
-	})
+	}
 }
 
 type globalAvgPool struct{ in tensor.Shape }
 
-func (p globalAvgPool) run(w workers, dst []float32, src [][]float32) {
-	w.split(p.in.C, 1, func(_ []float32, from, to int) {
-		for c := from; c < to; c++ {
-			sum := 0.0
-			for i := c; i < len(src[0]); i += p.in.C {
-				sum += float64(src[0][i])
-			}
-			dst[c] = float32(sum / float64(p.in.H*p.in.W))
+func (p globalAvgPool) run(w worker, y, x, _ []float32) {
+	from, to := w.part(p.in.C, line)
+	for c := from; c < to; c++ {
+		sum := 0.0
+		for i := c; i < len(x); i += p.in.C {
+			sum += float64(x[i])
 		}
-	})
+		y[c] = float32(sum / float64(p.in.H*p.in.W))
+	}
 }
 
 // window is a window that slides over one shape and makes another.
@@ -129,43 +131,38 @@ func (g window) span(oy, ox int) (rows, cols [2]int, top, left int) {
 	return rows, cols, top, left
 }
 
-// taps yields the channels of every input pixel under the window of one output
-// pixel, with the number of the tap that meets it. Padding is left out.
-func (g window) taps(src []float32, oy, ox int) iter.Seq2[int, []float32] {
-	return func(yield func(int, []float32) bool) {
-		rows, cols, top, left := g.span(oy, ox)
-		for iy := rows[0]; iy < rows[1]; iy++ {
-			for ix := cols[0]; ix < cols[1]; ix++ {
-				tap := (iy-top)*g.KW + ix - left
-				if !yield(tap, src[(iy*g.in.W+ix)*g.in.C:][:g.in.C]) {
-					return
-				}
-			}
+// eachTap calls do with the channels of every input pixel under the window of
+// one output pixel, and the number of the tap that meets it. Padding is left
+// out.
+func (g window) eachTap(src []float32, oy, ox int, do func(tap int, x []float32)) {
+	rows, cols, top, left := g.span(oy, ox)
+	for iy := rows[0]; iy < rows[1]; iy++ {
+		for ix := cols[0]; ix < cols[1]; ix++ {
+			do((iy-top)*g.KW+ix-left, src[(iy*g.in.W+ix)*g.in.C:][:g.in.C])
 		}
 	}
 }
 
-// eachPixel calls do with the channels of every output pixel, on all workers.
-func (g window) eachPixel(w workers, dst []float32, do func(y []float32, oy, ox int)) {
-	w.split(g.out.H, 1, func(_ []float32, from, to int) {
-		for oy := from; oy < to; oy++ {
-			for ox := range g.out.W {
-				do(dst[(oy*g.out.W+ox)*g.out.C:][:g.out.C], oy, ox)
-			}
+// eachPixel calls do with the channels of every output pixel of one worker.
+func (g window) eachPixel(w worker, dst []float32, do func(y []float32, oy, ox int)) {
+	from, to := w.part(g.out.H, 1)
+	for oy := from; oy < to; oy++ {
+		for ox := range g.out.W {
+			do(dst[(oy*g.out.W+ox)*g.out.C:][:g.out.C], oy, ox)
 		}
-	})
+	}
 }
 
 type maxPool struct{ window }
 
-func (p maxPool) run(w workers, dst []float32, src [][]float32) {
-	p.eachPixel(w, dst, func(y []float32, oy, ox int) {
+func (p maxPool) run(w worker, y, x, _ []float32) {
+	p.eachPixel(w, y, func(y []float32, oy, ox int) {
 		fill(y, float32(math.Inf(-1)))
-		for _, x := range p.taps(src[0], oy, ox) {
+		p.eachTap(x, oy, ox, func(_ int, x []float32) {
 			for c, v := range x {
 				y[c] = max(y[c], v)
 			}
-		}
+		})
 	})
 }
 
@@ -174,16 +171,16 @@ type avgPool struct {
 	countPad bool
 }
 
-func (p avgPool) run(w workers, dst []float32, src [][]float32) {
-	p.eachPixel(w, dst, func(y []float32, oy, ox int) {
+func (p avgPool) run(w worker, y, x, _ []float32) {
+	p.eachPixel(w, y, func(y []float32, oy, ox int) {
 		clear(y)
 		count := 0
-		for _, x := range p.taps(src[0], oy, ox) {
+		p.eachTap(x, oy, ox, func(_ int, x []float32) {
 			count++
 			for c, v := range x {
 				y[c] += v
 			}
-		}
+		})
 		if p.countPad {
 			count = p.KH * p.KW
 		}
@@ -193,7 +190,11 @@ func (p avgPool) run(w workers, dst []float32, src [][]float32) {
 	})
 }
 
-// depthwise is a convolution of as many groups as channels.
+// isDepthwise tells whether a convolution has as many groups as channels.
+func isDepthwise(op *models.Conv) bool {
+	return op.Groups > 1 && op.Groups == op.InC && op.Groups == op.OutC
+}
+
 type depthwise struct {
 	window
 	weight []float32 // [KH*KW][C]
@@ -210,15 +211,15 @@ func newDepthwise(op *models.Conv, g window) operation {
 	return operation{run: d.run}
 }
 
-func (d depthwise) run(w workers, dst []float32, src [][]float32) {
-	d.eachPixel(w, dst, func(y []float32, oy, ox int) {
+func (d depthwise) run(w worker, y, x, _ []float32) {
+	d.eachPixel(w, y, func(y []float32, oy, ox int) {
 		copy(y, d.bias)
-		for tap, x := range d.taps(src[0], oy, ox) {
+		d.eachTap(x, oy, ox, func(tap int, x []float32) {
 			weight := d.weight[tap*len(y):][:len(y)]
 			for c, v := range x {
 				y[c] += float32(v * weight[c])
 			}
-		}
+		})
 	})
 }
 

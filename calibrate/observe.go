@@ -43,7 +43,7 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 	if err != nil {
 		return nil, err
 	}
-	executor, err := NewExecutor(g, 1)
+	executor, err := NewExecutor(g, 1, observed(units)...)
 	if err != nil {
 		return nil, err
 	}
@@ -115,14 +115,21 @@ type observer struct {
 	histograms map[string]*histogram // by float tensor
 }
 
-// newObserver watches the outputs of convolutions: other layers keep their
-// input's range.
-func newObserver(g *models.Graph, units []unit, e *Executor) *observer {
-	o := &observer{graph: g, executor: e, input: make([]float32, g.Input.Elements()), histograms: map[string]*histogram{}}
+// observed names the tensors to watch, those that convolutions make: other
+// layers keep their input's range.
+func observed(units []unit) (tensors []string) {
 	for _, u := range units {
 		if _, conv := u.op.(*models.Conv); conv {
-			o.histograms[u.tensor] = newHistogram()
+			tensors = append(tensors, u.tensor)
 		}
+	}
+	return tensors
+}
+
+func newObserver(g *models.Graph, units []unit, e *Executor) *observer {
+	o := &observer{graph: g, executor: e, input: make([]float32, g.Input.Elements()), histograms: map[string]*histogram{}}
+	for _, tensor := range observed(units) {
+		o.histograms[tensor] = newHistogram()
 	}
 	return o
 }
@@ -134,11 +141,10 @@ func (o *observer) run(rgb []uint8) error {
 	o.graph.Preprocess.Float(o.input, rgb)
 	var failed error
 	_, err := o.executor.Run(o.input, func(name string, _ tensor.Shape, values []float32) {
-		h := o.histograms[name]
-		if h == nil || failed != nil {
+		if failed != nil {
 			return
 		}
-		if err := h.add(values); err != nil {
+		if err := o.histograms[name].add(values); err != nil {
 			failed = fmt.Errorf("calibrate: node %q: %w", name, err)
 		}
 	})

@@ -9,26 +9,34 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTileStaysWithinGuardPages faults if a kernel reads or writes past the end
+// TestTilesStayWithinGuardPages faults if a kernel reads or writes past the end
 // of a slice, or before its start.
-func TestTileStaysWithinGuardPages(t *testing.T) {
+func TestTilesStayWithinGuardPages(t *testing.T) {
 	for name, place := range map[string]func(*testing.T, int) []float32{"start": afterGuardPage, "end": beforeGuardPage} {
 		t.Run(name, func(t *testing.T) {
 			forEachKernel(t, func(t *testing.T, k kernel) {
 				for depth := 1; depth <= 9; depth++ {
-					stride := depth + 3
-					x := place(t, (k.rows-1)*stride+depth)
-					panel := place(t, (depth+1)*k.columns)
-					y := place(t, (k.rows-1)*(k.columns+1)+k.columns)
-					rng := rand.New(rand.NewPCG(5, 6))
-					copy(x, random(rng, len(x)))
-					copy(panel, random(rng, len(panel)))
-					k.tile(Rows{y, k.columns + 1, k.rows}, Rows{x, stride, k.rows}, panel)
-					require.NotZero(t, y[len(y)-1])
+					stayWithin(t, place, k, k.large, depth)
+					stayWithin(t, place, k, k.small, depth)
 				}
 			})
 		})
 	}
+}
+
+func stayWithin(t *testing.T, place func(*testing.T, int) []float32, k kernel, rows, depth int) {
+	const runs, n = 2, 2
+	stride, pitch, last := depth+3, 2*depth+1, n*rows-1
+	x := place(t, last*stride+(runs-1)*pitch+depth)
+	m := product{kernel: k, runs: runs, panel: place(t, (runs*depth+1)*k.columns), columns: k.columns}
+	y := place(t, last*(k.columns+1)+k.columns)
+	res := place(t, len(y))
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, v := range [][]float32{x, m.panel, res} {
+		copy(v, random(rng, len(v)))
+	}
+	m.run(Results{y, k.columns + 1, res, false}, Windows{x, n * rows, n * rows, 0, stride, pitch}, rows, n)
+	require.NotZero(t, y[len(y)-1])
 }
 
 func beforeGuardPage(t *testing.T, n int) []float32 {

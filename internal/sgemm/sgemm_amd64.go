@@ -8,32 +8,49 @@ import "golang.org/x/sys/cpu"
 func kernels() []kernel {
 	available := []kernel{portableKernel}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		available = append(available, kernel{avx2, 6, 16})
+		available = append(available, kernel{avx2, 6, 4, 16})
 	}
 	if cpu.X86.HasAVX512F {
-		available = append(available, kernel{avx512, 14, 32})
+		available = append(available, kernel{avx512, 14, 7, 32})
 	}
 	return available
 }
 
-func (k kernel) tile(y, x Rows, panel []float32) {
-	depth := k.checkTile(y, x, panel)
-	switch k.isa {
-	case avx2:
-		tileAVX2(&y.Values[0], y.Stride, &x.Values[0], x.Stride, &panel[0], depth)
-	case avx512:
-		tileAVX512(&y.Values[0], y.Stride, &x.Values[0], x.Stride, &panel[0], depth)
-	default:
-		tileGeneric(y, x, panel, depth)
+// run computes n tiles of the given number of rows.
+func (m *product) run(y Results, x Windows, rows, n int) {
+	depth := m.check(y, x, rows, n)
+	if m.isa == portable {
+		m.generic(y, x, depth, n)
+		return
+	}
+	switch a := m.args(y, x, depth, n); rows {
+	case 4:
+		tiles4AVX2(a)
+	case 6:
+		tiles6AVX2(a)
+	case 7:
+		tiles7AVX512(a)
+	case 14:
+		tiles14AVX512(a)
 	}
 }
 
-// tileAVX2 is tileGeneric, fused, for a tile of 6x16. Strides count values.
+// tiles4AVX2 computes tiles of 4x16.
 //
 //go:noescape
-func tileAVX2(y *float32, yStride int, x *float32, xStride int, panel *float32, depth int)
+func tiles4AVX2(a args)
 
-// tileAVX512 is tileGeneric, fused, for a tile of 14x32. Strides count values.
+// tiles6AVX2 computes tiles of 6x16.
 //
 //go:noescape
-func tileAVX512(y *float32, yStride int, x *float32, xStride int, panel *float32, depth int)
+func tiles6AVX2(a args)
+
+// tiles7AVX512 computes tiles of 7x32.
+//
+//go:noescape
+func tiles7AVX512(a args)
+
+// tiles14AVX512 computes tiles of 14x32.
+//
+//go:noescape
+func tiles14AVX512(a args)

@@ -2,159 +2,208 @@
 
 #include "textflag.h"
 
-// Rows are addressed in groups of three from one pointer: +0, +stride, +2*stride.
+// Registers of all kernels:
+//
+//   SI   values of the tile's first window; the others are at multiples of the
+//        stride from it: R8 R9 R10 R11 R12 R13 BX = 1 3 5 7 9 11 13 strides
+//   DI   weights                     R14  the tile's first window
+//   DX   results, and R15 residual   CX   values left in the run
+//   AX   runs left in the window
 
-// AVX2_ROW adds to the accumulators a, b of one row its value at addr times the
-// panel row in Y12, Y13.
-#define AVX2_ROW(addr, a, b) \
-	VBROADCASTSS addr, Y15; \
+// TILES is the loop over tiles. A step multiplies one value of each window by
+// a row of the panel, which has that many bytes; next steps to the next tile.
+#define TILES(bias, step, bytes, floor, plain, residual, next) \
+	MOVQ a_x+0(FP), R14; \
+	MOVQ a_stride+56(FP), R8; \
+	MOVQ a_depth+48(FP), AX; \
+	SHLQ $2, AX; \
+	SUBQ AX, a_pitch+64(FP); /* from the end of a run to the next one */ \
+	LEAQ (R8)(R8*2), R9; \
+	LEAQ (R8)(R8*4), R10; \
+	LEAQ (R9)(R8*4), R11; \
+	LEAQ (R8)(R8*8), R12; \
+	LEAQ (R9)(R8*8), R13; \
+	LEAQ (R10)(R8*8), BX; \
+tile: \
+	MOVQ a_panel+24(FP), DI; \
+	bias; \
+	MOVQ R14, SI; \
+	MOVQ a_runs+40(FP), AX; \
+	MOVQ a_ahead+88(FP), DX; \
+	MOVQ a_pace+96(FP), R15; \
+run: \
+	MOVQ a_depth+48(FP), CX; \
+value: \
+	ADDQ $bytes, DI; \
+	step; \
+	ADDQ $4, SI; \
+	DECQ CX; \
+	JNZ  value; \
+	ADDQ a_pitch+64(FP), SI; \
+	DECQ AX; \
+	JNZ  run; \
+	MOVQ DX, a_ahead+88(FP); \
+	MOVQ a_y+8(FP), DX; \
+	MOVQ a_residual+16(FP), R15; \
+	MOVQ a_yStride+72(FP), CX; \
+	VBROADCASTSS a_floor+80(FP), floor; \
+	TESTQ R15, R15; \
+	JNZ  res; \
+	plain; \
+	JMP  stored; \
+res: \
+	residual; \
+	MOVQ R15, a_residual+16(FP); \
+stored: \
+	MOVQ DX, a_y+8(FP); \
+	LEAQ next, R14; \
+	DECQ a_tiles+32(FP); \
+	JNZ  tile; \
+	VZEROUPPER; \
+	RET
+
+// PLAIN2 stores a row of results and steps to the next. The value is the last
+// operand of the maximum, which is the one that wins if it is NaN or -0.
+
+#define PLAIN2(floor, a, b) \
+	VMAXPS  a, floor, a; \
+	VMAXPS  b, floor, b; \
+	VMOVUPS a, (DX); \
+	VMOVUPS b, WIDTH(DX); \
+	ADDQ    CX, DX
+
+// RESIDUAL2 adds the residual before that.
+#define RESIDUAL2(floor, a, b) \
+	VADDPS (R15), a, a; \
+	VADDPS WIDTH(R15), b, b; \
+	ADDQ   CX, R15; \
+	PLAIN2(floor, a, b)
+
+// AVX2: two registers of eight results for every window.
+
+#define WIDTH 32
+#define ROW2(address, a, b) \
+	VBROADCASTSS address, Y15; \
 	VFMADD231PS  Y12, Y15, a; \
 	VFMADD231PS  Y13, Y15, b
 
-// AVX2_STORE stores a row of the tile and steps to the next.
-#define AVX2_STORE(a, b) \
-	VMOVUPS a, (DI); \
-	VMOVUPS b, 32(DI); \
-	ADDQ    R9, DI
+#define COPY2(a, b) \
+	VMOVAPS Y0, a; \
+	VMOVAPS Y1, b
 
-// func tileAVX2(y *float32, yStride int, x *float32, xStride int, panel *float32, depth int)
-TEXT ·tileAVX2(SB), NOSPLIT, $0-48
-	MOVQ y+0(FP), DI
-	MOVQ yStride+8(FP), R9
-	MOVQ x+16(FP), AX
-	MOVQ xStride+24(FP), R8
-	MOVQ panel+32(FP), SI
-	MOVQ depth+40(FP), CX
-	SHLQ $2, R8
-	SHLQ $2, R9
-	LEAQ (R8)(R8*2), R10
-	LEAQ (AX)(R10*1), BX
+#define BIAS4 \
+	VMOVUPS (DI), Y0; \
+	VMOVUPS 32(DI), Y1; \
+	COPY2(Y2, Y3); COPY2(Y4, Y5); COPY2(Y6, Y7)
 
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	VMOVAPS Y0, Y8
-	VMOVAPS Y1, Y9
-	VMOVAPS Y0, Y10
-	VMOVAPS Y1, Y11
+#define BIAS6 \
+	BIAS4; \
+	COPY2(Y8, Y9); COPY2(Y10, Y11)
 
-avx2Loop:
-	ADDQ    $64, SI
-	VMOVUPS (SI), Y12
-	VMOVUPS 32(SI), Y13
-	AVX2_ROW((AX), Y0, Y1)
-	AVX2_ROW((AX)(R8*1), Y2, Y3)
-	AVX2_ROW((AX)(R8*2), Y4, Y5)
-	AVX2_ROW((BX), Y6, Y7)
-	AVX2_ROW((BX)(R8*1), Y8, Y9)
-	AVX2_ROW((BX)(R8*2), Y10, Y11)
-	ADDQ    $4, AX
-	ADDQ    $4, BX
-	DECQ    CX
-	JNZ     avx2Loop
+#define STEP4 \
+	VMOVUPS (DI), Y12; \
+	VMOVUPS 32(DI), Y13; \
+	ROW2((SI), Y0, Y1); \
+	ROW2((SI)(R8*1), Y2, Y3); \
+	ROW2((SI)(R8*2), Y4, Y5); \
+	ROW2((SI)(R9*1), Y6, Y7)
 
-	AVX2_STORE(Y0, Y1)
-	AVX2_STORE(Y2, Y3)
-	AVX2_STORE(Y4, Y5)
-	AVX2_STORE(Y6, Y7)
-	AVX2_STORE(Y8, Y9)
-	AVX2_STORE(Y10, Y11)
-	VZEROUPPER
-	RET
+#define STEP6 \
+	STEP4; \
+	ROW2((SI)(R8*4), Y8, Y9); \
+	ROW2((SI)(R10*1), Y10, Y11)
 
-// AVX512_ROW adds to the accumulators a, b of one row its value at addr times
-// the panel row in Z28, Z29.
-#define AVX512_ROW(addr, a, b) \
-	VBROADCASTSS addr, Z31; \
-	VFMADD231PS  Z28, Z31, a; \
-	VFMADD231PS  Z29, Z31, b
+#define PLAIN4 \
+	PLAIN2(Y15, Y0, Y1); PLAIN2(Y15, Y2, Y3); PLAIN2(Y15, Y4, Y5); PLAIN2(Y15, Y6, Y7)
 
-#define AVX512_BIAS(a, b) \
+#define PLAIN6 \
+	PLAIN4; \
+	PLAIN2(Y15, Y8, Y9); PLAIN2(Y15, Y10, Y11)
+
+#define RESIDUAL4 \
+	RESIDUAL2(Y15, Y0, Y1); RESIDUAL2(Y15, Y2, Y3); RESIDUAL2(Y15, Y4, Y5); RESIDUAL2(Y15, Y6, Y7)
+
+#define RESIDUAL6 \
+	RESIDUAL4; \
+	RESIDUAL2(Y15, Y8, Y9); RESIDUAL2(Y15, Y10, Y11)
+
+// func tiles4AVX2(a args)
+TEXT ·tiles4AVX2(SB), NOSPLIT, $0-104
+	TILES(BIAS4, STEP4, 64, Y15, PLAIN4, RESIDUAL4, (R14)(R8*4))
+
+// func tiles6AVX2(a args)
+TEXT ·tiles6AVX2(SB), NOSPLIT, $0-104
+	TILES(BIAS6, STEP6, 64, Y15, PLAIN6, RESIDUAL6, (R14)(R9*2))
+
+// AVX-512: two registers of sixteen results for every window.
+
+#undef WIDTH
+#define WIDTH 64
+#undef ROW2
+#define ROW2(address, a, b) \
+	VBROADCASTSS address, Z30; \
+	VFMADD231PS  Z28, Z30, a; \
+	VFMADD231PS  Z29, Z30, b
+
+#undef COPY2
+#define COPY2(a, b) \
 	VMOVAPS Z0, a; \
 	VMOVAPS Z1, b
 
-// AVX512_STORE stores a row of the tile and steps to the next.
-#define AVX512_STORE(a, b) \
-	VMOVUPS a, (DI); \
-	VMOVUPS b, 64(DI); \
-	ADDQ    R9, DI
+#define BIAS7 \
+	VMOVUPS (DI), Z0; \
+	VMOVUPS 64(DI), Z1; \
+	COPY2(Z2, Z3); COPY2(Z4, Z5); COPY2(Z6, Z7); COPY2(Z8, Z9); COPY2(Z10, Z11); COPY2(Z12, Z13)
 
-// func tileAVX512(y *float32, yStride int, x *float32, xStride int, panel *float32, depth int)
-TEXT ·tileAVX512(SB), NOSPLIT, $0-48
-	MOVQ y+0(FP), DI
-	MOVQ yStride+8(FP), R9
-	MOVQ x+16(FP), AX
-	MOVQ xStride+24(FP), R8
-	MOVQ panel+32(FP), SI
-	MOVQ depth+40(FP), CX
-	SHLQ $2, R8
-	SHLQ $2, R9
-	LEAQ (R8)(R8*2), R13
-	LEAQ (AX)(R13*1), BX
-	LEAQ (BX)(R13*1), DX
-	LEAQ (DX)(R13*1), R10
-	LEAQ (R10)(R13*1), R11
+#define BIAS14 \
+	BIAS7; \
+	COPY2(Z14, Z15); COPY2(Z16, Z17); COPY2(Z18, Z19); COPY2(Z20, Z21); COPY2(Z22, Z23); COPY2(Z24, Z25); COPY2(Z26, Z27)
 
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	AVX512_BIAS(Z2, Z3)
-	AVX512_BIAS(Z4, Z5)
-	AVX512_BIAS(Z6, Z7)
-	AVX512_BIAS(Z8, Z9)
-	AVX512_BIAS(Z10, Z11)
-	AVX512_BIAS(Z12, Z13)
-	AVX512_BIAS(Z14, Z15)
-	AVX512_BIAS(Z16, Z17)
-	AVX512_BIAS(Z18, Z19)
-	AVX512_BIAS(Z20, Z21)
-	AVX512_BIAS(Z22, Z23)
-	AVX512_BIAS(Z24, Z25)
-	AVX512_BIAS(Z26, Z27)
+#define STEP7 \
+	PREFETCHT1 (DX); \
+	ADDQ R15, DX; \
+	VMOVUPS (DI), Z28; \
+	VMOVUPS 64(DI), Z29; \
+	ROW2((SI), Z0, Z1); \
+	ROW2((SI)(R8*1), Z2, Z3); \
+	ROW2((SI)(R8*2), Z4, Z5); \
+	ROW2((SI)(R9*1), Z6, Z7); \
+	ROW2((SI)(R8*4), Z8, Z9); \
+	ROW2((SI)(R10*1), Z10, Z11); \
+	ROW2((SI)(R9*2), Z12, Z13)
 
-avx512Loop:
-	ADDQ    $128, SI
-	VMOVUPS (SI), Z28
-	VMOVUPS 64(SI), Z29
-	AVX512_ROW((AX), Z0, Z1)
-	AVX512_ROW((AX)(R8*1), Z2, Z3)
-	AVX512_ROW((AX)(R8*2), Z4, Z5)
-	AVX512_ROW((BX), Z6, Z7)
-	AVX512_ROW((BX)(R8*1), Z8, Z9)
-	AVX512_ROW((BX)(R8*2), Z10, Z11)
-	AVX512_ROW((DX), Z12, Z13)
-	AVX512_ROW((DX)(R8*1), Z14, Z15)
-	AVX512_ROW((DX)(R8*2), Z16, Z17)
-	AVX512_ROW((R10), Z18, Z19)
-	AVX512_ROW((R10)(R8*1), Z20, Z21)
-	AVX512_ROW((R10)(R8*2), Z22, Z23)
-	AVX512_ROW((R11), Z24, Z25)
-	AVX512_ROW((R11)(R8*1), Z26, Z27)
-	ADDQ    $4, AX
-	ADDQ    $4, BX
-	ADDQ    $4, DX
-	ADDQ    $4, R10
-	ADDQ    $4, R11
-	DECQ    CX
-	JNZ     avx512Loop
+#define STEP14 \
+	STEP7; \
+	ROW2((SI)(R11*1), Z14, Z15); \
+	ROW2((SI)(R8*8), Z16, Z17); \
+	ROW2((SI)(R12*1), Z18, Z19); \
+	ROW2((SI)(R10*2), Z20, Z21); \
+	ROW2((SI)(R13*1), Z22, Z23); \
+	ROW2((SI)(R9*4), Z24, Z25); \
+	ROW2((SI)(BX*1), Z26, Z27)
 
-	AVX512_STORE(Z0, Z1)
-	AVX512_STORE(Z2, Z3)
-	AVX512_STORE(Z4, Z5)
-	AVX512_STORE(Z6, Z7)
-	AVX512_STORE(Z8, Z9)
-	AVX512_STORE(Z10, Z11)
-	AVX512_STORE(Z12, Z13)
-	AVX512_STORE(Z14, Z15)
-	AVX512_STORE(Z16, Z17)
-	AVX512_STORE(Z18, Z19)
-	AVX512_STORE(Z20, Z21)
-	AVX512_STORE(Z22, Z23)
-	AVX512_STORE(Z24, Z25)
-	AVX512_STORE(Z26, Z27)
-	VZEROUPPER
-	RET
+#define PLAIN7 \
+	PLAIN2(Z31, Z0, Z1); PLAIN2(Z31, Z2, Z3); PLAIN2(Z31, Z4, Z5); PLAIN2(Z31, Z6, Z7); \
+	PLAIN2(Z31, Z8, Z9); PLAIN2(Z31, Z10, Z11); PLAIN2(Z31, Z12, Z13)
+
+#define PLAIN14 \
+	PLAIN7; \
+	PLAIN2(Z31, Z14, Z15); PLAIN2(Z31, Z16, Z17); PLAIN2(Z31, Z18, Z19); PLAIN2(Z31, Z20, Z21); \
+	PLAIN2(Z31, Z22, Z23); PLAIN2(Z31, Z24, Z25); PLAIN2(Z31, Z26, Z27)
+
+#define RESIDUAL7 \
+	RESIDUAL2(Z31, Z0, Z1); RESIDUAL2(Z31, Z2, Z3); RESIDUAL2(Z31, Z4, Z5); RESIDUAL2(Z31, Z6, Z7); \
+	RESIDUAL2(Z31, Z8, Z9); RESIDUAL2(Z31, Z10, Z11); RESIDUAL2(Z31, Z12, Z13)
+
+#define RESIDUAL14 \
+	RESIDUAL7; \
+	RESIDUAL2(Z31, Z14, Z15); RESIDUAL2(Z31, Z16, Z17); RESIDUAL2(Z31, Z18, Z19); RESIDUAL2(Z31, Z20, Z21); \
+	RESIDUAL2(Z31, Z22, Z23); RESIDUAL2(Z31, Z24, Z25); RESIDUAL2(Z31, Z26, Z27)
+
+// func tiles7AVX512(a args)
+TEXT ·tiles7AVX512(SB), NOSPLIT, $0-104
+	TILES(BIAS7, STEP7, 128, Z31, PLAIN7, RESIDUAL7, (R14)(R11*1))
+
+// func tiles14AVX512(a args)
+TEXT ·tiles14AVX512(SB), NOSPLIT, $0-104
+	TILES(BIAS14, STEP14, 128, Z31, PLAIN14, RESIDUAL14, (R14)(R11*2))

@@ -5,6 +5,7 @@ package sgemm
 // kernels lists the kernels of this machine, the fastest last.
 func kernels() []kernel { return []kernel{portableKernel} }
 
-func (k kernel) tile(y, x Rows, panel []float32) {
-	tileGeneric(y, x, panel, k.checkTile(y, x, panel))
+// run computes n tiles of the given number of rows.
+func (m *product) run(y Results, x Windows, rows, n int) {
+	m.generic(y, x, m.check(y, x, rows, n), n)
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -14,45 +16,105 @@ var guard = math.Float32frombits(0x7fc0beef)
 
 func forEachKernel(t *testing.T, test func(t *testing.T, k kernel)) {
 	for _, k := range kernels() {
-		t.Run(fmt.Sprintf("%v_%dx%d", k.isa, k.rows, k.columns), func(t *testing.T) { test(t, k) })
+		t.Run(k.isa.String(), func(t *testing.T) { test(t, k) })
 	}
+}
+
+// mulCase is a product to check.
+type mulCase struct {
+	rows, outputs, runs, depth int
+	residual, relu             bool
 }
 
 func TestMulMatchesReference(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k kernel) {
 		rng := rand.New(rand.NewPCG(1, 2))
-		for _, rows := range []int{1, 2, k.rows - 1, k.rows, k.rows + 1, 3*k.rows - 1, 3 * k.rows} {
+		for _, rows := range []int{1, 2, k.small - 1, k.small, k.small + 1, k.large, k.large + 1, 3*k.large - 1, 3*k.large + k.small} {
 			for _, outputs := range []int{1, 2, k.columns - 1, k.columns, k.columns + 1, 3*k.columns - 1} {
-				for _, inputs := range []int{1, 2, 3, 7, 16, 129} {
-					checkMul(t, k, rng, rows, outputs, inputs)
+				for _, depth := range []int{1, 2, 3, 4, 5, 7, 16, 129} {
+					checkMul(t, k, rng, mulCase{rows, outputs, 1 + rng.IntN(3), depth, rng.IntN(2) == 0, rng.IntN(2) == 0})
 				}
 			}
 		}
 	})
 }
 
-func checkMul(t *testing.T, k kernel, rng *rand.Rand, rows, outputs, inputs int) {
-	weight, bias := random(rng, outputs*inputs), random(rng, outputs)
-	xStride, yStride := inputs+rng.IntN(5), outputs+rng.IntN(5)
-	x, y := guarded((rows-1)*xStride+inputs), guarded((rows-1)*yStride+outputs)
-	for i := range rows {
-		copy(x[i*xStride:], random(rng, inputs))
+func checkMul(t *testing.T, k kernel, rng *rand.Rand, c mulCase) {
+	inputs := c.runs * c.depth
+	weight, bias := random(rng, c.outputs*inputs), random(rng, c.outputs)
+	// Windows may overlap, and so may the runs of one.
+	xStride, pitch, yStride := rng.IntN(c.depth+5), rng.IntN(2*c.depth+1), c.outputs+rng.IntN(5)
+	x := random(rng, (c.rows-1)*xStride+(c.runs-1)*pitch+c.depth)
+	y := guarded((c.rows-1)*yStride + c.outputs)
+	before := guarded(len(y))
+	results := Results{Values: y, Stride: yStride, ReLU: c.relu}
+	if c.residual {
+		for i := range c.rows {
+			copy(y[i*yStride:], random(rng, c.outputs))
+		}
+		copy(before, y)
+		results.Residual = y
 	}
-	w, err := pack(k, weight, bias, outputs, inputs)
+	w, err := pack(k, weight, bias, c.outputs, inputs, c.runs)
 	require.NoError(t, err)
-	w.Mul(Rows{y, yStride, rows}, Rows{x, xStride, rows}, 0, w.Panels())
-
+	for p := range w.Panels() {
+		w.Mul(results, Windows{x, c.rows, c.rows, 0, xStride, pitch}, p)
+	}
 	for at, got := range y[:cap(y)] {
 		i, j := at/yStride, at%yStride
-		if i >= rows || j >= outputs {
-			require.Equal(t, math.Float32bits(guard), math.Float32bits(got), "%dx%dx%d: value %d was touched", rows, outputs, inputs, at)
+		if i >= c.rows || j >= c.outputs {
+			require.Equal(t, math.Float32bits(guard), math.Float32bits(got), "%+v: value %d was touched", c, at)
 			continue
 		}
-		row := x[i*xStride:][:inputs]
-		exact, magnitude := dot(row, weight[j*inputs:], bias[j])
-		require.InDelta(t, exact, got, magnitude*float64(inputs+1)*0x1p-24, "%dx%dx%d at %d,%d", rows, outputs, inputs, i, j)
-		require.Equal(t, inOrder(k, row, weight[j*inputs:], bias[j]), got, "%dx%dx%d at %d,%d", rows, outputs, inputs, i, j)
+		var window []float32
+		for run := range c.runs {
+			window = append(window, x[i*xStride+run*pitch:][:c.depth]...)
+		}
+		want := inOrder(k, window, weight[j*inputs:], bias[j])
+		exact, magnitude := dot(window, weight[j*inputs:], bias[j])
+		require.InDelta(t, exact, want, magnitude*float64(inputs+1)*0x1p-24, "%+v at %d,%d", c, i, j)
+		if c.residual {
+			want += before[at]
+		}
+		if c.relu && want < 0 {
+			want = 0
+		}
+		require.Equal(t, math.Float32bits(want), math.Float32bits(got), "%+v at %d,%d", c, i, j)
 	}
+}
+
+// TestReLUKeepsNaN and -0, in every row of every kind of tile.
+func TestReLUKeepsNaN(t *testing.T) {
+	nan, zero := float32(math.NaN()), float32(math.Copysign(0, -1))
+	values, rectified := []float32{-1, zero, nan, 2}, []float32{0, zero, nan, 2}
+	forEachKernel(t, func(t *testing.T, k kernel) {
+		rows := 2*k.large + k.small + 1
+		for _, columns := range []int{1, k.columns} {
+			w, err := pack(k, slices.Repeat([]float32{1}, columns), slices.Repeat([]float32{zero}, columns), columns, 1, 1)
+			require.NoError(t, err)
+			for _, residual := range []bool{false, true} {
+				y := Results{Values: make([]float32, rows*columns), Stride: columns, ReLU: true}
+				if residual {
+					y.Residual = slices.Repeat([]float32{zero}, len(y.Values))
+				}
+				x := slices.Repeat(values, rows)[:rows]
+				w.Mul(y, Windows{x, rows, rows, 0, 1, 0}, 0)
+				for i := range y.Values {
+					requireSame(t, rectified[i/columns%4], y.Values[i])
+				}
+			}
+		}
+	})
+}
+
+// requireSame compares bits, but for those of NaN.
+func requireSame(t *testing.T, want, got float32) {
+	t.Helper()
+	if want != want {
+		require.True(t, got != got, "got %v, want NaN", got)
+		return
+	}
+	require.Equal(t, math.Float32bits(want), math.Float32bits(got), "got %v, want %v", got, want)
 }
 
 // dot returns b + x*w in float64, and the sum of the absolute terms, which
@@ -96,48 +158,54 @@ func fused(x, y, z float32) float32 {
 	return float32(sum)
 }
 
-func TestMulOfSomePanelsLeavesTheOthers(t *testing.T) {
+func TestMulOfOnePanelLeavesTheOthers(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k kernel) {
 		rng := rand.New(rand.NewPCG(3, 4))
-		outputs, inputs, rows := 3*k.columns, 5, k.rows+1
-		w, err := pack(k, random(rng, outputs*inputs), nil, outputs, inputs)
+		outputs, inputs, rows := 3*k.columns, 5, k.large+1
+		w, err := pack(k, random(rng, outputs*inputs), nil, outputs, inputs, 1)
 		require.NoError(t, err)
-		x, whole, part := random(rng, rows*inputs), guarded(rows*outputs), guarded(rows*outputs)
-		w.Mul(Rows{whole, outputs, rows}, Rows{x, inputs, rows}, 0, w.Panels())
-		w.Mul(Rows{part, outputs, rows}, Rows{x, inputs, rows}, 1, 2)
-		for at, got := range part {
-			want := guard
-			if j := at % outputs / k.columns; j == 1 {
-				want = whole[at]
-			}
-			require.Equal(t, math.Float32bits(want), math.Float32bits(got), "value %d", at)
+		x, y := random(rng, rows*inputs), guarded(rows*outputs)
+		w.Mul(Results{Values: y, Stride: outputs}, Windows{x, rows, rows, 0, inputs, 0}, 1)
+		for at, got := range y {
+			touched := math.Float32bits(got) != math.Float32bits(guard)
+			require.Equal(t, at%outputs/k.columns == 1, touched, "value %d", at)
 		}
 	})
 }
 
-func TestTileRefusesShortSlices(t *testing.T) {
+func TestTilesRefuseShortSlices(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k kernel) {
-		const depth = 4
-		x, y := (k.rows-1)*depth+depth, k.rows*k.columns
-		panel := make([]float32, (depth+1)*k.columns)
-		tile := func(y, x int, panel []float32) func() {
-			return func() {
-				k.tile(Rows{make([]float32, y), k.columns, k.rows}, Rows{make([]float32, x), depth, k.rows}, panel)
+		const runs, depth, pitch, n = 2, 4, 100, 3
+		for _, rows := range []int{k.large, k.small} {
+			x, y := (n*rows-1)*depth+pitch+depth, n*rows*k.columns
+			panel := make([]float32, (runs*depth+1)*k.columns)
+			run := func(y, res, x int, panel []float32) func() {
+				m := product{kernel: k, runs: runs, panel: panel, columns: k.columns}
+				return func() {
+					m.run(Results{make([]float32, y), k.columns, make([]float32, res), false}, Windows{make([]float32, x), n * rows, n * rows, 0, depth, pitch}, rows, n)
+				}
 			}
+			require.NotPanics(t, run(y, y, x, panel))
+			require.Panics(t, run(y-1, y, x, panel))
+			require.Panics(t, run(y, y-1, x, panel))
+			require.Panics(t, run(y, y, x-1, panel))
+			require.Panics(t, run(y, y, x, panel[:k.columns]))
+			require.Panics(t, run(y, y, x, panel[:2*k.columns]))
 		}
-		require.NotPanics(t, tile(y, x, panel))
-		require.Panics(t, tile(y-1, x, panel))
-		require.Panics(t, tile(y, x-1, panel))
-		require.Panics(t, tile(y, x, panel[:k.columns]))
 	})
 }
 
 func TestPackRefusesWrongLengths(t *testing.T) {
-	for _, c := range []struct{ weights, biases, outputs, inputs int }{
-		{5, 2, 2, 3}, {6, 3, 2, 3}, {0, 0, 0, 3}, {0, 2, 2, 0},
+	for _, c := range []struct {
+		weights, biases, outputs, inputs, runs int
+		err                                    string
+	}{
+		{5, 2, 2, 3, 1, "do not make a matrix"}, {6, 3, 2, 3, 1, "do not make a matrix"},
+		{0, 0, 0, 3, 1, "do not make a matrix"}, {0, 2, 2, 0, 1, "do not make a matrix"},
+		{6, 2, 2, 3, 2, "do not make 2 runs"}, {6, 2, 2, 3, 0, "do not make 0 runs"},
 	} {
-		_, err := Pack(make([]float32, c.weights), make([]float32, c.biases), c.outputs, c.inputs)
-		require.ErrorContains(t, err, "do not make a matrix", "%+v", c)
+		_, err := Pack(make([]float32, c.weights), make([]float32, c.biases), c.outputs, c.inputs, c.runs)
+		require.ErrorContains(t, err, c.err, "%+v", c)
 	}
 }
 
@@ -158,17 +226,22 @@ func guarded(n int) []float32 {
 	return v[:n]
 }
 
-func BenchmarkTile(b *testing.B) {
-	const depth = 576
+func BenchmarkTiles(b *testing.B) {
+	const depth, n = 576, 4
 	for _, k := range kernels() {
-		b.Run(k.isa.String(), func(b *testing.B) {
-			x, y := make([]float32, k.rows*depth), make([]float32, k.rows*k.columns)
-			panel := make([]float32, (depth+1)*k.columns)
-			for b.Loop() {
-				k.tile(Rows{y, k.columns, k.rows}, Rows{x, depth, k.rows}, panel)
-			}
-			macs := float64(k.rows * k.columns * depth)
-			b.ReportMetric(macs*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GMAC/s")
-		})
+		for _, rows := range []int{k.large, k.small} {
+			b.Run(fmt.Sprintf("%v_%dx%d", k.isa, rows, k.columns), func(b *testing.B) {
+				x, y := make([]float32, n*rows*depth), make([]float32, n*rows*k.columns)
+				m := product{kernel: k, runs: 1, panel: make([]float32, (depth+1)*k.columns), columns: k.columns}
+				least := time.Hour
+				for b.Loop() {
+					start := time.Now()
+					m.run(Results{Values: y, Stride: k.columns}, Windows{x, n * rows, n * rows, 0, depth, 0}, rows, n)
+					least = min(least, time.Since(start))
+				}
+				macs := float64(n * rows * k.columns * depth)
+				b.ReportMetric(macs/float64(least.Nanoseconds()), "GMAC/s-best")
+			})
+		}
 	}
 }
