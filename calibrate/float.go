@@ -23,9 +23,9 @@ type Executor struct {
 type Visitor func(name string, shape tensor.Shape, values []float32)
 
 // NewExecutor compiles g for runs on the given number of threads, which can
-// show the outputs of the named nodes. Outputs between a convolution and a
-// shown one are not made if there is no need: each name costs time. The packed
-// weights are a copy: g is not referred to again.
+// show the outputs of the named nodes. Each name costs time: a convolution, a
+// residual add and a ReLU are one step as long as nobody looks in between. The
+// packed weights are a copy: g is not referred to again.
 func NewExecutor(g *models.Graph, threads int, shown ...string) (*Executor, error) {
 	if threads < 1 {
 		return nil, fmt.Errorf("calibrate: %d threads: want at least one", threads)

@@ -90,22 +90,28 @@ func (c conv) run(w worker, y, x, residual []float32) {
 	for group := range c.groups {
 		for first := lines[0]; first < lines[1]; first += c.block {
 			last := min(first+c.block, lines[1])
-			source := x[min(first*c.step, len(x)):]
-			if c.copied {
-				source = w.scratch[:c.rows(last-first)*c.pitch()]
-				c.copy(source, x[group*c.channels():], first*c.StrideH-c.Top)
-			}
+			source := c.source(w.scratch, x, group, first, last)
 			for panel := panels[0]; panel < panels[1]; panel++ {
-				c.multiply(y, source, residual, group, [2]int{first, last}, panel)
+				c.multiply(y, source, residual, group, first, last, panel)
 			}
 		}
 	}
 }
 
-// multiply computes one panel's outputs of a range of lines, whose windows
-// begin at x.
-func (c conv) multiply(y, x, residual []float32, group int, lines [2]int, panel int) {
-	first, last := lines[0]*c.length, min(lines[1]*c.length, c.out.H*c.out.W)
+// source is the input from where the windows of the first line begin.
+func (c conv) source(scratch, x []float32, group, first, last int) []float32 {
+	if !c.copied {
+		return x[first*c.step:]
+	}
+	rows := scratch[:c.rows(last-first)*c.pitch()]
+	c.copy(rows, x[group*c.channels():], first*c.StrideH-c.Top)
+	return rows
+}
+
+// multiply computes one panel's outputs of lines first <= i < last, whose
+// windows begin with x.
+func (c conv) multiply(y, x, residual []float32, group, first, last, panel int) {
+	first, last = first*c.length, min(last*c.length, c.out.H*c.out.W)
 	at := first*c.out.C + group*c.groups[group].Outputs
 	results := sgemm.Results{Values: y[at:], Stride: c.out.C, ReLU: c.relu}
 	if residual != nil {

@@ -44,7 +44,9 @@ func checkMul(t *testing.T, k kernel, rng *rand.Rand, c mulCase) {
 	weight, bias := random(rng, c.outputs*inputs), random(rng, c.outputs)
 	// Windows may overlap, and so may the runs of one.
 	xStride, pitch, yStride := rng.IntN(c.depth+5), rng.IntN(2*c.depth+1), c.outputs+rng.IntN(5)
-	x := random(rng, (c.rows-1)*xStride+(c.runs-1)*pitch+c.depth)
+	length := 1 + rng.IntN(c.rows)
+	step := length*xStride + rng.IntN(5)
+	x := random(rng, (c.rows-1)/length*step+(length-1)*xStride+(c.runs-1)*pitch+c.depth)
 	y := guarded((c.rows-1)*yStride + c.outputs)
 	before := guarded(len(y))
 	results := Results{Values: y, Stride: yStride, ReLU: c.relu}
@@ -58,7 +60,7 @@ func checkMul(t *testing.T, k kernel, rng *rand.Rand, c mulCase) {
 	w, err := pack(k, weight, bias, c.outputs, inputs, c.runs)
 	require.NoError(t, err)
 	for p := range w.Panels() {
-		w.Mul(results, Windows{x, c.rows, c.rows, 0, xStride, pitch}, p)
+		w.Mul(results, Windows{x, c.rows, length, step, xStride, pitch}, p)
 	}
 	for at, got := range y[:cap(y)] {
 		i, j := at/yStride, at%yStride
@@ -68,7 +70,7 @@ func checkMul(t *testing.T, k kernel, rng *rand.Rand, c mulCase) {
 		}
 		var window []float32
 		for run := range c.runs {
-			window = append(window, x[i*xStride+run*pitch:][:c.depth]...)
+			window = append(window, x[i/length*step+i%length*xStride+run*pitch:][:c.depth]...)
 		}
 		want := inOrder(k, window, weight[j*inputs:], bias[j])
 		exact, magnitude := dot(window, weight[j*inputs:], bias[j])
