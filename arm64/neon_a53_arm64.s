@@ -15,8 +15,9 @@
 //
 // Each pair of pixel and channel has eight 16-bit sums of products and four
 // 32-bit sums, to which SADALP adds them. Two products always fit 16 bits: a
-// step of 16 values (the loop steps). Four fit where the weights allow it, see
-// wideA53: two steps (the loop pairs) with half as many SADALP.
+// step of 16 values (the loop steps). Nearly always four do: two steps (the loop
+// pairs) with half as many SADALP. Where the weights do not allow it, see
+// wideA53, a flag behind the weights asks for SADALP between the two.
 //
 // A turn of a loop also begins the next turn's loads. The last one in a row
 // goes on with the next row, the last one of a tile with the next tile, and the
@@ -28,7 +29,7 @@
 //   R9      panel                           R12 from a row's last turn to the next row
 //   R13     tiles left                      R14 back to the first weights
 //   R15 R23 weights, inputs of a turn       R16 R17 turns in a row, in a tile
-//   R19     ratio of the residual           R20 shift
+//   R19 R20 flags of all turns, of the next ones
 //   R21 R22 to the next turn's inputs, weights
 //   R25     1 for the loop steps            R26 from a tile's last turn to the next tile
 //
@@ -49,12 +50,8 @@
 	MOVD a_DstStep+72(FP), R10; \
 	MOVD a_ResStep+80(FP), R11; \
 	MOVD a_SrcNext+88(FP), R26; \
-	MOVD a_Shift+112(FP), R20; \
-	MOVD a_Ratio+120(FP), R19; \
-	MOVD a_Wide+128(FP), R25; \
 	MSUB R12, R26, R17, R26; \
-	AND  $1, R16, R21; \
-	ORR  R21, R25; \ // an odd number of steps has no pairs
+	AND  $1, R16, R25; \ // an odd number of steps has no pairs
 	EOR  $1, R25, R21; \
 	MOVD $16, R23; \
 	LSL  R21, R23; \
@@ -67,7 +64,8 @@
 	MNEG R15, R17, R14; \
 	ADD  R15, R14; \
 	MOVD R16, R5; \
-	ADD  $32, R9, R4
+	ADD  $32, R9, R4; \
+	MADD R15, R4, R17, R19
 
 // NEXT begins to load a vector and ends the load of an earlier one.
 #define NEXT(lower, upper, vector, x, earlier) \
@@ -141,6 +139,7 @@ TEXT ·conv3A53(SB), NOSPLIT, $0-136
 
 tile:
 	MOVD R17, R6
+	MOVD R19, R20
 	SUBS $1, R13
 	CSEL EQ, ZR, R26, R26
 	CBNZ R25, steps
@@ -164,9 +163,13 @@ pairs:
 	ADD  R21, R0
 	FIRST3(5, 0, 1, 2, 17)
 	ADD  R21, R1
+	MOVBU.P 1(R20), R24
 	UPPER3(7, 0, 1, 2, 14)
 	NEXT(80(R4), 88(R4), F7, R3, V6)
 	UPPER3(5, 0, 1, 2, 17)
+	CBNZ R24, wide
+
+second:
 	NEXT(16(R2), 24(R2), F2, R3, V7)
 	LOWER3(6, 3, 4, 2, 8)
 	ADD  R21, R2
@@ -192,6 +195,25 @@ pairs:
 	SUM3(17, 23)
 	BNE  pairs
 	B    sum
+
+wide:
+	SUM3(8, 20)
+	SUM3(11, 21)
+	SUM3(14, 22)
+	SUM3(17, 23)
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	B    second
 
 steps:
 	NEXT(48(R4), 56(R4), F3, R3, V2)
@@ -229,7 +251,9 @@ steps:
 sum:
 	FMOVQ 16(R9), F8 // multipliers
 	VADDP V21.S4, V20.S4, V9.S4
+	MOVD  a_Shift+112(FP), R21
 	VADDP V25.S4, V24.S4, V10.S4
+	MOVD  a_Ratio+120(FP), R22
 	VADDP V29.S4, V28.S4, V11.S4
 	VADDP V23.S4, V22.S4, V12.S4
 	VADDP V27.S4, V26.S4, V13.S4
@@ -239,8 +263,8 @@ sum:
 	VADDP V13.S4, V10.S4, V10.S4
 	VADDP V14.S4, V11.S4, V11.S4
 	FLDPS 8(R9), (F22, F23)
-	CBZ   R20, multiply
-	VDUP  R20, V12.S4
+	CBZ   R21, multiply
+	VDUP  R21, V12.S4
 	SSHL_4S(12, 9, 9)
 	SSHL_4S(12, 10, 10)
 	SSHL_4S(12, 11, 11)
@@ -254,7 +278,7 @@ multiply:
 	FMOVS (R8), F12
 	FMOVS (R8)(R11), F13
 	ADD   R11<<1, R8
-	VDUP  R19, V15.H8
+	VDUP  R22, V15.H8
 	FMOVS (R8), F14
 	ADD   R11, R8
 	SXTL_8H(12, 12)
@@ -303,6 +327,7 @@ TEXT ·conv2A53(SB), NOSPLIT, $0-136
 
 tile:
 	MOVD R17, R6
+	MOVD R19, R20
 	SUBS $1, R13
 	CSEL EQ, ZR, R26, R26
 	CBNZ R25, steps
@@ -320,7 +345,7 @@ pairs:
 	NEXT(48(R4), 56(R4), F7, R3, V2)
 	UPPER2(5, 0, 10)
 	CSEL EQ, R26, R21, R21
-	CSEL EQ, R14, R15, R22
+	MOVBU.P 1(R20), R2
 	FIRST2(6, 0, 12)
 	ADD  R21, R0
 	NEXT(16(R1), 24(R1), F3, R24, V6)
@@ -328,8 +353,12 @@ pairs:
 	ADD  R21, R1
 	NEXT(64(R4), 72(R4), F16, R3, V7)
 	UPPER2(6, 0, 12)
+	CSEL EQ, R14, R15, R22
 	NEXT(80(R4), 88(R4), F17, R24, V3)
 	UPPER2(7, 0, 14)
+	CBNZ R2, wide
+
+second:
 	LOWER2(16, 2, 8)
 	NEXT(96(R4), 104(R4), F18, R3, V16)
 	LOWER2(17, 2, 10)
@@ -351,6 +380,21 @@ pairs:
 	SUM2(14, 23)
 	BNE  pairs
 	B    sum
+
+wide:
+	SUM2(8, 20)
+	SUM2(10, 21)
+	SUM2(12, 22)
+	SUM2(14, 23)
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	B    second
 
 steps:
 	NEXT(32(R4), 40(R4), F6, R3, V1)
@@ -385,15 +429,17 @@ steps:
 sum: // and the next tile's beginning, as in conv3A53
 	FMOVQ 16(R9), F8 // multipliers
 	VADDP V21.S4, V20.S4, V9.S4
+	MOVD  a_Shift+112(FP), R21
 	VADDP V25.S4, V24.S4, V10.S4
+	MOVD  a_Ratio+120(FP), R22
 	VADDP V23.S4, V22.S4, V12.S4
 	VADDP V27.S4, V26.S4, V13.S4
 	FLDPS (R9), (F20, F21)
 	VADDP V12.S4, V9.S4, V9.S4
 	VADDP V13.S4, V10.S4, V10.S4
 	FLDPS 8(R9), (F22, F23)
-	CBZ   R20, multiply
-	VDUP  R20, V12.S4
+	CBZ   R21, multiply
+	VDUP  R21, V12.S4
 	SSHL_4S(12, 9, 9)
 	SSHL_4S(12, 10, 10)
 
@@ -404,7 +450,7 @@ multiply:
 	FMOVS (R8), F12
 	FMOVS (R8)(R11), F13
 	ADD   R11<<1, R8
-	VDUP  R19, V15.H8
+	VDUP  R22, V15.H8
 	SXTL_8H(12, 12)
 	SXTL_8H(13, 13)
 	SMLAL_4S_LANE(15, 0, 12, 9)

@@ -13,18 +13,15 @@ const (
 )
 
 // wideA53 reports whether four products can be too much for a 16-bit lane.
-// Steps two by two, a lane adds up values k and k+8 of both, for a channel, in
-// any order: it is safe if the greatest and the least sum that inputs in
-// [-128, 127] can give fit. A last step without a partner has two products in
-// a lane, which always fit.
+// Given the weights of two steps, a lane adds up values k and k+8 of both, for
+// a channel, in any order: it is safe if the greatest and the least sum that
+// inputs in [-128, 127] can give fit.
 func wideA53(weights []int8.Value) bool {
 	const step, half = a53Channels * a53Depth, a53Depth / 2
-	for ; len(weights) >= 2*step; weights = weights[2*step:] {
-		for channel := 0; channel < step; channel += a53Depth {
-			for k := channel; k < channel+half; k++ {
-				if !fitsLane(weights[k], weights[k+half], weights[step+k], weights[step+k+half]) {
-					return true
-				}
+	for channel := 0; channel < step; channel += a53Depth {
+		for k := channel; k < channel+half; k++ {
+			if !fitsLane(weights[k], weights[k+half], weights[step+k], weights[step+k+half]) {
+				return true
 			}
 		}
 	}

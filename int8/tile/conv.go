@@ -265,9 +265,7 @@ func (w *work) args(p *panel) Args {
 		Panel: pointer(p.data), Tiles: 1, Runs: w.runs, Steps: w.steps,
 		Shift: int(w.t.Shift), Ratio: int(w.t.Residual),
 	}
-	if p.wide {
-		a.Wide = 1
-	}
+	a.Wide = p.wide
 	return a
 }
 

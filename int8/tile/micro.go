@@ -29,9 +29,11 @@ type Micro struct {
 	Order []int
 	// Shapes are the tiles that there is code for, the fastest per pixel first.
 	Shapes []Shape
-	// Wide, if not nil, reports whether a panel's weights, in packed order,
-	// need the slower sums that hold for all weights.
-	Wide func(weights []int8.Value) bool
+	// Wide, if not nil, reports whether the weights of WideSteps steps, in
+	// packed order, need the slower sums that hold for all weights. A flag
+	// behind the panel's weights tells the assembly.
+	WideSteps int
+	Wide      func(weights []int8.Value) bool
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
@@ -63,7 +65,7 @@ type Args struct {
 	ResNext int
 	Shift   int // left shift of the accumulator
 	Ratio   int // of the residual; 0 without
-	Wide    int // 1 if Micro.Wide says so of the panel
+	Wide    int // number of the panel's flags that are set
 }
 
 // Vector is the number of values that Dense and Max take at once.

@@ -11,6 +11,7 @@ import (
 //	int32 bias[Channels]
 //	int32 multiplier[Channels]
 //	int8 weight[Runs][Steps][Channels][Depth]
+//	int8 wide[Runs*Steps/WideSteps]: 1 where Micro.Wide says so
 //
 // The places of missing channels and of values behind the end of a run are
 // zero.
@@ -18,7 +19,7 @@ type panel struct {
 	channel int // the first one
 	lanes   int // channels that exist
 	group   int
-	wide    bool
+	wide    int // flags that are set
 	data    []int8.Value
 }
 
@@ -30,7 +31,7 @@ const align = 64
 func (c *Conv) pack(conv *int8.Conv, run int) {
 	m, groupOut := c.micro, conv.OutC/conv.Groups
 	weights := c.runs * c.steps * m.Channels * m.Depth
-	size := ceil(8*m.Channels+weights, align) * align
+	size := ceil(8*m.Channels+weights+m.flags(c.runs*c.steps), align) * align
 	count := conv.Groups * ceil(groupOut, m.Channels)
 	memory := make([]int8.Value, count*size+align)
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
@@ -75,7 +76,31 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
 			}
 		}
 	}
-	p.wide = m.Wide != nil && m.Wide(weights)
+	p.wide = m.mark(weights, p.data[8*m.Channels+len(weights):])
+}
+
+func (m *Micro) flags(steps int) int {
+	if m.Wide == nil {
+		return 0
+	}
+	return steps / m.WideSteps
+}
+
+// mark sets a flag for every WideSteps steps that need the slower sums, and
+// counts them.
+func (m *Micro) mark(weights, flags []int8.Value) int {
+	if m.Wide == nil {
+		return 0
+	}
+	count, size := 0, m.WideSteps*m.Channels*m.Depth
+	for i := 0; len(weights) >= size; i++ {
+		if m.Wide(weights[:size]) {
+			flags[i] = 1
+			count++
+		}
+		weights = weights[size:]
+	}
+	return count
 }
 
 // block is the values of a row that are packed before the next row's: what
