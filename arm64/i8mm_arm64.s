@@ -75,30 +75,36 @@
 #define SECOND_STEP2 VZIP2 V1.D2, V0.D2, V5.D2
 #define SECOND_STEP4 SECOND_STEP2; VZIP2 V3.D2, V2.D2, V7.D2
 
-#define MULTIPLY01(values) \
-	VLD1.P 64(R0), [V8.B16, V9.B16, V10.B16, V11.B16]; \
-	VLD1.P 64(R0), [V12.B16, V13.B16, V14.B16, V15.B16]; \
-	SMMLA_4S(8, values, 16); \
-	SMMLA_4S(9, values, 17); \
-	SMMLA_4S(10, values, 18); \
-	SMMLA_4S(11, values, 19); \
-	SMMLA_4S(12, values, 20); \
-	SMMLA_4S(13, values, 21); \
-	SMMLA_4S(14, values, 22); \
-	SMMLA_4S(15, values, 23)
+// Weights of the low and the high eight channels. In a block, those of the
+// second step are loaded while the others of the first step are multiplied.
+#define WEIGHTS_LOW  VLD1.P 64(R0), [V8.B16, V9.B16, V10.B16, V11.B16]
+#define WEIGHTS_HIGH VLD1.P 64(R0), [V12.B16, V13.B16, V14.B16, V15.B16]
 
-#define MULTIPLY23(values) \
-	SMMLA_4S(8, values, 24); \
-	SMMLA_4S(9, values, 25); \
-	SMMLA_4S(10, values, 26); \
-	SMMLA_4S(11, values, 27); \
-	SMMLA_4S(12, values, 28); \
-	SMMLA_4S(13, values, 29); \
-	SMMLA_4S(14, values, 30); \
-	SMMLA_4S(15, values, 31)
+#define LOW2(values01, values23) \
+	SMMLA_4S(8, values01, 16); \
+	SMMLA_4S(9, values01, 17); \
+	SMMLA_4S(10, values01, 18); \
+	SMMLA_4S(11, values01, 19)
 
-#define MULTIPLY2(values01, values23) MULTIPLY01(values01)
-#define MULTIPLY4(values01, values23) MULTIPLY01(values01); MULTIPLY23(values23)
+#define HIGH2(values01, values23) \
+	SMMLA_4S(12, values01, 20); \
+	SMMLA_4S(13, values01, 21); \
+	SMMLA_4S(14, values01, 22); \
+	SMMLA_4S(15, values01, 23)
+
+#define LOW4(values01, values23) \
+	LOW2(values01, values23); \
+	SMMLA_4S(8, values23, 24); \
+	SMMLA_4S(9, values23, 25); \
+	SMMLA_4S(10, values23, 26); \
+	SMMLA_4S(11, values23, 27)
+
+#define HIGH4(values01, values23) \
+	HIGH2(values01, values23); \
+	SMMLA_4S(12, values23, 28); \
+	SMMLA_4S(13, values23, 29); \
+	SMMLA_4S(14, values23, 30); \
+	SMMLA_4S(15, values23, 31)
 
 // SUMS applies a macro to pairs of registers that hold four channels.
 #define SUMS2(op) \
@@ -154,7 +160,7 @@
 	STORE(a, b, c, d)
 
 // TILES is the loop over tiles.
-#define TILES(windows, bias, first, second, multiply, sums, pixels) \
+#define TILES(windows, bias, first, second, low, high, sums, pixels) \
 	MOVD a_Src+0(FP), R1; \
 	MOVD a_Dst+8(FP), R12; \
 	MOVD a_Res+16(FP), R13; \
@@ -187,15 +193,24 @@ block: \
 	windows(LOAD16); \
 	first; \
 	second; \
-	multiply(4, 6); \
-	multiply(5, 7); \
+	WEIGHTS_LOW; \
+	WEIGHTS_HIGH; \
+	low(4, 6); \
+	WEIGHTS_LOW; \
+	high(4, 6); \
+	WEIGHTS_HIGH; \
+	low(5, 7); \
+	high(5, 7); \
 	SUBS $1, R10; \
 	BNE  block; \
 odd: \
 	TBZ  $0, R20, next; \
 	windows(LOAD8); \
 	first; \
-	multiply(4, 6); \
+	WEIGHTS_LOW; \
+	WEIGHTS_HIGH; \
+	low(4, 6); \
+	high(4, 6); \
 next: \
 	SUBS $1, R11; \
 	CSEL EQ, R17, R15, R9; \
@@ -221,8 +236,8 @@ stored: \
 
 // func conv4I8MM(a tile.Args)
 TEXT ·conv4I8MM(SB), NOSPLIT, $0-136
-	TILES(WINDOWS4, BIAS4, FIRST_STEP4, SECOND_STEP4, MULTIPLY4, SUMS4, PIXELS4)
+	TILES(WINDOWS4, BIAS4, FIRST_STEP4, SECOND_STEP4, LOW4, HIGH4, SUMS4, PIXELS4)
 
 // func conv2I8MM(a tile.Args)
 TEXT ·conv2I8MM(SB), NOSPLIT, $0-136
-	TILES(WINDOWS2, BIAS2, FIRST_STEP2, SECOND_STEP2, MULTIPLY2, SUMS2, PIXELS2)
+	TILES(WINDOWS2, BIAS2, FIRST_STEP2, SECOND_STEP2, LOW2, HIGH2, SUMS2, PIXELS2)
