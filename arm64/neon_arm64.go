@@ -18,7 +18,7 @@ func neonA53() *tile.Micro {
 	return &tile.Micro{
 		Name: "neon_a53", Channels: 4, Depth: 16,
 		Shapes:    []tile.Shape{{Pixels: 3, Run: conv3A53}, {Pixels: 2, Run: conv2A53}},
-		WideSteps: 2, Wide: wideA53,
+		WideSteps: WideSteps, Wide: WideA53,
 		Dense: denseNEON, Max: maxNEON,
 	}
 }

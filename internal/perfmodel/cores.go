@@ -1,9 +1,7 @@
 package main
 
 import (
-	"math"
-	"slices"
-
+	"edgeclassify/arm64"
 	"edgeclassify/int8"
 )
 
@@ -16,6 +14,7 @@ type kernel struct {
 	shapes          []shape
 	dense, max      string                          // functions
 	wide            func(weights []int8.Value) bool // as in tile.Micro
+	wideSteps       int
 }
 
 type shape struct {
@@ -24,44 +23,19 @@ type shape struct {
 }
 
 func i8mm() kernel {
-	return kernel{"i8mm", 16, 8, []shape{{4, "conv4I8MM"}, {2, "conv2I8MM"}}, "denseNEON", "maxNEON", nil}
+	return kernel{"i8mm", 16, 8, []shape{{4, "conv4I8MM"}, {2, "conv2I8MM"}}, "denseNEON", "maxNEON", nil, 0}
 }
 
 func neonDot() kernel {
-	return kernel{"neondot", 8, 4, []shape{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}}, "denseNEON", "maxNEON", nil}
+	return kernel{"neondot", 8, 4, []shape{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}}, "denseNEON", "maxNEON", nil, 0}
 }
 
 func neon() kernel {
-	return kernel{"neon", 4, 16, []shape{{4, "conv4NEON"}, {3, "conv3NEON"}}, "denseNEON", "maxNEON", nil}
+	return kernel{"neon", 4, 16, []shape{{4, "conv4NEON"}, {3, "conv3NEON"}}, "denseNEON", "maxNEON", nil, 0}
 }
 
 func neonA53() kernel {
-	return kernel{"neon_a53", 4, 16, []shape{{3, "conv3A53"}, {2, "conv2A53"}}, "denseNEON", "maxNEON", wideA53}
-}
-
-// wideA53 is the kernel's condition for its slower sums: that in some lane of
-// 16 bits the products of two steps, values k and k+8 of both, may not fit.
-func wideA53(weights []int8.Value) bool {
-	const channels, depth = 4, 16
-	for block := range slices.Chunk(weights, 2*channels*depth) {
-		if len(block) < 2*channels*depth {
-			return false // a step alone always fits
-		}
-		for k := range channels * depth {
-			if k%depth >= depth/2 {
-				continue
-			}
-			positive, negative := 0, 0
-			for _, w := range []int8.Value{block[k], block[k+depth/2], block[k+channels*depth], block[k+channels*depth+depth/2]} {
-				positive += max(int(w), 0)
-				negative -= min(int(w), 0)
-			}
-			if 127*positive+128*negative > math.MaxInt16 || 128*positive+127*negative > -math.MinInt16 {
-				return true
-			}
-		}
-	}
-	return false
+	return kernel{"neon_a53", 4, 16, []shape{{3, "conv3A53"}, {2, "conv2A53"}}, "denseNEON", "maxNEON", arm64.WideA53, arm64.WideSteps}
 }
 
 // core is a kind of core and the kernel that it runs.

@@ -12,7 +12,21 @@ import (
 type routine struct {
 	*function
 	arguments func(groups, steps int) []uint64
+	flags     func(steps int) (at uint64, n int) // bytes that hold flag; nil for none
+	flag      uint8
 	period    int // of the loops' unrolling, in steps
+}
+
+// run is the trace of a call.
+func (r routine) run(groups, steps int) ([]*instruction, error) {
+	data := map[uint64]uint8{}
+	if r.flags != nil {
+		at, n := r.flags(steps)
+		for i := range n {
+			data[at+uint64(i)] = r.flag
+		}
+	}
+	return r.trace(r.arguments(groups, steps), data)
 }
 
 // cost is cycles: of a call beyond its groups, and of each group.
@@ -46,7 +60,7 @@ func (r routine) simulate(m model, steps int) (cost, error) {
 	const few, many = 1, 3
 	var cycles [2]float64
 	for i, groups := range []int{few, many} {
-		trace, err := r.trace(r.arguments(groups, max(steps, 1)))
+		trace, err := r.run(groups, max(steps, 1))
 		if err != nil {
 			return cost{}, err
 		}
@@ -68,7 +82,7 @@ type loop struct {
 // innerLoop finds the branch back that is taken most often and measures an
 // iteration that it begins, between others of its kind.
 func (r routine) innerLoop(m model) (loop, error) {
-	trace, err := r.trace(r.arguments(1, 4*exact*r.period))
+	trace, err := r.run(1, 4*exact*r.period)
 	if err != nil {
 		return loop{}, err
 	}

@@ -9,7 +9,7 @@ import (
 
 // machine follows a function's control flow: it computes what general
 // registers hold and passes over vector instructions. Data in memory is
-// unknown, except for the arguments and what the function itself stored; a
+// unknown, except for what it is told and what the function itself stored; a
 // branch that depends on anything unknown is an error. The trace of a call is
 // exact that way, whatever the loops look like.
 type machine struct {
@@ -34,9 +34,10 @@ const longest = 1 << 18
 const stack = 0x7fff_f000_0000_0000
 
 // trace returns the instructions that the function executes for these
-// arguments, in order. Go's assembly finds them above the return address.
-func (f *function) trace(arguments []uint64) ([]*instruction, error) {
-	m := &machine{sp: known(stack), memory: map[uint64]uint8{}}
+// arguments, in order. Go's assembly finds them above the return address. The
+// known bytes of memory are data, which trace takes over.
+func (f *function) trace(arguments []uint64, data map[uint64]uint8) ([]*instruction, error) {
+	m := &machine{sp: known(stack), memory: data}
 	for i, a := range arguments {
 		m.store(known(stack+8+8*uint64(i)), known(a), 8)
 	}

@@ -43,14 +43,14 @@ func TestTraceFollowsLoops(t *testing.T) {
 		"b.eq 0x1024 <edgeclassify/arm64.f.abi0+0x24>",
 		"udf #0x0",
 		"ret") // 0x1024
-	trace, err := f.trace([]uint64{6, 100, 148})
+	trace, err := f.trace([]uint64{6, 100, 148}, map[uint64]uint8{})
 	require.NoError(t, err)
 	require.Len(t, trace, 2+3*4+2+1)
 	require.Equal(t, 3*16, macs(trace))
 
-	_, err = f.trace([]uint64{6, 100, 149})
+	_, err = f.trace([]uint64{6, 100, 149}, map[uint64]uint8{})
 	require.NoError(t, err, "an instruction without general registers is passed over")
-	_, err = f.trace([]uint64{5, 100, 148})
+	_, err = f.trace([]uint64{5, 100, 148}, map[uint64]uint8{})
 	require.ErrorContains(t, err, "does not end")
 }
 
@@ -63,7 +63,7 @@ func TestTraceRefuses(t *testing.T) {
 		{"leaves the function", "b 0x2000; ret"},
 		{"beyond its end", "mov x0, x1"},
 	} {
-		_, err := assemble(t, strings.Split(c.code, "; ")...).trace([]uint64{8})
+		_, err := assemble(t, strings.Split(c.code, "; ")...).trace([]uint64{8}, map[uint64]uint8{})
 		require.ErrorContains(t, err, c.want, c.code)
 	}
 }
@@ -147,7 +147,7 @@ func loops(t testing.TB) routine {
 		"subs x1, x1, #0x1",
 		"b.ne 0x1004",
 		"ret")
-	return routine{f, func(groups, steps int) []uint64 { return []uint64{uint64(groups), uint64(steps)} }, 4}
+	return routine{function: f, arguments: func(groups, steps int) []uint64 { return []uint64{uint64(groups), uint64(steps)} }, period: 4}
 }
 
 func TestLongGroupsAreExtrapolated(t *testing.T) {
@@ -194,25 +194,6 @@ func TestRecordedTilesCoverTheLayer(t *testing.T) {
 				require.GreaterOrEqual(t, products, int(l.MACs()), "network %d, %v, kernel %s", seed, l, k.name)
 			}
 		}
-	}
-}
-
-func TestWideA53(t *testing.T) {
-	for _, c := range []struct {
-		weights [4]int8.Value // of one lane: two of each step
-		want    bool
-	}{
-		{[4]int8.Value{127, 127, 2, 0}, false}, // 128 * 256 = 32768 below zero
-		{[4]int8.Value{127, 127, 2, 1}, true},
-		{[4]int8.Value{127, -127, 1, -1}, false}, // 127 * 256 both ways
-		{[4]int8.Value{-127, -127, -2, -1}, true},
-	} {
-		block := make([]int8.Value, 2*64)
-		for i, at := range []int{21, 29, 64 + 21, 64 + 29} {
-			block[at] = c.weights[i]
-		}
-		require.Equal(t, c.want, wideA53(block), "%v", c.weights)
-		require.False(t, wideA53(block[:64]), "a step without a partner")
 	}
 }
 

@@ -29,27 +29,38 @@ func (p *predictor) function(name string) (*function, error) {
 // tile is the routine of a kind of tile.
 func (p *predictor) tile(name string, sample tile.Args) (routine, error) {
 	f, err := p.function(name)
-	return routine{f, func(groups, steps int) []uint64 {
+	return routine{function: f, arguments: func(groups, steps int) []uint64 {
 		a := sample
 		a.Tiles, a.Steps = groups, steps
 		return words(a)
-	}, period / p.kernel.depth}, err
+	}, flags: p.flags(sample), period: period / p.kernel.depth}, err
+}
+
+// flags is where the flags of a tile's panel lie, see tile.Micro.Wide.
+func (p *predictor) flags(a tile.Args) func(steps int) (at uint64, n int) {
+	if p.kernel.wide == nil {
+		return nil
+	}
+	return func(steps int) (uint64, int) {
+		weights := uint64(uintptr(a.Panel)) + uint64(8*p.kernel.channels)
+		return weights + uint64(a.Runs*steps*p.kernel.channels*p.kernel.depth), a.Runs * steps / p.kernel.wideSteps
+	}
 }
 
 // dense is the routine of the classifier: groups of four rows.
 func (p *predictor) dense(in int) (routine, error) {
 	f, err := p.function(p.kernel.dense)
-	return routine{f, func(groups, steps int) []uint64 {
+	return routine{function: f, arguments: func(groups, steps int) []uint64 {
 		return words(tile.DenseArgs{Rows: 4 * groups, Length: tile.Vector * steps, Stride: in})
-	}, period / tile.Vector}, err
+	}, period: period / tile.Vector}, err
 }
 
 // larger is the routine of maxima: groups are runs.
 func (p *predictor) larger() (routine, error) {
 	f, err := p.function(p.kernel.max)
-	return routine{f, func(groups, steps int) []uint64 {
+	return routine{function: f, arguments: func(groups, steps int) []uint64 {
 		return words(tile.MaxArgs{Count: groups, Length: tile.Vector * steps})
-	}, period / tile.Vector}, err
+	}, period: period / tile.Vector}, err
 }
 
 // conv is the cycles of the thread that takes longest.
@@ -63,6 +74,14 @@ func (p *predictor) conv(shares []share) (float64, error) {
 				return 0, err
 			}
 			sum += float64(n.calls)*(c.call+p.Call) + float64(n.tiles)*c.group
+			if n.flags > 0 {
+				kind.wide = true
+				slow, err := p.kind(kind, n.sample)
+				if err != nil {
+					return 0, err
+				}
+				sum += float64(n.flags) * (slow.group - c.group) / float64(kind.runs*kind.steps/p.kernel.wideSteps)
+			}
 		}
 		longest = max(longest, sum)
 	}
@@ -76,6 +95,9 @@ func (p *predictor) kind(kind tileKind, sample tile.Args) (cost, error) {
 	r, err := p.tile(kind.function, sample)
 	if err != nil {
 		return cost{}, err
+	}
+	if kind.wide {
+		r.flag = 1
 	}
 	c, err := r.cost(p.model, kind.steps)
 	p.tiles[kind] = c

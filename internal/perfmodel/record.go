@@ -12,12 +12,13 @@ type tileKind struct {
 	function        string
 	runs, steps     int
 	residual, shift bool
-	wide            bool
+	wide            bool // with all flags set
 }
 
 // tileCount is how often a thread computes tiles of one kind.
 type tileCount struct {
 	calls, tiles int
+	flags        int // set ones, of all tiles
 	sample       tile.Args
 }
 
@@ -38,7 +39,7 @@ type recorder struct {
 }
 
 func newRecorder(k kernel) *recorder {
-	r := &recorder{micro: &tile.Micro{Name: k.name, Channels: k.channels, Depth: k.depth, Wide: k.wide}}
+	r := &recorder{micro: &tile.Micro{Name: k.name, Channels: k.channels, Depth: k.depth, Wide: k.wide, WideSteps: k.wideSteps}}
 	for _, s := range k.shapes {
 		r.micro.Shapes = append(r.micro.Shapes, tile.Shape{Pixels: s.pixels, Run: func(a tile.Args) { r.note(s, a) }})
 	}
@@ -46,7 +47,7 @@ func newRecorder(k kernel) *recorder {
 }
 
 func (r *recorder) note(s shape, a tile.Args) {
-	kind := tileKind{s.function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, a.Wide != 0}
+	kind := tileKind{s.function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false}
 	c := r.share.tiles[kind]
 	if c == nil {
 		c = &tileCount{sample: a}
@@ -54,6 +55,7 @@ func (r *recorder) note(s shape, a tile.Args) {
 	}
 	c.calls++
 	c.tiles += a.Tiles
+	c.flags += a.Tiles * a.Wide
 	r.panels[a.Panel] = true
 	if a.SrcRow == 0 { // the windows were copied together
 		r.windows += s.pixels
