@@ -51,7 +51,7 @@ func (e *Executor) Run(image []float32, visit Visitor) ([]float32, error) {
 	if visit == nil {
 		visit = func(string, tensor.Shape, []float32) {}
 	}
-	meet := &barrier{workers: int32(len(e.workers))}
+	meet := newBarrier(len(e.workers))
 	var others sync.WaitGroup
 	for _, w := range e.workers[1:] {
 		others.Go(func() { e.work(w, meet, nil) })
