@@ -1,0 +1,82 @@
+package labels
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const (
+	maxSuggestions = 5
+	maxDistance    = 2 // edits that a misspelt name may need
+)
+
+// Find returns the classes with that name, whatever its case, or that id:
+// several where they share the name. The error of an unknown name lists names
+// that are near it.
+func Find(classes []Class, name string) ([]int, error) {
+	var found []int
+	for i, c := range classes {
+		if strings.EqualFold(c.Name, name) || c.ID == name {
+			found = append(found, i)
+		}
+	}
+	if found != nil {
+		return found, nil
+	}
+	if near := nearest(classes, name); len(near) > 0 {
+		return nil, fmt.Errorf("no class %q: did you mean %s?", name, strings.Join(near, ", "))
+	}
+	return nil, fmt.Errorf("no class %q among the model's %d", name, len(classes))
+}
+
+// nearest returns names that contain name, then names with few edits between.
+func nearest(classes []Class, name string) []string {
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var near []candidate
+	lower := strings.ToLower(name)
+	for _, c := range classes {
+		known := strings.ToLower(c.Name)
+		d := 0
+		if !strings.Contains(known, lower) {
+			d = distance(lower, known)
+		}
+		if d <= maxDistance && d < len(lower) {
+			near = append(near, candidate{c.Name, d})
+		}
+	}
+	slices.SortStableFunc(near, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	var names []string
+	for _, c := range near {
+		if !slices.Contains(names, c.name) && len(names) < maxSuggestions {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// distance is the number of bytes to insert, delete or replace to make b of a
+// (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,277 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"edgeclassify/capture"
+	"edgeclassify/internal/board"
+	"edgeclassify/labels"
+)
+
+// Classifier says how probable each class is in a frame. Run calls it from one
+// goroutine.
+type Classifier interface {
+	Classes() []labels.Class
+	// Classify writes the probability of each class to probs. An error is the
+	// frame's, and others may do better.
+	Classify(f *capture.Frame, probs []float64) (Phases, error)
+}
+
+// Options of Run.
+type Options struct {
+	Every   time.Duration // between two frames; 0 is as fast as can be
+	Smooth  float64       // weight of the past, 0 (none) to below 1; not used with Trigger
+	MinProb float64       // from which on a class counts as seen, 0 to 1; see Seen
+	Watch   []string      // labels or class ids that make events
+	Top     int           // classes in a result; 0 stands for 5
+
+	// Trigger, if not nil, says when to classify a frame; nothing else does.
+	Trigger <-chan time.Time
+	// Board, if not nil, reads temperature and throttling. It is called now and
+	// then, and may take its time.
+	Board func() board.State
+	Log   *slog.Logger // nil is silent
+}
+
+const (
+	defaultTop    = 5
+	maxAge        = time.Second // of a frame when it is taken
+	patience      = 2           // frames that may be too old before one is taken as it is
+	statusPoll    = 200 * time.Millisecond
+	statusRefresh = time.Second
+	boardPoll     = 5 * time.Second
+	complaints    = 10 * time.Second // between two log lines about bad frames
+)
+
+// Run classifies the camera's newest frames and tells the sinks, until ctx ends
+// or the camera fails in a way that no retry mends; it returns why.
+//
+// The camera's status goes to the sinks when it changes and about once a
+// second, be there frames or not. A camera that is not streaming gives no
+// results: what was smoothed is forgotten, and labels that were seen end.
+//
+// Run allocates nothing per frame.
+func Run(ctx context.Context, cam capture.Camera, c Classifier, o Options, sinks ...Sink) error {
+	l, err := newLoop(cam, c, o, sinks)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.feed(ctx)
+	}()
+	if o.Board != nil {
+		go l.heat.watch(ctx, o.Board)
+	}
+	err = l.run(ctx)
+	stop()
+	<-ended // the camera is the caller's again
+	return err
+}
+
+// answer is what the camera gave.
+type answer struct {
+	frame *capture.Frame
+	err   error
+}
+
+// loop is the state of Run.
+type loop struct {
+	Options
+	cam        capture.Camera
+	classifier Classifier
+	sinks      []Sink
+
+	ask    chan struct{} // for a frame
+	answer chan answer
+
+	status    capture.Status
+	statusAt  time.Time // when the sinks were told
+	sequence  uint64    // of the last frame
+	captured  time.Time // the last frame
+	notBefore time.Time // a frame that was captured earlier is too old
+	passed    int       // frames passed over since one was asked for
+	bad       badFrames
+
+	view   view
+	result Result
+	heat   heat
+}
+
+func newLoop(cam capture.Camera, c Classifier, o Options, sinks []Sink) (*loop, error) {
+	switch {
+	case !(o.Smooth >= 0 && o.Smooth < 1):
+		return nil, fmt.Errorf("stream: smoothing weight %v: want 0 to below 1", o.Smooth)
+	case !(o.MinProb >= 0 && o.MinProb <= 1):
+		return nil, fmt.Errorf("stream: least probability %v: want 0 to 1", o.MinProb)
+	case o.Every < 0:
+		return nil, fmt.Errorf("stream: interval %v: want 0 or more", o.Every)
+	case o.Top < 0:
+		return nil, fmt.Errorf("stream: %d classes: want 1 or more", o.Top)
+	}
+	if o.Top == 0 {
+		o.Top = defaultTop
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	v, err := newView(c.Classes(), o)
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	return &loop{
+		Options: o, cam: cam, classifier: c, sinks: sinks, view: v,
+		ask: make(chan struct{}, 1), answer: make(chan answer, 1),
+	}, nil
+}
+
+// feed gets one frame for each that is asked for, so that the loop can tell
+// the camera's status while it waits. A frame is the loop's until it asks for
+// the next.
+func (l *loop) feed(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.ask:
+			frame, err := l.cam.Next(ctx)
+			l.answer <- answer{frame, err}
+		}
+	}
+}
+
+func (l *loop) run(ctx context.Context) error {
+	poll := time.NewTicker(statusPoll)
+	defer poll.Stop()
+	due := time.NewTimer(0)
+	defer due.Stop()
+	if l.Trigger != nil {
+		due.Stop()
+	}
+	trigger, next := l.Trigger, time.Now()
+	l.tell(l.cam.Status())
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-poll.C:
+			l.tell(l.cam.Status())
+		case <-due.C:
+			l.want(time.Now().Add(-maxAge))
+		case at := <-trigger:
+			trigger = nil // one frame at a time
+			l.want(at)
+		case a := <-l.answer:
+			if a.err != nil {
+				return a.err
+			}
+			if !l.take(a.frame) {
+				l.ask <- struct{}{}
+				continue
+			}
+			if trigger = l.Trigger; trigger == nil {
+				next = later(next.Add(l.Every), time.Now())
+				due.Reset(time.Until(next))
+			}
+		}
+	}
+}
+
+// want asks for a frame that was not captured before that time.
+func (l *loop) want(notBefore time.Time) {
+	l.notBefore, l.passed = notBefore, 0
+	l.ask <- struct{}{}
+}
+
+// take classifies a frame unless it has been seen, is too old or is damaged.
+func (l *loop) take(f *capture.Frame) bool {
+	if l.old(f) {
+		return false
+	}
+	l.sequence, l.captured = f.Sequence, f.Time
+	l.tell(l.cam.Status())
+	probs, r := l.view.probs, &l.result
+	phases, err := l.classifier.Classify(f, probs)
+	if err != nil {
+		l.bad.log(l.Log, err)
+		return false
+	}
+	r.Time, r.Sequence, r.MS = f.Time, f.Sequence, phases
+	r.Dropped = l.status.Dropped
+	r.TemperatureC, r.Throttled = l.heat.read()
+	r.Top = l.view.add()
+	r.AgeMS = float64(time.Since(f.Time)) / float64(time.Millisecond)
+	for _, s := range l.sinks {
+		s.Result(r, f)
+	}
+	l.view.events(f.Time, l.event)
+	return true
+}
+
+// old tells whether a frame is the one before, or was captured too long ago: it
+// may have waited since before the camera fell silent. A camera whose frames
+// are always that old is believed after a few.
+func (l *loop) old(f *capture.Frame) bool {
+	if !l.captured.IsZero() && (f.Sequence == l.sequence || !f.Time.After(l.captured)) {
+		return true
+	}
+	if f.Time.Before(l.notBefore) && l.passed < patience {
+		l.passed++
+		return true
+	}
+	return false
+}
+
+// tell passes the camera's status on if it has changed, or to refresh it.
+func (l *loop) tell(s capture.Status) {
+	changed := s.State != l.status.State || s.Device != l.status.Device || s.Format != l.status.Format ||
+		s.Width != l.status.Width || s.Height != l.status.Height || !sameError(s.Err, l.status.Err)
+	l.status = s
+	if !changed && time.Since(l.statusAt) < statusRefresh {
+		return
+	}
+	l.statusAt = time.Now()
+	for _, sink := range l.sinks {
+		sink.Status(s)
+	}
+	if s.State != capture.Streaming {
+		l.view.forget(l.statusAt, l.event)
+	}
+}
+
+func (l *loop) event(e Event) {
+	for _, s := range l.sinks {
+		s.Event(e)
+	}
+}
+
+func sameError(a, b error) bool {
+	return errors.Is(a, b) || a != nil && b != nil && a.Error() == b.Error()
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// badFrames keeps a camera that sends garbage from flooding the log.
+type badFrames struct {
+	count int // since the last log line
+	told  time.Time
+}
+
+func (b *badFrames) log(log *slog.Logger, err error) {
+	b.count++
+	if time.Since(b.told) >= complaints {
+		log.Warn("frame not classified", "err", err, "frames", b.count)
+		b.count, b.told = 0, time.Now()
+	}
+}

@@ -1,0 +1,145 @@
+package stream
+
+import (
+	"time"
+
+	"edgeclassify/labels"
+)
+
+const (
+	debounce = 3   // results in a row that make an event
+	release  = 0.8 // of the least probability: below it what was seen is gone
+)
+
+// Seen tells whether a class is in view: from probability least on, and then
+// until it is below 0.8 times least. before is what the last answer was. The
+// two thresholds keep a probability that hovers about one from flickering.
+func Seen(before bool, prob, least float64) bool {
+	if before {
+		least *= release
+	}
+	return prob >= least
+}
+
+// view is what is seen, smoothed over time. It allocates when it is made and
+// not afterwards.
+type view struct {
+	classes  []labels.Class
+	weight   float64   // of the past
+	minProb  float64   // of watched labels
+	debounce int       // results in a row that make an event
+	probs    []float64 // of the last frame
+	smoothed []float64
+	empty    bool // nothing has been smoothed
+	top      []Class
+	watches  []watch
+}
+
+func newView(classes []labels.Class, o Options) (view, error) {
+	v := view{
+		classes: classes, weight: o.Smooth, minProb: o.MinProb, debounce: debounce,
+		probs: make([]float64, len(classes)), smoothed: make([]float64, len(classes)),
+		empty: true, top: make([]Class, 0, min(o.Top, len(classes))),
+	}
+	if o.Trigger != nil { // each picture stands for itself
+		v.weight, v.debounce = 0, 1
+	}
+	for _, name := range o.Watch {
+		found, err := labels.Find(classes, name)
+		if err != nil {
+			return v, err
+		}
+		v.watches = append(v.watches, watch{label: classes[found[0]].Name, classes: found})
+	}
+	return v, nil
+}
+
+// add smooths probs into the view, exponentially, and returns the most
+// probable classes. They are the view's until the next call.
+func (v *view) add() []Class {
+	past := v.weight
+	if v.empty {
+		past, v.empty = 0, false
+	}
+	for i, p := range v.probs {
+		v.smoothed[i] = float64(past*v.smoothed[i]) + float64((1-past)*p)
+	}
+	return v.rank()
+}
+
+// rank sorts the most probable classes by insertion. Equals keep their order.
+func (v *view) rank() []Class {
+	top := v.top[:0]
+	for class, p := range v.smoothed {
+		i := len(top)
+		for i > 0 && top[i-1].Prob < p {
+			i--
+		}
+		if i == cap(top) {
+			continue
+		}
+		top = top[:min(len(top)+1, cap(top))]
+		copy(top[i+1:], top[i:])
+		top[i] = Class{Class: class, Prob: p}
+	}
+	for i := range top {
+		name := &v.classes[top[i].Class]
+		top[i].ID, top[i].Label = name.ID, name.Name
+	}
+	return top
+}
+
+// events tells of watched labels that have come into view or left it.
+func (v *view) events(now time.Time, tell func(Event)) {
+	for i := range v.watches {
+		w := &v.watches[i]
+		prob := 0.0
+		for _, class := range w.classes {
+			prob += v.smoothed[class]
+		}
+		if w.turn(Seen(w.seen, prob, v.minProb), v.debounce) {
+			tell(w.event(now, prob))
+		}
+	}
+}
+
+// forget is for when there is nothing to see any more.
+func (v *view) forget(now time.Time, tell func(Event)) {
+	v.empty = true
+	for i := range v.watches {
+		if v.watches[i].turn(false, 1) {
+			tell(v.watches[i].event(now, 0))
+		}
+	}
+}
+
+// watch is a label that makes events. The few labels that several classes
+// share have the sum of their probabilities.
+type watch struct {
+	label   string
+	classes []int
+	seen    bool
+	count   int // results in a row that say otherwise
+}
+
+// turn takes note of whether the label is seen, and tells whether that has
+// turned: enough times in a row.
+func (w *watch) turn(seen bool, enough int) bool {
+	if seen == w.seen {
+		w.count = 0
+		return false
+	}
+	if w.count++; w.count < enough {
+		return false
+	}
+	w.seen, w.count = seen, 0
+	return true
+}
+
+func (w *watch) event(now time.Time, prob float64) Event {
+	kind := End
+	if w.seen {
+		kind = Start
+	}
+	return Event{Time: now, Label: w.label, Kind: kind, Prob: prob}
+}
