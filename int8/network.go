@@ -52,6 +52,7 @@ type Network struct {
 	Preprocess preprocess.Spec
 	Classes    []labels.Class
 	Provenance Provenance
+	SelfTest   *SelfTest // nil where there is none
 }
 
 // InputName is the name by which layers refer to the image.

@@ -21,6 +21,7 @@ import (
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/fetch"
 	"edgeclassify/models"
+	"edgeclassify/runtime"
 )
 
 const buildUsage = `Usage: quantize build -model PATH (-images DIR | -ranges FILE) -out FILE.q8 [flags]
@@ -110,6 +111,9 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 		Method: string(table.Method), Images: table.Images, ImagesHash: table.ImagesHash,
 		Seed: table.Seed, RangesHash: tableHash,
 	}
+	if network.SelfTest, err = newSelfTest(network, o.threads); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -123,6 +127,21 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	fmt.Fprintf(s.Out, "%s: %s, %d layers, %.1f MB, ranges by %s from %d pictures, %.1f s\n",
 		o.out, network.Name, len(network.Layers), float64(info.Size())/1e6, table.Method, table.Images, time.Since(start).Seconds())
 	return nil
+}
+
+// newSelfTest asks the portable kernel, which is no CPU's, for the network's
+// answer to a picture.
+func newSelfTest(n *int8.Network, threads int) (*int8.SelfTest, error) {
+	plan, err := runtime.Compile(n, runtime.Options{Threads: min(threads, runtime.MaxThreads), Kernel: int8.Generic().Name})
+	if err != nil {
+		return nil, err
+	}
+	session := plan.NewSession()
+	defer session.Close()
+	test := &int8.SelfTest{Seed: 1}
+	logits, err := session.Run(test.Picture(n))
+	test.LogitsSHA256 = int8.HashLogits(logits)
+	return test, err
 }
 
 // load imports a float network by its path or its name in the cache.

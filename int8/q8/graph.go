@@ -53,9 +53,13 @@ func describe(n *int8.Network) (map[string]string, error) {
 		g.Layers = append(g.Layers, text)
 	}
 	metadata := map[string]string{"format": format, "version": version}
-	for key, document := range map[string]any{
+	documents := map[string]any{
 		"graph": g, "preprocessing": n.Preprocess, "labels": n.Classes, "provenance": n.Provenance,
-	} {
+	}
+	if n.SelfTest != nil {
+		documents["selftest"] = n.SelfTest
+	}
+	for key, document := range documents {
 		text, err := json.Marshal(document)
 		if err != nil {
 			return nil, fmt.Errorf("metadata %s: %w", key, err)
@@ -86,10 +90,17 @@ func describeLayer(l *int8.Layer) layer {
 func parse(metadata map[string]string) (*int8.Network, error) {
 	n, g := &int8.Network{}, graph{}
 	for _, d := range []struct {
-		key  string
-		into any
-	}{{"graph", &g}, {"preprocessing", &n.Preprocess}, {"labels", &n.Classes}, {"provenance", &n.Provenance}} {
+		key      string
+		into     any
+		optional bool
+	}{
+		{"graph", &g, false}, {"preprocessing", &n.Preprocess, false}, {"labels", &n.Classes, false},
+		{"provenance", &n.Provenance, false}, {"selftest", &n.SelfTest, true},
+	} {
 		text, ok := metadata[d.key]
+		if !ok && d.optional {
+			continue
+		}
 		if !ok {
 			return nil, fmt.Errorf("metadata %s is missing", d.key)
 		}

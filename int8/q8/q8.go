@@ -20,6 +20,7 @@
 //	preprocessing  how a picture becomes the input
 //	labels         the classes in the order of the logits
 //	provenance     where the network comes from
+//	selftest       an answer that the network must give; may be absent
 //
 // The bytes are a function of the network: the JSON has one canonical form,
 // that of [Encode], and [Decode] accepts no other.
