@@ -39,7 +39,7 @@ test-go: weights
 # The packages whose bits count, as arm64 programs on every class of board.
 test-qemu:
 	@if command -v $(QEMU) >/dev/null; then set -e; for core in $(CORES); do echo "== $$core"; \
-	  ARM64_CORE=$$core GOARCH=arm64 $(GO) test -short -exec "$(QEMU) -cpu $$core" ./arm64/... ./int8/... ./runtime/... ./preprocess/... ; done; \
+	  ARM64_CORE=$$core GOARCH=arm64 $(GO) test -short -exec "$(QEMU) -cpu $$core" ./arm64/... ./int8/... ./internal/sgemm/... ./runtime/... ./preprocess/... ; done; \
 	elif [ -n "$$CI" ]; then echo "$(QEMU) is missing" >&2; exit 1; \
 	else echo "$(QEMU) is not installed (Debian: apt-get install qemu-user): arm64 tests skipped."; fi
 
