@@ -156,3 +156,20 @@ func TestDiagramShowsEveryStep(t *testing.T) {
 	}
 	t.Log("\n" + b.String())
 }
+
+func TestProbabilitiesAreTopsForAllClasses(t *testing.T) {
+	n := nettest.Random(2)
+	p, err := Compile(n, Options{Threads: 1})
+	require.NoError(t, err)
+	s := p.NewSession()
+	defer s.Close()
+	logits, err := s.Run(nettest.Picture(n, 9))
+	require.NoError(t, err)
+	all, probs := make([]Prediction, len(logits)), make([]float64, len(logits))
+	p.Top(all, logits)
+	p.Probabilities(probs, logits)
+	for _, v := range all {
+		require.InDelta(t, v.Prob, probs[v.Class], 1e-12)
+	}
+	require.Zero(t, testing.AllocsPerRun(10, func() { p.Probabilities(probs, logits) }))
+}

@@ -40,3 +40,22 @@ func (p *Plan) Top(dst []Prediction, logits []int32) int {
 	}
 	return n
 }
+
+// Probabilities writes the softmax of the logits to dst, which holds one value
+// for each class. It does not allocate.
+func (p *Plan) Probabilities(dst []float64, logits []int32) {
+	scale := p.network.Logits().Scale
+	best := math.Inf(-1)
+	for class, v := range logits {
+		dst[class] = float64(float32(v) * scale[class])
+		best = max(best, dst[class])
+	}
+	sum := 0.0
+	for class, logit := range dst {
+		dst[class] = math.Exp(logit - best)
+		sum += dst[class]
+	}
+	for class := range dst {
+		dst[class] /= sum
+	}
+}
