@@ -130,15 +130,5 @@ func runClassify(ctx context.Context, args []string, s cli.Streams) error {
 		fmt.Fprintln(s.Out, "edge-classify", cli.Version)
 		return nil
 	}
-	model, plan, err := o.open()
-	if err != nil {
-		return err
-	}
-	defer model.Close()
-	c, err := newClassifier(plan, o.top)
-	if err != nil {
-		return fmt.Errorf("%s: %w", o.model, err)
-	}
-	defer c.session.Close()
-	return c.all(ctx, o, s)
+	return runFiles(ctx, o, s)
 }
