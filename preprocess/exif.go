@@ -34,10 +34,10 @@ func (o orientation) apply(p *Picture) {
 			plane.Step, plane.Stride = plane.Stride, plane.Step
 		}
 	}
-	if o.mirrorX() && p.Model == ModelYCbCr {
+	if o.mirrorX() && p.Model.hasChroma() {
 		p.Chroma[0] = p.Chroma[0].flip(p.Width)
 	}
-	if o.mirrorY() && p.Model == ModelYCbCr {
+	if o.mirrorY() && p.Model.hasChroma() {
 		p.Chroma[1] = p.Chroma[1].flip(p.Height)
 	}
 	if o.transposed() {

@@ -30,6 +30,10 @@ const (
 	ModelGray  Model = iota // plane 0 is grey
 	ModelRGB                // planes 0, 1, 2 are red, green, blue
 	ModelYCbCr              // planes 0, 1, 2 are full-range BT.601 Y, Cb, Cr, as in JFIF
+
+	// ModelYCbCrLimited is BT.601 as cameras send it: black is Y = 16 and
+	// white 235, Cb and Cr go from 16 to 240.
+	ModelYCbCrLimited
 )
 
 // Geometry is all of a picture but its samples.
@@ -37,7 +41,7 @@ type Geometry struct {
 	Width, Height int // of the picture, in pixels
 	Model         Model
 
-	// Chroma describes the grids of planes 1 and 2 of ModelYCbCr,
+	// Chroma describes the grids of planes 1 and 2 of the YCbCr models,
 	// horizontally and vertically; other models ignore it.
 	Chroma [2]Subsampling
 }
@@ -86,15 +90,20 @@ func (m Model) planes() int {
 	switch m {
 	case ModelGray:
 		return 1
-	case ModelRGB, ModelYCbCr:
+	case ModelRGB, ModelYCbCr, ModelYCbCrLimited:
 		return 3
 	}
 	return 0
 }
 
+// hasChroma reports whether planes 1 and 2 have grids of their own.
+func (m Model) hasChroma() bool {
+	return m == ModelYCbCr || m == ModelYCbCrLimited
+}
+
 // extent returns the width and height of plane i, in samples.
 func (g Geometry) extent(i int) (width, height int) {
-	if g.Model == ModelYCbCr && i > 0 {
+	if g.Model.hasChroma() && i > 0 {
 		return g.Chroma[0].samples(g.Width), g.Chroma[1].samples(g.Height)
 	}
 	return g.Width, g.Height
@@ -110,7 +119,7 @@ func (g Geometry) validate() error {
 	}
 	for _, s := range g.Chroma {
 		known := s.Factor == 1 || s.Factor == 2 || s.Factor == 4
-		if g.Model == ModelYCbCr && (!known || s.Lead < 0 || s.Lead >= s.Factor) {
+		if g.Model.hasChroma() && (!known || s.Lead < 0 || s.Lead >= s.Factor) {
 			return fmt.Errorf("%w: chroma subsampling %+v: want a factor of 1, 2 or 4 and 0 <= lead < factor", ErrFormat, s)
 		}
 	}

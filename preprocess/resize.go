@@ -110,7 +110,7 @@ func newPlan(s Spec, g Geometry) plan {
 	full := Subsampling{Factor: 1}
 	p := plan{geometry: g, crop: s.Crop, luma: newScaler(full, full)}
 	line, rows := p.luma.extent()
-	if g.Model == ModelYCbCr {
+	if g.Model.hasChroma() {
 		p.chroma = newScaler(g.Chroma[0], g.Chroma[1])
 		chromaLine, chromaRows := p.chroma.extent()
 		line, rows = max(line, chromaLine), max(rows, chromaRows)
@@ -130,10 +130,10 @@ func (pl *plan) run(dst []uint8, p *Picture) {
 	case ModelRGB:
 		pl.resize(dst[1:], &p.Planes[1], pl.luma)
 		pl.resize(dst[2:], &p.Planes[2], pl.luma)
-	case ModelYCbCr:
+	case ModelYCbCr, ModelYCbCrLimited:
 		pl.resize(dst[1:], &p.Planes[1], pl.chroma)
 		pl.resize(dst[2:], &p.Planes[2], pl.chroma)
-		yCbCrToRGB(dst)
+		p.Model.conversion().toRGB(dst)
 	}
 }
 
@@ -209,16 +209,31 @@ func grayToRGB(pix []uint8) {
 	}
 }
 
-// yCbCrToRGB converts pixels in place by the equations of JFIF 1.02, with
-// factors in units of 2^-16.
-func yCbCrToRGB(pix []uint8) {
-	const one, half = 1 << 16, 1 << 15
+// conversion turns Y, Cb and Cr into RGB; factors are in units of 2^-16.
+type conversion struct {
+	black, light                    int32 // the Y of black, and what Y-black counts
+	redCr, greenCb, greenCr, blueCb int32
+}
+
+// conversion returns that of a YCbCr model: the equations of JFIF 1.02, or
+// those of ITU-R BT.601, in which Y is stretched by 255/219 and Cb and Cr by
+// 255/224.
+func (m Model) conversion() conversion {
+	if m == ModelYCbCrLimited {
+		return conversion{16, 76309, 104597, 25675, 53279, 132201}
+	}
+	return conversion{0, 1 << 16, 91881, 22554, 46802, 116130}
+}
+
+// toRGB converts pixels in place.
+func (c conversion) toRGB(pix []uint8) {
+	const half = 1 << 15
 	for i := 0; i+2 < len(pix); i += 3 {
-		y := int32(pix[i])*one + half
+		y := (int32(pix[i])-c.black)*c.light + half
 		cb, cr := int32(pix[i+1])-128, int32(pix[i+2])-128
-		pix[i] = clamp((y + 91881*cr) >> 16)
-		pix[i+1] = clamp((y - 22554*cb - 46802*cr) >> 16)
-		pix[i+2] = clamp((y + 116130*cb) >> 16)
+		pix[i] = clamp((y + c.redCr*cr) >> 16)
+		pix[i+1] = clamp((y - c.greenCb*cb - c.greenCr*cr) >> 16)
+		pix[i+2] = clamp((y + c.blueCb*cb) >> 16)
 	}
 }
 

@@ -21,6 +21,7 @@ var kinds = []kind{
 	{"gray", ModelGray, 1, 1}, {"rgb", ModelRGB, 1, 1},
 	{"444", ModelYCbCr, 1, 1}, {"422", ModelYCbCr, 2, 1}, {"420", ModelYCbCr, 2, 2},
 	{"440", ModelYCbCr, 1, 2}, {"411", ModelYCbCr, 4, 1}, {"410", ModelYCbCr, 4, 2},
+	{"422 limited", ModelYCbCrLimited, 2, 1}, {"420 limited", ModelYCbCrLimited, 2, 2},
 }
 
 // synthesize returns a picture whose samples are those of fill(plane, x, y).
@@ -86,8 +87,11 @@ func forAll(t *testing.T, test func(t *testing.T, k kind, width, height int)) {
 }
 
 func TestConstantStaysConstant(t *testing.T) {
-	values := [3]uint8{255, 128, 128}
 	forAll(t, func(t *testing.T, k kind, width, height int) {
+		values := [3]uint8{255, 128, 128}
+		if k.model == ModelYCbCrLimited {
+			values[0] = 235
+		}
 		p := synthesize(k, width, height, func(plane, _, _ int) uint8 { return values[plane] })
 		got := resize(t, small(), p)
 		want := [3]uint8{255, 128, 128}
@@ -104,11 +108,14 @@ func TestGrayIsGray(t *testing.T) {
 	forAll(t, func(t *testing.T, k kind, width, height int) {
 		fill := texture(1)
 		p := synthesize(k, width, height, func(plane, x, y int) uint8 {
-			if plane > 0 && k.model == ModelYCbCr {
+			if plane > 0 && k.model.hasChroma() {
 				return 128
 			}
 			return fill(0, x, y)
 		})
+		if k.model == ModelYCbCrLimited {
+			p.Model = ModelYCbCr // grey of limited range is stretched
+		}
 		if k.model == ModelRGB {
 			p.Planes[1], p.Planes[2] = p.Planes[0], p.Planes[0]
 		}
@@ -132,13 +139,20 @@ func TestReference(t *testing.T) {
 			full := fullResolution(stored, o)
 			o.apply(stored)
 			got := resize(t, small(), stored)
-			worst := 0.0
+			worst, total := 0.0, 0.0
 			for i, want := range reference(small(), full) {
-				worst = max(worst, math.Abs(want-float64(got[i])))
+				off := math.Abs(want - float64(got[i]))
+				worst, total = max(worst, off), total+off
 			}
 			// Two passes of rounding put luma and chroma off by one at most;
-			// conversion to blue multiplies by 1.772 and rounds again.
-			require.LessOrEqual(t, worst, 1+1.772+0.51, "orientation %d", o)
+			// conversion to blue multiplies by 1.772 and rounds again. Limited
+			// range is stretched.
+			limit := 1 + 1.772 + 0.51
+			if k.model == ModelYCbCrLimited {
+				limit *= 255.0 / 219
+			}
+			require.LessOrEqual(t, worst, limit, "orientation %d", o)
+			require.LessOrEqual(t, total/float64(len(got)), 1.0, "mean, orientation %d", o)
 		}
 	})
 }
@@ -158,7 +172,7 @@ func fullResolution(p *Picture, o orientation) floatPicture {
 	for i := range p.Model.planes() {
 		w, h := p.extent(i)
 		fx, fy := 1.0, 1.0
-		if i > 0 && p.Model == ModelYCbCr {
+		if i > 0 && p.Model.hasChroma() {
 			fx, fy = float64(p.Chroma[0].Factor), float64(p.Chroma[1].Factor)
 		}
 		for y := range f.height {
@@ -216,10 +230,70 @@ func reference(s Spec, f floatPicture) []float64 {
 				for _, v := range []float64{1.402 * cr, -0.344136*cb - 0.714136*cr, 1.772 * cb} {
 					rgb = append(rgb, min(max(p+v, 0), 255))
 				}
+			case ModelYCbCrLimited:
+				rgb = append(rgb, limitedToRGB(p, crops[1][y*w+x], crops[2][y*w+x])...)
 			}
 		}
 	}
 	return rgb
+}
+
+// limitedToRGB is ITU-R BT.601 in its own terms: Y' and the colour differences
+// as fractions of their ranges, and luma as the weighted sum of R, G and B.
+func limitedToRGB(y, cb, cr float64) []float64 {
+	const kr, kg, kb = 0.299, 0.587, 0.114
+	luma, pb, pr := (y-16)/219, (cb-128)/224, (cr-128)/224
+	r, b := luma+2*(1-kr)*pr, luma+2*(1-kb)*pb
+	rgb := []float64{r, (luma - float64(kr*r) - float64(kb*b)) / kg, b}
+	for i, v := range rgb {
+		rgb[i] = min(max(255*v, 0), 255)
+	}
+	return rgb
+}
+
+func TestLimitedConversion(t *testing.T) {
+	worst := 0.0
+	for y := range 256 {
+		for cb := 0; cb < 256; cb += 3 {
+			for cr := 0; cr < 256; cr += 3 {
+				pix := []uint8{uint8(y), uint8(cb), uint8(cr)}
+				ModelYCbCrLimited.conversion().toRGB(pix)
+				for i, want := range limitedToRGB(float64(y), float64(cb), float64(cr)) {
+					worst = max(worst, math.Abs(want-float64(pix[i])))
+				}
+			}
+		}
+	}
+	require.Less(t, worst, 0.505, "off by more than rounding")
+}
+
+// TestPackedCameraFormats resizes YUYV and NV12 where they lie.
+func TestPackedCameraFormats(t *testing.T) {
+	const width, height, stride = 96, 64, 2*96 + 10
+	planar422 := synthesize(kind{"", ModelYCbCrLimited, 2, 1}, width, height, texture(4))
+	yuyv := make([]uint8, stride*height)
+	for i := range width * height {
+		x, y := i%width, i/width
+		yuyv[y*stride+2*x] = at(planar422, 0, x, y)
+		yuyv[y*stride+2*x+1] = at(planar422, 1+x%2, x/2, y)
+	}
+	got := resize(t, small(), &Picture{Geometry: planar422.Geometry, Planes: [3]Plane{
+		{Pix: yuyv, Stride: stride, Step: 2}, {Pix: yuyv, Origin: 1, Stride: stride, Step: 4}, {Pix: yuyv, Origin: 3, Stride: stride, Step: 4}}})
+	require.Equal(t, resize(t, small(), planar422), got)
+
+	planar420 := synthesize(kind{"", ModelYCbCrLimited, 2, 2}, width, height, texture(4))
+	nv12 := make([]uint8, width*height*3/2)
+	chroma := nv12[width*height:]
+	for i := range width * height {
+		nv12[i] = at(planar420, 0, i%width, i/width)
+	}
+	for i := range width * height / 4 {
+		x, y := i%(width/2), i/(width/2)
+		chroma[y*width+2*x], chroma[y*width+2*x+1] = at(planar420, 1, x, y), at(planar420, 2, x, y)
+	}
+	got = resize(t, small(), &Picture{Geometry: planar420.Geometry, Planes: [3]Plane{
+		{Pix: nv12, Stride: width, Step: 1}, {Pix: chroma, Stride: width, Step: 2}, {Pix: chroma, Origin: 1, Stride: width, Step: 2}}})
+	require.Equal(t, resize(t, small(), planar420), got)
 }
 
 func referenceRows(pix []float64, in, out int) []float64 {
@@ -330,8 +404,12 @@ func TestExtremeSpecs(t *testing.T) {
 		s.Resize, s.Crop = crop.resize, crop.crop
 		for _, k := range kinds {
 			p := synthesize(k, 31, 16, func(plane, _, _ int) uint8 { return 128 })
+			want := uint8(128)
+			if k.model == ModelYCbCrLimited {
+				want = 130 // (128-16) * 255/219
+			}
 			got := resize(t, s, p)
-			require.Equal(t, slices.Repeat([]uint8{128}, len(got)), got, "%+v %s", crop, k.name)
+			require.Equal(t, slices.Repeat([]uint8{want}, len(got)), got, "%+v %s", crop, k.name)
 		}
 	}
 }
