@@ -45,7 +45,7 @@ type step struct {
 	conv    int8.Convolution // of a layer that is one; else nil
 	in, res int              // buffers; res is -1 without residual
 	out     int
-	parts   []int8.Part // one for each thread that takes part
+	parts   []int8.Part // the chunks that threads take
 	byRows  bool
 }
 
@@ -176,9 +176,12 @@ func (p *Plan) layOut() error {
 	return nil
 }
 
+const chunksPerThread = 4
+
 // split shares a step among the threads: by rows where activations outweigh
 // weights, so that a thread's rows stay in its cache; else by channels, so
-// that each weight is read by one thread only.
+// that each weight is read by one thread only. Each thread gets several chunks,
+// for others to take if it falls behind.
 func (p *Plan) split(s *step) {
 	shape := p.buffers[s.out].tensor.Shape
 	whole := int8.Part{Y1: shape.H, C1: shape.C}
@@ -202,7 +205,10 @@ func (p *Plan) split(s *step) {
 		length = shape.C
 	}
 	blocks := (length + unit - 1) / unit
-	n := min(p.threads, blocks)
+	n := 1
+	if p.threads > 1 {
+		n = min(chunksPerThread*p.threads, blocks)
+	}
 	for i := range n {
 		lo, hi := blocks*i/n*unit, min(blocks*(i+1)/n*unit, length)
 		part := whole

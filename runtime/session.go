@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -19,24 +20,27 @@ type Session struct {
 	scratch [][]int64 // one for each thread
 	logits  []int32
 	times   []time.Duration // where to record the steps' times; nil for nowhere
-	barrier *barrier
-	closed  bool
+	team    *team
+	closed  atomic.Bool
 }
 
 // NewSession allocates everything that the plan needs to run.
 func (p *Plan) NewSession() *Session {
 	arena := alignedBytes(p.arenaBytes)
-	s := &Session{plan: p, barrier: newBarrier(p.threads, DefaultThreads())}
+	s := &Session{plan: p}
+	var chunks []int
 	words := 0
 	for i := range p.steps {
 		st := &p.steps[i]
 		s.ops = append(s.ops, s.compile(st, arena))
 		words = max(words, p.scratch(st))
+		chunks = append(chunks, len(st.parts))
 	}
 	for range p.threads {
 		s.scratch = append(s.scratch, make([]int64, words))
 	}
 	s.logits = values[int32](arena, &p.buffers[len(p.buffers)-1])
+	s.team = newTeam(p.threads, DefaultThreads(), chunks)
 	cores := fastCores()
 	for t := 1; t < p.threads; t++ {
 		go s.help(t, cores)
@@ -58,9 +62,8 @@ func (p *Plan) scratch(st *step) int {
 
 // Close ends the session's threads. The session cannot run afterwards.
 func (s *Session) Close() {
-	if !s.closed {
-		s.closed = true
-		s.barrier.wait()
+	if !s.closed.Swap(true) {
+		s.team.begin()
 	}
 }
 
@@ -74,7 +77,7 @@ func (s *Session) Run(rgb []uint8) ([]int32, error) {
 // RunTimed is Run that also records how long each of the plan's Steps took;
 // times may be nil.
 func (s *Session) RunTimed(rgb []uint8, times []time.Duration) ([]int32, error) {
-	if s.closed {
+	if s.closed.Load() {
 		return nil, errors.New("runtime: the session is closed")
 	}
 	if want := s.plan.network.Input.Shape; len(rgb) != want.Elements() {
@@ -84,38 +87,30 @@ func (s *Session) RunTimed(rgb []uint8, times []time.Duration) ([]int32, error) 
 		return nil, fmt.Errorf("runtime: room for %d times, want %d", len(times), len(s.plan.steps))
 	}
 	s.image, s.times = rgb, times
-	s.barrier.wait()
-	s.frame(0)
+	s.frame(0, s.team.begin())
 	s.image, s.times = nil, nil
 	return s.logits, nil
 }
 
-// help does a thread's share of frames, beside the caller, until the session
-// is closed.
+// help works on frames, beside the caller, until the session is closed.
 func (s *Session) help(thread int, cores []int) {
 	pin(thread, s.plan.threads, cores)
-	for {
-		s.barrier.wait()
-		if s.closed {
-			return
-		}
-		s.frame(thread)
+	for frame := s.team.next(0); !s.closed.Load(); frame = s.team.next(frame) {
+		s.frame(thread, frame)
 	}
 }
 
-// frame does a thread's parts of all steps. Nobody begins a step before all
-// have ended the one before.
-func (s *Session) frame(thread int) {
+// frame takes part in all steps of a frame.
+func (s *Session) frame(thread int, frame int64) {
+	timed := thread == 0 && s.times != nil
 	for i := range s.plan.steps {
 		var start time.Time
-		if thread == 0 && s.times != nil {
+		if timed {
 			start = time.Now()
 		}
-		if parts := s.plan.steps[i].parts; thread < len(parts) {
-			s.ops[i](parts[thread], s.scratch[thread])
-		}
-		s.barrier.wait()
-		if thread == 0 && s.times != nil {
+		parts, op := s.plan.steps[i].parts, s.ops[i]
+		s.team.work(thread, i, frame, func(chunk int) { op(parts[chunk], s.scratch[thread]) })
+		if timed {
 			s.times[i] = time.Since(start)
 		}
 	}
