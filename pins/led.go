@@ -1,0 +1,142 @@
+package pins
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+
+	"periph.io/x/conn/v3/gpio"
+
+	"edgeclassify/capture"
+	driver "edgeclassify/internal/gpio"
+	"edgeclassify/labels"
+	"edgeclassify/stream"
+)
+
+const defaultMinProb = 0.5
+
+// LED is an output, of a light or a relay, that is high while a label is seen.
+// It is a sink of a stream. It goes low when the camera falls silent: there is
+// nothing seen then.
+type LED struct {
+	rule   rule
+	need   int // results in a row that switch
+	lit    bool
+	count  int // results in a row that say otherwise
+	pin    pin
+	log    *slog.Logger
+	worker *worker[gpio.Level]
+}
+
+var _ stream.Sink = (*LED)(nil)
+
+// rule is PIN=LABEL[:MIN].
+type rule struct {
+	pin     string
+	classes []int // several where they share the name; their probabilities add up
+	min     float64
+}
+
+// NewLED makes an output of a rule PIN=LABEL[:MIN], such as 17=tabby:0.6. PIN
+// is as of a Raspberry Pi's pinout, GPIO17 or 17, or gpiochipN:LINE. LABEL is a
+// class's name or id. MIN is the probability from which on the label is seen,
+// 0.5 unless given; stream.Seen says how it is held. results in a row switch
+// the output: 1 where each picture stands for itself, as with a trigger.
+//
+// A class that is not among Result.Top counts as not seen.
+func NewLED(spec string, classes []labels.Class, results int, log *slog.Logger) (*LED, error) {
+	r, err := parseRule(spec, classes)
+	if err != nil {
+		return nil, fmt.Errorf("LED %q: %w", spec, err)
+	}
+	p, err := driver.Open(r.pin)
+	if err != nil {
+		return nil, fmt.Errorf("LED %q: %w", spec, err)
+	}
+	l, err := newLED(r, p, results, orSilent(log))
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("LED %q: %w", spec, err)
+	}
+	return l, nil
+}
+
+func parseRule(spec string, classes []labels.Class) (rule, error) {
+	name, label, ok := strings.Cut(spec, "=")
+	if !ok || name == "" || label == "" {
+		return rule{}, errors.New("want PIN=LABEL[:MIN], such as 17=tabby:0.6")
+	}
+	r := rule{pin: name, min: defaultMinProb}
+	if i := strings.LastIndexByte(label, ':'); i >= 0 {
+		least, err := strconv.ParseFloat(label[i+1:], 64)
+		if err != nil || !(least > 0 && least <= 1) {
+			return rule{}, fmt.Errorf("least probability %q: want a number above 0, up to 1", label[i+1:])
+		}
+		label, r.min = label[:i], least
+	}
+	var err error
+	r.classes, err = labels.Find(classes, label)
+	return r, err
+}
+
+func newLED(r rule, p pin, results int, log *slog.Logger) (*LED, error) {
+	if err := p.Out(gpio.Low); err != nil {
+		return nil, err
+	}
+	l := &LED{rule: r, need: results, pin: p, log: log}
+	failed := false
+	l.worker = startWorker(0, func(level gpio.Level) {
+		err := p.Out(level)
+		if err != nil && !failed {
+			log.Warn("LED's pin fails", "pin", p.Name(), "err", err)
+		}
+		failed = err != nil
+	})
+	return l, nil
+}
+
+// Result switches the output where enough results in a row agree to.
+func (l *LED) Result(r *stream.Result, _ *capture.Frame) {
+	prob := 0.0
+	for i := range r.Top {
+		if slices.Contains(l.rule.classes, r.Top[i].Class) {
+			prob += r.Top[i].Prob
+		}
+	}
+	seen := stream.Seen(l.lit, prob, l.rule.min)
+	if seen == l.lit {
+		l.count = 0
+		return
+	}
+	if l.count++; l.count >= l.need {
+		l.turn(seen)
+	}
+}
+
+// Status switches the output off unless the camera streams.
+func (l *LED) Status(s capture.Status) {
+	if s.State == capture.Streaming {
+		return
+	}
+	l.count = 0
+	if l.lit {
+		l.turn(false)
+	}
+}
+
+// Event does nothing.
+func (l *LED) Event(stream.Event) {}
+
+func (l *LED) turn(lit bool) {
+	l.lit, l.count = lit, 0
+	l.worker.put(gpio.Level(lit))
+}
+
+// Close switches the output off and lets go of its pin.
+func (l *LED) Close() error {
+	l.worker.stop()
+	return errors.Join(l.pin.Out(gpio.Low), l.pin.Close())
+}
