@@ -79,11 +79,18 @@ type Throttle struct {
 var reasons = [...]string{"under-voltage", "clock capped", "throttled", "soft temperature limit"}
 
 // readThrottle reads the flags, in hexadecimal, from the firmware driver, whose
-// device carries the bus address on some boards.
+// device carries the bus address on some boards. Kernels without that file have
+// an alarm for under-voltage at least (Linux, Documentation/hwmon/raspberrypi-hwmon.rst).
 func readThrottle(root fs.FS) *Throttle {
 	for _, file := range glob(root, "sys/devices/platform/soc*/soc*:firmware/get_throttled") {
 		if flags, ok := number(root, file, 16); ok {
 			return &Throttle{Now: named(flags), SinceBoot: named(flags >> 16)}
+		}
+	}
+	for _, sensor := range glob(root, "sys/class/hwmon/hwmon*") {
+		alarm, ok := number(root, path.Join(sensor, "in0_lcrit_alarm"), 10)
+		if ok && read(root, path.Join(sensor, "name")) == "rpi_volt" {
+			return &Throttle{Now: named(alarm & 1), SinceBoot: []string{}}
 		}
 	}
 	return nil

@@ -60,6 +60,17 @@ func TestThrottle(t *testing.T) {
 	require.Equal(t, "not throttled", (&Throttle{}).String())
 }
 
+// Kernels without the firmware's file tell of under-voltage only.
+func TestUnderVoltageAlarm(t *testing.T) {
+	alarm := func(name, text string) *Throttle {
+		return Read(tree(map[string]string{"sys/class/hwmon/hwmon3/name": name, "sys/class/hwmon/hwmon3/in0_lcrit_alarm": text})).Throttle
+	}
+	require.Equal(t, &Throttle{Now: []string{"under-voltage"}, SinceBoot: []string{}}, alarm("rpi_volt\n", "1\n"))
+	require.Equal(t, &Throttle{Now: []string{}, SinceBoot: []string{}}, alarm("rpi_volt\n", "0\n"))
+	require.Nil(t, alarm("rpi_volt\n", ""))
+	require.Nil(t, alarm("another", "1"))
+}
+
 // The fastest of several clusters and the hottest of several sensors count,
 // and sensors that fail are left out.
 func TestSeveralClustersAndSensors(t *testing.T) {
