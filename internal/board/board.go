@@ -118,13 +118,20 @@ func (t *Throttle) String() string {
 	return text
 }
 
+// AvailableMemory is how many bytes programs can have before the system swaps
+// (Linux, Documentation/filesystems/proc.rst); 0 where it is not known.
+func AvailableMemory(root fs.FS) int64 { return kilobytes(root, "proc/meminfo", "MemAvailable:") }
+
 // peakRSS is the process's largest resident memory in bytes, from Linux's
 // /proc/self/status (proc_pid_status(5)).
-func peakRSS(root fs.FS) int64 {
-	for line := range strings.Lines(read(root, "proc/self/status")) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kilobytes, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return kilobytes << 10
+func peakRSS(root fs.FS) int64 { return kilobytes(root, "proc/self/status", "VmHWM:") }
+
+// kilobytes reads the line of a file that begins with key, and returns bytes.
+func kilobytes(root fs.FS, file, key string) int64 {
+	for line := range strings.Lines(read(root, file)) {
+		if value, ok := strings.CutPrefix(line, key); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			return n << 10
 		}
 	}
 	return 0

@@ -108,6 +108,11 @@ func TestX86Processor(t *testing.T) {
 	require.Equal(t, "AMD EPYC", x86Processor(tree(map[string]string{"proc/cpuinfo": amd})).String())
 }
 
+func TestAvailableMemory(t *testing.T) {
+	require.EqualValues(t, 123<<10, AvailableMemory(tree(map[string]string{"proc/meminfo": "MemTotal: 999 kB\nMemAvailable:     123 kB\n"})))
+	require.Zero(t, AvailableMemory(tree(nil)))
+}
+
 func TestPeakRSS(t *testing.T) {
 	root := tree(map[string]string{"proc/self/status": "Name:\tedge-classify\nVmPeak:\t 1234567 kB\nVmHWM:\t   59452 kB\nVmRSS:\t 3 kB\n"})
 	require.EqualValues(t, 59452<<10, peakRSS(root))
