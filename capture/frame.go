@@ -1,40 +1,47 @@
 package capture
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"time"
+
+	"edgeclassify/preprocess"
 )
 
-// Format is how a frame's samples lie in memory.
+// Format says how a frame's data are laid out.
 type Format string
 
-// Formats.
+// Formats of frames.
 const (
-	YUYV  Format = "YUYV"  // Y Cb Y Cr, one plane, 4:2:2
-	NV12  Format = "NV12"  // a plane of Y, then one of Cb Cr, 4:2:0
-	I420  Format = "I420"  // planes of Y, Cb and Cr, 4:2:0
+	YUYV  Format = "YUYV"  // 4:2:2: Y Cb Y Cr, for two pixels
+	NV12  Format = "NV12"  // 4:2:0: a plane of Y, a plane of Cb Cr pairs
+	I420  Format = "I420"  // 4:2:0: planes of Y, Cb, Cr; V4L2 calls it YU12
 	MJPEG Format = "MJPEG" // a JPEG file per frame
 )
 
 // Frame is one picture of a camera. It belongs to the camera until the next
-// call of Next.
+// call of Next or Close.
 type Frame struct {
 	Format        Format
 	Width, Height int
-	Stride        int       // bytes from one line to the next, of the first plane
+	Stride        int       // bytes from one line to the next, of the first plane; 0 of MJPEG
 	FullRange     bool      // YCbCr uses 0..255 (JPEG) and not 16..235
-	Data          []byte    // all planes, or the JPEG file (Huffman tables present)
-	Sequence      uint64    // counts the camera's frames; gaps are drops
-	Time          time.Time // when it was captured (monotonic)
+	Data          []byte    // all planes, or the JPEG file, Huffman tables included
+	Sequence      uint64    // counts the camera's frames; gaps are frames lost or passed over
+	Time          time.Time // when it was captured, with a monotonic reading
 }
 
-// Camera gives the newest frame.
+// Camera gives frames. Next and Close belong to one goroutine at a time.
 type Camera interface {
-	// Next waits for a frame newer than the last one: the newest there is. It
-	// fails with ctx's error, or one that no retry mends. While the camera is
-	// gone or silent it keeps trying, and Status says so.
+	// Next waits for a frame newer than the last one and returns the newest
+	// there is. It fails when ctx ends or the camera is closed. While the
+	// camera is gone or silent it keeps waiting, and Status says so.
 	Next(ctx context.Context) (*Frame, error)
-	Status() Status // safe for concurrent use
+
+	// Status is safe for concurrent use.
+	Status() Status
+
 	Close() error
 }
 
@@ -42,21 +49,92 @@ type Camera interface {
 const (
 	Starting  = "starting"
 	Streaming = "streaming"
-	Stalled   = "stalled" // open, but silent
-	Missing   = "missing" // unplugged, or not there yet
+	Stalled   = "stalled" // it is there but gives no frames
+	Missing   = "missing" // it is unplugged
 	Failed    = "error"
 )
 
-// Status is how a camera is.
+// Status says how a camera is doing.
 type Status struct {
-	Device string // "/dev/video0 (name)", "csi:0", "test", "file:DIR"
-	State  string
-	Err    error // why, where State is not Streaming
-	Since  time.Time
-
-	Format        Format // as negotiated
+	Device        string // "/dev/video0 (name)", "csi:0", "test", "file:DIR"
+	State         string
+	Err           error     // why, where State is not streaming
+	Since         time.Time // when State began
+	Format        Format    // this and what follows is what the camera agreed to
 	Width, Height int
-	FPS           float64
+	FPS           float64 // 0 if the camera does not tell
+	Frames        uint64  // received whole
+	Dropped       uint64  // lost before they reached the program
+	Corrupt       uint64  // received damaged
+	Restarts      uint64  // attempts to open the camera again
+}
 
-	Frames, Dropped, Corrupt, Restarts uint64
+// Picture describes the frame's samples to preprocess.Resizer. Raw formats
+// are not copied: p is valid as long as the frame is. MJPEG is decoded into
+// memory of its own.
+//
+// Chroma samples are taken to lie in the middle of their pixels. Some cameras
+// place them at the left one: half a pixel, which resizing to 224 leaves
+// nothing of.
+func (f *Frame) Picture(p *preprocess.Picture) error {
+	if f.Format == MJPEG {
+		decoded, err := preprocess.Decode(bytes.NewReader(f.Data))
+		if err != nil {
+			return fmt.Errorf("capture: frame %d: %w", f.Sequence, err)
+		}
+		*p = *decoded
+		return nil
+	}
+	if need := f.need(); need == 0 || len(f.Data) < need {
+		return fmt.Errorf("capture: frame %d: %d bytes of %s %dx%d with a stride of %d: want %d",
+			f.Sequence, len(f.Data), f.Format, f.Width, f.Height, f.Stride, need)
+	}
+	p.Geometry = preprocess.Geometry{Width: f.Width, Height: f.Height, Model: preprocess.ModelYCbCrLimited,
+		Chroma: [2]preprocess.Subsampling{{Factor: 2}, {Factor: 2}}}
+	if f.FullRange {
+		p.Model = preprocess.ModelYCbCr
+	}
+	plane := func(origin, stride, step int) preprocess.Plane {
+		return preprocess.Plane{Pix: f.Data, Origin: origin, Stride: stride, Step: step}
+	}
+	luma := f.Stride * f.Height
+	switch f.Format {
+	case YUYV:
+		p.Chroma[1].Factor = 1
+		p.Planes = [3]preprocess.Plane{plane(0, f.Stride, 2), plane(1, f.Stride, 4), plane(3, f.Stride, 4)}
+	case NV12:
+		p.Planes = [3]preprocess.Plane{plane(0, f.Stride, 1), plane(luma, f.Stride, 2), plane(luma+1, f.Stride, 2)}
+	case I420:
+		half := f.Stride / 2
+		chroma := half * ((f.Height + 1) / 2)
+		p.Planes = [3]preprocess.Plane{plane(0, f.Stride, 1), plane(luma, half, 1), plane(luma+chroma, half, 1)}
+	}
+	return nil
+}
+
+// need returns how many bytes the planes of f take at least, 0 if f has no
+// layout of planes that makes sense. The last line may end at its last sample.
+func (f *Frame) need() int {
+	if f.Width < 1 || f.Height < 1 || f.Stride < f.minStride() {
+		return 0
+	}
+	rows, columns := (f.Height+1)/2, (f.Width+1)/2
+	switch f.Format {
+	case YUYV:
+		return f.Stride*(f.Height-1) + 4*columns
+	case NV12:
+		return f.Stride*(f.Height+rows-1) + 2*columns
+	case I420:
+		return f.Stride*f.Height + f.Stride/2*(2*rows-1) + columns
+	}
+	return 0
+}
+
+// minStride returns the stride of lines without padding.
+func (f *Frame) minStride() int {
+	even := f.Width + f.Width%2
+	if f.Format == YUYV {
+		return 2 * even
+	}
+	return even
 }
