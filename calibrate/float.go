@@ -2,9 +2,10 @@ package calibrate
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
-	"sync"
 
+	"edgeclassify/internal/team"
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
@@ -15,7 +16,9 @@ import (
 type Executor struct {
 	plan    *plan
 	values  [][]float32 // by tensor number; 0 is the image
-	workers []worker
+	threads int
+	scratch [][]float32 // one for each thread
+	team    *team.Team
 }
 
 // Visitor is shown the output of a node. The values, in HWC order, are valid
@@ -39,7 +42,7 @@ func NewExecutor(g *models.Graph, threads int, shown ...string) (*Executor, erro
 
 // Clone returns an Executor of its own buffers, for another goroutine. The
 // weights are shared.
-func (e *Executor) Clone() *Executor { return e.plan.executor(len(e.workers)) }
+func (e *Executor) Clone() *Executor { return e.plan.executor(e.threads) }
 
 // Run computes the network's output for an image in HWC order. Unless it is
 // nil, visit is called with the outputs to show, in the order of the nodes.
@@ -51,33 +54,43 @@ func (e *Executor) Run(image []float32, visit Visitor) ([]float32, error) {
 	if visit == nil {
 		visit = func(string, tensor.Shape, []float32) {}
 	}
-	meet := newBarrier(len(e.workers))
-	var others sync.WaitGroup
-	for _, w := range e.workers[1:] {
-		others.Go(func() { e.work(w, meet, nil) })
+	frame := e.team.Begin()
+	for thread := 1; thread < e.threads; thread++ {
+		go e.frame(thread, frame, nil)
 	}
-	e.work(e.workers[0], meet, visit)
-	others.Wait()
+	e.frame(0, frame, visit)
 	return slices.Clone(e.values[len(e.plan.steps)]), nil
 }
 
-// work does one worker's part of every step. One of them visits.
-func (e *Executor) work(w worker, meet *barrier, visit Visitor) {
+// frame takes part in every step, of which each is two to the team: the work,
+// and the visit, which thread 0 makes. A thread that comes late finds nothing
+// to do, and nobody waits for it.
+func (e *Executor) frame(thread int, frame int64, visit Visitor) {
 	for i, s := range e.plan.steps {
-		var residual []float32
-		if len(s.src) > 1 {
-			residual = e.values[s.src[1]]
+		e.team.Work(thread, 2*i, frame, func(chunk int) {
+			var residual []float32
+			if len(s.src) > 1 {
+				residual = e.values[s.src[1]]
+			}
+			w := worker{chunk, e.chunks(), e.scratch[thread]}
+			s.op.run(w, e.values[i+1], e.values[s.src[0]], residual)
+		})
+		switch {
+		case !s.shown:
+		case thread == 0:
+			e.team.Work(thread, 2*i+1, frame, func(int) { visit(s.name, s.shape, e.values[i+1]) })
+		default:
+			e.team.Await(2*i+1, frame)
 		}
-		s.op.run(w, e.values[i+1], e.values[s.src[0]], residual)
-		meet.wait()
-		if !s.shown {
-			continue
-		}
-		if visit != nil {
-			visit(s.name, s.shape, e.values[i+1])
-		}
-		meet.wait()
 	}
+}
+
+// chunks is the number of chunks that a step is divided into.
+func (e *Executor) chunks() int {
+	if e.threads == 1 {
+		return 1
+	}
+	return team.Share * e.threads
 }
 
 // plan is a compiled graph. It is immutable and shared by clones.
@@ -198,7 +211,7 @@ func (p *plan) take(free []int, n int) (buffer int, rest []int) {
 }
 
 func (p *plan) executor(threads int) *Executor {
-	e := &Executor{plan: p, values: make([][]float32, len(p.steps)+1), workers: make([]worker, threads)}
+	e := &Executor{plan: p, values: make([][]float32, len(p.steps)+1), threads: threads}
 	buffers := make([][]float32, len(p.buffers))
 	for i, n := range p.buffers {
 		buffers[i] = make([]float32, n)
@@ -206,15 +219,20 @@ func (p *plan) executor(threads int) *Executor {
 	for i, s := range p.steps {
 		e.values[i+1] = buffers[s.buffer][:s.shape.Elements()]
 	}
-	for i := range e.workers {
-		e.workers[i] = worker{i, threads, make([]float32, p.scratch)}
+	var chunks []int
+	for range p.steps {
+		chunks = append(chunks, e.chunks(), 1)
+	}
+	e.team = team.New(threads, runtime.NumCPU(), chunks)
+	for range threads {
+		e.scratch = append(e.scratch, make([]float32, p.scratch))
 	}
 	return e
 }
 
-// worker is one of the threads of a run.
+// worker is a thread at work on one of a step's chunks.
 type worker struct {
-	number, of int
+	number, of int // of the chunk
 	scratch    []float32
 }
 

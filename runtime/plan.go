@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"edgeclassify/int8"
+	"edgeclassify/internal/team"
 	"edgeclassify/tensor"
 )
 
@@ -176,8 +177,6 @@ func (p *Plan) layOut() error {
 	return nil
 }
 
-const chunksPerThread = 4
-
 // split shares a step among the threads: by rows where activations outweigh
 // weights, so that a thread's rows stay in its cache; else by channels, so
 // that each weight is read by one thread only. Each thread gets several chunks,
@@ -207,7 +206,7 @@ func (p *Plan) split(s *step) {
 	blocks := (length + unit - 1) / unit
 	n := 1
 	if p.threads > 1 {
-		n = min(chunksPerThread*p.threads, blocks)
+		n = min(team.Share*p.threads, blocks)
 	}
 	for i := range n {
 		lo, hi := blocks*i/n*unit, min(blocks*(i+1)/n*unit, length)

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"edgeclassify/int8"
+	"edgeclassify/internal/team"
 )
 
 // Session runs a plan on pictures, one at a time. It owns the memory and the
@@ -20,7 +21,7 @@ type Session struct {
 	scratch [][]int64 // one for each thread
 	logits  []int32
 	times   []time.Duration // where to record the steps' times; nil for nowhere
-	team    *team
+	team    *team.Team
 	closed  atomic.Bool
 }
 
@@ -40,7 +41,7 @@ func (p *Plan) NewSession() *Session {
 		s.scratch = append(s.scratch, make([]int64, words))
 	}
 	s.logits = values[int32](arena, &p.buffers[len(p.buffers)-1])
-	s.team = newTeam(p.threads, DefaultThreads(), chunks)
+	s.team = team.New(p.threads, DefaultThreads(), chunks)
 	cores := fastCores()
 	for t := 1; t < p.threads; t++ {
 		go s.help(t, cores)
@@ -63,7 +64,7 @@ func (p *Plan) scratch(st *step) int {
 // Close ends the session's threads. The session cannot run afterwards.
 func (s *Session) Close() {
 	if !s.closed.Swap(true) {
-		s.team.begin()
+		s.team.Begin()
 	}
 }
 
@@ -87,7 +88,7 @@ func (s *Session) RunTimed(rgb []uint8, times []time.Duration) ([]int32, error) 
 		return nil, fmt.Errorf("runtime: room for %d times, want %d", len(times), len(s.plan.steps))
 	}
 	s.image, s.times = rgb, times
-	s.frame(0, s.team.begin())
+	s.frame(0, s.team.Begin())
 	s.image, s.times = nil, nil
 	return s.logits, nil
 }
@@ -95,7 +96,7 @@ func (s *Session) RunTimed(rgb []uint8, times []time.Duration) ([]int32, error) 
 // help works on frames, beside the caller, until the session is closed.
 func (s *Session) help(thread int, cores []int) {
 	pin(thread, s.plan.threads, cores)
-	for frame := s.team.next(0); !s.closed.Load(); frame = s.team.next(frame) {
+	for frame := s.team.Next(0); !s.closed.Load(); frame = s.team.Next(frame) {
 		s.frame(thread, frame)
 	}
 }
@@ -109,7 +110,7 @@ func (s *Session) frame(thread int, frame int64) {
 			start = time.Now()
 		}
 		parts, op := s.plan.steps[i].parts, s.ops[i]
-		s.team.work(thread, i, frame, func(chunk int) { op(parts[chunk], s.scratch[thread]) })
+		s.team.Work(thread, i, frame, func(chunk int) { op(parts[chunk], s.scratch[thread]) })
 		if timed {
 			s.times[i] = time.Since(start)
 		}

@@ -1,4 +1,5 @@
-package runtime
+// Package team shares the work of one step after another among a few threads.
+package team
 
 import (
 	"sync"
@@ -10,14 +11,17 @@ import (
 // and short enough that an idle session burns no core.
 const spins = 2000
 
-// team is the threads of a session on their way through the steps of frames.
-// A step's work is in chunks, some for each thread. A thread takes its own and
-// then those that others have not begun, so that one that loses its core to
-// another program holds up nobody unless it is amid a chunk. A step begins
-// when all chunks of the one before are done. (Work stealing as in Blumofe,
-// Leiserson: Scheduling Multithreaded Computations by Work Stealing, 1999,
-// from fixed queues.)
-type team struct {
+// Share is how many chunks a thread's share of a step is best cut into: few
+// enough to cost nothing, enough for others to help out.
+const Share = 4
+
+// Team is threads on their way through the steps of frames. A step's work is in
+// chunks, some for each thread. A thread takes its own and then those that
+// others have not begun, so that one that loses its core to another program
+// holds up nobody unless it is amid a chunk. A step begins when all chunks of
+// the one before are done. (Work stealing as in Blumofe, Leiserson: Scheduling
+// Multithreaded Computations by Work Stealing, 1999, from fixed queues.)
+type Team struct {
 	threads int
 	spins   int
 	steps   []progress
@@ -47,10 +51,10 @@ type counter struct {
 	_ [56]byte
 }
 
-// newTeam makes a team for steps of the given numbers of chunks. If there are
+// New makes a team for steps of the given numbers of chunks. If there are
 // more threads than cores, spinning would keep the others from working.
-func newTeam(threads, cores int, chunks []int) *team {
-	t := &team{threads: threads, steps: make([]progress, len(chunks))}
+func New(threads, cores int, chunks []int) *Team {
+	t := &Team{threads: threads, steps: make([]progress, len(chunks))}
 	if threads <= cores {
 		t.spins = spins
 	}
@@ -66,22 +70,22 @@ func newTeam(threads, cores int, chunks []int) *team {
 	return t
 }
 
-// begin lets the threads begin the next frame, and returns its number.
-func (t *team) begin() int64 {
+// Begin lets the threads begin the next frame, and returns its number.
+func (t *Team) Begin() int64 {
 	frame := t.frame.Add(1)
 	t.wakeUp()
 	return frame
 }
 
-// next waits for the frame after the given one, or for a later one.
-func (t *team) next(frame int64) int64 {
+// Next waits for the frame after the given one, or for a later one.
+func (t *Team) Next(frame int64) int64 {
 	t.wait(&t.frame, frame+1)
 	return t.frame.Load()
 }
 
-// work does chunks of a step until none is left to take, and waits until all
+// Work does chunks of a step until none is left to take, and waits until all
 // are done. A thread that comes late finds nothing to do.
-func (t *team) work(thread, step int, frame int64, do func(chunk int)) {
+func (t *Team) Work(thread, step int, frame int64, do func(chunk int)) {
 	p := &t.steps[step]
 	for i := range t.threads {
 		q := &p.queues[(thread+i)%t.threads]
@@ -96,6 +100,12 @@ func (t *team) work(thread, step int, frame int64, do func(chunk int)) {
 			}
 		}
 	}
+	t.Await(step, frame)
+}
+
+// Await waits until all chunks of a step are done.
+func (t *Team) Await(step int, frame int64) {
+	p := &t.steps[step]
 	t.wait(&p.done.Int64, frame*p.chunks)
 }
 
@@ -113,7 +123,7 @@ func (q *queue) take(frame int64) (chunk int, ok bool) {
 }
 
 // wait returns when the counter has reached the value.
-func (t *team) wait(counter *atomic.Int64, value int64) {
+func (t *Team) wait(counter *atomic.Int64, value int64) {
 	for range t.spins {
 		if counter.Load() >= value {
 			return
@@ -131,7 +141,7 @@ func (t *team) wait(counter *atomic.Int64, value int64) {
 	t.lock.Unlock()
 }
 
-func (t *team) wakeUp() {
+func (t *Team) wakeUp() {
 	if t.asleep.Load() > 0 {
 		t.lock.Lock()
 		t.wake.Broadcast()

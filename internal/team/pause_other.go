@@ -1,6 +1,6 @@
 //go:build !(amd64 || arm64) || purego
 
-package runtime
+package team
 
 // pause has nothing to tell this CPU.
 func pause() {}
