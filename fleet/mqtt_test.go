@@ -1,0 +1,426 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"image/jpeg"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/capture"
+	"edgeclassify/internal/testneed"
+	"edgeclassify/stream"
+)
+
+var streaming = capture.Status{Device: "test", State: capture.Streaming, Since: time.Unix(1e9, 0), Format: capture.YUYV, Width: 64, Height: 32, FPS: 30, Frames: 7}
+
+func frameOf(format capture.Format) *capture.Frame { return halves(format, 64, 32, false) }
+
+func TestEverythingIsPublished(t *testing.T) {
+	b := newBroker(t, "allow_anonymous true").start()
+	l := b.listen()
+	m := open(t, Options{URL: b.url(), Version: "1.2", Snapshots: time.Hour, Diagnostics: 50 * time.Millisecond})
+	m.Status(streaming)
+	r := *seen
+	r.TemperatureC, r.Throttled, r.Dropped, r.AgeMS = 71.5, []string{"under-voltage"}, 3, 85
+	m.Result(&r, frameOf(capture.YUYV))
+	m.Event(stream.Event{Label: "tabby", Kind: stream.Start, Prob: 0.9})
+
+	const base = "edge-classify/kitchen/"
+	available := l.last(t, base+"availability")
+	require.Equal(t, "online", string(available.Payload))
+	require.True(t, available.Retain)
+	require.EqualValues(t, 1, available.QoS)
+
+	var result stream.Result
+	message := l.last(t, base+"result")
+	require.NoError(t, json.Unmarshal(message.Payload, &result))
+	require.Equal(t, r.Top, result.Top)
+	require.False(t, message.Retain)
+	require.Zero(t, message.QoS)
+
+	message = l.last(t, base+"event")
+	require.EqualValues(t, 1, message.QoS)
+	require.False(t, message.Retain)
+	var event stream.Event
+	require.NoError(t, json.Unmarshal(message.Payload, &event))
+	require.Equal(t, stream.Event{Label: "tabby", Kind: stream.Start, Prob: 0.9}, event)
+
+	message = l.last(t, base+"picture")
+	require.Equal(t, "image/jpeg", message.Properties.ContentType)
+	picture, err := jpeg.Decode(bytes.NewReader(message.Payload))
+	require.NoError(t, err)
+	require.Equal(t, 64, picture.Bounds().Dx())
+
+	message = l.last(t, base+"camera")
+	require.True(t, message.Retain)
+	var camera cameraState
+	require.NoError(t, json.Unmarshal(message.Payload, &camera))
+	require.Equal(t, newCameraState(streaming).State, camera.State)
+	require.EqualValues(t, 7, camera.Frames)
+
+	var d diagnostics
+	require.NoError(t, json.Unmarshal(l.last(t, base+"diagnostics").Payload, &d))
+	require.Equal(t, 71.5, d.TemperatureC)
+	require.Equal(t, []string{"under-voltage"}, d.Throttled)
+	require.EqualValues(t, 3, d.Dropped)
+
+	m.Status(capture.Status{State: capture.Missing, Err: errors.New("unplugged")})
+	require.Eventually(t, func() bool {
+		return json.Unmarshal(l.last(t, base+"camera").Payload, &camera) == nil && camera.State == capture.Missing
+	}, time.Second, time.Millisecond)
+	require.Equal(t, "unplugged", camera.Error)
+}
+
+// keys are what Home Assistant needs of each component.
+var keys = map[string][]string{
+	"sensor": {"state_topic", "value_template"},
+	"image":  {"image_topic", "content_type"},
+	"event":  {"state_topic", "event_types", "value_template"},
+}
+
+func TestHomeAssistantDiscovery(t *testing.T) {
+	b := newBroker(t, "allow_anonymous true").start()
+	open(t, Options{URL: b.url(), Version: "1.2", Snapshots: time.Second})
+	l := b.listen() // after them: they are retained
+	topics := map[string]bool{}
+	ids := map[string]bool{}
+	for _, e := range entities(&target{id: "kitchen", discovery: "homeassistant"}) {
+		topic := "homeassistant/" + e.component + "/kitchen/" + e.object + "/config"
+		message := l.last(t, topic)
+		require.True(t, message.Retain, topic)
+		var got map[string]any
+		require.NoError(t, json.Unmarshal(message.Payload, &got), topic)
+		for _, key := range append([]string{"name", "unique_id", "availability", "availability_mode"}, keys[e.component]...) {
+			require.NotEmpty(t, got[key], "%s: %s", topic, key)
+		}
+		require.Equal(t, map[string]any{"name": "edge-classify", "sw_version": "1.2"}, got["origin"])
+		require.Equal(t, []any{"kitchen"}, got["device"].(map[string]any)["identifiers"])
+		require.Equal(t, "edge-classify/kitchen/availability", got["availability"].([]any)[0].(map[string]any)["topic"])
+		topics[topic], ids[got["unique_id"].(string)] = true, true
+	}
+	require.Len(t, topics, 8)
+	require.Len(t, ids, 8)
+	require.Contains(t, topics, "homeassistant/sensor/kitchen/label/config")
+	require.Contains(t, topics, "homeassistant/image/kitchen/picture/config")
+}
+
+// Without pictures the entity of an earlier start goes away.
+func TestPictureEntityIsRemoved(t *testing.T) {
+	b := newBroker(t, "allow_anonymous true").start()
+	l := b.listen()
+	m := open(t, Options{URL: b.url(), Discovery: "ha"})
+	require.Empty(t, l.last(t, "ha/image/kitchen/picture/config").Payload)
+	m.Result(seen, frameOf(capture.NV12))
+	l.last(t, "/result")
+	require.Empty(t, l.all("/picture"))
+}
+
+// The templates are Jinja, as Home Assistant's are.
+func TestTemplates(t *testing.T) {
+	python := testneed.Python(t, "apt-get install python3-jinja2", "jinja2")
+	byName := map[string]entity{}
+	for _, e := range entities(&target{id: "kitchen"}) {
+		byName[e.object] = e
+	}
+	throttled, err := json.Marshal(newDiagnostics(9.5, &stream.Result{TemperatureC: 71.5, Throttled: []string{"a", "b"}}))
+	require.NoError(t, err)
+	calm, err := json.Marshal(newDiagnostics(9.5, &stream.Result{}))
+	require.NoError(t, err)
+	result, err := json.Marshal(seen)
+	require.NoError(t, err)
+	event, err := json.Marshal(stream.Event{Label: "tabby", Kind: stream.Start, Prob: 0.5})
+	require.NoError(t, err)
+	camera, err := json.Marshal(newCameraState(capture.Status{State: capture.Stalled}))
+	require.NoError(t, err)
+	label := byName["label"]
+	for _, c := range []struct{ template, value, want string }{
+		{label.ValueTemplate, string(result), "tabby"},
+		{label.ValueTemplate, `{"top":[]}`, "None"},
+		{label.ValueTemplate, `{"top":null}`, "None"},
+		{label.AttributesTemplate, string(result), `{"age_ms": 0, "id": "n02123045", "probability": 0.934}`},
+		{label.AttributesTemplate, `{"top":[]}`, "{}"},
+		{label.Availability[1].Template, string(camera), "offline"},
+		{label.Availability[1].Template, `{"state":"streaming"}`, "online"},
+		{byName["camera"].ValueTemplate, string(camera), "stalled"},
+		{byName["watched"].ValueTemplate, string(event), `{"event_type": "start", "label": "tabby", "probability": 0.5}`},
+		{byName["fps"].ValueTemplate, string(calm), "9.5"},
+		{byName["dropped"].ValueTemplate, string(calm), "0"},
+		{byName["temperature"].ValueTemplate, string(throttled), "71.5"},
+		{byName["temperature"].ValueTemplate, string(calm), "None"},
+		{byName["throttled"].ValueTemplate, string(throttled), "a, b"},
+		{byName["throttled"].ValueTemplate, string(calm), "no"},
+	} {
+		out, err := exec.Command(python, "-c", "import sys, json, jinja2\n"+
+			"e = jinja2.Environment(); e.filters['tojson'] = lambda v: json.dumps(v, sort_keys=True)\n"+
+			"print(e.from_string(sys.argv[1]).render(value_json=json.loads(sys.argv[2])), end='')", c.template, c.value).CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.Equal(t, c.want, string(out), c.template)
+	}
+}
+
+func TestCloseSaysOffline(t *testing.T) {
+	b := newBroker(t, "allow_anonymous true").start()
+	l := b.listen()
+	m, err := Connect(t.Context(), Options{URL: b.url()})
+	require.NoError(t, err)
+	l.wait(t, "availability", "online")
+	start := time.Now()
+	require.NoError(t, m.Close())
+	require.Less(t, time.Since(start), time.Second)
+	l.wait(t, "availability", "offline")
+	require.NoError(t, m.Close())
+}
+
+// TestKilledDevice is the device that TestLastWill kills.
+func TestKilledDevice(t *testing.T) {
+	url := os.Getenv("FLEET_TEST_DEVICE")
+	if url == "" {
+		t.Skip("runs within TestLastWill")
+	}
+	open(t, Options{URL: url})
+	time.Sleep(time.Minute)
+}
+
+func TestLastWill(t *testing.T) {
+	b := newBroker(t, "allow_anonymous true").start()
+	l := b.listen()
+	device := exec.Command(os.Args[0], "-test.run", "^TestKilledDevice$")
+	device.Env = append(os.Environ(), "FLEET_TEST_DEVICE="+b.url())
+	require.NoError(t, device.Start())
+	l.wait(t, "availability", "online")
+	require.NoError(t, device.Process.Kill())
+	_ = device.Wait()
+	l.wait(t, "availability", "offline")
+	require.True(t, l.last(t, "availability").Retain)
+}
+
+func TestBrokerRestart(t *testing.T) {
+	var lines logs
+	b := newBroker(t, "allow_anonymous true").start()
+	m := open(t, Options{URL: b.url(), Log: lines.logger()})
+	m.Status(streaming)
+	b.listen().wait(t, "availability", "online")
+	b.stop()
+	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, 2*time.Second, time.Millisecond)
+	m.Event(stream.Event{Label: "while away", Kind: stream.Start})
+	time.Sleep(1200 * time.Millisecond) // some attempts fail
+	b.start()
+	l := b.listen()
+	l.wait(t, "availability", "online")
+	require.Contains(t, string(l.last(t, "kitchen/camera").Payload), "streaming")
+	require.NotEmpty(t, l.last(t, "label/config").Payload)
+	require.Contains(t, string(l.last(t, "event").Payload), "while away")
+	m.Result(seen, frameOf(capture.YUYV))
+	l.last(t, "result")
+	require.Equal(t, 1, lines.count("no connection"), "once, not per attempt")
+	require.Equal(t, 2, lines.count("mqtt: connected"))
+}
+
+func TestBrokerThatComesLater(t *testing.T) {
+	var lines logs
+	b := newBroker(t, "allow_anonymous true")
+	start := time.Now()
+	open(t, Options{URL: b.url(), Log: lines.logger()})
+	require.Less(t, time.Since(start), time.Second)
+	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, time.Second, time.Millisecond)
+	b.start().listen().wait(t, "availability", "online")
+}
+
+func TestTLS(t *testing.T) {
+	a := newAuthority(t)
+	b := newBroker(t, a.server(time.Now().Add(time.Hour))...).start()
+	url := "mqtts://" + b.address() + "/kitchen"
+	var lines logs
+	open(t, Options{URL: url, CA: a.caFile, Log: lines.logger()})
+	require.Eventually(t, func() bool { return lines.count("mqtt: connected") == 1 }, 5*time.Second, time.Millisecond)
+
+	for want, o := range map[string]Options{
+		"give the certificate of the authority": {URL: url},
+		"wanted to match localhost":             {URL: "mqtts://localhost:" + b.port, CA: a.caFile},
+	} {
+		_, err := Connect(t.Context(), o)
+		require.ErrorContains(t, err, want)
+	}
+	_, err := Connect(t.Context(), Options{URL: "mqtts" + answering(t, func(c net.Conn) { _, _ = c.Write([]byte("220 mail\r\n")) })[len("mqtt"):], CA: a.caFile})
+	require.ErrorContains(t, err, "this port takes no TLS")
+}
+
+// A board without a battery starts with a wrong clock: no reason to give up.
+func TestExpiredCertificateIsTriedAgain(t *testing.T) {
+	a := newAuthority(t)
+	b := newBroker(t, a.server(time.Now().Add(-time.Hour))...).start()
+	var lines logs
+	open(t, Options{URL: "mqtts://" + b.address() + "/kitchen", CA: a.caFile, Log: lines.logger()})
+	require.Eventually(t, func() bool { return lines.count("is this machine's clock right?") == 1 }, time.Second, time.Millisecond)
+}
+
+func TestPasswords(t *testing.T) {
+	passwords := filepath.Join(t.TempDir(), "passwords")
+	text, err := exec.Command(testneed.Program(t, "mosquitto_passwd", "apt-get install mosquitto"), "-b", "-c", passwords, "cam", "se/cret").CombinedOutput()
+	require.NoError(t, err, string(text))
+	b := newBroker(t, "allow_anonymous false", "password_file "+passwords).start()
+	file := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(file, []byte("se/cret\n"), 0o600))
+	for _, o := range []Options{
+		{URL: "mqtt://cam:se%2Fcret@" + b.address() + "/a"},
+		{URL: "mqtt://cam@" + b.address() + "/b", Password: "se/cret"},
+		{URL: "mqtt://cam:wrong@" + b.address() + "/c", Password: "wrong too", PasswordFile: file},
+	} {
+		var lines logs
+		o.Log = lines.logger()
+		open(t, o)
+		require.Eventually(t, func() bool { return lines.count("mqtt: connected") == 1 }, 5*time.Second, time.Millisecond)
+	}
+	for want, url := range map[string]string{
+		`user "cam" is refused (not authorized): check user name and password`: "mqtt://cam:guess@" + b.address() + "/a",
+		`user "" is refused`: "mqtt://" + b.address() + "/a",
+	} {
+		_, err := Connect(t.Context(), Options{URL: url})
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "guess")
+	}
+}
+
+// Two devices with one ID are told so, by brokers that say what happened and
+// by those that do not.
+func TestTakenOver(t *testing.T) {
+	var lines logs
+	b := newBroker(t, "allow_anonymous true").start()
+	open(t, Options{URL: b.url(), Log: lines.logger()})
+	open(t, Options{URL: b.url()})
+	require.Eventually(t, func() bool { return lines.count("if another client has the same ID") >= 1 }, 5*time.Second, time.Millisecond)
+
+	open(t, Options{Log: lines.logger(), URL: answering(t, func(c net.Conn) {
+		acknowledges(c)
+		_, _ = c.Write([]byte{0xe0, 1, 0x8e})
+	})})
+	require.Eventually(t, func() bool { return lines.count("session taken over: if another client has the same ID") >= 1 }, 5*time.Second, time.Millisecond)
+}
+
+// A broker may refuse a topic, or a picture's size.
+func TestRejectedMessages(t *testing.T) {
+	acl := filepath.Join(t.TempDir(), "acl")
+	require.NoError(t, os.WriteFile(acl, []byte("topic readwrite edge-classify/#\n"), 0o600))
+	b := newBroker(t, "allow_anonymous true", "acl_file "+acl, "max_packet_size 700").start()
+	var lines logs
+	l := b.listen()
+	m := open(t, Options{URL: b.url(), Log: lines.logger(), Snapshots: time.Nanosecond})
+	l.wait(t, "availability", "online")
+	for range 3 {
+		m.Result(seen, frameOf(capture.YUYV))
+	}
+	l.last(t, "result")
+	require.Eventually(t, func() bool { return lines.count("kitchen/picture err=\"the broker does not take it: ") == 1 }, time.Second, time.Millisecond)
+	require.Equal(t, 1, lines.count("topic=homeassistant/sensor/kitchen/fps/config"))
+	require.Equal(t, 1, lines.count("mqtt: connected"))
+}
+
+// acknowledges reads a CONNECT, accepts it, and reads no more.
+func acknowledges(c net.Conn) {
+	_, _ = c.Read(make([]byte, 1024))
+	_, _ = c.Write([]byte{0x20, 3, 0, 0, 0})
+}
+
+// A broker that hangs, before or after it has accepted the connection, costs
+// the loop nothing.
+func TestHangingBroker(t *testing.T) {
+	for name, serve := range map[string]func(net.Conn){"silent": func(net.Conn) {}, "reads no more": acknowledges} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		m, err := Connect(ctx, Options{URL: answering(t, serve), Results: time.Nanosecond, Snapshots: time.Nanosecond})
+		require.NoError(t, err, name)
+		frame, r := frameOf(capture.MJPEG), *seen
+		frame.Data = make([]byte, 1<<20)
+		worst := time.Duration(0)
+		for range 200 {
+			start := time.Now()
+			m.Result(&r, frame)
+			m.Event(stream.Event{Label: "x"})
+			m.Status(capture.Status{State: capture.Streaming, Since: start})
+			worst = max(worst, time.Since(start))
+		}
+		require.Less(t, worst, 200*time.Millisecond, name)
+		require.LessOrEqual(t, len(m.events), maxEvents, name)
+		start := time.Now()
+		require.NoError(t, m.Close())
+		require.Less(t, time.Since(start), 900*time.Millisecond, name)
+	}
+}
+
+// A broker of an older protocol closes the connection, or answers with a code.
+func TestOtherAnswers(t *testing.T) {
+	var lines logs
+	open(t, Options{URL: answering(t, func(c net.Conn) { c.Close() }), Log: lines.logger()})
+	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, 5*time.Second, time.Millisecond)
+	for code, want := range map[byte]string{0x84: "unsupported protocol version", 0x85: "client identifier not valid", 0x8a: "banned"} {
+		_, err := Connect(t.Context(), Options{URL: answering(t, func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1024))
+			_, _ = c.Write([]byte{0x20, 3, 0, code, 0})
+		})})
+		require.ErrorContains(t, err, want)
+	}
+	busy := open(t, Options{Log: lines.logger(), URL: answering(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1024))
+		_, _ = c.Write([]byte{0x20, 3, 0, 0x89, 0})
+	})})
+	require.NotNil(t, busy)
+	require.Eventually(t, func() bool { return lines.count("server busy") == 1 }, 5*time.Second, time.Millisecond)
+}
+
+func TestBadOptions(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	require.NoError(t, os.WriteFile(empty, []byte("no certificate"), 0o600))
+	for want, o := range map[string]Options{
+		`unknown scheme "http": want mqtt:// or mqtts://`: {URL: "http://u:secret@broker"},
+		`unknown scheme "": want`:                         {URL: "broker"},
+		"unknown scheme \"localhost\"":                    {URL: "localhost:1883"},
+		"no host: want mqtt://HOST":                       {URL: "mqtt://u:secret@"},
+		"a ? or # in a password":                          {URL: "mqtt://u:secret@broker/id?x=y"},
+		"mqtt: the broker's URL: invalid port":            {URL: "mqtt://u:secret@broker:port"},
+		"invalid URL escape":                              {URL: "mqtt://u:%secret@broker"},
+		`device "a b": want 1 to 64 letters`:              {URL: "mqtt://broker/a b"},
+		`device "a/+": want`:                              {URL: "mqtt://broker/a/+"},
+		"mqtt: password: open ":                           {URL: "mqtt://u@broker/a", PasswordFile: "none"},
+		"is of use with mqtts:// only":                    {URL: "mqtt://broker/a", CA: empty},
+		"certificate authority: open ":                    {URL: "mqtts://broker/a", CA: "none"},
+		"holds no certificate in PEM form":                {URL: "mqtts://broker/a", CA: empty},
+	} {
+		_, err := o.target(fstest.MapFS{"etc/machine-id": {Data: []byte("0123\n")}})
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "secret")
+	}
+	_, err := (&Options{URL: "mqtt://broker"}).target(fstest.MapFS{})
+	require.ErrorContains(t, err, "name the device in the URL, as mqtt://HOST/ID")
+	_, err = Connect(t.Context(), Options{URL: "broker"})
+	require.ErrorContains(t, err, "unknown scheme")
+}
+
+func TestTargets(t *testing.T) {
+	machine := fstest.MapFS{"etc/machine-id": {Data: []byte("0123\n")}}
+	board := fstest.MapFS{"etc/machine-id": {Data: []byte("0123\n")}, "proc/device-tree/serial-number": {Data: []byte("10000000abcdef01\x00")}}
+	first, err := (&Options{URL: "mqtt://broker"}).target(machine)
+	require.NoError(t, err)
+	require.Equal(t, "broker:1883", first.address)
+	require.Nil(t, first.tls)
+	require.Regexp(t, "^edge-classify-[0-9a-f]{8}$", first.id)
+	second, err := (&Options{URL: "mqtts://u:p%23@[::1]:99/"}).target(board)
+	require.NoError(t, err)
+	require.Equal(t, "[::1]:99", second.address)
+	require.Equal(t, "::1", second.tls.ServerName)
+	require.Equal(t, "p#", second.password)
+	require.NotEqual(t, first.id, second.id, "a copied card is another device")
+	third, err := (&Options{URL: "mqtts://broker/kitchen"}).target(board)
+	require.NoError(t, err)
+	require.Equal(t, "broker:8883", third.address)
+	require.Equal(t, "kitchen", third.id)
+}

@@ -1,0 +1,171 @@
+package fleet
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"edgeclassify/internal/board"
+)
+
+// Options say which broker to tell, and what.
+type Options struct {
+	// URL is mqtt://[USER[:PASSWORD]@]HOST[:PORT][/ID], or mqtts:// for TLS.
+	// Ports are 1883 and 8883 where none is given. ID names the device: it is
+	// the client identifier and part of every topic and must differ from those
+	// of all other clients of the broker. By default it is derived from the
+	// board's serial number, or else the machine's identifier.
+	URL string
+	// Password is used where URL has none, and that in PasswordFile before all
+	// others. Unlike a URL neither shows in the list of processes.
+	Password, PasswordFile string
+	// CA is a PEM file of the authorities to trust instead of the system's.
+	CA string
+
+	Discovery   string        // Home Assistant's topic prefix, by default "homeassistant"
+	Version     string        // of the program
+	Results     time.Duration // least time between two results of the same class, by default a second
+	Snapshots   time.Duration // least time between two pictures; none if 0
+	Diagnostics time.Duration // time between two diagnostics, by default ten seconds
+	Log         *slog.Logger
+}
+
+// target is what Options mean.
+type target struct {
+	address        string // host:port
+	tls            *tls.Config
+	user, password string
+	id             string
+	device         device
+	discovery      string
+}
+
+// validID is what Home Assistant takes as part of a topic.
+var validID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func (o *Options) target(root fs.FS) (*target, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		// The whole error repeats the URL, and with it the password.
+		var inner *url.Error
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return nil, fmt.Errorf("mqtt: the broker's URL: %w", err)
+	}
+	t := &target{discovery: cmp.Or(o.Discovery, "homeassistant"), user: u.User.Username()}
+	if err := t.setAddress(u); err != nil {
+		return nil, fmt.Errorf("mqtt: %s: %w", u.Redacted(), err)
+	}
+	if err := t.setID(strings.TrimPrefix(u.Path, "/"), root); err != nil {
+		return nil, fmt.Errorf("mqtt: %s: %w", u.Redacted(), err)
+	}
+	if err := t.setPassword(u, o); err != nil {
+		return nil, err
+	}
+	if err := t.setCA(o.CA); err != nil {
+		return nil, err
+	}
+	t.device = newDevice(t.id, o.Version, root)
+	return t, nil
+}
+
+func (t *target) setAddress(u *url.URL) error {
+	port := ""
+	switch u.Scheme {
+	case "mqtt":
+		port = "1883"
+	case "mqtts":
+		port = "8883"
+		t.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+	default:
+		return fmt.Errorf("unknown scheme %q: want mqtt:// or mqtts://", u.Scheme)
+	}
+	switch {
+	case u.Hostname() == "":
+		return errors.New("no host: want mqtt://HOST")
+	case u.RawQuery != "" || u.Fragment != "":
+		return errors.New("nothing may follow the path; a ? or # in a password is %3F or %23")
+	}
+	t.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
+	return nil
+}
+
+func (t *target) setID(id string, root fs.FS) error {
+	t.id = id
+	if id == "" {
+		t.id = deviceID(root)
+	}
+	switch {
+	case t.id == "":
+		return errors.New("this machine has neither a serial number nor /etc/machine-id: name the device in the URL, as mqtt://HOST/ID")
+	case !validID.MatchString(t.id):
+		return fmt.Errorf("device %q: want 1 to 64 letters, digits, - or _", t.id)
+	}
+	return nil
+}
+
+func (t *target) setPassword(u *url.URL, o *Options) error {
+	t.password = o.Password
+	if inURL, ok := u.User.Password(); ok {
+		t.password = inURL
+	}
+	if o.PasswordFile != "" {
+		text, err := os.ReadFile(o.PasswordFile)
+		if err != nil {
+			return fmt.Errorf("mqtt: password: %w", err)
+		}
+		t.password = strings.TrimRight(string(text), "\r\n")
+	}
+	return nil
+}
+
+func (t *target) setCA(file string) error {
+	if file == "" {
+		return nil
+	}
+	if t.tls == nil {
+		return errors.New("mqtt: a certificate authority is of use with mqtts:// only")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("mqtt: certificate authority: %w", err)
+	}
+	t.tls.RootCAs = x509.NewCertPool()
+	if !t.tls.RootCAs.AppendCertsFromPEM(text) {
+		return fmt.Errorf("mqtt: certificate authority: %s holds no certificate in PEM form", file)
+	}
+	return nil
+}
+
+// deviceID is a name that stays the same for a board and differs between
+// boards, empty if there is nothing to make it of. The serial number comes
+// first: copied cards share their machine-id, which machine-id(5) also asks
+// not to be shown as it is.
+func deviceID(root fs.FS) string {
+	for _, file := range []string{"proc/device-tree/serial-number", "etc/machine-id"} {
+		text, _ := fs.ReadFile(root, file)
+		if unique := strings.Trim(string(text), "\x00 \n"); unique != "" {
+			sum := sha256.Sum256([]byte("edge-classify " + unique))
+			return "edge-classify-" + hex.EncodeToString(sum[:4])
+		}
+	}
+	return ""
+}
+
+func newDevice(id, version string, root fs.FS) device {
+	name, _ := os.Hostname()
+	return device{Identifiers: []string{id}, Name: cmp.Or(name, id), Model: board.Model(root), Version: version}
+}
