@@ -1,0 +1,505 @@
+package live
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"image/color"
+	"image/jpeg"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/capture"
+	"edgeclassify/stream"
+)
+
+// partsOf reads a stream of pictures.
+func partsOf(t *testing.T, r *http.Response) *multipart.Reader {
+	t.Helper()
+	require.Equal(t, http.StatusOK, r.StatusCode)
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	require.NoError(t, err)
+	require.Equal(t, "multipart/x-mixed-replace", kind)
+	return multipart.NewReader(r.Body, params["boundary"])
+}
+
+func readPart(t *testing.T, r *http.Response) ([]byte, textproto.MIMEHeader) {
+	t.Helper()
+	return nextPart(t, partsOf(t, r))
+}
+
+func nextPart(t *testing.T, parts *multipart.Reader) ([]byte, textproto.MIMEHeader) {
+	t.Helper()
+	part, err := parts.NextPart()
+	require.NoError(t, err)
+	data, err := io.ReadAll(part)
+	require.NoError(t, err)
+	require.Equal(t, strconv.Itoa(len(data)), part.Header.Get("Content-Length"))
+	require.Equal(t, "image/jpeg", part.Header.Get("Content-Type"))
+	return data, part.Header
+}
+
+func TestPageAndItsFiles(t *testing.T) {
+	s := serve(t, Options{})
+	for path, want := range map[string]string{
+		"/": "text/html", "/style.css": "text/css", "/script.js": "text/javascript", "/icon.svg": "image/svg+xml",
+	} {
+		response, body := get(t, s.url(path))
+		require.Equal(t, http.StatusOK, response.StatusCode, path)
+		require.Contains(t, response.Header.Get("Content-Type"), want)
+		require.NotEmpty(t, body)
+		require.NotContains(t, body, "//cdn", "no external assets")
+		policy := response.Header.Get("Content-Security-Policy")
+		require.Contains(t, policy, "default-src 'none'")
+		require.NotContains(t, policy, "unsafe")
+		require.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
+	}
+	for _, path := range []string{"/page/index.html", "/index.html", "/../live.go", "/api", "/favicon.ico"} {
+		response, _ := get(t, s.url(path))
+		require.Equal(t, http.StatusNotFound, response.StatusCode, path)
+	}
+	response, err := client(t).Post(s.url("/"), "", nil)
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode)
+	for _, path := range []string{"/", "/stream.mjpg", "/api/events", "/api/latest"} {
+		response, err := client(t).Head(s.url(path))
+		require.NoError(t, err)
+		response.Body.Close()
+		require.Equal(t, http.StatusOK, response.StatusCode, "%s", path)
+	}
+}
+
+func TestLatest(t *testing.T) {
+	s := serve(t, Options{Model: "resnet50", Kernel: "neondot", Version: "1.2"})
+	status := streaming()
+	status.State, status.Err = capture.Missing, errUnplugged
+	s.Status(status)
+	r := result(5)
+	s.Result(r, photo(t, "cat.jpg")(5))
+	s.Event(stream.Event{Label: "tiger cat", Kind: stream.Start, Prob: 0.6})
+	*r = stream.Result{} // it was valid during the call only
+
+	response, body := get(t, s.url("/api/latest"))
+	require.Equal(t, "application/json", response.Header.Get("Content-Type"))
+	var state State
+	require.NoError(t, json.Unmarshal([]byte(body), &state))
+	require.Equal(t, "resnet50", state.Model)
+	require.Equal(t, "neondot", state.Kernel)
+	require.Equal(t, "1.2", state.Version)
+	require.Equal(t, "missing", state.Camera.State)
+	require.Equal(t, "unplugged", state.Camera.Error)
+	require.Equal(t, 640, state.Camera.Width)
+	require.EqualValues(t, 5, state.Result.Sequence)
+	require.Equal(t, "tiger cat", state.Result.Top[0].Label)
+	require.Equal(t, []string{"under-voltage"}, state.Result.Throttled)
+	require.Equal(t, Percentiles{50, 50, 50}, state.AgeMS)
+	require.Equal(t, "tiger cat", state.History[0].Label)
+	require.Equal(t, stream.Start, state.Watched[0].Kind)
+	require.Equal(t, 5000., state.StaleAfterMS)
+}
+
+func TestStreamOfRawFrames(t *testing.T) {
+	s := serve(t, Options{})
+	film(t, s, func(n uint64) *capture.Frame {
+		f := raw(capture.YUYV, color.YCbCr{Y: 126, Cb: 72, Cr: 156}, false)
+		f.Sequence = n
+		return f
+	})
+	parts := partsOf(t, open(t, s.url("/stream.mjpg")))
+	last, start := 0, time.Now()
+	for range 5 {
+		data, header := nextPart(t, parts)
+		img, err := jpeg.Decode(bytes.NewReader(data))
+		require.NoError(t, err)
+		require.Equal(t, 62, img.Bounds().Dx())
+		c := color.YCbCrModel.Convert(img.At(30, 20)).(color.YCbCr)
+		for _, pair := range [][2]uint8{{128, c.Y}, {64, c.Cb}, {160, c.Cr}} {
+			require.InDelta(t, pair[0], pair[1], 3, "%v", c)
+		}
+		sequence, err := strconv.Atoi(header.Get("X-Sequence"))
+		require.NoError(t, err)
+		require.Greater(t, sequence, last)
+		last = sequence
+		age, err := strconv.ParseFloat(header.Get("X-Age-Ms"), 64)
+		require.NoError(t, err)
+		require.True(t, age >= 0 && age < 2000, "%v", age)
+	}
+	require.Greater(t, time.Since(start), 3*interval, "no more than 10 a second")
+	_, body := get(t, s.url("/metrics"))
+	require.Contains(t, body, `edgeclassify_viewers{of="picture"} 1`)
+}
+
+func TestJPEGPassesThrough(t *testing.T) {
+	s := serve(t, Options{})
+	cat := photo(t, "cat.jpg")
+	film(t, s, cat)
+	data, _ := readPart(t, open(t, s.url("/stream.mjpg")))
+	require.Equal(t, cat(0).Data, data)
+	response, body := get(t, s.url("/snapshot.jpg"))
+	require.Equal(t, cat(0).Data, []byte(body))
+	require.Equal(t, "image/jpeg", response.Header.Get("Content-Type"))
+	age, err := strconv.ParseFloat(response.Header.Get("X-Age-Ms"), 64)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, age, 50., "from capture")
+}
+
+// A viewer that comes between two frames far apart need not wait.
+func TestFirstPictureComesAtOnce(t *testing.T) {
+	s := serve(t, Options{Stale: -1})
+	cat := photo(t, "cat.jpg")
+	s.show(cat(1))
+	for range 3 { // the first is encoded for the viewer, the others are kept
+		data, header := readPart(t, open(t, s.url("/stream.mjpg")))
+		require.Equal(t, cat(0).Data, data)
+		require.Equal(t, "1", header.Get("X-Sequence"))
+	}
+	response, _ := get(t, s.url("/snapshot.jpg"))
+	require.Equal(t, "1", response.Header.Get("X-Sequence"))
+}
+
+func TestNoOldPicture(t *testing.T) {
+	const stale = 1500 * time.Millisecond
+	s := serve(t, Options{Stale: stale})
+	cat := photo(t, "cat.jpg")
+	s.show(cat(1))
+	response, body := get(t, s.url("/healthz"))
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(t, "ok\n", body)
+	viewer := open(t, s.url("/stream.mjpg"))
+	readPart(t, viewer)
+
+	rest := make(chan error)
+	go func() { _, err := io.Copy(io.Discard, viewer.Body); rest <- err }()
+	select {
+	case err := <-rest:
+		require.NoError(t, err, "the stream ends when there is no picture any more")
+	case <-time.After(5 * time.Second):
+		t.Fatal("the stream goes on without pictures")
+	}
+	for _, path := range []string{"/healthz", "/snapshot.jpg", "/stream.mjpg"} {
+		response, body := get(t, s.url(path))
+		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, path)
+		require.Regexp(t, `^no picture since \d+ s\n$`, body)
+	}
+	require.True(t, s.state().Stale)
+
+	old := cat(2) // a frame that waited somewhere is none
+	old.Time = time.Now().Add(-time.Minute)
+	s.show(old)
+	response, body = get(t, s.url("/snapshot.jpg"))
+	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	require.Equal(t, "no picture since 60 s\n", body)
+	s.show(cat(3))
+	response, _ = get(t, s.url("/healthz"))
+	require.Equal(t, http.StatusOK, response.StatusCode)
+}
+
+func TestEvents(t *testing.T) {
+	s := serve(t, Options{})
+	response := open(t, s.url("/api/events"))
+	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
+	lines := bufio.NewScanner(response.Body)
+	next := func(kind string, to any) {
+		t.Helper()
+		for lines.Scan() {
+			if lines.Text() == "event: "+kind {
+				require.True(t, lines.Scan())
+				data, ok := strings.CutPrefix(lines.Text(), "data: ")
+				require.True(t, ok)
+				require.NoError(t, json.Unmarshal([]byte(data), to))
+				return
+			}
+		}
+		t.Fatalf("no event %s: %v", kind, lines.Err())
+	}
+	var state State
+	next("state", &state)
+	require.Nil(t, state.Result)
+
+	s.Result(result(7), photo(t, "cat.jpg")(7))
+	var r stream.Result
+	next("result", &r)
+	require.EqualValues(t, 7, r.Sequence)
+	require.Equal(t, result(7).Top, r.Top)
+
+	for _, kind := range []string{stream.Start, stream.End} {
+		s.Event(stream.Event{Label: "tiger cat", Kind: kind})
+	}
+	var e stream.Event
+	next("watched", &e)
+	require.Equal(t, stream.Start, e.Kind)
+	next("watched", &e)
+	require.Equal(t, stream.End, e.Kind)
+	next("state", &state)
+	require.EqualValues(t, 7, state.Result.Sequence)
+}
+
+func TestMetrics(t *testing.T) {
+	s := serve(t, Options{Model: "resnet50", Kernel: "neondot", Version: "1.2"})
+	_, body := get(t, s.url("/metrics"))
+	require.NotContains(t, body, "edgeclassify_temperature_celsius", "unknown, and not zero")
+	require.NotContains(t, body, "edgeclassify_throttled")
+	s.Status(streaming())
+	for n := range uint64(4) {
+		s.Result(result(n), photo(t, "cat.jpg")(n))
+	}
+	response, body := get(t, s.url("/metrics"))
+	require.Contains(t, response.Header.Get("Content-Type"), "text/plain")
+	for _, line := range []string{
+		"edgeclassify_results_total 4",
+		"edgeclassify_age_seconds_count 4",
+		`edgeclassify_age_seconds_bucket{le="0.032"} 0`,
+		`edgeclassify_age_seconds_bucket{le="0.064"} 4`,
+		`edgeclassify_phase_seconds_sum{phase="infer"} 0.128`,
+		`edgeclassify_phase_seconds_sum{phase="decode"} 0.016`,
+		`edgeclassify_phase_seconds_sum{phase="preprocess"} 0.008`,
+		"edgeclassify_camera_frames_total 100",
+		"edgeclassify_camera_dropped_total 3",
+		"edgeclassify_camera_corrupt_total 2",
+		"edgeclassify_camera_restarts_total 1",
+		`edgeclassify_camera_state{state="streaming"} 1`,
+		`edgeclassify_camera_state{state="missing"} 0`,
+		"edgeclassify_temperature_celsius 61.5",
+		`edgeclassify_throttled{reason="under-voltage"} 1`,
+		`edgeclassify_viewers{of="picture"} 0`,
+		`edgeclassify_info{kernel="neondot",model="resnet50",version="1.2"} 1`,
+		"go_goroutines",
+		"process_open_fds",
+	} {
+		require.Contains(t, body, line)
+	}
+}
+
+func TestToken(t *testing.T) {
+	s := serve(t, Options{Token: token, Stale: time.Minute})
+	for name, c := range map[string]struct {
+		path    string
+		headers []string
+		want    int
+	}{
+		"none":             {"/", nil, http.StatusUnauthorized},
+		"unknown path":     {"/secret", nil, http.StatusUnauthorized},
+		"picture":          {"/stream.mjpg", nil, http.StatusUnauthorized},
+		"metrics":          {"/metrics", nil, http.StatusUnauthorized},
+		"health":           {"/healthz", nil, http.StatusOK},
+		"bearer":           {"/", []string{"Authorization", "Bearer " + token}, http.StatusOK},
+		"wrong bearer":     {"/", []string{"Authorization", "Bearer " + token + "x"}, http.StatusUnauthorized},
+		"start of it":      {"/", []string{"Authorization", "Bearer correct"}, http.StatusUnauthorized},
+		"empty bearer":     {"/", []string{"Authorization", "Bearer "}, http.StatusUnauthorized},
+		"basic":            {"/", []string{"Authorization", "Basic " + token}, http.StatusUnauthorized},
+		"query":            {"/?token=correct+horse+battery", nil, http.StatusOK},
+		"wrong query":      {"/?token=x", nil, http.StatusUnauthorized},
+		"token as cookie":  {"/", []string{"Cookie", s.cookieName() + "=" + token}, http.StatusUnauthorized},
+		"cookie":           {"/", []string{"Cookie", s.cookieName() + "=" + s.cookie()}, http.StatusOK},
+		"any name of host": {"/", []string{"Authorization", "Bearer " + token, "Host", "pi.example.com"}, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			response, body := get(t, s.url(c.path), c.headers...)
+			require.Equal(t, c.want, response.StatusCode, body)
+			require.NotContains(t, body, token)
+		})
+	}
+	t.Run("browser", func(t *testing.T) {
+		browser := client(t)
+		var err error
+		browser.Jar, err = cookiejar.New(nil)
+		require.NoError(t, err)
+		for i, path := range []string{"/?token=correct+horse+battery", "/api/latest"} {
+			response, err := browser.Get(s.url(path))
+			require.NoError(t, err)
+			response.Body.Close()
+			require.Equal(t, http.StatusOK, response.StatusCode)
+			cookies := response.Cookies()
+			require.Len(t, cookies, 1-i, "one cookie, once")
+			if i == 0 {
+				require.True(t, cookies[0].HttpOnly)
+				require.Equal(t, http.SameSiteStrictMode, cookies[0].SameSite)
+				require.NotContains(t, cookies[0].Value, "horse")
+			}
+		}
+	})
+}
+
+func TestHost(t *testing.T) {
+	s := serve(t, Options{})
+	for host, want := range map[string]int{
+		"127.0.0.1:8080": http.StatusOK, "[::1]:8080": http.StatusOK, "192.168.1.5": http.StatusOK, "[fe80::1]": http.StatusOK,
+		"localhost:99": http.StatusOK, "raspberrypi": http.StatusOK, "raspberrypi.local:8080": http.StatusOK,
+		"Pi.LAN": http.StatusOK, "pi.home.arpa": http.StatusOK,
+		"attacker.example:8080": http.StatusMisdirectedRequest, "127.0.0.1.attacker.example": http.StatusMisdirectedRequest,
+		"local.example.com": http.StatusMisdirectedRequest, "1.ip6.arpa": http.StatusMisdirectedRequest,
+		"attacker.example.": http.StatusMisdirectedRequest,
+	} {
+		response, body := get(t, s.url("/api/latest"), "Host", host)
+		require.Equal(t, want, response.StatusCode, "%s: %s", host, body)
+	}
+}
+
+func TestViewersAreLimited(t *testing.T) {
+	s := serve(t, Options{})
+	film(t, s, photo(t, "cat.jpg"))
+	for _, path := range []string{"/stream.mjpg", "/api/events"} {
+		for range maxViewers {
+			require.Equal(t, http.StatusOK, open(t, s.url(path)).StatusCode)
+		}
+		response, body := get(t, s.url(path))
+		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+		require.Contains(t, body, "64 viewers")
+	}
+	response, _ := get(t, s.url("/api/latest"))
+	require.Equal(t, http.StatusOK, response.StatusCode, "others are served all the same")
+}
+
+// dial opens a connection and sends text.
+func dial(t *testing.T, s *Server, text string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", s.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	_, err = io.WriteString(c, text)
+	require.NoError(t, err)
+	return c
+}
+
+// closed waits until the server closes a connection and returns what it said.
+func closed(t *testing.T, c net.Conn, within time.Duration) string {
+	t.Helper()
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(within)))
+	said, err := io.ReadAll(c)
+	var late net.Error
+	if errors.As(err, &late) {
+		require.False(t, late.Timeout(), "still open after %v", within)
+	}
+	return string(said)
+}
+
+func TestHostileRequests(t *testing.T) {
+	s := serve(t, Options{})
+	for name, c := range map[string]struct {
+		text string
+		want string
+	}{
+		"huge header":    {"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", "431"},
+		"many headers":   {"GET / HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("A: b\r\n", 4000) + "\r\n", "431"},
+		"huge line":      {"GET /" + strings.Repeat("x", 20<<10) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "431"},
+		"garbage":        {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", "400"},
+		"no host":        {"GET / HTTP/1.1\r\n\r\n", "400"},
+		"body":           {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nslow", "413"},
+		"body in chunks": {"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", "413"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Contains(t, closed(t, dial(t, s, c.text), 3*time.Second), "HTTP/1.1 "+c.want)
+		})
+	}
+	t.Run("header that does not end", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, s, "GET / HTTP/1.1\r\nHost: localhost\r\n")
+		drip := time.NewTicker(200 * time.Millisecond)
+		defer drip.Stop()
+		start := time.Now()
+		for range drip.C {
+			if _, err := io.WriteString(c, "X: y\r\n"); err != nil {
+				break
+			}
+			require.Less(t, time.Since(start), 8*time.Second, "still open")
+		}
+	})
+}
+
+func TestConnectionsAreLimited(t *testing.T) {
+	s := serve(t, Options{})
+	for range maxConns {
+		dial(t, s, "GET")
+	}
+	require.Eventually(t, func() bool { return s.conns.Load() == maxConns }, 3*time.Second, 10*time.Millisecond)
+	require.Empty(t, closed(t, dial(t, s, ""), 3*time.Second))
+	require.Eventually(t, func() bool { return s.conns.Load() == maxConns }, 3*time.Second, 10*time.Millisecond)
+}
+
+// sinkTimes measures calls of Result with frames that are far larger than what
+// viewers take.
+func sinkTimes(s *Server, frame *capture.Frame, n int) []time.Duration {
+	times := make([]time.Duration, n)
+	for i := range times {
+		frame.Sequence++
+		frame.Time = time.Now()
+		r := result(frame.Sequence)
+		start := time.Now()
+		s.Result(r, frame)
+		times[i] = time.Since(start)
+		time.Sleep(5 * time.Millisecond)
+	}
+	slices.Sort(times)
+	return times
+}
+
+// 50 viewers that read 1 kB/s, of pictures and of events, do not hold up the
+// loop, and neither do viewers that read nothing.
+func TestSlowViewers(t *testing.T) {
+	s := serve(t, Options{})
+	frame := large()
+	without := sinkTimes(s, frame, 200)
+	for i := range 50 {
+		path := []string{"/stream.mjpg", "/api/events"}[i%2]
+		c := dial(t, s, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
+		go func() {
+			for buf := make([]byte, 100); ; time.Sleep(100 * time.Millisecond) {
+				if _, err := c.Read(buf); err != nil {
+					return
+				}
+			}
+		}()
+	}
+	require.Eventually(t, func() bool { return s.screen.viewers.count() == 25 && s.results.count() == 25 }, 5*time.Second, time.Millisecond)
+	with := sinkTimes(s, frame, 300)
+	t.Logf("Result takes p50 %v, p99 %v, at most %v; with 50 slow viewers p50 %v, p99 %v, at most %v",
+		without[100], without[198], without[199], with[150], with[297], with[299])
+	require.Less(t, with[150], time.Millisecond)
+	require.Less(t, with[297], 20*time.Millisecond, "it waits for no viewer; this allows for a busy machine")
+}
+
+// A viewer that takes nothing is dropped, and others see the picture.
+func TestStuckViewerIsDropped(t *testing.T) {
+	s := serve(t, Options{}, func(s *Server) { s.patience = 300 * time.Millisecond })
+	film(t, s, photo(t, "cat.jpg"))
+	c := dial(t, s, "GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
+	require.Eventually(t, func() bool { return s.screen.viewers.count() == 1 }, 3*time.Second, time.Millisecond)
+	parts := partsOf(t, open(t, s.url("/stream.mjpg")))
+	require.Equal(t, 2, s.screen.viewers.count())
+	for start := time.Now(); s.screen.viewers.count() == 2; {
+		nextPart(t, parts)
+		require.Less(t, time.Since(start), 8*time.Second, "the stuck viewer is still there")
+	}
+	require.Equal(t, 1, s.screen.viewers.count())
+	nextPart(t, parts)
+}
+
+// Ending takes less than a second, with viewers that take nothing too.
+func TestEndsWithStuckViewers(t *testing.T) {
+	s := serve(t, Options{}) // its cleanup measures
+	film(t, s, photo(t, "cat.jpg"))
+	for _, path := range []string{"/stream.mjpg", "/api/events", "/stream.mjpg"} {
+		c := dial(t, s, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
+	}
+	dial(t, s, "GET / HT")
+	require.Eventually(t, func() bool { return s.screen.viewers.count() == 2 }, 3*time.Second, time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // so that buffers fill
+}

@@ -1,0 +1,249 @@
+"use strict";
+
+const connectionLost = 4000; // ms without a word from the server
+const announceEvery = 2000; // ms: faster changes of label would only be noise to listeners
+const leak = 0.001; // ms per ms: clocks drift apart by less
+
+const $ = id => document.getElementById(id);
+const now = () => performance.now();
+const sleep = ms => new Promise(done => setTimeout(done, ms));
+const percent = prob => (prob * 100).toFixed(prob < 0.1 ? 1 : 0) + " %";
+const say = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
+
+let state = null; // of the server
+let stateAt = -Infinity; // when it came; all times are on the clock of now()
+let capturedAt = null; // the picture that is shown
+let paused = false;
+
+// The address bar need not show the token: the cookie has it.
+if (new URLSearchParams(location.search).has("token")) history.replaceState(null, "", location.pathname);
+
+// --- Events ---
+
+function listen() {
+  const source = new EventSource("api/events");
+  source.addEventListener("state", message => {
+    state = JSON.parse(message.data);
+    stateAt = now();
+    showState();
+    tune();
+  });
+  source.addEventListener("result", message => showResult(JSON.parse(message.data)));
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED && !document.hidden) setTimeout(relisten, 5000);
+  });
+  return source;
+}
+
+let source = null;
+function relisten() {
+  source?.close();
+  source = document.hidden ? null : listen();
+}
+
+// --- Picture ---
+
+// parts yields the headers and the file of each part of a multipart stream.
+async function* parts(reader) {
+  let data = new Uint8Array(0);
+  async function more() {
+    const {value, done} = await reader.read();
+    if (done) throw new Error("the stream has ended");
+    const longer = new Uint8Array(data.length + value.length);
+    longer.set(data);
+    longer.set(value, data.length);
+    data = longer;
+  }
+  const headEnd = () => data.findIndex((byte, i) => byte === 13 && data[i + 1] === 10 && data[i + 2] === 13 && data[i + 3] === 10);
+  for (;;) {
+    let end;
+    while ((end = headEnd()) < 0) await more();
+    const head = new TextDecoder().decode(data.subarray(0, end));
+    const header = name => Number(new RegExp("^" + name + ": (.*)$", "im").exec(head)[1]);
+    const start = end + 4, stop = start + header("Content-Length");
+    while (data.length < stop) await more();
+    yield {header, file: data.slice(start, stop)};
+    data = data.slice(stop);
+  }
+}
+
+// watch shows pictures until the stream ends. How long a picture took to come
+// is known but for a constant, since clocks differ: the fastest is taken as
+// instant.
+async function watch(signal) {
+  const response = await fetch("stream.mjpg", {signal});
+  if (!response.ok) throw new Error(await response.text());
+  let fastest = Infinity, before = now();
+  for await (const {header, file} of parts(response.body.getReader())) {
+    const arrived = now(), delay = arrived - header("X-Sent-Ms");
+    fastest = Math.min(fastest + leak * (arrived - before), delay);
+    before = arrived;
+    const bitmap = await createImageBitmap(new Blob([file], {type: "image/jpeg"}));
+    if (signal.aborted) return;
+    draw(bitmap);
+    capturedAt = arrived - header("X-Age-Ms") - (delay - fastest);
+    tick();
+  }
+}
+
+function draw(bitmap) {
+  const canvas = $("canvas");
+  if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
+    canvas.width = bitmap.width;
+    canvas.height = bitmap.height;
+  }
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  bitmap.close();
+}
+
+// tune starts and ends the stream as it is wanted.
+let stream = null;
+function tune() {
+  const wanted = !paused && !document.hidden && connected() && !state.stale;
+  if (!wanted) {
+    stream?.abort();
+    stream = null;
+  } else if (!stream) {
+    const mine = stream = new AbortController();
+    watch(mine.signal)
+      .catch(() => {})
+      .then(() => sleep(1000))
+      .then(() => { if (stream === mine) stream = null; });
+  }
+}
+
+const connected = () => now() - stateAt < connectionLost;
+
+// --- What is shown ---
+
+function showResult(result) {
+  if (paused) return;
+  const list = $("labels");
+  while (list.children.length > result.top.length) list.lastChild.remove();
+  while (list.children.length < result.top.length) list.append(newLabel());
+  result.top.forEach((entry, i) => {
+    const [text, track] = list.children[i].children;
+    text.children[0].textContent = entry.label;
+    text.children[1].textContent = percent(entry.prob);
+    track.firstChild.style.width = entry.prob * 100 + "%";
+  });
+  $("nothing").hidden = result.top.length > 0;
+  announce(result.top[0]);
+}
+
+function element(tag, className, ...children) {
+  const e = document.createElement(tag);
+  e.className = className;
+  e.append(...children);
+  return e;
+}
+
+function newLabel() {
+  const track = element("div", "track", element("div", "bar"));
+  track.setAttribute("aria-hidden", "true");
+  return element("li", "", element("div", "text", element("span", "label"), element("span", "prob")), track);
+}
+
+let announced = "", announcedAt = -Infinity;
+function announce(best) {
+  if (!best || best.label === announced || now() - announcedAt < announceEvery) return;
+  announced = best.label;
+  announcedAt = now();
+  say("announcement", best.label + ", " + Math.round(best.prob * 100) + " percent");
+}
+
+function showState() {
+  const {camera, result} = state;
+  say("rate", state.fps.toFixed(1) + " results per second");
+  say("age-ms", spread(state.age_ms));
+  say("infer-ms", spread(state.infer_ms));
+  say("frames", `${camera.frames} frames, ${camera.dropped} dropped, ${camera.corrupt} damaged, ${camera.restarts} restarts`);
+  const slowed = result?.throttled ?? [];
+  say("temperature", [result?.temperature_c ? result.temperature_c.toFixed(1) + " °C" : "unknown", ...slowed].join(", "));
+  $("temperature").classList.toggle("warning", slowed.length > 0);
+  say("model", state.model ?? "–");
+  say("kernel", state.kernel ?? "–");
+  say("version", state.version ? "edge-classify " + state.version : "");
+  journal("history", state.history, e => e.label);
+  journal("watched", state.watched, e => (e.event === "start" ? "in view: " : "gone: ") + e.label);
+  $("watched-title").hidden = state.watched.length === 0;
+  if (result && $("labels").children.length === 0) showResult(result);
+  tick();
+}
+
+const spread = ms => `${Math.round(ms.p50)} ms (p90 ${Math.round(ms.p90)}, p99 ${Math.round(ms.p99)})`;
+
+function journal(id, entries, text) {
+  const lines = entries.map(e => {
+    const time = element("time", "", new Date(e.time).toLocaleTimeString());
+    time.dateTime = e.time;
+    return element("li", "", time, element("span", "label", text(e)), element("span", "prob", percent(e.prob)));
+  });
+  $(id).replaceChildren(...lines);
+}
+
+function seconds(ms) {
+  const s = Math.max(0, ms / 1000);
+  if (s < 10) return s.toFixed(1) + " s";
+  if (s < 120) return Math.round(s) + " s";
+  if (s < 7200) return Math.round(s / 60) + " min";
+  return Math.round(s / 3600) + " h";
+}
+
+// trouble is why no picture can be shown as live, or nothing.
+function trouble() {
+  if (!connected()) return stateAt < 0 ? "Connecting" : "No connection since " + seconds(now() - stateAt);
+  const limit = state.stale_after_ms || Infinity;
+  const frame = state.since_ms + now() - stateAt; // since the server's newest
+  const camera = state.camera.state === "streaming" ? "" : "\n" + (state.camera.error ?? "camera: " + state.camera.state);
+  if (!state.result) return "Waiting for the first picture" + camera;
+  if (state.stale || frame > limit) return "No picture since " + seconds(frame) + camera;
+  if (capturedAt === null) return "Waiting for the picture";
+  if (now() - capturedAt > limit) return "No picture since " + seconds(now() - capturedAt);
+  return "";
+}
+
+let troubled = false;
+function tick() {
+  const why = paused && connected() ? "" : trouble();
+  $("overlay").hidden = why === "";
+  say("overlay", why);
+  $("labels").classList.toggle("old", why !== "");
+  if (troubled !== (why !== "")) {
+    troubled = why !== "";
+    if (troubled) announced = "";
+    say("announcement", troubled ? why : "The picture is live");
+  }
+  const age = capturedAt === null ? "no picture" : "picture is " + seconds(now() - capturedAt) + " old";
+  say("age", (paused ? "paused, " : "") + age);
+  showCamera();
+}
+
+function showCamera() {
+  const camera = state?.camera;
+  const text = !connected() ? "no connection" : camera.state || "starting";
+  $("camera").dataset.state = text;
+  say("camera-state", text);
+  const size = camera?.width ? `, ${camera.width}×${camera.height} ${camera.format}, ${camera.fps.toFixed(0)} fps` : "";
+  say("camera-about", camera ? camera.device + size : "");
+}
+
+// --- Controls ---
+
+$("pause").addEventListener("click", () => {
+  paused = !paused;
+  $("pause").setAttribute("aria-pressed", paused);
+  if (!paused) capturedAt = null; // what stood still is old
+  tune();
+  tick();
+});
+
+document.addEventListener("visibilitychange", () => {
+  stateAt = -Infinity;
+  capturedAt = null;
+  relisten();
+  tune();
+});
+
+relisten();
+setInterval(() => { tune(); tick(); }, 250);
