@@ -8,6 +8,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -40,6 +41,9 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
+// ErrUnknown is for cameras that Open has no name for.
+var ErrUnknown = errors.New("unknown camera")
+
 // Open opens a camera:
 //
 //	auto           the first USB camera that works, else the first CSI camera
@@ -67,7 +71,7 @@ func Open(spec string, o Options) (Camera, error) {
 	case kind == "file" && rest != "":
 		open = openPhotographs(rest, o)
 	default:
-		err = fmt.Errorf("unknown camera %q: want auto, usb, usb:/dev/videoN, csi, csi:N, test or file:DIR", spec)
+		err = fmt.Errorf("%w %q: want auto, usb, usb:/dev/videoN, csi, csi:N, test or file:DIR", ErrUnknown, spec)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("capture: %w", err)

@@ -39,7 +39,7 @@ func newProgramError(program string, err error, line string) error {
 func openCSI(index string, given bool, o Options) (opener, error) {
 	n, err := strconv.Atoi(cmp.Or(index, "0"))
 	if err != nil || n < 0 || n > 99 || given && index == "" {
-		return nil, fmt.Errorf("unknown camera csi:%s: want csi or csi:N, N being 0 or 1", index)
+		return nil, fmt.Errorf("%w \"csi:%s\": want csi or csi:N, N being 0 or 1", ErrUnknown, index)
 	}
 	return newCSI(n, o).open, nil
 }

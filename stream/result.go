@@ -26,7 +26,7 @@ type Result struct {
 	Time     time.Time `json:"time"` // when the frame was captured
 	Sequence uint64    `json:"sequence"`
 	AgeMS    float64   `json:"age_ms"`  // from capture to result
-	Dropped  uint64    `json:"dropped"` // by the camera since it was opened
+	Dropped  uint64    `json:"dropped"` // frames lost before they reached the program
 	Top      []Class   `json:"top"`     // smoothed, most probable first
 	MS       Phases    `json:"ms"`
 	// What the system tells of the board; absent where it does not.

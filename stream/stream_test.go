@@ -293,7 +293,7 @@ func TestTrigger(t *testing.T) {
 func TestCameraGoesAndComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, Options{Smooth: 0.9, Watch: []string{"cat"}})
-		for range debounce {
+		for range Debounce {
 			b.show(100, 0, 0, 0)
 		}
 		b.cam.set(capture.Missing, errors.New("unplugged"))

@@ -6,10 +6,13 @@ import (
 	"edgeclassify/labels"
 )
 
-const (
-	debounce = 3   // results in a row that make an event
-	release  = 0.8 // of the least probability: below it what was seen is gone
-)
+// Debounce is the results in a row that make an event, but with a trigger: then
+// each picture stands for itself.
+const Debounce = 3
+
+// release is the part of the least probability below which what was seen is
+// gone.
+const release = 0.8
 
 // Seen tells whether a class is in view: from probability least on, and then
 // until it is below 0.8 times least. before is what the last answer was. The
@@ -37,7 +40,7 @@ type view struct {
 
 func newView(classes []labels.Class, o Options) (view, error) {
 	v := view{
-		classes: classes, weight: o.Smooth, minProb: o.MinProb, debounce: debounce,
+		classes: classes, weight: o.Smooth, minProb: o.MinProb, debounce: Debounce,
 		probs: make([]float64, len(classes)), smoothed: make([]float64, len(classes)),
 		empty: true, top: make([]Class, 0, min(o.Top, len(classes))),
 	}

@@ -10,32 +10,62 @@ import (
 
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
+	"edgeclassify/internal/config"
 	"edgeclassify/runtime"
 )
 
 const usage = `Usage: edge-classify -model FILE.q8 [flags] PATH...
+       edge-classify -model FILE.q8 -camera SPEC [flags]
+       edge-classify cameras [-json]
+       edge-classify doctor [-model FILE.q8] [-camera SPEC] [-json]
        edge-classify bench -model FILE.q8 [flags] [PATH]
        edge-classify kernels [-json]
 
-Classifies pictures. PATH is a JPEG or PNG file, a folder of them, or - for a
-picture on standard input. (A file called bench or kernels is ./bench.)
+Tells what pictures show, or what a camera sees. PATH is a JPEG or PNG file, a
+folder of them, or - for a picture on standard input. (A file with the name of
+a subcommand is ./bench.)
 
-bench measures how fast the network runs on this machine, and kernels lists
-the kernels that its CPU can run; 'edge-classify bench -h' tells more.
+  cameras  lists cameras with their formats, sizes and rates
+  doctor   finds out why it is slow, or wrong
+  bench    measures how fast the network runs on this machine
+  kernels  lists the kernels that this CPU can run
 
-Examples:
+'edge-classify bench -h' and so on tell more.
+
+Pictures:
   edge-classify -model resnet50.q8 cat.jpg
   edge-classify -model resnet50.q8 -json photos/ > results.jsonl
-  edge-classify bench -model resnet50.q8 -layers
 
 With -json every picture gives one line on standard output:
   path, top (class, id, label, prob), ms (decode, preprocess, infer) and
   logits_sha256, over the int32 logits in little-endian order;
   a picture that cannot be classified gives path and error.
 
-Exit codes: 0 all pictures classified; 1 a picture or the model could not be
-read, the other pictures are classified all the same, or this CPU lacks the
-kernel; 2 wrong usage.`
+Cameras:
+  edge-classify -model resnet50.q8 -camera test
+  edge-classify -model resnet50.q8 -camera auto -http :8080
+  edge-classify -model resnet50.q8 -camera usb -size 1280x720 -json
+  edge-classify -model resnet50.q8 -camera csi -watch tabby,"Persian cat"
+  edge-classify -model resnet50.q8 -camera auto -trigger GPIO17 -led GPIO27=tabby
+  edge-classify -config /etc/edge-classify.conf
+
+SPEC is auto (the first camera there is), usb[:/dev/videoN], csi[:N] (by
+rpicam-vid), test (a moving synthetic picture) or file:DIR (the pictures of a
+folder, one after the other). The newest frame is classified and all others
+are dropped. A camera that is unplugged is waited for. The program runs until it
+is interrupted, and logs to standard error.
+
+With -json every result gives one line on standard output:
+  time (of capture), sequence, age_ms (from capture to result), dropped, top,
+  ms, temperature_c and throttled (where the system tells them);
+  and every event of -watch: time, label, event (start or end), prob.
+
+A file for -config has lines 'flag = value' and comments behind #.
+
+Exit codes: 0 all pictures classified, or the camera stopped by SIGINT or
+SIGTERM; 1 a picture, the model or the camera could not be read, the other
+pictures are classified all the same, or this CPU lacks the kernel; 2 wrong
+usage.`
 
 func main() { os.Exit(cli.Main("edge-classify", run)) }
 
@@ -47,6 +77,10 @@ func run(ctx context.Context, args []string, s cli.Streams) error {
 			return runBench(ctx, args[1:], s)
 		case "kernels":
 			return runKernels(args[1:], s)
+		case "cameras":
+			return runCameras(args[1:], s)
+		case "doctor":
+			return runDoctor(ctx, args[1:], s)
 		}
 	}
 	return runClassify(ctx, args, s)
@@ -92,43 +126,66 @@ func (e *engine) open() (*q8.Model, *runtime.Plan, error) {
 // options of the program without subcommand.
 type options struct {
 	engine
+	cameraOptions
 	top           int
 	json, version bool
+	config        string
 	paths         []string
 }
 
 func parse(args []string, s cli.Streams) (options, error) {
 	var o options
 	f := cli.Flags("edge-classify", usage, s)
-	o.flags(f)
-	f.IntVar(&o.top, "top", 5, "show the `N` most probable classes")
+	o.engine.flags(f)
+	o.cameraOptions.flags(f)
+	f.IntVar(&o.top, "top", 5, "tell the `N` most probable classes")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+	f.StringVar(&o.config, "config", "", "read flags from `FILE`, with lines such as 'camera = auto'; the command line overrides it")
 	f.BoolVar(&o.version, "version", false, "print the version and exit")
 	paths, err := cli.Parse(f, args)
 	if err != nil || o.version {
 		return o, err
 	}
+	if o.config != "" {
+		if err := config.Apply(f, o.config, "config", "version"); err != nil {
+			return o, cli.Usagef("%v", err)
+		}
+	}
 	o.paths = paths
-	if err := o.check(); err != nil {
-		return o, err
+	return o, o.check(onlyForCamera(f))
+}
+
+// check finds values that make no sense. cameraFlags are those given that need
+// -camera.
+func (o *options) check(cameraFlags string) error {
+	if err := o.engine.check(); err != nil {
+		return err
 	}
 	switch {
-	case len(o.paths) == 0:
-		return o, cli.Usagef("no pictures given")
 	case o.top < 1:
-		return o, cli.Usagef("-top %d: want at least 1", o.top)
+		return cli.Usagef("-top %d: want at least 1", o.top)
+	case o.camera != "" && len(o.paths) > 0:
+		return cli.Usagef("-camera and pictures exclude each other, found %q", o.paths[0])
+	case o.camera != "":
+		return o.cameraOptions.check()
+	case cameraFlags != "":
+		return cli.Usagef("no camera given for %s: -camera SPEC", cameraFlags)
+	case len(o.paths) == 0:
+		return cli.Usagef("no pictures and no camera given")
 	}
-	return o, nil
+	return nil
 }
 
 func runClassify(ctx context.Context, args []string, s cli.Streams) error {
 	o, err := parse(args, s)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if o.version {
+	case o.version:
 		fmt.Fprintln(s.Out, "edge-classify", cli.Version)
 		return nil
+	case o.camera != "":
+		return runCamera(ctx, o, s)
 	}
 	return runFiles(ctx, o, s)
 }

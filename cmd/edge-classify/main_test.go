@@ -134,7 +134,7 @@ func TestBadInput(t *testing.T) {
 		{"flipped bit", []string{"-model", file("flipped.q8", flipped), good}, cli.ExitFailure, "flipped.q8"},
 		{"unknown kernel", []string{"-model", model, "-kernel", "abacus", good}, cli.ExitFailure, `no kernel "abacus"`},
 		{"no model", []string{good}, cli.ExitUsage, "no model given"},
-		{"no picture", []string{"-model", model}, cli.ExitUsage, "no pictures given"},
+		{"no picture", []string{"-model", model}, cli.ExitUsage, "no pictures and no camera given"},
 		{"no threads", []string{"-model", model, "-threads", "0", good}, cli.ExitUsage, "want 1 to"},
 		{"too many threads", []string{"-model", model, "-threads", "1000", good}, cli.ExitUsage, "want 1 to"},
 		{"unknown flag", []string{"-colour", "red"}, cli.ExitUsage, "-colour"},

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"edgeclassify/capture"
+	"edgeclassify/fleet"
+	"edgeclassify/internal/board"
+	"edgeclassify/internal/cli"
+	"edgeclassify/labels"
+	"edgeclassify/stream"
+)
+
+// runCamera classifies what a camera sees until ctx ends, which is no error.
+func runCamera(ctx context.Context, o options, s cli.Streams) error {
+	log := newLog(s.Err)
+	c, closeClassifier, err := o.classifier()
+	if err != nil {
+		return err
+	}
+	defer closeClassifier()
+	for _, name := range o.watch {
+		if _, err := labels.Find(c.Classes(), name); err != nil {
+			return cli.Usagef("-watch: %v", err)
+		}
+	}
+	camera, err := capture.Open(o.camera, capture.Options{
+		Width: o.size.width, Height: o.size.height, FPS: o.fps, Wait: o.wait, Log: log,
+	})
+	if errors.Is(err, capture.ErrUnknown) {
+		return cli.Usagef("-camera: %v", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer camera.Close()
+	out, err := openOutputs(ctx, o, c.plan, s.Out, log)
+	if err != nil {
+		return err
+	}
+	defer out.close()
+	out.systemd.Ready()
+	err = stream.Run(ctx, camera, c, stream.Options{
+		Every: o.every, Smooth: o.smooth, MinProb: o.minProb, Watch: o.watch, Top: o.top,
+		Trigger: out.trigger, Board: readBoard, Log: log,
+	}, out.sinks...)
+	if ctx.Err() != nil { // asked to stop
+		log.Info("stopped")
+		return nil
+	}
+	return err
+}
+
+func readBoard() board.State { return board.Read(os.DirFS("/")) }
+
+// Classify writes the probability of each class in a camera's frame to probs.
+func (c *classifier) Classify(f *capture.Frame, probs []float64) (took stream.Phases, err error) {
+	start := time.Now()
+	if err := f.Picture(&c.frame); err != nil {
+		return took, err
+	}
+	took.Decode = ms(time.Since(start))
+	logits, err := c.run(&c.frame, &took)
+	if err == nil {
+		c.plan.Probabilities(probs, logits)
+	}
+	return took, err
+}
+
+// newLog logs a line each, on a terminal in place of the line that textPrinter
+// rewrites.
+func newLog(w io.Writer) *slog.Logger {
+	if terminalWidth(w) != nil {
+		w = freshLine{w}
+	}
+	return slog.New(fleet.LogHandler(w, slog.LevelInfo, os.Getenv))
+}
+
+// freshLine clears the terminal's line before each write.
+type freshLine struct{ io.Writer }
+
+func (f freshLine) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(f.Writer, clearLine); err != nil {
+		return 0, err
+	}
+	return f.Writer.Write(b)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
+	"edgeclassify/runtime"
+)
+
+const (
+	speedFrames = 20
+	speedTime   = time.Second // after which no further frame is measured
+)
+
+// checkModel opens the model, which verifies its checksum, and runs it.
+func checkModel(ctx context.Context, e *engine) []check {
+	model, plan, err := e.open()
+	if err != nil {
+		return []check{failure("model", err.Error(), "copy the file again, or make it with 'quantize build'")}
+	}
+	defer model.Close()
+	session := plan.NewSession()
+	defer session.Close()
+	return []check{describeModel(e.model, model), checkAnswer(model.Network, session), checkSpeed(ctx, plan, session)}
+}
+
+func describeModel(path string, m *q8.Model) check {
+	n := m.Network
+	return fine("model", fmt.Sprintf("%s: %s by %s, %s, SHA-256 %s is right", path, n.Name, n.Provenance.Tool, megabytes(m.Size), m.SHA256))
+}
+
+// checkAnswer compares the answer to the picture that the file carries.
+func checkAnswer(n *int8.Network, session *runtime.Session) check {
+	const name = "self-test"
+	if n.SelfTest == nil {
+		return warning(name, "the file carries none", "make the file again with 'quantize build' of this version")
+	}
+	logits, err := session.Run(n.SelfTest.Picture(n))
+	if err == nil {
+		err = n.SelfTest.Check(logits)
+	}
+	if err != nil {
+		return failure(name, err.Error(), "the memory, the processor or this program is faulty: try -kernel generic, a lower clock and another board, and report it")
+	}
+	return fine(name, "all logits are right to the bit")
+}
+
+// checkSpeed measures how long a picture takes.
+func checkSpeed(ctx context.Context, plan *runtime.Plan, session *runtime.Session) check {
+	rgb := make([]uint8, plan.Network().Input.Shape.Elements())
+	var times []time.Duration
+	for start := time.Now(); len(times) < speedFrames && (len(times) < 3 || time.Since(start) < speedTime) && ctx.Err() == nil; {
+		before := time.Now()
+		if _, err := session.Run(rgb); err != nil {
+			return failure("speed", err.Error(), "report it")
+		}
+		times = append(times, time.Since(before))
+	}
+	if len(times) == 0 {
+		return warning("speed", "not measured", "")
+	}
+	slices.Sort(times)
+	p50, p99 := percentile(times, 50), percentile(times, 99)
+	found := fmt.Sprintf("%.1f ms a picture with %s of %s (p99 %.1f ms)", ms(p50), count(plan.Threads(), "thread"), plan.Kernel(), ms(p99))
+	switch most := runtime.DefaultThreads(); {
+	case plan.Threads() < most:
+		return warning("speed", found, fmt.Sprintf("-threads %d uses all fast cores", most))
+	case p99 > 3*p50:
+		return warning("speed", found, "some pictures take much longer: other programs want the cores too")
+	}
+	return fine("speed", found)
+}
