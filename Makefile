@@ -1,4 +1,4 @@
-# Targets: demo, test, lint, cross, bench, perf-model, icount, clean; see README.md.
+# Targets: demo, test, lint, cross, bench, deb, perf-model, icount, clean; see README.md.
 
 GO          ?= go
 QEMU        ?= qemu-aarch64
@@ -84,6 +84,13 @@ $(MODEL):
 	$(MAKE) weights
 	mkdir -p $(@D)
 	bin/quantize build -model resnet50-keras -out $@
+
+# The Debian package, for boards with a 64-bit system.
+.PHONY: deb
+VERSION := $(shell sed -n 's/^const Version = "\(.*\)"/\1/p' internal/cli/cli.go)
+deb:
+	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags "-s -w" -o build/deb/edge-classify ./cmd/edge-classify
+	packaging/deb.sh build/deb/edge-classify $(VERSION) arm64 build/edge-classify_$(VERSION)_arm64.deb
 
 clean:
 	rm -rf bin build

@@ -98,7 +98,10 @@ func (c *patientConn) Write(p []byte) (int, error) {
 }
 
 func connectPacket(t *target) *paho.Connect {
+	expected := uint16(1) // nothing is subscribed to, but room for 65535 messages is the default
 	return &paho.Connect{
+		Properties: &paho.ConnectProperties{ReceiveMaximum: &expected},
+
 		ClientID: t.id, CleanStart: true, KeepAlive: uint16(patience / time.Second),
 		Username: t.user, UsernameFlag: t.user != "",
 		Password: []byte(t.password), PasswordFlag: t.password != "",

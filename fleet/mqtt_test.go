@@ -143,7 +143,8 @@ func TestTemplates(t *testing.T) {
 	camera, err := json.Marshal(newCameraState(capture.Status{State: capture.Stalled}))
 	require.NoError(t, err)
 	label := byName["label"]
-	for _, c := range []struct{ template, value, want string }{
+	type check struct{ Template, Value, want string }
+	checks := []check{
 		{label.ValueTemplate, string(result), "tabby"},
 		{label.ValueTemplate, `{"top":[]}`, "None"},
 		{label.ValueTemplate, `{"top":null}`, "None"},
@@ -159,12 +160,22 @@ func TestTemplates(t *testing.T) {
 		{byName["temperature"].ValueTemplate, string(calm), "None"},
 		{byName["throttled"].ValueTemplate, string(throttled), "a, b"},
 		{byName["throttled"].ValueTemplate, string(calm), "no"},
-	} {
-		out, err := exec.Command(python, "-c", "import sys, json, jinja2\n"+
-			"e = jinja2.Environment(); e.filters['tojson'] = lambda v: json.dumps(v, sort_keys=True)\n"+
-			"print(e.from_string(sys.argv[1]).render(value_json=json.loads(sys.argv[2])), end='')", c.template, c.value).CombinedOutput()
-		require.NoError(t, err, string(out))
-		require.Equal(t, c.want, string(out), c.template)
+	}
+	const render = `
+import json, sys, jinja2
+e = jinja2.Environment()
+e.filters["tojson"] = lambda v: json.dumps(v, sort_keys=True)
+print(json.dumps([e.from_string(c["Template"]).render(value_json=json.loads(c["Value"])) for c in json.load(sys.stdin)]))`
+	input, err := json.Marshal(checks)
+	require.NoError(t, err)
+	renderer := exec.Command(python, "-c", render)
+	renderer.Stdin = bytes.NewReader(input)
+	out, err := renderer.CombinedOutput()
+	require.NoError(t, err, string(out))
+	var got []string
+	require.NoError(t, json.Unmarshal(out, &got))
+	for i, c := range checks {
+		require.Equal(t, c.want, got[i], c.Template)
 	}
 }
 
