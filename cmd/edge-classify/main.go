@@ -56,8 +56,9 @@ are dropped. A camera that is unplugged is waited for. The program runs until it
 is interrupted, and logs to standard error.
 
 With -json every result gives one line on standard output:
-  time (of capture), sequence, age_ms (from capture to result), dropped, top,
-  ms, temperature_c and throttled (where the system tells them);
+  time (of capture), sequence, age_ms (from capture to result), dropped (frames
+  lost on the way to the program), top, ms, temperature_c and throttled (where
+  the system tells them);
   and every event of -watch: time, label, event (start or end), prob.
 
 A file for -config has lines 'flag = value' and comments behind #.

@@ -126,17 +126,25 @@ func (out *outputs) openPage(o options, plan *runtime.Plan, log *slog.Logger) er
 	return nil
 }
 
-// stale is the age from which on a frame is not shown as the newest any more: 0
+// stale is the age from which on a frame is not shown as the newest any more; 0
 // leaves it to the page, and below 0 any age will do.
 func (o *options) stale() time.Duration {
 	const margin = 5 * time.Second
 	switch {
 	case o.trigger != "":
 		return -1
-	case o.every > 0:
-		return o.every + margin
+	case o.interval() > 0:
+		return o.interval() + margin
 	}
 	return 0
+}
+
+// interval is the least time between two results, as asked for.
+func (o *options) interval() time.Duration {
+	if o.fps > 0 {
+		return max(o.every, time.Duration(float64(time.Second)/o.fps))
+	}
+	return o.every
 }
 
 func (o *options) readToken() (string, error) {
@@ -171,7 +179,7 @@ func (out *outputs) openBroker(ctx context.Context, o options, log *slog.Logger)
 
 func (out *outputs) openSystemd(o options) (err error) {
 	const never = 100 * 365 * 24 * time.Hour
-	quiet := 2 * o.every
+	quiet := 2 * o.interval()
 	if o.trigger != "" {
 		quiet = never
 	}

@@ -21,7 +21,7 @@ Shows what a model file holds: where it comes from, its layers with their
 quantization, and with -plan how the runtime lays its tensors out in memory.
 
 With -json: name, sha256, file_bytes, weight_bytes, arena_bytes,
-arena_lower_bound, macs, classes, preprocess, provenance and layers.`
+arena_lower_bound, macs, classes, preprocess, provenance, selftest and layers.`
 
 func inspectCommand(_ context.Context, args []string, s cli.Streams) error {
 	f := cli.Flags("quantize inspect", inspectUsage, s)
@@ -71,6 +71,7 @@ type inspection struct {
 	Classes         int             `json:"classes"`
 	Preprocess      preprocess.Spec `json:"preprocess"`
 	Provenance      int8.Provenance `json:"provenance"`
+	SelfTest        *int8.SelfTest  `json:"selftest,omitempty"`
 	Layers          []layerInfo     `json:"layers"`
 }
 
@@ -92,7 +93,7 @@ func inspect(m *q8.Model, p *runtime.Plan) inspection {
 	r := inspection{
 		Name: n.Name, SHA256: m.SHA256, FileBytes: m.Size, Classes: len(n.Classes),
 		WeightBytes: p.WeightBytes(), ArenaBytes: p.ArenaBytes(), ArenaLowerBound: p.ArenaLowerBound(),
-		Preprocess: n.Preprocess, Provenance: n.Provenance,
+		Preprocess: n.Preprocess, Provenance: n.Provenance, SelfTest: n.SelfTest,
 	}
 	for i := range n.Layers {
 		l := &n.Layers[i]
@@ -122,6 +123,9 @@ func (r inspection) print(w io.Writer) error {
 		r.Preprocess.Resize, r.Preprocess.Crop, r.Preprocess.Filter, r.Preprocess.Order, r.Preprocess.Mean, r.Preprocess.Std)
 	fmt.Fprintf(t, "source\t%s, SHA-256 %s\n", r.Provenance.Source, r.Provenance.SourceHash)
 	fmt.Fprintf(t, "made by\t%s, ranges by %s from %d pictures, seed %d\n", r.Provenance.Tool, r.Provenance.Method, r.Provenance.Images, r.Provenance.Seed)
+	if r.SelfTest != nil {
+		fmt.Fprintf(t, "self-test\tpicture %d gives logits of SHA-256 %s\n", r.SelfTest.Seed, r.SelfTest.LogitsSHA256)
+	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
