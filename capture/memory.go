@@ -25,20 +25,27 @@ func (p pool) release(b *buffer) { p <- b }
 type pace struct {
 	interval time.Duration
 	due      time.Time // when the next frame is
+	timer    *time.Timer
 	stop     chan struct{}
 	once     sync.Once
 }
 
 func newPace(fps float64) *pace {
-	return &pace{interval: time.Duration(float64(time.Second) / fps), due: time.Now(), stop: make(chan struct{})}
+	return &pace{
+		interval: time.Duration(float64(time.Second) / fps),
+		due:      time.Now(),
+		timer:    time.NewTimer(0),
+		stop:     make(chan struct{}),
+	}
 }
 
 // wait waits until the next frame is due. Frames that are late are left out.
 func (p *pace) wait() error {
+	p.timer.Reset(time.Until(p.due))
 	select {
 	case <-p.stop:
 		return errClosed
-	case <-time.After(time.Until(p.due)):
+	case <-p.timer.C:
 	}
 	p.due = p.due.Add(p.interval)
 	if now := time.Now(); p.due.Before(now) {
@@ -49,4 +56,4 @@ func (p *pace) wait() error {
 
 func (p *pace) interrupt() { p.once.Do(func() { close(p.stop) }) }
 
-func (p *pace) close() {}
+func (p *pace) close() { p.timer.Stop() }

@@ -82,18 +82,21 @@ func (s *stream) start() error {
 
 func (s *stream) next() (arrival, error) {
 	for {
-		err := s.dev.Wait(time.Until(s.deadline))
+		wait := s.dev.Wait(time.Until(s.deadline))
 		switch {
-		case errors.Is(err, v4l2.ErrInterrupted):
-			return arrival{}, errors.Join(s.failure(), err)
-		case errors.Is(err, v4l2.ErrTimeout):
+		case errors.Is(wait, v4l2.ErrInterrupted):
+			return arrival{}, errors.Join(s.failure(), wait)
+		case errors.Is(wait, v4l2.ErrTimeout):
 			return arrival{}, fmt.Errorf("%w for %v", errStalled, s.patience)
-		case err != nil:
-			return arrival{}, err
+		case wait != nil && !errors.Is(wait, v4l2.ErrStopped):
+			return arrival{}, wait
 		}
-		a, err := s.drain()
-		if err != nil || a != (arrival{}) {
+		a, err := s.drain() // which says why, where the driver has stopped
+		switch {
+		case err != nil || a != (arrival{}):
 			return a, err
+		case wait != nil:
+			return arrival{}, wait
 		}
 	}
 }

@@ -102,7 +102,8 @@ func (u *usb) open() (session, Status, error) {
 }
 
 // candidates lists the nodes to try: the camera that was used, at its place or
-// moved to another; where the user named none, then any other on USB.
+// moved to another; only without it, and where the user named none, any other
+// on USB.
 func (u *usb) candidates(nodes []found) []found {
 	var same, moved, others []found
 	for _, f := range nodes {
@@ -115,7 +116,10 @@ func (u *usb) candidates(nodes []found) []found {
 			others = append(others, f)
 		}
 	}
-	return append(append(same, moved...), others...)
+	if known := append(same, moved...); len(known) > 0 {
+		return known
+	}
+	return others
 }
 
 // capturing lists the nodes that give pictures. The error, if any, says why
@@ -161,26 +165,37 @@ func (u *usb) openNode(path string) (session, Status, error) {
 	if err != nil {
 		return nil, Status{}, explain(u.sys, path, err)
 	}
-	c, err := d.Capability()
-	if err == nil && !c.Captures() {
-		err = fmt.Errorf("%s (%s) gives no pictures: it is a camera's metadata node or no camera", path, c.Card)
-	}
+	status := Status{Device: path}
+	s, err := u.begin(d, &status)
 	if err != nil {
 		d.Close()
-		return nil, Status{}, err
+		return nil, Status{}, fmt.Errorf("%s: %w", status.Device, explain(u.sys, path, err))
+	}
+	return s, status, nil
+}
+
+// begin starts the stream of d and notes in status what it agreed to.
+func (u *usb) begin(d device, status *Status) (session, error) {
+	c, err := d.Capability()
+	if err != nil {
+		return nil, err
+	}
+	status.Device += " (" + c.Card + ")"
+	if !c.Captures() {
+		return nil, errors.New("it gives no pictures: it is a camera's metadata node or no camera")
 	}
 	agreed, err := negotiate(d, u.o)
 	if err != nil {
-		d.Close()
-		return nil, Status{}, fmt.Errorf("%s (%s): %w", path, c.Card, explain(u.sys, path, err))
+		return nil, err
 	}
 	s, err := startStream(d, agreed)
 	if err != nil {
-		return nil, Status{}, fmt.Errorf("%s (%s): %w", path, c.Card, explain(u.sys, path, err))
+		return nil, err
 	}
 	u.remember(c)
-	return s, Status{Device: path + " (" + c.Card + ")", Format: agreed.layout.Format,
-		Width: agreed.layout.Width, Height: agreed.layout.Height, FPS: agreed.interval.Rate()}, nil
+	status.Format, status.FPS = agreed.layout.Format, agreed.interval.Rate()
+	status.Width, status.Height = agreed.layout.Width, agreed.layout.Height
+	return s, nil
 }
 
 // remember notes which camera is used.

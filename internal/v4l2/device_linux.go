@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -14,10 +15,9 @@ import (
 )
 
 // Device is an open node. Interrupt and Queue may be called while another
-// goroutine waits; everything else belongs to one goroutine.
+// goroutine waits; everything else belongs to one goroutine. Errors name the
+// call that failed, not the node.
 type Device struct {
-	path string
-
 	mu   sync.Mutex // guards the descriptors against Close
 	fd   int
 	wake int // an eventfd that ends Wait
@@ -34,7 +34,7 @@ func Open(path string) (*Device, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	return &Device{path: path, fd: fd, wake: wake}, nil
+	return &Device{fd: fd, wake: wake}, nil
 }
 
 // Close stops the stream and closes the node. Mapped buffers stay readable
@@ -53,14 +53,18 @@ func (d *Device) Close() error {
 
 // ioctl performs r with the structure at arg.
 func (d *Device) ioctl(r request, arg unsafe.Pointer) error {
+	if errno := d.try(r, arg); errno != 0 {
+		return fmt.Errorf("%v: %w", r, errno)
+	}
+	return nil
+}
+
+// try is ioctl without the words.
+func (d *Device) try(r request, arg unsafe.Pointer) syscall.Errno {
 	for {
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(d.fd), uintptr(r), uintptr(arg))
-		switch errno {
-		case 0:
-			return nil
-		case unix.EINTR:
-		default:
-			return fmt.Errorf("%s: %v: %w", d.path, r, errno)
+		if errno != unix.EINTR {
+			return errno
 		}
 	}
 }
@@ -196,7 +200,7 @@ func (d *Device) mapBuffer(index uint32) ([]byte, error) {
 	}
 	m, err := unix.Mmap(d.fd, int64(uint32(b.offset)), int(b.length), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
-		return nil, fmt.Errorf("%s: mmap of %d bytes: %w", d.path, b.length, err)
+		return nil, fmt.Errorf("mmap of %d bytes: %w", b.length, err)
 	}
 	return m, nil
 }
@@ -239,7 +243,7 @@ func (d *Device) Wait(timeout time.Duration) error {
 		case fds[0].Revents&unix.POLLIN != 0:
 			return nil
 		default:
-			return fmt.Errorf("%s: %w", d.path, ErrStopped)
+			return ErrStopped
 		}
 	}
 }
@@ -257,11 +261,12 @@ func (d *Device) Interrupt() {
 // Dequeue takes a filled buffer, or returns ErrNotReady.
 func (d *Device) Dequeue() (Buffer, error) {
 	b := buffer{typ: typeVideoCapture, memory: memoryMMAP}
-	if err := d.ioctl(dqbuf, unsafe.Pointer(&b)); err != nil {
-		if errors.Is(err, unix.EAGAIN) {
-			return Buffer{}, ErrNotReady
-		}
-		return Buffer{}, err
+	switch errno := d.try(dqbuf, unsafe.Pointer(&b)); errno {
+	case 0:
+	case unix.EAGAIN: // with every frame: no place to make an error
+		return Buffer{}, ErrNotReady
+	default:
+		return Buffer{}, fmt.Errorf("%v: %w", dqbuf, errno)
 	}
 	return Buffer{
 		Index:    int(b.index),

@@ -1,0 +1,189 @@
+//go:build unix
+
+package capture
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const cameraList = `Available cameras
+-----------------
+0 : imx219 [3280x2464 10-bit RGGB] (/base/soc/i2c0mux/i2c@1/imx219@10)
+    Modes: 'SRGGB10_CSI2P' : 640x480 [206.65 fps - (1000, 752)/1280x960 crop]
+                             1640x1232 [41.85 fps - (0, 0)/3280x2464 crop]
+1 : imx708_wide [4608x2592] (/base/axi/pcie@1000120000/rp1/i2c@88000/imx708@1a)
+`
+
+// installProgram puts a shell script into PATH as the vendor's program. It
+// finds its arguments in $* and its folder in $DIR.
+func installProgram(t *testing.T, name, script string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	text := fmt.Sprintf("#!/bin/sh\nDIR=%s\ncase $1 in --list-cameras) cat $DIR/list >&2; exit;; esac\n%s", dir, script)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "list"), []byte(cameraList), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700))
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	return dir
+}
+
+// frames is a script that writes frames of 128x32 as fast as they are read,
+// each begun by its number.
+const frames = `n=0; while :; do printf %04d $n; head -c 6140 /dev/zero; n=$((n+1)); done`
+
+func openProgram(t *testing.T, o Options) Camera {
+	t.Helper()
+	c, err := Open("csi", o)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func nextWithin(t *testing.T, c Camera, within time.Duration) *Frame {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	f, err := c.Next(ctx)
+	require.NoError(t, err, "status: %+v", c.Status())
+	return f
+}
+
+func TestProgramGivesFrames(t *testing.T) {
+	dir := installProgram(t, "rpicam-vid", `echo "$*" >$DIR/arguments; `+frames)
+	c := openProgram(t, Options{Width: 100, Height: 31, FPS: 12.5})
+	f := nextWithin(t, c, 10*time.Second)
+	require.Equal(t, []any{I420, 128, 32, 128, true, 6144},
+		[]any{f.Format, f.Width, f.Height, f.Stride, f.FullRange, len(f.Data)}, "the width needs no padding")
+	for range 5 {
+		f = nextWithin(t, c, 10*time.Second)
+		number, err := strconv.Atoi(string(f.Data[:4]))
+		require.NoError(t, err)
+		require.Equal(t, f.Sequence, uint64(number), "frames are whole")
+		require.Less(t, time.Since(f.Time), time.Second)
+	}
+	s := c.Status()
+	require.Equal(t, []any{"csi:0", Streaming, I420, 128, 32, 12.5},
+		[]any{s.Device, s.State, s.Format, s.Width, s.Height, s.FPS})
+	arguments, err := os.ReadFile(filepath.Join(dir, "arguments"))
+	require.NoError(t, err)
+	require.Equal(t, "-n -t 0 -v 0 --camera 0 --codec yuv420 --width 128 --height 32 --framerate 12.5 --denoise cdn_off --flush -o -\n",
+		string(arguments))
+}
+
+// TestProgramIsKilled closes the camera and expects the end of all that the
+// program has started.
+func TestProgramIsKilled(t *testing.T) {
+	dir := installProgram(t, "libcamera-vid", `sleep 1000 & echo $! >$DIR/child; echo $$ >$DIR/parent; `+frames)
+	c := openProgram(t, Options{Width: 128, Height: 32})
+	nextWithin(t, c, 10*time.Second)
+	began := time.Now()
+	require.NoError(t, c.Close())
+	require.Less(t, time.Since(began), time.Second)
+	for _, name := range []string{"parent", "child"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		id, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return ended(id) }, 5*time.Second, 5*time.Millisecond, name)
+	}
+}
+
+// ended reports whether a process has ended; one that nobody has waited for
+// counts.
+func ended(id int) bool {
+	if syscall.Kill(id, 0) != nil {
+		return true
+	}
+	state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
+	return err == nil && strings.Contains(string(state), ") Z ")
+}
+
+func TestProgramIsStartedAgain(t *testing.T) {
+	var text bytes.Buffer
+	installProgram(t, "rpicam-vid", `[ -e $DIR/once ] || { touch $DIR/once; head -c 7000 /dev/zero; echo "ERROR: camera timed out" >&2; exit 3; }; `+frames)
+	c := openProgram(t, Options{Width: 128, Height: 32, Log: slog.New(slog.NewTextHandler(&text, nil))})
+	require.Zero(t, nextWithin(t, c, 10*time.Second).Data[0])
+	f := nextWithin(t, c, 10*time.Second)
+	require.Equal(t, "000", string(f.Data[:3]), "half a frame of the former program is not taken")
+	require.GreaterOrEqual(t, f.Sequence, uint64(1))
+	require.Equal(t, uint64(1), c.Status().Restarts)
+	require.NoError(t, c.Close())
+	require.Contains(t, text.String(), `line="ERROR: camera timed out"`)
+	require.Contains(t, text.String(), "exit status 3: ERROR: camera timed out")
+}
+
+func TestProgramStalls(t *testing.T) {
+	installProgram(t, "rpicam-vid", `sleep 1000`)
+	p, err := startProgram(newCSI(0, Options{Width: 128, Height: 32}).command("rpicam-vid"),
+		Frame{Format: I420, Width: 128, Height: 32, Stride: 128}, options(t, Options{FPS: 30}))
+	require.NoError(t, err)
+	defer p.close()
+	p.deadline = time.Now().Add(20 * time.Millisecond)
+	_, err = p.next()
+	require.ErrorIs(t, err, errStalled)
+}
+
+func TestNoProgram(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := Open("csi", Options{})
+	require.ErrorContains(t, err, "neither rpicam-vid nor libcamera-vid is installed")
+
+	installProgram(t, "rpicam-vid", frames)
+	_, err = Open("csi:7", Options{})
+	require.ErrorContains(t, err, "lists 2 cameras, none with number 7")
+
+	dir := installProgram(t, "rpicam-vid", "")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "rpicam-vid"), []byte("#!/bin/sh\necho 'no such thing' >&2; exit 1"), 0o700))
+	_, err = Open("csi", Options{})
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.ErrorContains(t, err, "no such thing")
+}
+
+func TestParseCSI(t *testing.T) {
+	require.Equal(t, []csiCamera{
+		{0, "imx219", "/base/soc/i2c0mux/i2c@1/imx219@10", []Size{
+			{Width: 640, Height: 480, FPS: []float64{206.65}}, {Width: 1640, Height: 1232, FPS: []float64{41.85}}}},
+		{1, "imx708_wide", "/base/axi/pcie@1000120000/rp1/i2c@88000/imx708@1a", nil},
+	}, parseCSI(cameraList))
+	require.Empty(t, parseCSI("No cameras available!\n"))
+}
+
+func TestListCSI(t *testing.T) {
+	installProgram(t, "rpicam-vid", frames)
+	list, err := List()
+	require.NoError(t, err)
+	var cameras []string
+	for _, d := range list {
+		if d.Driver == "libcamera" {
+			cameras = append(cameras, d.Camera+" "+d.Name)
+		}
+	}
+	require.Equal(t, []string{"csi:0 imx219", "csi:1 imx708_wide"}, cameras)
+}
+
+func TestLineLog(t *testing.T) {
+	var text bytes.Buffer
+	l := &lineLog{log: slog.New(slog.NewTextHandler(&text, nil)), program: "p"}
+	for _, part := range []string{"one\ntw", "o\n\n  \n", strings.Repeat("x", 5*maxLine), "\nlast"} {
+		n, err := l.Write([]byte(part))
+		require.NoError(t, err)
+		require.Equal(t, len(part), n)
+	}
+	require.Equal(t, "last", l.lastLine())
+	require.Contains(t, text.String(), "line=one\n")
+	require.Contains(t, text.String(), "line=two\n")
+	require.LessOrEqual(t, cap(l.part), 2*maxLine)
+}
