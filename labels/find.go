@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 const (
@@ -43,7 +45,7 @@ func nearest(classes []Class, name string) []string {
 		known := strings.ToLower(c.Name)
 		d := 0
 		if !strings.Contains(known, lower) {
-			d = distance(lower, known)
+			d = levenshtein.ComputeDistance(lower, known)
 		}
 		if d <= maxDistance && d < len(lower) {
 			near = append(near, candidate{c.Name, d})
@@ -57,26 +59,4 @@ func nearest(classes []Class, name string) []string {
 		}
 	}
 	return names
-}
-
-// distance is the number of bytes to insert, delete or replace to make b of a
-// (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -30,11 +30,3 @@ func TestFind(t *testing.T) {
 		require.ErrorContains(t, err, want, name)
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for pair, want := range map[[2]string]int{
-		{"", ""}: 0, {"a", ""}: 1, {"", "ab"}: 2, {"kitten", "sitting"}: 3, {"flaw", "lawn"}: 2, {"same", "same"}: 0,
-	} {
-		require.Equal(t, want, distance(pair[0], pair[1]), pair)
-	}
-}

@@ -20,6 +20,8 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // maxBytes is far above any configuration, and far below a model given by
@@ -121,7 +123,7 @@ func (a *assignment) unknown(key string) error {
 	}
 	nearest, least := "", len(key)/2+2
 	a.flags.VisitAll(func(f *flag.Flag) {
-		if d := distance(key, f.Name); d < least && !a.refused[f.Name] {
+		if d := levenshtein.ComputeDistance(key, f.Name); d < least && !a.refused[f.Name] {
 			nearest, least = f.Name, d
 		}
 	})
@@ -129,26 +131,4 @@ func (a *assignment) unknown(key string) error {
 		return fmt.Errorf("unknown key %q", key)
 	}
 	return fmt.Errorf("unknown key %q, did you mean %q?", key, nearest)
-}
-
-// distance is how many bytes to insert, delete or replace to make a into b
-// (V. Levenshtein, 1966). Only the last row of the table is kept.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

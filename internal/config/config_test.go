@@ -122,15 +122,6 @@ func TestRepetitionOfOverriddenKey(t *testing.T) {
 	require.ErrorContains(t, Apply(f, write(t, "model = a\nmodel = b")), "second time")
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"same", "same", 0}, {"ab", "ba", 2}} {
-		require.Equal(t, c.want, distance(c.a, c.b), "%s %s", c.a, c.b)
-	}
-}
-
 // Whatever a file holds, it is refused or means what it says: the flags that
 // it set, written as a file, set the same again.
 func FuzzApply(f *testing.F) {
