@@ -5,8 +5,8 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
-	"net/textproto"
 	"strconv"
 	"time"
 )
@@ -90,9 +90,7 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 				s.refuseOld(w, age)
 				return
 			}
-			for name, value := range s.describe(p) {
-				w.Header()[name] = value
-			}
+			maps.Copy(w.Header(), s.describe(p))
 			s.viewer(w, r).send(p.jpeg)
 			return
 		}
@@ -100,9 +98,9 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 }
 
 // describe is a picture's headers.
-func (s *Server) describe(p *picture) textproto.MIMEHeader {
+func (s *Server) describe(p *picture) http.Header {
 	now := time.Now()
-	return textproto.MIMEHeader{
+	return http.Header{
 		"Content-Type":   {"image/jpeg"},
 		"Content-Length": {strconv.Itoa(len(p.jpeg))},
 		"X-Sequence":     {strconv.FormatUint(p.sequence, 10)},
@@ -147,9 +145,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 // not show it before the next.
 func (s *Server) part(v *viewer, p *picture) {
 	var head bytes.Buffer
-	for name, values := range s.describe(p) {
-		fmt.Fprintf(&head, "%s: %s\r\n", name, values[0])
-	}
+	s.describe(p).Write(&head)
 	head.WriteString("\r\n")
 	v.send(head.Bytes(), p.jpeg, []byte("\r\n--"+boundary+"\r\n"))
 }

@@ -270,12 +270,22 @@ func TestEncodingTakesAPartOfACoreOnly(t *testing.T) {
 	require.True(t, ok)
 	f := raw(capture.NV12, color.YCbCr{}, true)
 	s.show(f, now)
-	s.keep(&picture{}, now.Add(effort*25*time.Millisecond)) // encoding took 25 ms
+	s.keep(&picture{}, now.Add(rest(25*time.Millisecond)))
 	f.Sequence = 8
 	s.show(f, now.Add(399*time.Millisecond))
 	require.EqualValues(t, 7, s.copy.Sequence)
 	s.show(f, now.Add(400*time.Millisecond))
 	require.EqualValues(t, 8, s.copy.Sequence)
+}
+
+func TestRest(t *testing.T) {
+	for encoding, want := range map[time.Duration]time.Duration{
+		time.Millisecond:      100 * time.Millisecond,
+		10 * time.Millisecond: 160 * time.Millisecond,
+		time.Minute:           time.Second,
+	} {
+		require.Equal(t, want, rest(encoding))
+	}
 }
 
 func TestFanout(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 
 const (
 	interval = 100 * time.Millisecond // between two pictures at least
-	effort   = 16                     // encoding takes at most this part of one core: one in 16
-	idle     = time.Second            // between two copies that nobody waits for
+	effort   = 16                     // of the time, one part in so many is spent on encoding
+	idle     = time.Second            // between two pictures at most, and two copies that nobody waits for
 	quality  = 80                     // of JPEG
 )
 
@@ -112,9 +112,15 @@ func (s *screen) run(ctx context.Context) {
 			continue
 		}
 		p := &picture{file, frame.Sequence, frame.Time}
-		s.keep(p, start.Add(effort*time.Since(start)))
+		s.keep(p, start.Add(rest(time.Since(start))))
 		s.viewers.send(p)
 	}
+}
+
+// rest is the time between two pictures if encoding takes that long. A picture
+// a second is shown even where the machine is so busy that it takes very long.
+func rest(encoding time.Duration) time.Duration {
+	return min(max(interval, effort*encoding), idle)
 }
 
 // take exchanges the encoder's frame for the newest, if it has not had it.
