@@ -38,7 +38,7 @@ func yCbCr(f *capture.Frame) (*image.YCbCr, error) {
 	default:
 		return nil, fmt.Errorf("picture: unknown format %q", f.Format)
 	}
-	if f.Width < 1 || f.Height < 1 || f.Stride < least || len(f.Data)/rows < f.Stride {
+	if f.Width < 1 || f.Height < 1 || f.Stride < f.Width || f.Stride < least || len(f.Data)/rows < f.Stride {
 		return nil, fmt.Errorf("picture: %d bytes are too few for %s of %dx%d with lines of %d bytes", len(f.Data), f.Format, f.Width, f.Height, f.Stride)
 	}
 	p := image.NewYCbCr(image.Rect(0, 0, f.Width, f.Height), ratio)

@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,8 +94,8 @@ func TestBadFrames(t *testing.T) {
 			func(f *capture.Frame) { f.Stride = -1 },
 			func(f *capture.Frame) { f.Width = 0 },
 			func(f *capture.Frame) { f.Height = -1 },
-			func(f *capture.Frame) { f.Height = 1 << 40 },
-			func(f *capture.Frame) { f.Width = 1 << 40 },
+			func(f *capture.Frame) { f.Height = math.MaxInt },
+			func(f *capture.Frame) { f.Width = math.MaxInt },
 		} {
 			bad := *good
 			spoil(&bad)
