@@ -77,7 +77,7 @@ func TestEverythingIsPublished(t *testing.T) {
 	m.Status(capture.Status{State: capture.Missing, Err: errors.New("unplugged")})
 	require.Eventually(t, func() bool {
 		return json.Unmarshal(l.last(t, base+"camera").Payload, &camera) == nil && camera.State == capture.Missing
-	}, time.Second, time.Millisecond)
+	}, 5*time.Second, time.Millisecond)
 	require.Equal(t, "unplugged", camera.Error)
 }
 
@@ -243,7 +243,7 @@ func TestBrokerThatComesLater(t *testing.T) {
 	start := time.Now()
 	open(t, Options{URL: b.url(), Log: lines.logger()})
 	require.Less(t, time.Since(start), time.Second)
-	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, 5*time.Second, time.Millisecond)
 	b.start().listen().wait(t, "availability", "online")
 }
 
@@ -272,7 +272,7 @@ func TestExpiredCertificateIsTriedAgain(t *testing.T) {
 	b := newBroker(t, a.server(time.Now().Add(-time.Hour))...).start()
 	var lines logs
 	open(t, Options{URL: "mqtts://" + b.address() + "/kitchen", CA: a.caFile, Log: lines.logger()})
-	require.Eventually(t, func() bool { return lines.count("is this machine's clock right?") == 1 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("is this machine's clock right?") == 1 }, 5*time.Second, time.Millisecond)
 }
 
 func TestPasswords(t *testing.T) {
@@ -331,7 +331,7 @@ func TestRejectedMessages(t *testing.T) {
 		m.Result(seen, frameOf(capture.YUYV))
 	}
 	l.last(t, "result")
-	require.Eventually(t, func() bool { return lines.count("kitchen/picture err=\"the broker does not take it: ") == 1 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("kitchen/picture err=\"the broker does not take it: ") == 1 }, 5*time.Second, time.Millisecond)
 	require.Equal(t, 1, lines.count("topic=homeassistant/sensor/kitchen/fps/config"))
 	require.Equal(t, 1, lines.count("mqtt: connected"))
 }
@@ -360,11 +360,11 @@ func TestHangingBroker(t *testing.T) {
 			m.Status(capture.Status{State: capture.Streaming, Since: start})
 			worst = max(worst, time.Since(start))
 		}
-		require.Less(t, worst, 200*time.Millisecond, name)
+		require.Less(t, worst, time.Second, name) // a wait for the broker would take 20
 		require.LessOrEqual(t, len(m.events), maxEvents, name)
 		start := time.Now()
 		require.NoError(t, m.Close())
-		require.Less(t, time.Since(start), 900*time.Millisecond, name)
+		require.Less(t, time.Since(start), time.Second, name)
 	}
 }
 

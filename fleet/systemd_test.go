@@ -57,7 +57,7 @@ var seen = &stream.Result{Time: time.Now(), Top: []stream.Class{{Class: 281, ID:
 func TestNotify(t *testing.T) {
 	for _, name := range sockets(t) {
 		m := newManager(t, name)
-		s, err := Notify(environment(map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "200000"}), 0)
+		s, err := Notify(environment(map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "2000000"}), 0)
 		require.NoError(t, err)
 		s.Ready()
 		require.Equal(t, "READY=1", m.read(time.Second))
@@ -66,7 +66,7 @@ func TestNotify(t *testing.T) {
 		require.Equal(t, "STATUS=tabby (93 %)", m.read(time.Second))
 		s.Result(seen, nil)
 		require.Empty(t, m.read(20*time.Millisecond), "too soon for another of any kind")
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 		s.Result(seen, nil)
 		require.Equal(t, "WATCHDOG=1", m.read(time.Second))
 		require.NoError(t, s.Close())
