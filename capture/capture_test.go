@@ -63,11 +63,11 @@ func TestSynthetic(t *testing.T) {
 			require.NotEqual(t, last, string(f.Data), "it moves")
 			last = string(f.Data)
 		}
-		time.Sleep(time.Second) // a slow caller
+		time.Sleep(1050 * time.Millisecond) // a slow caller
 		f, err := c.Next(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, uint64(29), f.Sequence)
-		require.Zero(t, time.Since(f.Time))
+		require.Equal(t, 50*time.Millisecond, time.Since(f.Time))
 		s := c.Status()
 		require.Equal(t, Status{Device: "test", State: Streaming, Since: began, Format: YUYV,
 			Width: 65, Height: 48, FPS: 10, Frames: 30}, s)

@@ -112,9 +112,10 @@ func ended(id int) bool {
 
 func TestProgramIsStartedAgain(t *testing.T) {
 	var text bytes.Buffer
-	installProgram(t, "rpicam-vid", `[ -e $DIR/once ] || { touch $DIR/once; head -c 7000 /dev/zero; echo "ERROR: camera timed out" >&2; exit 3; }; `+frames)
+	dir := installProgram(t, "rpicam-vid", `[ -e $DIR/once ] || { touch $DIR/once; head -c 7000 /dev/zero; until [ -e $DIR/taken ]; do sleep 0.01; done; echo "ERROR: camera timed out" >&2; exit 3; }; `+frames)
 	c := openProgram(t, Options{Width: 128, Height: 32, Log: slog.New(slog.NewTextHandler(&text, nil))})
 	require.Zero(t, nextWithin(t, c, 10*time.Second).Data[0])
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "taken"), nil, 0o600))
 	f := nextWithin(t, c, 10*time.Second)
 	require.Equal(t, "000", string(f.Data[:3]), "half a frame of the former program is not taken")
 	require.GreaterOrEqual(t, f.Sequence, uint64(1))

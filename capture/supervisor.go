@@ -157,6 +157,11 @@ func (c *supervisor) Close() error {
 }
 
 // run opens sessions until ctx ends.
+//
+// A session that failed is closed only when it is time for the next: at the
+// moment of unplugging, Linux 6.1 takes the device down and crashes where a
+// program closes it meanwhile (media_device_unregister_entity finds the
+// entity's device gone).
 func (c *supervisor) run(ctx context.Context, s session, agreed Status, err error) {
 	defer close(c.done)
 	for delay := retryDelay; ; {
@@ -166,14 +171,18 @@ func (c *supervisor) run(ctx context.Context, s session, agreed Status, err erro
 				delay = retryDelay
 			}
 		}
-		if ctx.Err() != nil {
-			return
+		if ctx.Err() == nil {
+			c.fail(err)
 		}
-		c.fail(err)
 		select {
 		case <-ctx.Done():
-			return
 		case <-time.After(delay):
+		}
+		if s != nil {
+			s.close()
+		}
+		if ctx.Err() != nil {
+			return
 		}
 		delay = min(2*delay, longestDelay(err))
 		if s, agreed, err = c.opener(); err == nil {
@@ -196,7 +205,7 @@ func longestDelay(err error) time.Duration {
 // any.
 func (c *supervisor) stream(ctx context.Context, s session, agreed Status) (any bool, err error) {
 	c.begin(agreed)
-	defer c.end(s)
+	defer c.forget()
 	defer context.AfterFunc(ctx, s.interrupt)()
 	for {
 		a, err := s.next()
@@ -255,15 +264,14 @@ func (c *supervisor) put(a arrival, s session) bool {
 	return true
 }
 
-// end closes s. A frame that nobody took is lost with it: it would be old by
-// the time the camera works again.
-func (c *supervisor) end(s session) {
+// forget drops a frame that nobody took: it would be old by the time the
+// camera works again.
+func (c *supervisor) forget() {
 	c.mu.Lock()
-	passedOver := c.newest
+	newest := c.newest
 	c.newest = held{}
 	c.mu.Unlock()
-	s.close()
-	passedOver.release()
+	newest.release()
 }
 
 // fail says why there are no frames.

@@ -285,6 +285,7 @@ func TestReplug(t *testing.T) {
 			b.sys.plug(path, nil)
 			synctest.Wait()
 			require.Equal(t, Missing, b.Status().State)
+			require.Equal(t, 1, b.sys.opened(), "Linux is left alone while it takes the device down")
 			require.Equal(t, mark, f.Data[0], "a lent frame stays readable")
 			time.Sleep(10 * time.Second)
 			b.none()

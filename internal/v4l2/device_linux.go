@@ -37,15 +37,19 @@ func Open(path string) (*Device, error) {
 	return &Device{fd: fd, wake: wake}, nil
 }
 
-// Close stops the stream and closes the node. Mapped buffers stay readable
-// until Unmap.
+// Close stops the stream, gives up the buffers and closes the node. Mapped
+// buffers stay readable until Unmap; as they keep the node open, so to speak,
+// others could not use it without the first two steps.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fd < 0 {
 		return nil
 	}
-	err := unix.Close(d.fd) // ends streaming as well
+	typ, none := int32(typeVideoCapture), requestbuffers{typ: typeVideoCapture, memory: memoryMMAP}
+	d.try(streamoff, unsafe.Pointer(&typ)) // these fail where there is nothing to stop
+	d.try(reqbufs, unsafe.Pointer(&none))
+	err := unix.Close(d.fd)
 	unix.Close(d.wake)
 	d.fd, d.wake = -1, -1
 	return os.NewSyscallError("close", err)
