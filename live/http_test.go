@@ -180,7 +180,16 @@ func TestNoOldPicture(t *testing.T) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Equal(t, "ok\n", body)
 	viewer := open(t, s.url("/stream.mjpg"))
-	readPart(t, viewer)
+	parts := partsOf(t, viewer)
+	nextPart(t, parts)
+	old := cat(2) // a frame that waited somewhere
+	old.Time = time.Now().Add(-time.Minute)
+	for _, f := range []*capture.Frame{old, cat(3)} {
+		time.Sleep(interval + interval/2)
+		s.show(f)
+	}
+	_, header := nextPart(t, parts)
+	require.Equal(t, "3", header.Get("X-Sequence"))
 
 	rest := make(chan error)
 	go func() { _, err := io.Copy(io.Discard, viewer.Body); rest <- err }()
@@ -197,13 +206,12 @@ func TestNoOldPicture(t *testing.T) {
 	}
 	require.True(t, s.state().Stale)
 
-	old := cat(2) // a frame that waited somewhere is none
 	old.Time = time.Now().Add(-time.Minute)
 	s.show(old)
 	response, body = get(t, s.url("/snapshot.jpg"))
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	require.Equal(t, "no picture since 60 s\n", body)
-	s.show(cat(3))
+	s.show(cat(4))
 	response, _ = get(t, s.url("/healthz"))
 	require.Equal(t, http.StatusOK, response.StatusCode)
 }
