@@ -2,12 +2,16 @@ package labels
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
 )
+
+// ErrUnknown is for names that no class has.
+var ErrUnknown = errors.New("no class")
 
 const (
 	maxSuggestions = 5
@@ -28,9 +32,9 @@ func Find(classes []Class, name string) ([]int, error) {
 		return found, nil
 	}
 	if near := nearest(classes, name); len(near) > 0 {
-		return nil, fmt.Errorf("no class %q: did you mean %s?", name, strings.Join(near, ", "))
+		return nil, fmt.Errorf("%w %q: did you mean %s?", ErrUnknown, name, strings.Join(near, ", "))
 	}
-	return nil, fmt.Errorf("no class %q among the model's %d", name, len(classes))
+	return nil, fmt.Errorf("%w %q among the model's %d", ErrUnknown, name, len(classes))
 }
 
 // nearest returns names that contain name, then names with few edits between.

@@ -28,5 +28,6 @@ func TestFind(t *testing.T) {
 	} {
 		_, err := Find(classes, name)
 		require.ErrorContains(t, err, want, name)
+		require.ErrorIs(t, err, ErrUnknown)
 	}
 }

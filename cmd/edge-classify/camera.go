@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -26,22 +27,19 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	defer closeClassifier()
 	for _, name := range o.watch {
 		if _, err := labels.Find(c.Classes(), name); err != nil {
-			return cli.Usagef("-watch: %v", err)
+			return usageError(fmt.Errorf("-watch: %w", err))
 		}
 	}
 	camera, err := capture.Open(o.camera, capture.Options{
 		Width: o.size.width, Height: o.size.height, FPS: o.fps, Wait: o.wait, Log: log,
 	})
-	if errors.Is(err, capture.ErrUnknown) {
-		return cli.Usagef("-camera: %v", err)
-	}
 	if err != nil {
-		return err
+		return usageError(err)
 	}
 	defer camera.Close()
 	out, err := openOutputs(ctx, o, c.plan, s.Out, log)
 	if err != nil {
-		return err
+		return usageError(err)
 	}
 	defer out.close()
 	out.systemd.Ready()
@@ -52,6 +50,15 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	if ctx.Err() != nil { // asked to stop
 		log.Info("stopped")
 		return nil
+	}
+	return err
+}
+
+// usageError is err as one of the command line, where a flag names something
+// that does not exist anywhere.
+func usageError(err error) error {
+	if errors.Is(err, capture.ErrUnknown) || errors.Is(err, labels.ErrUnknown) {
+		return cli.Usagef("%v", err)
 	}
 	return err
 }

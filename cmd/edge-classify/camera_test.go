@@ -205,6 +205,7 @@ func TestBadInputOfCamera(t *testing.T) {
 		{with("-http", "nowhere"), cli.ExitFailure, "nowhere"},
 		{with("-mqtt-ca", "x"), cli.ExitUsage, "with -mqtt only"},
 		{with("-mqtt", "http://broker"), cli.ExitFailure, `unknown scheme "http"`},
+		{with("-led", "17=reed"), cli.ExitUsage, "did you mean red, green?"},
 		{with("-led", "x"), cli.ExitFailure, "want PIN=LABEL"},
 		{with("-display", "crt"), cli.ExitFailure, `display "crt"`},
 		{with("cat.jpg"), cli.ExitUsage, "exclude each other"},

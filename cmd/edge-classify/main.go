@@ -47,7 +47,7 @@ Cameras:
   edge-classify -model resnet50.q8 -camera usb -size 1280x720 -json
   edge-classify -model resnet50.q8 -camera csi -watch tabby,"Persian cat"
   edge-classify -model resnet50.q8 -camera auto -trigger GPIO17 -led GPIO27=tabby
-  edge-classify -config /etc/edge-classify.conf
+  edge-classify -config /etc/edge-classify/edge-classify.conf
 
 SPEC is auto (the first camera there is), usb[:/dev/videoN], csi[:N] (by
 rpicam-vid), test (a moving synthetic picture) or file:DIR (the pictures of a
