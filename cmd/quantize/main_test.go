@@ -74,7 +74,7 @@ func TestArenaMeetsTheLowerBound(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
 	require.Len(t, r.Layers, 56)
 	require.Equal(t, r.ArenaLowerBound, r.ArenaBytes)
-	require.EqualValues(t, 3857973248, r.MACs)
+	require.Equal(t, int64(3857973248), r.MACs)
 
 	m, err := q8.Open(file)
 	require.NoError(t, err)
