@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/jpeg"
 	"testing"
@@ -141,5 +142,28 @@ func TestPictureRefuses(t *testing.T) {
 			change(f)
 			require.ErrorContains(t, f.Picture(&preprocess.Picture{}), "capture: frame 77: ", "%s %s", format, name)
 		}
+	}
+}
+
+// BenchmarkFrame is what a frame costs before the network sees it.
+func BenchmarkFrame(b *testing.B) {
+	for _, format := range []Format{YUYV, NV12, I420} {
+		b.Run(string(format), func(b *testing.B) {
+			f := frame(scene(640, 480), format, false, 0)
+			r, err := preprocess.NewResizer(preprocess.Torchvision())
+			require.NoError(b, err)
+			var p preprocess.Picture
+			pix := make([]uint8, 3*224*224)
+			show := func() {
+				if err := errors.Join(f.Picture(&p), r.Resize(pix, &p)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			show() // the resizer makes its plan
+			b.ReportAllocs()
+			for b.Loop() {
+				show()
+			}
+		})
 	}
 }

@@ -155,6 +155,8 @@ func explain(sys system, path string, err error) error {
 	case errors.Is(err, syscall.EBUSY):
 		holders := strings.Join(sys.holders(path), ", ")
 		return fmt.Errorf("%w: in use by %s", err, cmp.Or(holders, "another program (sudo fuser -v "+path+" names it)"))
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w: the USB bus is full: take a smaller size or a lower rate, or plug another camera into another port", err)
 	}
 	return err
 }

@@ -106,6 +106,7 @@ func TestNegotiationFails(t *testing.T) {
 		"few buffers":     {func(c *fakeCamera) { c.buffers = 2 }, "its driver has 2 buffers: need 3"},
 		"in use":          {func(c *fakeCamera) { c.errs["SetFormat"] = syscall.EBUSY }, "in use by motion (process 123)"},
 		"in use later":    {func(c *fakeCamera) { c.errs["Map"] = syscall.EBUSY }, "in use by motion (process 123)"},
+		"bus is full":     {func(c *fakeCamera) { c.errs["Start"] = syscall.ENOSPC }, "the USB bus is full"},
 		"forbidden":       {func(c *fakeCamera) { c.openErr = syscall.EACCES }, "sudo usermod -aG video USER"},
 		"metadata node":   {func(c *fakeCamera) { c.caps = 0x04a00000 }, "/dev/video0 (HD Webcam): it gives no pictures"},
 		"not a camera":    {func(c *fakeCamera) { c.errs["Capability"] = syscall.ENOTTY }, "/dev/video0: Capability: inappropriate ioctl"},

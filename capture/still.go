@@ -1,0 +1,82 @@
+package capture
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/jpeg"
+
+	"edgeclassify/preprocess"
+)
+
+const jpegQuality = 80
+
+// Encoder makes JPEG files of frames. It keeps its memory.
+type Encoder struct {
+	picture      preprocess.Picture
+	img          image.YCbCr
+	luma, chroma [256]uint8 // full-range values of the frame's
+	file         bytes.Buffer
+}
+
+// JPEG returns the frame as a JPEG file, which is f.Data where that is one. It
+// lasts until the next call, or as long as the frame.
+func (e *Encoder) JPEG(f *Frame) ([]byte, error) {
+	if f.Format == MJPEG {
+		return f.Data, nil
+	}
+	if err := e.planes(f); err != nil {
+		return nil, err
+	}
+	e.file.Reset()
+	if err := jpeg.Encode(&e.file, &e.img, &jpeg.Options{Quality: jpegQuality}); err != nil {
+		return nil, fmt.Errorf("capture: frame %d: %w", f.Sequence, err)
+	}
+	return e.file.Bytes(), nil
+}
+
+// planes copies a frame's samples as image/jpeg wants them: in three planes,
+// of full range.
+func (e *Encoder) planes(f *Frame) error {
+	if err := f.Picture(&e.picture); err != nil {
+		return err
+	}
+	ratio := image.YCbCrSubsampleRatio420
+	if e.picture.Chroma[1].Factor == 1 {
+		ratio = image.YCbCrSubsampleRatio422
+	}
+	bounds := image.Rect(0, 0, f.Width, f.Height)
+	if e.img.Rect != bounds || e.img.SubsampleRatio != ratio {
+		e.img = *image.NewYCbCr(bounds, ratio)
+	}
+	e.setRange(f.FullRange)
+	read(e.img.Y, e.img.YStride, &e.picture.Planes[0], &e.luma)
+	read(e.img.Cb, e.img.CStride, &e.picture.Planes[1], &e.chroma)
+	read(e.img.Cr, e.img.CStride, &e.picture.Planes[2], &e.chroma)
+	return nil
+}
+
+// read copies a plane's samples through a table to lines of that width.
+func read(dst []uint8, width int, src *preprocess.Plane, table *[256]uint8) {
+	for y := range len(dst) / width {
+		line := dst[y*width:][:width]
+		at := src.Origin + y*src.Stride
+		for x := range line {
+			line[x] = table[src.Pix[at]]
+			at += src.Step
+		}
+	}
+}
+
+// setRange fills the tables. Limited range is 16 to 235 for luma, and 16 to 240
+// about 128 for chroma (ITU-R BT.601).
+func (e *Encoder) setRange(full bool) {
+	for i := range 256 {
+		if full {
+			e.luma[i], e.chroma[i] = uint8(i), uint8(i)
+			continue
+		}
+		e.luma[i] = uint8(min(max((i-16)*255+109, 0)/219, 255))
+		e.chroma[i] = uint8(min(max((i-128)*255+128*224+112, 0)/224, 255))
+	}
+}
