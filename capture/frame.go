@@ -112,10 +112,13 @@ func (f *Frame) Picture(p *preprocess.Picture) error {
 	return nil
 }
 
+// maxSide is far above any camera, and keeps products of sizes within int.
+const maxSide = 1 << 14
+
 // need returns how many bytes the planes of f take at least, 0 if f has no
 // layout of planes that makes sense. The last line may end at its last sample.
 func (f *Frame) need() int {
-	if f.Width < 1 || f.Height < 1 || f.Stride < f.minStride() {
+	if f.Width < 1 || f.Height < 1 || max(f.Width, f.Height) > maxSide || f.Stride < f.minStride() || f.Stride > 8*maxSide {
 		return 0
 	}
 	rows, columns := (f.Height+1)/2, (f.Width+1)/2

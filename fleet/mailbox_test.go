@@ -94,7 +94,7 @@ func TestRate(t *testing.T) {
 
 func TestNothingIsAllocatedPerFrame(t *testing.T) {
 	b := newMailbox(time.Nanosecond, time.Nanosecond)
-	r, f := resultOf(1, 1), halves(capture.YUYV, 64, 32, true)
+	r, f := resultOf(1, 1), frameOf(capture.YUYV)
 	status := capture.Status{State: capture.Streaming}
 	var mine stream.Result
 	var picture capture.Frame

@@ -23,7 +23,10 @@ import (
 
 var streaming = capture.Status{Device: "test", State: capture.Streaming, Since: time.Unix(1e9, 0), Format: capture.YUYV, Width: 64, Height: 32, FPS: 30, Frames: 7}
 
-func frameOf(format capture.Format) *capture.Frame { return halves(format, 64, 32, false) }
+func frameOf(format capture.Format) *capture.Frame {
+	const width, height = 64, 32
+	return &capture.Frame{Format: format, Width: width, Height: height, Stride: 2 * width, Data: make([]byte, 2*width*2*height)}
+}
 
 func TestEverythingIsPublished(t *testing.T) {
 	b := newBroker(t, "allow_anonymous true").start()

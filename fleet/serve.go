@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"edgeclassify/capture"
 )
 
 // serve publishes over l until it is lost or ctx ends.
@@ -42,6 +44,7 @@ type sender struct {
 	link     *link
 	topics   topics
 	rejected map[string]bool // topics that were logged
+	encoder  capture.Encoder
 }
 
 // announce tells what there is to be seen, then that the device is there.
@@ -107,7 +110,7 @@ func (s *sender) sendPicture() error {
 	if !s.takeFrame(&s.frame) {
 		return nil
 	}
-	file, err := jpegFile(&s.frame)
+	file, err := s.encoder.JPEG(&s.frame)
 	if err != nil {
 		s.warn(s.topics.picture, err)
 		return nil

@@ -347,74 +347,6 @@ func TestStateCountsAndRanks(t *testing.T) {
 	require.InDelta(t, sampleCount/2, s.state().FPS, 10)
 }
 
-func TestPlanes(t *testing.T) {
-	limited := color.YCbCr{Y: 16 + 110, Cb: 128 - 56, Cr: 128 + 28}
-	full := color.YCbCr{Y: 128, Cb: 64, Cr: 160} // the same, times 255/219 and 255/224
-	for _, format := range []capture.Format{capture.YUYV, capture.NV12, capture.I420} {
-		t.Run(string(format), func(t *testing.T) {
-			var p planes
-			for range 2 { // memory is used again
-				for _, f := range []*capture.Frame{raw(format, limited, false), raw(format, full, true)} {
-					img, err := p.image(f)
-					require.NoError(t, err)
-					require.Equal(t, image.Rect(0, 0, 62, 46), img.Bounds())
-					for _, at := range []image.Point{{0, 0}, {61, 0}, {0, 45}, {61, 45}, {30, 20}} {
-						require.Equal(t, full, img.YCbCrAt(at.X, at.Y), "%v", at)
-					}
-				}
-			}
-			for _, c := range []struct{ in, out color.YCbCr }{
-				{color.YCbCr{Y: 16, Cb: 16, Cr: 240}, color.YCbCr{Y: 0, Cb: 1, Cr: 255}},
-				{color.YCbCr{Y: 235, Cb: 128, Cr: 128}, color.YCbCr{Y: 255, Cb: 128, Cr: 128}},
-				{color.YCbCr{Y: 0, Cb: 0, Cr: 255}, color.YCbCr{Y: 0, Cb: 0, Cr: 255}},
-				{color.YCbCr{Y: 255, Cb: 255, Cr: 0}, color.YCbCr{Y: 255, Cb: 255, Cr: 0}},
-			} {
-				img, err := p.image(raw(format, c.in, false))
-				require.NoError(t, err)
-				require.Equal(t, c.out, img.YCbCrAt(5, 5))
-			}
-		})
-	}
-}
-
-// Every sample of a picture whose samples all differ is where it belongs.
-func TestPlanesPlaceSamples(t *testing.T) {
-	const width, height, stride = 6, 4, 16
-	data := make([]byte, stride*height*2)
-	for i := range data {
-		data[i] = uint8(i)
-	}
-	for format, want := range map[capture.Format][3]int{ // where (4, 2) has its Y, Cb and Cr
-		capture.YUYV: {2*stride + 8, 2*stride + 9, 2*stride + 11},
-		capture.NV12: {2*stride + 4, 4*stride + stride + 4, 4*stride + stride + 5},
-		capture.I420: {2*stride + 4, 4*stride + 8 + 2, 4*stride + 16 + 8 + 2},
-	} {
-		var p planes
-		img, err := p.image(&capture.Frame{Format: format, Width: width, Height: height, Stride: stride, FullRange: true, Data: data})
-		require.NoError(t, err)
-		require.Equal(t, color.YCbCr{Y: uint8(want[0]), Cb: uint8(want[1]), Cr: uint8(want[2])}, img.YCbCrAt(4, 2), format)
-	}
-}
-
-func TestPlanesRefuse(t *testing.T) {
-	for name, change := range map[string]func(*capture.Frame){
-		"short":         func(f *capture.Frame) { f.Data = f.Data[:len(f.Data)-f.Stride] },
-		"empty":         func(f *capture.Frame) { f.Data = nil },
-		"narrow stride": func(f *capture.Frame) { f.Stride = 30 },
-		"no stride":     func(f *capture.Frame) { f.Stride = 0 },
-		"no width":      func(f *capture.Frame) { f.Width = 0 },
-		"negative":      func(f *capture.Frame) { f.Height = -46 },
-		"format":        func(f *capture.Frame) { f.Format = "RGGB" },
-	} {
-		for _, format := range []capture.Format{capture.YUYV, capture.NV12, capture.I420} {
-			f := raw(format, color.YCbCr{}, true)
-			change(f)
-			_, err := new(planes).image(f)
-			require.Error(t, err, "%s %s", name, format)
-		}
-	}
-}
-
 // A frame that cannot be encoded is skipped, and the next one shown.
 func TestBadFrameIsSkipped(t *testing.T) {
 	s := serve(t, Options{})
@@ -445,11 +377,11 @@ func large() *capture.Frame {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	var e encoder
+	var e capture.Encoder
 	f := large()
 	b.ReportAllocs()
 	for b.Loop() {
-		_, err := e.encode(f)
+		_, err := e.JPEG(f)
 		require.NoError(b, err)
 	}
 }

@@ -3,7 +3,6 @@ package live
 import (
 	"bytes"
 	"context"
-	"image/jpeg"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,7 +14,6 @@ const (
 	interval = 100 * time.Millisecond // between two pictures at least
 	effort   = 16                     // of the time, one part in so many is spent on encoding
 	idle     = time.Second            // between two pictures at most, and two copies that nobody waits for
-	quality  = 80                     // of JPEG
 )
 
 // picture is a JPEG file. It is shared, and not written to.
@@ -94,7 +92,7 @@ func (s *screen) join() (chan *picture, bool) {
 
 // run encodes pictures until ctx ends.
 func (s *screen) run(ctx context.Context) {
-	var e encoder
+	var e capture.Encoder
 	var frame capture.Frame
 	for {
 		select {
@@ -106,12 +104,12 @@ func (s *screen) run(ctx context.Context) {
 			continue
 		}
 		start := time.Now()
-		file, err := e.encode(&frame)
+		file, err := e.JPEG(&frame)
 		if err != nil {
 			s.log.Debug("picture not shown", "err", err)
 			continue
 		}
-		p := &picture{file, frame.Sequence, frame.Time}
+		p := &picture{bytes.Clone(file), frame.Sequence, frame.Time}
 		s.keep(p, start.Add(rest(time.Since(start))))
 		s.viewers.send(p)
 	}
@@ -142,26 +140,4 @@ func (s *screen) keep(p *picture, next time.Time) {
 	if next.After(s.next) {
 		s.next = next
 	}
-}
-
-// encoder makes JPEG files of frames. It keeps its memory.
-type encoder struct {
-	planes planes
-	file   bytes.Buffer
-}
-
-// encode returns a JPEG file of its own memory.
-func (e *encoder) encode(f *capture.Frame) ([]byte, error) {
-	if f.Format == capture.MJPEG {
-		return bytes.Clone(f.Data), nil
-	}
-	img, err := e.planes.image(f)
-	if err != nil {
-		return nil, err
-	}
-	e.file.Reset()
-	if err := jpeg.Encode(&e.file, img, &jpeg.Options{Quality: quality}); err != nil {
-		return nil, err
-	}
-	return bytes.Clone(e.file.Bytes()), nil
 }
