@@ -54,6 +54,9 @@ const (
 // second, be there frames or not. A camera that is not streaming gives no
 // results: what was smoothed is forgotten, and labels that were seen end.
 //
+// Sinks are not called any more once ctx has ended, but for one that is called
+// just then; Run itself returns when the frame that it is busy with is done.
+//
 // Run allocates nothing per frame.
 func Run(ctx context.Context, cam capture.Camera, c Classifier, o Options, sinks ...Sink) error {
 	l, err := newLoop(cam, c, o, sinks)
@@ -171,7 +174,7 @@ func (l *loop) run(ctx context.Context) error {
 			if a.err != nil {
 				return a.err
 			}
-			if !l.take(a.frame) {
+			if !l.take(ctx, a.frame) {
 				l.ask <- struct{}{}
 				continue
 			}
@@ -190,7 +193,8 @@ func (l *loop) want(notBefore time.Time) {
 }
 
 // take classifies a frame unless it has been seen, is too old or is damaged.
-func (l *loop) take(f *capture.Frame) bool {
+// When ctx has ended meanwhile the sinks are not told: they may be closed.
+func (l *loop) take(ctx context.Context, f *capture.Frame) bool {
 	if l.old(f) {
 		return false
 	}
@@ -201,6 +205,9 @@ func (l *loop) take(f *capture.Frame) bool {
 	if err != nil {
 		l.bad.log(l.Log, err)
 		return false
+	}
+	if ctx.Err() != nil {
+		return true
 	}
 	r.Time, r.Sequence, r.MS = f.Time, f.Sequence, phases
 	r.Dropped = l.status.Dropped

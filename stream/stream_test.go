@@ -344,6 +344,25 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// interrupted is a classifier that takes long enough to be told to stop.
+type interrupted struct {
+	fakeClassifier
+	stop context.CancelFunc
+}
+
+func (i interrupted) Classify(f *capture.Frame, probs []float64) (Phases, error) {
+	i.stop()
+	return i.fakeClassifier.Classify(f, probs)
+}
+
+func TestNoResultAfterTheEnd(t *testing.T) {
+	cam, rec := newFakeCamera(), &recorder{}
+	go func() { cam.frames <- answer{frame: &capture.Frame{Time: time.Now(), Data: []byte{1, 2, 3, 4}}} }()
+	ctx, stop := context.WithCancel(t.Context())
+	require.ErrorIs(t, Run(ctx, cam, interrupted{stop: stop}, Options{}, rec), context.Canceled)
+	require.Equal(t, []string{capture.Streaming}, rec.log)
+}
+
 // handOver is a sink that tells when a result is there.
 type handOver chan struct{}
 

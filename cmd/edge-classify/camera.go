@@ -17,6 +17,11 @@ import (
 	"edgeclassify/stream"
 )
 
+// halt is how long a frame that is being classified may take when the program
+// is to stop. It leaves half a second to say goodbye within the second that
+// users and systems give a program.
+const halt = 400 * time.Millisecond
+
 // runCamera classifies what a camera sees until ctx ends, which is no error.
 func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	log := newLog(s.Err)
@@ -24,7 +29,12 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	defer closeClassifier()
+	busy := false // still with a frame: what it uses is left to the system
+	defer func() {
+		if !busy {
+			closeClassifier()
+		}
+	}()
 	for _, name := range o.watch {
 		if _, err := labels.Find(c.Classes(), name); err != nil {
 			return usageError(fmt.Errorf("-watch: %w", err))
@@ -36,22 +46,45 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	if err != nil {
 		return usageError(err)
 	}
-	defer camera.Close()
+	defer func() {
+		if !busy {
+			camera.Close()
+		}
+	}()
 	out, err := openOutputs(ctx, o, c.plan, s.Out, log)
 	if err != nil {
 		return usageError(err)
 	}
 	defer out.close()
 	out.systemd.Ready()
-	err = stream.Run(ctx, camera, c, stream.Options{
-		Every: o.every, Smooth: o.smooth, MinProb: o.minProb, Watch: o.watch, Top: o.top,
-		Trigger: out.trigger, Board: readBoard, Log: log,
-	}, out.sinks...)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- stream.Run(ctx, camera, c, stream.Options{
+			Every: o.every, Smooth: o.smooth, MinProb: o.minProb, Watch: o.watch, Top: o.top,
+			Trigger: out.trigger, Board: readBoard, Log: log,
+		}, out.sinks...)
+	}()
+	busy, err = await(ctx, ended)
 	if ctx.Err() != nil { // asked to stop
 		log.Info("stopped")
 		return nil
 	}
 	return err
+}
+
+// await waits for the end, but once ctx has ended not for long.
+func await(ctx context.Context, ended <-chan error) (busy bool, err error) {
+	select {
+	case err := <-ended:
+		return false, err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return false, err
+	case <-time.After(halt):
+		return true, ctx.Err()
+	}
 }
 
 // usageError is err as one of the command line, where a flag names something

@@ -276,6 +276,23 @@ func TestProgramStopsWhenAsked(t *testing.T) {
 	}
 }
 
+// A frame that takes seconds does not keep the program from stopping.
+func TestStopDoesNotWaitForASlowFrame(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	ended <- io.ErrUnexpectedEOF
+	busy, err := await(ctx, ended)
+	require.False(t, busy)
+	require.Equal(t, io.ErrUnexpectedEOF, err)
+	stop()
+	start := time.Now()
+	busy, err = await(ctx, ended)
+	require.True(t, busy)
+	require.ErrorIs(t, err, context.Canceled)
+	require.GreaterOrEqual(t, time.Since(start), halt)
+	require.Less(t, time.Since(start), time.Second)
+}
+
 func TestCamerasAsJSON(t *testing.T) {
 	code, out, errs := classifyHere(t, nil, "cameras", "-json")
 	require.Zero(t, code, errs)
