@@ -1,4 +1,4 @@
-# Targets: demo, test, lint, cross, bench, deb, perf-model, icount, clean; see README.md.
+# Targets: demo, test, test-device, lint, cross, bench, deb, perf-model, icount, clean; see README.md.
 
 GO          ?= go
 QEMU        ?= qemu-aarch64
@@ -42,6 +42,12 @@ test-qemu:
 	  ARM64_CORE=$$core GOARCH=arm64 $(GO) test -short -exec "$(QEMU) -cpu $$core" ./arm64/... ./int8/... ./internal/sgemm/... ./runtime/... ./preprocess/... ; done; \
 	elif [ -n "$$CI" ]; then echo "$(QEMU) is missing" >&2; exit 1; \
 	else echo "$(QEMU) is not installed (Debian: apt-get install qemu-user): arm64 tests skipped."; fi
+
+# The arm64 program on an arm64 kernel with virtual cameras and pins, in minutes.
+DEVICE_CACHE ?= $(CURDIR)/build/device
+.PHONY: test-device
+test-device: weights
+	DEVICE_CACHE="$(DEVICE_CACHE)" $(GO) test -count=1 -timeout 20m ./device
 
 weights: bin/quantize
 	@bin/quantize fetch resnet50-keras || { [ -z "$$CI" ] && echo "Going on without weights: tests that need them will skip."; }

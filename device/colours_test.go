@@ -1,0 +1,111 @@
+package device
+
+import (
+	"image"
+	"image/color"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/device/internal/machine"
+	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
+	"edgeclassify/labels"
+	"edgeclassify/preprocess"
+	"edgeclassify/runtime"
+	"edgeclassify/tensor"
+)
+
+const modelPath = "/model.q8"
+
+// side of the colour network's picture, in pixels.
+const side = 8
+
+// colours are the classes of the colour network, and of the plain pictures.
+func colours() map[string]color.RGBA {
+	return map[string]color.RGBA{
+		"red": {R: 255, A: 255}, "green": {G: 255, A: 255}, "blue": {B: 255, A: 255}, "gray": {128, 128, 128, 255},
+	}
+}
+
+// colourNetwork tells which colour a picture has most of, or that it is gray.
+// The convolution passes its input on; the classifier compares the sums.
+func colourNetwork() *int8.Network {
+	const unit = 64 // a weight, such that the multiplier below is exact
+	same := &int8.Conv{
+		Window: tensor.Square(1, 1, 0), Groups: 1, InC: 3, OutC: 3,
+		Weight:     []int8.Value{unit, 0, 0, 0, unit, 0, 0, 0, unit},
+		Bias:       make([]int32, 3),
+		Multiplier: []int32{1 << 21, 1 << 21, 1 << 21}, // 2^37-10 / unit
+		Scale:      []float32{1, 1, 1}, Shift: 10,
+	}
+	plane := tensor.Shape{H: side, W: side, C: 3}
+	const gray = 100 * side * side // the excess from which on a colour is one
+	const step = 2. / gray         // of logits, such that the classifier is sure enough
+	compare := &int8.Dense{
+		In: 3, Out: 4,
+		Weight: []int8.Value{2, -1, -1, -1, 2, -1, -1, -1, 2, 0, 0, 0},
+		Bias:   []int32{0, 0, 0, gray},
+		Scale:  []float32{step, step, step, step},
+	}
+	spec := preprocess.Torchvision()
+	spec.Resize, spec.Crop = side, side
+	return &int8.Network{
+		Name: "colours", Preprocess: spec,
+		Input: int8.Tensor{Shape: plane, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}},
+		Layers: []int8.Layer{
+			{Name: "same", Inputs: []string{int8.InputName}, Op: same, Out: int8.Tensor{Shape: plane, Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}}},
+			{Name: "sum", Inputs: []string{"same"}, Op: int8.GlobalSum{}, Out: int8.Tensor{
+				Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int16, Scale: 1. / (side * side), Bound: int8.SumBound(plane)}},
+			{Name: "compare", Inputs: []string{"sum"}, Op: compare, Out: int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: 4}, Type: int8.Int32}},
+		},
+		Classes:    []labels.Class{{ID: "n00000001", Name: "red"}, {ID: "n00000002", Name: "green"}, {ID: "n00000003", Name: "blue"}, {ID: "n00000004", Name: "gray"}},
+		Provenance: int8.Provenance{Tool: "device tests", Source: "colours", Method: "by hand"},
+	}
+}
+
+// colourModel is the colour network as a file for the machine.
+func colourModel(t testing.TB) machine.Files {
+	t.Helper()
+	n := colourNetwork()
+	n.SelfTest = &int8.SelfTest{Seed: 1}
+	logits, err := n.Reference(n.SelfTest.Picture(n), nil)
+	require.NoError(t, err)
+	n.SelfTest.LogitsSHA256 = int8.HashLogits(logits)
+	path := filepath.Join(t.TempDir(), "colours.q8")
+	require.NoError(t, q8.Write(path, n))
+	return machine.Files{modelPath: path}
+}
+
+// plain is a picture of one colour.
+func plain(c color.Color, width, height int) *image.RGBA {
+	m := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			m.Set(x, y, c)
+		}
+	}
+	return m
+}
+
+func TestColourNetwork(t *testing.T) {
+	n := colourNetwork()
+	require.NoError(t, n.Validate())
+	plan, err := runtime.Compile(n, runtime.Options{Threads: 1})
+	require.NoError(t, err)
+	session := plan.NewSession()
+	defer session.Close()
+	for name, c := range colours() {
+		var rgb []uint8
+		for range side * side {
+			rgb = append(rgb, c.R, c.G, c.B)
+		}
+		logits, err := session.Run(rgb)
+		require.NoError(t, err)
+		top := make([]runtime.Prediction, 1)
+		plan.Top(top, logits)
+		require.Equal(t, name, n.Classes[top[0].Class].Name)
+		require.Greater(t, top[0].Prob, 0.5)
+	}
+}
