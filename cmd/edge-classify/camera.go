@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"edgeclassify/capture"
@@ -25,6 +26,9 @@ const halt = 400 * time.Millisecond
 // runCamera classifies what a camera sees until ctx ends, which is no error.
 func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	log := newLog(s.Err)
+	// Nearly all of the heap is weights, for ever: it may grow by a tenth before
+	// garbage is collected, and need not double.
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	c, closeClassifier, err := o.classifier()
 	if err != nil {
 		return err
