@@ -1,6 +1,7 @@
 package device
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,14 +19,14 @@ import (
 
 // Lines of the GPIO chip (a PL061): a free one, and the power button's.
 const (
-	ledLine    = "5"
-	buttonLine = "3"
+	ledLine    = 5
+	buttonLine = 3
 )
 
 // TestLED watches a pin while the camera changes its colour.
 func TestLED(t *testing.T) {
 	d := vivid(t, machine.Virt("cortex-a76"))
-	p := d.watch("usb:"+vividDevice, "-led", "gpiochip0:"+ledLine+"=green")
+	p := d.watch("usb:"+vividDevice, "-led", fmt.Sprintf("gpiochip0:%d=green", ledLine))
 	p.count(5, callTime)
 	require.Equal(t, "lo", d.line(ledLine))
 	d.set(testPattern, patterns()["green"])
@@ -36,7 +37,8 @@ func TestLED(t *testing.T) {
 	p.becomes("hi")
 	code, _ := p.stop()
 	require.Zero(t, code)
-	require.Equal(t, "lo", d.line(ledLine), "the program has ended")
+	require.Empty(t, d.line(ledLine), "the program has ended")
+	require.Equal(t, "0", d.left(ledLine), "the LED is on though the program has ended")
 }
 
 // becomes waits for the LED to have a level.
@@ -45,27 +47,39 @@ func (p *program) becomes(level string) {
 	p.eventually(resumeTime, "the LED is "+level, func() bool { return p.line(ledLine) == level })
 }
 
-var levelOf = regexp.MustCompile(`gpio-(\d+) .*\) (?:in |out) (hi|lo)`)
-
-// line is the level of a line of the GPIO chip, as the kernel tells, lo if no
-// one holds it.
-func (d *device) line(number string) string {
+// line is the level of a line of the GPIO chip that a program holds, as the
+// kernel tells: lo or hi, or nothing if no one holds it.
+func (d *device) line(number int) string {
 	d.Helper()
 	text := d.read("/sys/kernel/debug/gpio")
-	base := regexp.MustCompile(`GPIOs (\d+)-`).FindStringSubmatch(text)
-	require.NotNil(d, base, text)
-	for _, m := range levelOf.FindAllStringSubmatch(text, -1) {
-		if integer(d, m[1])-integer(d, base[1]) == integer(d, number) {
-			return m[2]
-		}
+	held := regexp.MustCompile(fmt.Sprintf(`gpio-%d .*\) out (hi|lo)`, firstLine(d, text)+number)).FindStringSubmatch(text)
+	if held == nil {
+		return ""
 	}
-	return "lo"
+	return held[1]
+}
+
+// left is the level at which a program has left a line of the GPIO chip, 0 or 1.
+func (d *device) left(number int) string {
+	d.Helper()
+	global := firstLine(d, d.read("/sys/kernel/debug/gpio")) + number
+	d.at("Write", guest.File{Path: "/sys/class/gpio/export", Contents: fmt.Sprint(global)}) // as it is
+	return strings.TrimSpace(d.read(fmt.Sprintf("/sys/class/gpio/gpio%d/value", global)))
+}
+
+// firstLine is the number that the kernel gives the chip's first line.
+func firstLine(t require.TestingT, text string) int {
+	match := regexp.MustCompile(`GPIOs (\d+)-`).FindStringSubmatch(text)
+	require.NotNil(t, match, text)
+	n, err := strconv.Atoi(match[1])
+	require.NoError(t, err)
+	return n
 }
 
 // TestTrigger presses a button: each time one picture is classified.
 func TestTrigger(t *testing.T) {
 	d := vivid(t, machine.Virt("cortex-a76"))
-	p := d.watch("usb:"+vividDevice, "-trigger", "gpiochip0:"+buttonLine+":rising")
+	p := d.watch("usb:"+vividDevice, "-trigger", fmt.Sprintf("gpiochip0:%d:rising", buttonLine))
 	p.logs("camera is streaming")
 	for _, colour := range []string{"red", "green", "blue"} {
 		d.set(testPattern, patterns()[colour])
@@ -237,10 +251,4 @@ func TestZero2W(t *testing.T) {
 	p.at("Signal", guest.Signal{Process: p.number, Number: int(syscall.SIGKILL)})
 	p.output(callTime)
 	d.watch("test", "-led", "GPIO17=gray").count(3, callTime) // killed at any moment, the next start works
-}
-
-func integer(t require.TestingT, text string) int {
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
-	return n
 }

@@ -180,10 +180,10 @@ func (p *program) resumes(after time.Time, label string) time.Duration {
 	p.Helper()
 	r := p.from(after, callTime)
 	took := r.printed.Sub(after)
-	require.Equal(p, label, r.label(), "an old frame")
+	require.Equal(p, label, r.label(), "an old frame, or a wrong one")
 	require.Less(p, took, resumeTime)
 	for _, r := range p.count(5, callTime) {
-		require.Equal(p, label, r.label(), "an old frame")
+		require.Equal(p, label, r.label(), "an old frame, or a wrong one")
 	}
 	return took
 }

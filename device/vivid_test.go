@@ -61,7 +61,8 @@ func TestBoards(t *testing.T) {
 			}
 			code, took := p.stop()
 			require.Zero(t, code)
-			require.Less(t, took, 2*time.Second)
+			t.Logf("stopped within %.2f s", took.Seconds())
+			require.Less(t, took, time.Second)
 		})
 	}
 }

@@ -119,9 +119,9 @@ func write(t testing.TB, b []byte) string {
 func TestReplug(t *testing.T) {
 	cycles := 20
 	if testing.Short() {
-		cycles = 5
+		cycles = 6
 	}
-	const settled = 3 // cycles after which the program has all it needs
+	settled := cycles / 2 // cycles after which the program has all it needs
 	const width, height = 320, 240
 	files := colourModel(t)
 	for name, c := range colours() {

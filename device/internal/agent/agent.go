@@ -62,6 +62,13 @@ func (a *agent) Read(path string, contents *[]byte) (err error) {
 	return err
 }
 
+// Write writes to a file of the kernel's.
+func (a *agent) Write(f guest.File, done *time.Time) error {
+	err := os.WriteFile(f.Path, []byte(f.Contents), 0)
+	*done = time.Now()
+	return err
+}
+
 // KernelLog answers with the kernel's messages.
 func (a *agent) KernelLog(_ guest.None, text *string) error {
 	b := make([]byte, 1<<18)

@@ -12,6 +12,9 @@ const Service = "Agent"
 // Module is a kernel module to load.
 type Module struct{ Path, Parameters string }
 
+// File is what to write to a file.
+type File struct{ Path, Contents string }
+
 // Command is a program to start.
 type Command struct{ Args []string }
 
