@@ -51,17 +51,22 @@ func TestLeastSquaresRangeBeatsMinMaxAndPercentile(t *testing.T) {
 		full, mse, cut := MinMax.choose(h), MSE.choose(h), Percentile.choose(h)
 		require.EqualValues(t, 20, full.Max)
 		require.Less(t, mse.Max, full.Max)
-		require.Less(t, h.loss(mse), h.loss(full))
-		require.LessOrEqual(t, h.loss(mse), h.loss(cut))
+		require.Less(t, h.loss(mse, 1), h.loss(full, 1))
+		require.LessOrEqual(t, h.loss(mse, 1), h.loss(cut, 1))
 		require.InDelta(t, 3.9, cut.Max, 0.5) // of a normal distribution
 		require.Equal(t, signed, mse.Min < 0)
+
+		wide := ClipMSE.choose(h)
+		require.Greater(t, wide.Max, mse.Max)
+		require.Less(t, wide.Max, full.Max)
+		require.Less(t, h.loss(wide, clipWeight), h.loss(mse, clipWeight))
 	}
 }
 
 func TestDeadTensorGetsAFiniteRange(t *testing.T) {
 	h := newHistogram()
 	require.NoError(t, h.add(make([]float32, 10)))
-	for _, m := range []Method{MSE, Percentile, MinMax} {
+	for _, m := range Methods() {
 		require.NoError(t, m.choose(h).check())
 	}
 }

@@ -56,7 +56,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.IntVar(&o.limit, "limit", 0, "draw at most `N` of the pictures; 0 takes all")
 	f.Uint64Var(&o.seed, "seed", 1, "the `SEED` that decides which pictures -limit draws")
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "use `N` threads; the result does not depend on it")
-	method := f.String("method", string(calibrate.MSE), "choose ranges by `METHOD`: mse, percentile or minmax")
+	method := f.String("method", string(calibrate.MSE), "choose ranges by `METHOD`: clip-mse, mse, percentile or minmax")
 	rest, err := cli.Parse(f, args)
 	if err != nil {
 		return o, err
@@ -74,7 +74,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	case o.saveRanges != "" && o.images == "":
 		return o, cli.Usagef("-save-ranges needs -images")
 	case !o.method.Valid():
-		return o, cli.Usagef("unknown method %q: want mse, percentile or minmax", o.method)
+		return o, cli.Usagef("unknown method %q: want one of %q", o.method, calibrate.Methods())
 	case o.limit < 0:
 		return o, cli.Usagef("-limit %d: want 0 or more", o.limit)
 	case o.threads < 1:
