@@ -3,11 +3,12 @@
 //
 //   - Fold moves batch normalization into the convolutions.
 //   - Observe runs the folded network in float on calibration pictures, keeps a
-//     histogram of every convolution's output and chooses its range. A
-//     RangeTable holds the ranges; once made it serves without the pictures.
+//     histogram of every convolution's output and chooses its range, and takes
+//     the means of what weights multiply. A RangeTable holds both; once made it
+//     serves without the pictures.
 //   - Quantize rounds the weights, one scale per output channel, and computes
-//     biases and multipliers, given the ranges. It writes no files: int8/q8
-//     does.
+//     multipliers and corrected biases, given the table. It writes no files:
+//     int8/q8 does.
 //
 // Executor is the float network itself, to calibrate with and to measure the
 // loss against. This is the desktop's half of the project: the runtime knows

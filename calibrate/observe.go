@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"edgeclassify/models"
@@ -25,16 +27,16 @@ type ObserveOptions struct {
 	Method  Method
 	Threads int
 	// Skip, if not nil, is told of pictures that cannot be loaded, which are
-	// then left out; one call at a time. Without it they end the calibration.
+	// then left out, in order. Without it they end the calibration.
 	Skip func(err error)
 	// Progress, if not nil, is called after every picture, one call at a time.
 	Progress func(done, total int)
 }
 
-// Observe runs the folded graph on all pictures and chooses the range of every
-// layer's output. The result depends on the pictures and the kind of CPU
-// alone, not on threads or order. Memory does not grow with the number of
-// pictures.
+// Observe runs the folded graph on all pictures, chooses the range of every
+// layer's output and takes its means. The result depends on the pictures and
+// the kind of CPU alone, not on threads. Memory does not grow with the number
+// of pictures.
 func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptions) (*RangeTable, error) {
 	if images.Len() == 0 {
 		return nil, errors.New("calibrate: no pictures to calibrate on")
@@ -43,36 +45,41 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 	if err != nil {
 		return nil, err
 	}
-	executor, err := NewExecutor(g, 1, observed(units)...)
+	averaged := averaged(units)
+	executor, err := NewExecutor(g, 1, append(observed(units), slices.Collect(maps.Keys(averaged))...)...)
 	if err != nil {
 		return nil, err
 	}
 	observers := make([]*observer, min(max(o.Threads, 1), images.Len()))
 	for i := range observers {
-		observers[i] = newObserver(g, units, executor.Clone())
+		observers[i] = newObserver(g, units, averaged, executor.Clone())
 	}
 	hashes := make(ImageHashes, images.Len())
-	var skipping sync.Mutex
+	total, order := sums{}, newTurns()
 	if err := EachImage(ctx, len(observers), images.Len(), o.Progress, func(worker, i int) error {
 		rgb, err := images.Load(i)
-		if err != nil && o.Skip != nil {
-			skipping.Lock()
-			defer skipping.Unlock()
-			o.Skip(err)
-			return nil
+		skip := err != nil && o.Skip != nil
+		if err == nil {
+			hashes.Add(i, rgb)
+			err = observers[worker].run(rgb)
 		}
-		if err != nil {
+		return order.take(i, func() error {
+			switch {
+			case skip:
+				o.Skip(err)
+				return nil
+			case err == nil:
+				total.add(observers[worker].sums)
+			}
 			return err
-		}
-		hashes.Add(i, rgb)
-		return observers[worker].run(rgb)
+		})
 	}); err != nil {
 		return nil, err
 	}
 	for _, other := range observers[1:] {
 		observers[0].join(other)
 	}
-	table := &RangeTable{Model: g.Name, Method: o.Method, Ranges: map[string]Range{}}
+	table := &RangeTable{Model: g.Name, Method: o.Method, Ranges: map[string]Range{}, Means: map[string]Means{}}
 	if table.Images, table.ImagesHash = hashes.Sum(); table.Images == 0 {
 		return nil, errors.New("calibrate: none of the pictures could be loaded")
 	}
@@ -80,6 +87,9 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 		if h := observers[0].histograms[u.tensor]; h != nil {
 			table.Ranges[u.name] = o.Method.choose(h)
 		}
+	}
+	for tensor, name := range averaged {
+		table.Means[name] = total.means(tensor, table.Images)
 	}
 	return table, nil
 }
@@ -107,12 +117,15 @@ func (h ImageHashes) Sum() (n int, hash string) {
 	return n, hex.EncodeToString(all.Sum(nil))
 }
 
-// observer counts the activations of one goroutine's pictures.
+// observer counts the activations of one goroutine's pictures, and adds up
+// those of the last one.
 type observer struct {
 	graph      *models.Graph
 	executor   *Executor
 	input      []float32
 	histograms map[string]*histogram // by float tensor
+	averaged   map[string]string     // see the function
+	sums       sums                  // of the last picture, by float tensor
 }
 
 // observed names the tensors to watch, those that convolutions make: other
@@ -126,8 +139,11 @@ func observed(units []unit) (tensors []string) {
 	return tensors
 }
 
-func newObserver(g *models.Graph, units []unit, e *Executor) *observer {
-	o := &observer{graph: g, executor: e, input: make([]float32, g.Input.Elements()), histograms: map[string]*histogram{}}
+func newObserver(g *models.Graph, units []unit, averaged map[string]string, e *Executor) *observer {
+	o := &observer{
+		graph: g, executor: e, input: make([]float32, g.Input.Elements()),
+		histograms: map[string]*histogram{}, averaged: averaged, sums: sums{},
+	}
 	for _, tensor := range observed(units) {
 		o.histograms[tensor] = newHistogram()
 	}
@@ -140,12 +156,14 @@ func (o *observer) run(rgb []uint8) error {
 	}
 	o.graph.Preprocess.Float(o.input, rgb)
 	var failed error
-	_, err := o.executor.Run(o.input, func(name string, _ tensor.Shape, values []float32) {
-		if failed != nil {
-			return
+	_, err := o.executor.Run(o.input, func(name string, shape tensor.Shape, values []float32) {
+		if h := o.histograms[name]; h != nil && failed == nil {
+			if err := h.add(values); err != nil {
+				failed = fmt.Errorf("calibrate: node %q: %w", name, err)
+			}
 		}
-		if err := o.histograms[name].add(values); err != nil {
-			failed = fmt.Errorf("calibrate: node %q: %w", name, err)
+		if _, ok := o.averaged[name]; ok {
+			o.sums.set(name, values, shape.C)
 		}
 	})
 	return errors.Join(err, failed)

@@ -13,9 +13,10 @@ import (
 
 // Quantize turns a folded float graph into an int8 network, given the range of
 // every convolution's output. Weights get one scale per output channel, chosen
-// by least squared error. The result is valid in the sense of
+// by least squared error. Where the table has means, biases are corrected for
+// the rounding of weights. The result is valid in the sense of
 // int8.Network.Validate and depends on the arguments alone.
-func Quantize(g *models.Graph, ranges map[string]Range) (*int8.Network, error) {
+func Quantize(g *models.Graph, table *RangeTable) (*int8.Network, error) {
 	units, err := lower(g)
 	if err != nil {
 		return nil, err
@@ -26,7 +27,7 @@ func Quantize(g *models.Graph, ranges map[string]Range) (*int8.Network, error) {
 		Preprocess: g.Preprocess,
 		Classes:    slices.Clone(g.Classes),
 	}
-	q := quantizer{graph: g, ranges: ranges, tensors: map[string]activation{
+	q := quantizer{graph: g, table: table, tensors: map[string]activation{
 		g.InputName: {Tensor: n.Input, scale: 1},
 	}}
 	for _, u := range units {
@@ -61,7 +62,7 @@ type activation struct {
 
 type quantizer struct {
 	graph   *models.Graph
-	ranges  map[string]Range
+	table   *RangeTable
 	tensors map[string]activation // by unit
 }
 
@@ -88,7 +89,7 @@ func (q *quantizer) layer(u unit) (int8.Layer, error) {
 		out.Type, out.Zero, out.Bound = int8.Int16, nil, int8.SumBound(in.Shape)
 		out.scale /= float64(in.Shape.H * in.Shape.W)
 	case *models.Dense:
-		l.Op = dense(op, in)
+		l.Op, err = q.dense(u, op, in)
 		out.Type, out.Zero, out.scale = int8.Int32, nil, 0
 	}
 	if err != nil {
@@ -104,7 +105,7 @@ func (q *quantizer) layer(u unit) (int8.Layer, error) {
 // returns the residual ratio. With a residual the scale is moved to the
 // nearest one that makes the ratio an integer.
 func (q *quantizer) outputRange(u unit, out *activation) (ratio int32, err error) {
-	r, ok := q.ranges[u.name]
+	r, ok := q.table.Ranges[u.name]
 	if !ok {
 		return 0, fmt.Errorf("the range table has no entry for it; was it made for another model?")
 	}
@@ -140,6 +141,10 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 	if u.inputs[0] == q.graph.InputName {
 		weight, bias = foldImage(op, bias, q.graph.Preprocess)
 	}
+	means, err := q.means(u, in)
+	if err != nil {
+		return nil, err
+	}
 	// What the zero points of residual and output add, in real units.
 	constant := out.scale * float64(out.Zero[0])
 	if ratio != 0 {
@@ -156,6 +161,7 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 		least := max(math.Abs(bias[o]+constant)/(1<<28), out.scale/(1<<20))
 		scales[o] = max(s, least/in.scale)
 		roundWeights(c.Weight[o*depth:(o+1)*depth], row, scales[o])
+		bias[o] -= meanError(c.Weight[o*depth:(o+1)*depth], row, scales[o], means, o/groupOut*groupIn, groupIn)
 	})
 	c.Shift = int8.ShiftFor(slices.Max(scales) * in.scale / out.scale)
 	for o := range op.OutC {
@@ -170,6 +176,43 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 		c.Bias[o] = int32(math.Round((bias[o]+constant)/step) - float64(zeros))
 	}
 	return c, nil
+}
+
+// means are those of the unit's input; nil for the image, whose mean is near
+// zero after preprocessing, and where the table has none. They reach no farther
+// than the values that the input can have, which keeps biases in int32.
+func (q *quantizer) means(u unit, in activation) (Means, error) {
+	name := u.inputs[0]
+	if q.table.Means == nil || name == q.graph.InputName {
+		return nil, nil
+	}
+	means := slices.Clone(q.table.Means[name])
+	if len(means) != in.Shape.C {
+		return nil, fmt.Errorf("the range table has %d means of its input %q, want %d, one for each channel", len(means), name, in.Shape.C)
+	}
+	reach := in.scale * max(255, float64(in.Bound))
+	for c, m := range means {
+		means[c] = max(-reach, min(reach, m))
+	}
+	return means, nil
+}
+
+// meanError is what rounding a row of weights adds to its output on average:
+// the sum of (rounded - exact) * mean of the input. To subtract it from the bias
+// is the bias correction of Nagel et al., "Data-Free Quantization Through Weight
+// Equalization and Bias Correction" (ICCV 2019), section 4.2, with means that
+// were measured. Padding counts as the mean. The row reads n input channels
+// from first on.
+func meanError(rounded []int8.Value, row []float32, scale float64, means Means, first, n int) float64 {
+	sum := 0.0
+	if means == nil {
+		return sum
+	}
+	for k, w := range row {
+		d := float64(float64(rounded[k])*scale) - float64(w)
+		sum += float64(d * means[first+k%n])
+	}
+	return sum
 }
 
 // zeroSum is what the input's zero points add to the accumulator of an output
@@ -207,7 +250,11 @@ func floatBias(bias []float32, n int) []float64 {
 	return out
 }
 
-func dense(op *models.Dense, in activation) *int8.Dense {
+func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense, error) {
+	means, err := q.means(u, in)
+	if err != nil {
+		return nil, err
+	}
 	d := &int8.Dense{
 		In: op.In, Out: op.Out, Weight: make([]int8.Value, len(op.Weight)),
 		Bias: make([]int32, op.Out), Scale: make([]float32, op.Out),
@@ -222,9 +269,10 @@ func dense(op *models.Dense, in activation) *int8.Dense {
 			roundWeights(dst, row, s)
 		}
 		d.Scale[o] = float32(s * in.scale)
+		bias[o] -= meanError(dst, row, s, means, 0, in.Shape.C)
 		d.Bias[o] = int32(math.Round(bias[o] / (s * in.scale)))
 	})
-	return d
+	return d, nil
 }
 
 // weightScale is the scale of one output channel: of 64 candidates from 0.6 to

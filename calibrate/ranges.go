@@ -46,9 +46,9 @@ func (r Range) params() (scale float64, zero int8.Value) {
 	return scale, int8.Value(math.Round(-128 - r.Min/scale))
 }
 
-// RangeTable holds the range of every convolution's output: all that
-// quantization needs to know about activations. It is plain JSON, to be
-// reviewed and reused.
+// RangeTable holds the range of every convolution's output and the means of
+// what weights multiply: all that quantization needs to know about activations.
+// It is plain JSON, to be reviewed and reused.
 type RangeTable struct {
 	Model      string           `json:"model"`         // name of the float graph
 	SourceHash string           `json:"source_sha256"` // SHA-256 of the float model
@@ -56,7 +56,8 @@ type RangeTable struct {
 	Images     int              `json:"images"`
 	ImagesHash string           `json:"images_sha256"`
 	Seed       uint64           `json:"seed"`
-	Ranges     map[string]Range `json:"ranges"` // by layer
+	Ranges     map[string]Range `json:"ranges"`          // by layer
+	Means      map[string]Means `json:"means,omitempty"` // by layer; without them biases are not corrected
 }
 
 // Write stores the table as indented JSON.
@@ -82,8 +83,10 @@ func ReadRanges(r io.Reader) (*RangeTable, error) {
 	return &t, nil
 }
 
+// huge is more than any activation of a sound network.
+const huge = 1e30
+
 func (r Range) check() error {
-	const huge = 1e30
 	if !(r.Min <= 0 && r.Max >= 0 && r.Max-r.Min > 1/huge && r.Max-r.Min < huge) {
 		return fmt.Errorf("range [%g, %g] is empty, infinite or does not contain 0", r.Min, r.Max)
 	}

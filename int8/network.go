@@ -124,7 +124,7 @@ type Provenance struct {
 	Tool       string `json:"tool"`                    // program and version
 	Source     string `json:"source"`                  // the float model's file name
 	SourceHash string `json:"source_sha256"`           // SHA-256 over the float model's weights and topology
-	Method     string `json:"method"`                  // how activation ranges were chosen
+	Method     string `json:"method"`                  // how activation ranges were chosen, and corrections
 	Images     int    `json:"images"`                  // number of calibration images
 	ImagesHash string `json:"images_sha256,omitempty"` // SHA-256 over the calibration images' pixels
 	Seed       uint64 `json:"seed"`                    // which images were drawn

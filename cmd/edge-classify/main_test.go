@@ -32,7 +32,7 @@ func realModel(t *testing.T) string {
 	require.NoError(t, err)
 	table, err := calibrate.ReadRanges(bytes.NewReader(tables["resnet50-keras.json"]))
 	require.NoError(t, err)
-	n, err := calibrate.Quantize(g, table.Ranges)
+	n, err := calibrate.Quantize(g, table)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "resnet50.q8")
 	require.NoError(t, q8.Write(file, n))

@@ -28,7 +28,7 @@ const buildUsage = `Usage: quantize build -model PATH (-images DIR | -ranges FIL
 
 Quantizes a float network into an int8 model file: folds batch norm into the
 convolutions, finds the ranges of all activations, rounds the weights to
-int8 with a scale per output channel.
+int8 with a scale per output channel, corrects biases for the rounding.
 
 PATH is a fetched network's name (see 'quantize fetch -h'), a TensorFlow.js
 layers model (model.json or its folder), or a ResNet50 with torchvision's names
@@ -42,6 +42,7 @@ Examples:
 type buildOptions struct {
 	model, images, ranges, out, saveRanges string
 	method                                 calibrate.Method
+	correctBias                            bool
 	limit, threads                         int
 	seed                                   uint64
 }
@@ -56,7 +57,8 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.IntVar(&o.limit, "limit", 0, "draw at most `N` of the pictures; 0 takes all")
 	f.Uint64Var(&o.seed, "seed", 1, "the `SEED` that decides which pictures -limit draws")
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "use `N` threads; the result does not depend on it")
-	method := f.String("method", string(calibrate.MSE), "choose ranges by `METHOD`: clip-mse, mse, percentile or minmax")
+	f.BoolVar(&o.correctBias, "correct-bias", true, "correct biases for what the rounding of weights adds on average")
+	method := f.String("method", string(calibrate.ClipMSE), "choose ranges by `METHOD`: clip-mse, mse, percentile or minmax")
 	rest, err := cli.Parse(f, args)
 	if err != nil {
 		return o, err
@@ -102,13 +104,20 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	network, err := calibrate.Quantize(folded, table.Ranges)
+	if !o.correctBias {
+		table.Means = nil
+	}
+	network, err := calibrate.Quantize(folded, table)
 	if err != nil {
 		return err
 	}
+	method := string(table.Method)
+	if table.Means != nil {
+		method += ", bias correction"
+	}
 	network.Provenance = int8.Provenance{
 		Tool: "quantize " + cli.Version, Source: g.Name, SourceHash: hash,
-		Method: string(table.Method), Images: table.Images, ImagesHash: table.ImagesHash,
+		Method: method, Images: table.Images, ImagesHash: table.ImagesHash,
 		Seed: table.Seed, RangesHash: tableHash,
 	}
 	if network.SelfTest, err = newSelfTest(network, o.threads); err != nil {
@@ -124,8 +133,8 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.Out, "%s: %s, %d layers, %.1f MB, ranges by %s from %d pictures, %.1f s\n",
-		o.out, network.Name, len(network.Layers), float64(info.Size())/1e6, table.Method, table.Images, time.Since(start).Seconds())
+	fmt.Fprintf(s.Out, "%s: %s, %d layers, %.1f MB, %s from %d pictures, %.1f s\n",
+		o.out, network.Name, len(network.Layers), float64(info.Size())/1e6, method, table.Images, time.Since(start).Seconds())
 	return nil
 }
 
