@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"edgeclassify/preprocess"
@@ -20,6 +21,7 @@ import (
 type Options struct {
 	Width, Height int     // default 640x480
 	FPS           float64 // default 30; for photographs 1
+	Format        Format  // of USB cameras; "" takes what costs least
 	Wait          bool    // Open does not fail where a camera is missing or busy: Next waits for it
 	Log           *slog.Logger
 }
@@ -35,6 +37,8 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case min(o.Width, o.Height) < preprocess.MinSide || max(o.Width, o.Height) > 16384:
 		return o, fmt.Errorf("capture: size %dx%d: want %d to 16384 pixels each way", o.Width, o.Height, preprocess.MinSide)
+	case o.Format != "" && !slices.Contains(Formats(), o.Format):
+		return o, fmt.Errorf("capture: unknown format %q: want one of %v", o.Format, Formats())
 	case !(o.FPS >= 0 && o.FPS <= 1000):
 		return o, fmt.Errorf("capture: %v frames per second: want 0 (the default) to 1000", o.FPS)
 	}
@@ -62,6 +66,8 @@ func Open(spec string, o Options) (Camera, error) {
 	switch {
 	case spec == "auto":
 		open = openAuto(o)
+	case o.Format != "" && spec != "auto" && kind != "usb":
+		err = fmt.Errorf("format %s: %s has a format of its own; USB cameras have a choice", o.Format, spec)
 	case kind == "usb" && (!given || rest != ""):
 		open = newUSB(kernel{}, rest, o).open
 	case kind == "csi":

@@ -36,11 +36,13 @@ func TestOpenRefuses(t *testing.T) {
 		require.ErrorContains(t, err, want, spec)
 	}
 	for want, o := range map[string]Options{
-		"size 640x0":    {Width: 640},
-		"size 8x8":      {Width: 8, Height: 8},
-		"size 20000x16": {Width: 20000, Height: 16},
-		"-1 frames":     {FPS: -1},
-		"2000 frames":   {FPS: 2000},
+		"size 640x0":                   {Width: 640},
+		"size 8x8":                     {Width: 8, Height: 8},
+		"size 20000x16":                {Width: 20000, Height: 16},
+		"-1 frames":                    {FPS: -1},
+		"2000 frames":                  {FPS: 2000},
+		"unknown format \"RGB\"":       {Format: "RGB"},
+		"test has a format of its own": {Format: MJPEG},
 	} {
 		_, err := Open("test", o)
 		require.ErrorContains(t, err, want)

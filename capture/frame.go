@@ -20,6 +20,9 @@ const (
 	MJPEG Format = "MJPEG" // a JPEG file per frame
 )
 
+// Formats lists the formats of frames.
+func Formats() []Format { return []Format{YUYV, NV12, I420, MJPEG} }
+
 // Frame is one picture of a camera. It belongs to the camera until the next
 // call of Next or Close.
 type Frame struct {

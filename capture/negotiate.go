@@ -36,6 +36,13 @@ func negotiate(d device, o Options) (agreement, error) {
 	if len(choices) == 0 {
 		return agreement{}, fmt.Errorf("it offers %s; of use are YUYV, NV12, YU12 and MJPG", fourCCs(offered))
 	}
+	if o.Format != "" {
+		wanted := slices.IndexFunc(choices, func(f v4l2.FourCC) bool { return formatOf(f) == o.Format })
+		if wanted < 0 {
+			return agreement{}, fmt.Errorf("it offers %s, and not %s as asked for", fourCCs(offered), o.Format)
+		}
+		return set(d, choices[wanted], o)
+	}
 	best, err := set(d, choices[0], o)
 	if err != nil || !best.slow(o.FPS) || best.layout.Format == MJPEG {
 		return best, err

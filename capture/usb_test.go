@@ -36,6 +36,7 @@ func TestNegotiation(t *testing.T) {
 		offered       []v4l2.FourCC
 		width, height int
 		wantFPS       float64
+		want          Format
 		rates         map[v4l2.FourCC]v4l2.Fraction
 		adjust        func(*v4l2.PixFormat)
 
@@ -66,6 +67,10 @@ func TestNegotiation(t *testing.T) {
 			format: YUYV, stride: 1280, fps: 30},
 		"another format": {offered: all, adjust: func(p *v4l2.PixFormat) { p.FourCC, p.BytesPerLine = v4l2.NV12, 640 },
 			format: NV12, stride: 640, fps: 30},
+		"a format is asked for": {offered: all, want: NV12, format: NV12, stride: 640, fps: 30},
+		"MJPEG is asked for":    {offered: all, want: MJPEG, format: MJPEG, full: true, fps: 30},
+		"the slow one is asked for": {offered: all, want: YUYV, rates: map[v4l2.FourCC]v4l2.Fraction{v4l2.YUYV: fps(5)},
+			format: YUYV, stride: 1280, fps: 5},
 		"full range": {offered: all, adjust: func(p *v4l2.PixFormat) { p.Quantization = v4l2.QuantizationFull },
 			format: YUYV, stride: 1280, full: true, fps: 30},
 	} {
@@ -78,7 +83,7 @@ func TestNegotiation(t *testing.T) {
 			if c.wantFPS == 0 {
 				c.wantFPS = 30
 			}
-			got, err := negotiate(d, options(t, Options{Width: c.width, Height: c.height, FPS: c.wantFPS}))
+			got, err := negotiate(d, options(t, Options{Width: c.width, Height: c.height, FPS: c.wantFPS, Format: c.want}))
 			require.NoError(t, err)
 			if c.gotWidth == 0 {
 				c.gotWidth = max(c.width, 640)
@@ -96,26 +101,28 @@ func TestNegotiationFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*fakeCamera)
 		want   string
+		format Format
 	}{
-		"raw Bayer only":  {func(c *fakeCamera) { c.formats = []v4l2.FourCC{'B' | 'A'<<8 | '8'<<16 | '1'<<24} }, "it offers BA81; of use are YUYV"},
-		"nothing":         {func(c *fakeCamera) { c.formats = nil }, "it offers no pixel formats"},
-		"gives another":   {func(c *fakeCamera) { c.adjust = func(p *v4l2.PixFormat) { p.FourCC = 'X' } }, "of no use"},
-		"lines too short": {func(c *fakeCamera) { c.adjust = func(p *v4l2.PixFormat) { p.BytesPerLine = 640 } }, "driver is faulty"},
-		"image too small": {func(c *fakeCamera) { c.adjust = func(p *v4l2.PixFormat) { p.SizeImage /= 2 } }, "driver is faulty"},
-		"no size":         {func(c *fakeCamera) { c.adjust = func(p *v4l2.PixFormat) { p.Width = 0 } }, "driver is faulty"},
-		"few buffers":     {func(c *fakeCamera) { c.buffers = 2 }, "its driver has 2 buffers: need 3"},
-		"in use":          {func(c *fakeCamera) { c.errs["SetFormat"] = syscall.EBUSY }, "in use by motion (process 123)"},
-		"in use later":    {func(c *fakeCamera) { c.errs["Map"] = syscall.EBUSY }, "in use by motion (process 123)"},
-		"bus is full":     {func(c *fakeCamera) { c.errs["Start"] = syscall.ENOSPC }, "the USB bus is full"},
-		"forbidden":       {func(c *fakeCamera) { c.openErr = syscall.EACCES }, "sudo usermod -aG video USER"},
-		"metadata node":   {func(c *fakeCamera) { c.caps = 0x04a00000 }, "/dev/video0 (HD Webcam): it gives no pictures"},
-		"not a camera":    {func(c *fakeCamera) { c.errs["Capability"] = syscall.ENOTTY }, "/dev/video0: Capability: inappropriate ioctl"},
+		"another is asked for": {change: func(c *fakeCamera) { c.formats = []v4l2.FourCC{v4l2.YUYV} }, format: MJPEG, want: "it offers YUYV, and not MJPEG as asked for"},
+		"raw Bayer only":       {change: func(c *fakeCamera) { c.formats = []v4l2.FourCC{'B' | 'A'<<8 | '8'<<16 | '1'<<24} }, want: "it offers BA81; of use are YUYV"},
+		"nothing":              {change: func(c *fakeCamera) { c.formats = nil }, want: "it offers no pixel formats"},
+		"gives another":        {change: func(c *fakeCamera) { c.adjust = func(p *v4l2.PixFormat) { p.FourCC = 'X' } }, want: "of no use"},
+		"lines too short":      {change: func(c *fakeCamera) { c.adjust = func(p *v4l2.PixFormat) { p.BytesPerLine = 640 } }, want: "driver is faulty"},
+		"image too small":      {change: func(c *fakeCamera) { c.adjust = func(p *v4l2.PixFormat) { p.SizeImage /= 2 } }, want: "driver is faulty"},
+		"no size":              {change: func(c *fakeCamera) { c.adjust = func(p *v4l2.PixFormat) { p.Width = 0 } }, want: "driver is faulty"},
+		"few buffers":          {change: func(c *fakeCamera) { c.buffers = 2 }, want: "its driver has 2 buffers: need 3"},
+		"in use":               {change: func(c *fakeCamera) { c.errs["SetFormat"] = syscall.EBUSY }, want: "in use by motion (process 123)"},
+		"in use later":         {change: func(c *fakeCamera) { c.errs["Map"] = syscall.EBUSY }, want: "in use by motion (process 123)"},
+		"bus is full":          {change: func(c *fakeCamera) { c.errs["Start"] = syscall.ENOSPC }, want: "the USB bus is full"},
+		"forbidden":            {change: func(c *fakeCamera) { c.openErr = syscall.EACCES }, want: "sudo usermod -aG video USER"},
+		"metadata node":        {change: func(c *fakeCamera) { c.caps = 0x04a00000 }, want: "/dev/video0 (HD Webcam): it gives no pictures"},
+		"not a camera":         {change: func(c *fakeCamera) { c.errs["Capability"] = syscall.ENOTTY }, want: "/dev/video0: Capability: inappropriate ioctl"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			camera := newFakeCamera()
 			c.change(camera)
 			sys := newFakeSystem(map[string]*fakeCamera{"/dev/video0": camera})
-			_, err := openUSB(t, sys, "/dev/video0", Options{})
+			_, err := openUSB(t, sys, "/dev/video0", Options{Format: c.format})
 			require.ErrorContains(t, err, c.want)
 			require.ErrorContains(t, err, "/dev/video0")
 			require.Equal(t, camera.mapped, camera.unmapped)

@@ -67,6 +67,20 @@ func TestBoards(t *testing.T) {
 	}
 }
 
+// TestVividFormats reads every raw format from a driver that converts nothing.
+func TestVividFormats(t *testing.T) {
+	d := vivid(t, machine.Virt("cortex-a76"))
+	for _, format := range []string{"yuyv", "nv12", "i420"} {
+		p := d.watch("usb:"+vividDevice, "-format", format)
+		for _, colour := range []string{"green", "blue", "red"} {
+			d.set(testPattern, patterns()[colour])
+			p.until(callTime, format+" shows "+colour, func(r seen) bool { return r.label() == colour })
+		}
+		code, _ := p.stop()
+		require.Zero(t, code)
+	}
+}
+
 // TestVividFaults makes the driver fail in every way it can.
 func TestVividFaults(t *testing.T) {
 	d := vivid(t, machine.Virt("cortex-a76"))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"edgeclassify/capture"
@@ -45,7 +46,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 		}
 	}
 	camera, err := capture.Open(o.camera, capture.Options{
-		Width: o.size.width, Height: o.size.height, FPS: o.fps, Wait: o.wait, Log: log,
+		Width: o.size.width, Height: o.size.height, FPS: o.fps, Format: capture.Format(strings.ToUpper(o.format)), Wait: o.wait, Log: log,
 	})
 	if err != nil {
 		return usageError(err)

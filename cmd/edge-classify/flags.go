@@ -14,6 +14,7 @@ import (
 type cameraOptions struct {
 	camera  string
 	size    size
+	format  string
 	fps     float64
 	wait    bool
 	every   time.Duration
@@ -32,6 +33,7 @@ func (o *cameraOptions) flags(f *flag.FlagSet) {
 	o.size = size{640, 480}
 	f.StringVar(&o.camera, "camera", "", "classify what a camera sees: `SPEC` is auto, usb[:/dev/videoN], csi[:N], test or file:DIR")
 	f.Var(&o.size, "size", "ask the camera for frames of `WxH` pixels")
+	f.StringVar(&o.format, "format", "", "ask a USB camera for `F`: yuyv, nv12, i420 or mjpeg, instead of what costs least")
 	f.Float64Var(&o.fps, "fps", 0, "ask the camera for `N` frames a second; 0 leaves it to the camera")
 	f.BoolVar(&o.wait, "wait", false, "wait for a camera that is missing or busy at the start, as for one that is unplugged later")
 	f.DurationVar(&o.every, "every", 0, "classify a frame every `TIME`, such as 500ms; 0 is as fast as can be")
