@@ -2,9 +2,7 @@ package fleet
 
 import (
 	"encoding/json"
-	"time"
 
-	"edgeclassify/capture"
 	"edgeclassify/stream"
 )
 
@@ -17,7 +15,7 @@ const (
 // topics are where a device publishes.
 type topics struct {
 	availability string // online or offline; retained
-	camera       string // cameraState; retained
+	camera       string // capture.Report; retained
 	result       string // stream.Result
 	event        string // stream.Event
 	picture      string // a JPEG file
@@ -30,33 +28,6 @@ func topicsOf(id string) topics {
 		availability: base + "availability", camera: base + "camera", result: base + "result",
 		event: base + "event", picture: base + "picture", diagnostics: base + "diagnostics",
 	}
-}
-
-// cameraState is capture.Status as it is published.
-type cameraState struct {
-	Device   string         `json:"device"`
-	State    string         `json:"state"`
-	Error    string         `json:"error,omitempty"`
-	Since    time.Time      `json:"since"`
-	Format   capture.Format `json:"format"`
-	Width    int            `json:"width"`
-	Height   int            `json:"height"`
-	FPS      float64        `json:"fps"`
-	Frames   uint64         `json:"frames"`
-	Dropped  uint64         `json:"dropped"`
-	Corrupt  uint64         `json:"corrupt"`
-	Restarts uint64         `json:"restarts"`
-}
-
-func newCameraState(s capture.Status) cameraState {
-	c := cameraState{
-		Device: s.Device, State: s.State, Since: s.Since, Format: s.Format, Width: s.Width, Height: s.Height, FPS: s.FPS,
-		Frames: s.Frames, Dropped: s.Dropped, Corrupt: s.Corrupt, Restarts: s.Restarts,
-	}
-	if s.Err != nil {
-		c.Error = s.Err.Error()
-	}
-	return c
 }
 
 // diagnostics are how the device is.

@@ -66,9 +66,9 @@ func TestEverythingIsPublished(t *testing.T) {
 
 	message = l.last(t, base+"camera")
 	require.True(t, message.Retain)
-	var camera cameraState
+	var camera capture.Report
 	require.NoError(t, json.Unmarshal(message.Payload, &camera))
-	require.Equal(t, newCameraState(streaming).State, camera.State)
+	require.Equal(t, streaming.Report().State, camera.State)
 	require.EqualValues(t, 7, camera.Frames)
 
 	var d diagnostics
@@ -143,7 +143,7 @@ func TestTemplates(t *testing.T) {
 	require.NoError(t, err)
 	event, err := json.Marshal(stream.Event{Label: "tabby", Kind: stream.Start, Prob: 0.5})
 	require.NoError(t, err)
-	camera, err := json.Marshal(newCameraState(capture.Status{State: capture.Stalled}))
+	camera, err := json.Marshal(capture.Status{State: capture.Stalled}.Report())
 	require.NoError(t, err)
 	label := byName["label"]
 	type check struct{ Template, Value, want string }

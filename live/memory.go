@@ -24,7 +24,7 @@ type State struct {
 	Model   string         `json:"model,omitempty"`
 	Kernel  string         `json:"kernel,omitempty"`
 	Version string         `json:"version,omitempty"`
-	Camera  Camera         `json:"camera"`
+	Camera  capture.Report `json:"camera"`
 	Result  *stream.Result `json:"result"` // null before the first frame
 	// SinceMS is the time since the newest frame was captured, or without one
 	// since the start. Stale tells that this is
@@ -38,22 +38,6 @@ type State struct {
 	History      []stream.Event `json:"history"`        // changes of the most probable class, newest first
 	Watched      []stream.Event `json:"watched"`        // newest first
 	Viewers      int            `json:"viewers"`        // of the picture
-}
-
-// Camera is capture.Status as JSON.
-type Camera struct {
-	Device   string         `json:"device"`
-	State    string         `json:"state"`
-	Error    string         `json:"error,omitempty"`
-	Since    time.Time      `json:"since"`
-	Format   capture.Format `json:"format"`
-	Width    int            `json:"width"`
-	Height   int            `json:"height"`
-	FPS      float64        `json:"fps"`
-	Frames   uint64         `json:"frames"`
-	Dropped  uint64         `json:"dropped"`
-	Corrupt  uint64         `json:"corrupt"`
-	Restarts uint64         `json:"restarts"`
 }
 
 // Percentiles of the last 512 results, in milliseconds.
@@ -161,7 +145,7 @@ func (s *Server) state() State {
 	samples, history, watched := s.memory.logs()
 	state := State{
 		Model: s.options.Model, Kernel: s.options.Kernel, Version: s.options.Version,
-		Camera:       describe(status),
+		Camera:       status.Report(),
 		SinceMS:      milliseconds(since),
 		Stale:        s.stale(since),
 		StaleAfterMS: milliseconds(max(0, s.options.Stale)),
@@ -175,18 +159,6 @@ func (s *Server) state() State {
 		state.Result = &r
 	}
 	return state
-}
-
-func describe(s capture.Status) Camera {
-	c := Camera{
-		Device: s.Device, State: s.State, Since: s.Since,
-		Format: s.Format, Width: s.Width, Height: s.Height, FPS: s.FPS,
-		Frames: s.Frames, Dropped: s.Dropped, Corrupt: s.Corrupt, Restarts: s.Restarts,
-	}
-	if s.Err != nil {
-		c.Error = s.Err.Error()
-	}
-	return c
 }
 
 // since is the time since the newest frame was captured, or without one since
