@@ -1,7 +1,6 @@
 // Instructions that int8 kernels need and Go's assembler does not know.
 //
-// Arguments are plain numbers: 3 stands for V3, or for R3 where the comment says
-// so. As everywhere in Go assembly the destination comes last: m is Arm's second
+// Arguments are plain numbers: 3 stands for V3. As everywhere in Go assembly the destination comes last: m is Arm's second
 // source, n the first, d the destination. A lane index i or shift s goes before
 // n. The comment behind a macro gives the instruction in Arm's syntax.
 //
@@ -15,8 +14,6 @@
 #define LANE_H(i) (((i)&1)<<20 | (((i)>>1)&1)<<21 | ((i)>>2)<<11)
 
 // Sums of four products of bytes, added to each 32-bit lane. FEAT_DotProd.
-#define SDOT_4S(m, n, d)         ENCODE_MND(0x4E809400, m, n, d)             // sdot Vd.4S, Vn.16B, Vm.16B
-#define UDOT_4S(m, n, d)         ENCODE_MND(0x6E809400, m, n, d)             // udot Vd.4S, Vn.16B, Vm.16B
 #define SDOT_4S_LANE(m, i, n, d) ENCODE_MND(0x4F80E000 | LANE_S(i), m, n, d) // sdot Vd.4S, Vn.16B, Vm.4B[i]
 
 // 2x8 by 8x2 matrix product added to 2x2 sums. FEAT_I8MM.
@@ -24,7 +21,6 @@
 
 // Products of bytes as 16-bit lanes; the 2 takes the upper halves.
 #define SMULL_8H(m, n, d)  ENCODE_MND(0x0E20C000, m, n, d) // smull  Vd.8H, Vn.8B,  Vm.8B
-#define SMULL2_8H(m, n, d) ENCODE_MND(0x4E20C000, m, n, d) // smull2 Vd.8H, Vn.16B, Vm.16B
 #define SMLAL_8H(m, n, d)  ENCODE_MND(0x0E208000, m, n, d) // smlal  Vd.8H, Vn.8B,  Vm.8B
 #define SMLAL2_8H(m, n, d) ENCODE_MND(0x4E208000, m, n, d) // smlal2 Vd.8H, Vn.16B, Vm.16B
 
@@ -39,37 +35,19 @@
 #define SMLAL_4S(m, n, d)  ENCODE_MND(0x0E608000, m, n, d) // smlal  Vd.4S, Vn.4H, Vm.4H
 #define SMLAL2_4S(m, n, d) ENCODE_MND(0x4E608000, m, n, d) // smlal2 Vd.4S, Vn.8H, Vm.8H
 
-// 32-bit products, modulo 2^32.
-#define MUL_4S(m, n, d)         ENCODE_MND(0x4EA09C00, m, n, d)             // mul Vd.4S, Vn.4S, Vm.4S
-#define MUL_4S_LANE(m, i, n, d) ENCODE_MND(0x4F808000 | LANE_S(i), m, n, d) // mul Vd.4S, Vn.4S, Vm.S[i]
-#define MLA_4S(m, n, d)         ENCODE_MND(0x4EA09400, m, n, d)             // mla Vd.4S, Vn.4S, Vm.4S
-#define MLA_4S_LANE(m, i, n, d) ENCODE_MND(0x6F800000 | LANE_S(i), m, n, d) // mla Vd.4S, Vn.4S, Vm.S[i]
-
-// Requantization. A negative lane of Vm shifts right, SRSHL with rounding.
+// Requantization. A negative lane of Vm shifts right.
 #define SQRDMULH_4S(m, n, d) ENCODE_MND(0x6EA0B400, m, n, d)            // sqrdmulh Vd.4S, Vn.4S, Vm.4S
 #define SSHL_4S(m, n, d)     ENCODE_MND(0x4EA04400, m, n, d)            // sshl     Vd.4S, Vn.4S, Vm.4S
-#define SRSHL_4S(m, n, d)    ENCODE_MND(0x4EA05400, m, n, d)            // srshl    Vd.4S, Vn.4S, Vm.4S
 #define SQRSHRN_4H(s, n, d)  ENCODE_ND(0x0F009C00 | (32-(s))<<16, n, d) // sqrshrn  Vd.4H, Vn.4S, #s (1..16)
 #define SQRSHRN2_8H(s, n, d) ENCODE_ND(0x4F009C00 | (32-(s))<<16, n, d) // sqrshrn2 Vd.8H, Vn.4S, #s (1..16)
 
 // Narrowing with saturation; the 2 fills the upper half and keeps the lower.
-#define SQXTN_4H(n, d)   ENCODE_ND(0x0E614800, n, d) // sqxtn  Vd.4H,  Vn.4S
-#define SQXTN2_8H(n, d)  ENCODE_ND(0x4E614800, n, d) // sqxtn2 Vd.8H,  Vn.4S
 #define SQXTN_8B(n, d)   ENCODE_ND(0x0E214800, n, d) // sqxtn  Vd.8B,  Vn.8H
 #define SQXTN2_16B(n, d) ENCODE_ND(0x4E214800, n, d) // sqxtn2 Vd.16B, Vn.8H
 
 // Widening with sign; the 2 takes the upper half.
 #define SXTL_8H(n, d)  ENCODE_ND(0x0F08A400, n, d) // sxtl  Vd.8H, Vn.8B
 #define SXTL2_8H(n, d) ENCODE_ND(0x4F08A400, n, d) // sxtl2 Vd.8H, Vn.16B
-#define SXTL_4S(n, d)  ENCODE_ND(0x0F10A400, n, d) // sxtl  Vd.4S, Vn.4H
-#define SXTL2_4S(n, d) ENCODE_ND(0x4F10A400, n, d) // sxtl2 Vd.4S, Vn.8H
 
-// The larger and the smaller byte.
+// The larger byte.
 #define SMAX_16B(m, n, d) ENCODE_MND(0x4E206400, m, n, d) // smax Vd.16B, Vn.16B, Vm.16B
-#define SMIN_16B(m, n, d) ENCODE_MND(0x4E206C00, m, n, d) // smin Vd.16B, Vn.16B, Vm.16B
-
-// Access at address Rn + Rm.
-#define LDRS(m, n, d)        ENCODE_MND(0xBC606800, m, n, d) // ldr Sd, [Xn, Xm]
-#define LDRQ(m, n, d)        ENCODE_MND(0x3CE06800, m, n, d) // ldr Qd, [Xn, Xm]
-#define STRQ(m, n, d)        ENCODE_MND(0x3CA06800, m, n, d) // str Qd, [Xn, Xm]
-#define PRFM_PLDL1KEEP(m, n) ENCODE_MND(0xF8A06800, m, n, 0) // prfm pldl1keep, [Xn, Xm]

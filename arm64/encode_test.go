@@ -21,12 +21,9 @@ import (
 // instructions gives every macro of encode_arm64.h in Arm's syntax, with the
 // macro's parameters in braces.
 var instructions = map[string]string{
-	"SDOT_4S":        "sdot v{d}.4s, v{n}.16b, v{m}.16b",
-	"UDOT_4S":        "udot v{d}.4s, v{n}.16b, v{m}.16b",
 	"SDOT_4S_LANE":   "sdot v{d}.4s, v{n}.16b, v{m}.4b[{i}]",
 	"SMMLA_4S":       "smmla v{d}.4s, v{n}.16b, v{m}.16b",
 	"SMULL_8H":       "smull v{d}.8h, v{n}.8b, v{m}.8b",
-	"SMULL2_8H":      "smull2 v{d}.8h, v{n}.16b, v{m}.16b",
 	"SMLAL_8H":       "smlal v{d}.8h, v{n}.8b, v{m}.8b",
 	"SMLAL2_8H":      "smlal2 v{d}.8h, v{n}.16b, v{m}.16b",
 	"SADALP_4S":      "sadalp v{d}.4s, v{n}.8h",
@@ -34,29 +31,15 @@ var instructions = map[string]string{
 	"SMLAL2_4S_LANE": "smlal2 v{d}.4s, v{n}.8h, v{m}.h[{i}]",
 	"SMLAL_4S":       "smlal v{d}.4s, v{n}.4h, v{m}.4h",
 	"SMLAL2_4S":      "smlal2 v{d}.4s, v{n}.8h, v{m}.8h",
-	"MUL_4S":         "mul v{d}.4s, v{n}.4s, v{m}.4s",
-	"MUL_4S_LANE":    "mul v{d}.4s, v{n}.4s, v{m}.s[{i}]",
-	"MLA_4S":         "mla v{d}.4s, v{n}.4s, v{m}.4s",
-	"MLA_4S_LANE":    "mla v{d}.4s, v{n}.4s, v{m}.s[{i}]",
 	"SQRDMULH_4S":    "sqrdmulh v{d}.4s, v{n}.4s, v{m}.4s",
 	"SSHL_4S":        "sshl v{d}.4s, v{n}.4s, v{m}.4s",
-	"SRSHL_4S":       "srshl v{d}.4s, v{n}.4s, v{m}.4s",
 	"SQRSHRN_4H":     "sqrshrn v{d}.4h, v{n}.4s, #{s}",
 	"SQRSHRN2_8H":    "sqrshrn2 v{d}.8h, v{n}.4s, #{s}",
-	"SQXTN_4H":       "sqxtn v{d}.4h, v{n}.4s",
-	"SQXTN2_8H":      "sqxtn2 v{d}.8h, v{n}.4s",
 	"SQXTN_8B":       "sqxtn v{d}.8b, v{n}.8h",
 	"SQXTN2_16B":     "sqxtn2 v{d}.16b, v{n}.8h",
 	"SXTL_8H":        "sxtl v{d}.8h, v{n}.8b",
 	"SXTL2_8H":       "sxtl2 v{d}.8h, v{n}.16b",
-	"SXTL_4S":        "sxtl v{d}.4s, v{n}.4h",
-	"SXTL2_4S":       "sxtl2 v{d}.4s, v{n}.8h",
 	"SMAX_16B":       "smax v{d}.16b, v{n}.16b, v{m}.16b",
-	"SMIN_16B":       "smin v{d}.16b, v{n}.16b, v{m}.16b",
-	"LDRS":           "ldr s{d}, [x{n}, x{m}]",
-	"LDRQ":           "ldr q{d}, [x{n}, x{m}]",
-	"STRQ":           "str q{d}, [x{n}, x{m}]",
-	"PRFM_PLDL1KEEP": "prfm pldl1keep, [x{n}, x{m}]",
 }
 
 // helpers are the macros of the header that are no instructions.

@@ -261,12 +261,10 @@ func (w *work) tiles(s Shape, n int, r run, p *panel) run {
 
 // args is what all tiles of a panel share.
 func (w *work) args(p *panel) Args {
-	a := Args{
+	return Args{
 		Panel: pointer(p.data), Tiles: 1, Runs: w.runs, Steps: w.steps,
-		Shift: int(w.t.Shift), Ratio: int(w.t.Residual),
+		Shift: int(w.t.Shift), Ratio: int(w.t.Residual), Wide: p.wide,
 	}
-	a.Wide = p.wide
-	return a
 }
 
 // windowsOf points to the windows of n tiles.
