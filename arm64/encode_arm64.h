@@ -1,8 +1,9 @@
 // Instructions that int8 kernels need and Go's assembler does not know.
 //
-// Arguments are plain numbers: 3 stands for V3. As everywhere in Go assembly the destination comes last: m is Arm's second
-// source, n the first, d the destination. A lane index i or shift s goes before
-// n. The comment behind a macro gives the instruction in Arm's syntax.
+// Arguments are plain numbers: 3 stands for V3. As everywhere in Go assembly the
+// destination comes last: m is Arm's second source, n the first, d the
+// destination. A lane index i or shift s goes before n. The comment behind a
+// macro gives the instruction in Arm's syntax.
 //
 // Opcodes: Arm Architecture Reference Manual for A-profile, C7.2.
 
