@@ -8,7 +8,6 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/models"
-	"edgeclassify/preprocess"
 )
 
 // Quantize turns a folded float graph into an int8 network, given the range of
@@ -21,16 +20,22 @@ func Quantize(g *models.Graph, table *RangeTable) (*int8.Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newRounder(g, units).quantize(table)
+}
+
+// quantize is Quantize with the weights as the rounder rounds them.
+func (r *rounder) quantize(table *RangeTable) (*int8.Network, error) {
+	g := r.graph
 	n := &int8.Network{
 		Name:       g.Name,
 		Input:      imageTensor(g),
 		Preprocess: g.Preprocess,
 		Classes:    slices.Clone(g.Classes),
 	}
-	q := quantizer{graph: g, table: table, tensors: map[string]activation{
+	q := quantizer{graph: g, table: table, rounder: r, tensors: map[string]activation{
 		g.InputName: {Tensor: n.Input, scale: 1},
 	}}
-	for _, u := range units {
+	for _, u := range r.units {
 		l, err := q.layer(u)
 		if err != nil {
 			return nil, fmt.Errorf("calibrate: layer %q: %w", u.name, err)
@@ -63,6 +68,7 @@ type activation struct {
 type quantizer struct {
 	graph   *models.Graph
 	table   *RangeTable
+	rounder *rounder
 	tensors map[string]activation // by unit
 }
 
@@ -131,15 +137,13 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 	if err != nil {
 		return nil, err
 	}
+	weight, bias := q.rounder.exact(u)
+	rounded := q.rounder.round(u)
 	c := &int8.Conv{
 		Window: op.Window, Groups: op.Groups, InC: op.InC, OutC: op.OutC,
-		Weight: make([]int8.Value, len(op.Weight)), Bias: make([]int32, op.OutC),
+		Weight: rounded.weight, Bias: make([]int32, op.OutC),
 		Multiplier: make([]int32, op.OutC), Scale: make([]float32, op.OutC),
 		Residual: ratio,
-	}
-	weight, bias := op.Weight, floatBias(op.Bias, op.OutC)
-	if u.inputs[0] == q.graph.InputName {
-		weight, bias = foldImage(op, bias, q.graph.Preprocess)
 	}
 	means, err := q.means(u, in)
 	if err != nil {
@@ -152,15 +156,21 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 		constant -= res.scale * float64(res.Zero[0])
 	}
 	depth, groupIn, groupOut := len(weight)/op.OutC, op.InC/op.Groups, op.OutC/op.Groups
-	scales := make([]float64, op.OutC)
-	parallel(op.OutC, func(o int) {
-		row := weight[o*depth : (o+1)*depth]
-		s := weightScale(row)
+	scales := slices.Clone(rounded.scales)
+	for o, s := range scales {
 		// A channel of tiny weights must not push its bias out of int32, and a
 		// dead one needs some scale.
-		least := max(math.Abs(bias[o]+constant)/(1<<28), out.scale/(1<<20))
-		scales[o] = max(s, least/in.scale)
-		roundWeights(c.Weight[o*depth:(o+1)*depth], row, scales[o])
+		least := max(math.Abs(bias[o]+constant)/(1<<28), out.scale/(1<<20)) / in.scale
+		if s < least {
+			if &c.Weight[0] == &rounded.weight[0] {
+				c.Weight = slices.Clone(rounded.weight)
+			}
+			scales[o] = least
+			roundWeights(c.Weight[o*depth:(o+1)*depth], weight[o*depth:(o+1)*depth], least)
+		}
+	}
+	parallel(op.OutC, func(o int) {
+		row := weight[o*depth : (o+1)*depth]
 		bias[o] -= meanError(c.Weight[o*depth:(o+1)*depth], row, scales[o], means, o/groupOut*groupIn, groupIn)
 	})
 	c.Shift = int8.ShiftFor(slices.Max(scales) * in.scale / out.scale)
@@ -225,31 +235,6 @@ func zeroSum(weight []int8.Value, in *int8.Tensor, first, n int) int {
 	return sum
 }
 
-// foldImage rewrites the first convolution for raw RGB pixels: channel order,
-// mean and standard deviation move into weights and bias. Its input's real
-// value is then the pixel minus the mean as imageTensor rounds it.
-func foldImage(op *models.Conv, bias []float64, p preprocess.Spec) ([]float32, []float64) {
-	weight := make([]float32, len(op.Weight))
-	bias = slices.Clone(bias)
-	depth := len(op.Weight) / op.OutC
-	for i, w := range op.Weight {
-		c := i % 3
-		scaled := float64(w) / float64(p.Std[c])
-		weight[i-c+p.Channel(c)] = float32(scaled)
-		mean := float64(p.Mean[c])
-		bias[i/depth] += float64(scaled * (max(0, min(255, math.Round(mean))) - mean))
-	}
-	return weight, bias
-}
-
-func floatBias(bias []float32, n int) []float64 {
-	out := make([]float64, n)
-	for i, b := range bias {
-		out[i] = float64(b)
-	}
-	return out
-}
-
 func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense, error) {
 	means, err := q.means(u, in)
 	if err != nil {
@@ -259,11 +244,16 @@ func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense,
 		In: op.In, Out: op.Out, Weight: make([]int8.Value, len(op.Weight)),
 		Bias: make([]int32, op.Out), Scale: make([]float32, op.Out),
 	}
-	bias := floatBias(op.Bias, op.Out)
+	weight, bias := q.rounder.exact(u)
+	rounded := q.rounder.round(u)
 	parallel(op.Out, func(o int) {
-		row, dst := op.Weight[o*op.In:(o+1)*op.In], d.Weight[o*op.In:(o+1)*op.In]
-		s := max(weightScale(row), math.Abs(bias[o])/in.scale/(1<<28), math.SmallestNonzeroFloat32/in.scale*(1<<24))
-		roundWeights(dst, row, s)
+		row, dst := weight[o*op.In:(o+1)*op.In], d.Weight[o*op.In:(o+1)*op.In]
+		copy(dst, rounded.weight[o*op.In:])
+		s := rounded.scales[o]
+		if least := max(math.Abs(bias[o])/in.scale/(1<<28), math.SmallestNonzeroFloat32/in.scale*(1<<24)); s < least {
+			s = least
+			roundWeights(dst, row, s)
+		}
 		for int8.AbsSum(dst)*int64(in.Bound) > 1<<30 {
 			s *= 1.0625 // coarser weights, until no picture can overflow the sum
 			roundWeights(dst, row, s)
@@ -273,49 +263,6 @@ func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense,
 		d.Bias[o] = int32(math.Round(bias[o] / (s * in.scale)))
 	})
 	return d, nil
-}
-
-// weightScale is the scale of one output channel: of 64 candidates from 0.6 to
-// 1 times the largest weight / 127 the one with the least squared error. 0 for
-// a channel without weights.
-func weightScale(row []float32) float64 {
-	var largest float32
-	for _, w := range row {
-		largest = max(largest, w, -w)
-	}
-	if largest == 0 {
-		return 0
-	}
-	return search(0.6, 1, 63, func(t float64) float64 {
-		return roundingLoss(row, float32(t*float64(largest)/127))
-	}) * float64(largest) / 127
-}
-
-// roundingLoss is the squared error of weights rounded to a scale.
-func roundingLoss(row []float32, scale float32) float64 {
-	inverse, sum := 1/scale, 0.0
-	for _, w := range row {
-		d := w - float32(roundWeight(w, inverse)*scale)
-		sum += float64(float32(d * d))
-	}
-	return sum
-}
-
-// roundWeight is w in steps of the scale, rounded to nearest even and clipped.
-// Adding and subtracting 1.5 * 2^23 rounds a float32 of that size.
-func roundWeight(w, inverse float32) float32 {
-	const magic = 3 << 22
-	return max(-127, min(127, float32(float32(float32(w*inverse)+magic)-magic)))
-}
-
-func roundWeights(dst []int8.Value, row []float32, scale float64) {
-	if scale == 0 {
-		clear(dst)
-		return
-	}
-	for i, w := range row {
-		dst[i] = int8.Value(max(-127, min(127, math.RoundToEven(float64(w)/scale))))
-	}
 }
 
 // parallel calls do for 0 to n-1 from several goroutines. Each call writes
