@@ -16,6 +16,7 @@ import (
 // session of its own. Close it when done.
 type Session struct {
 	plan    *Plan
+	arena   []byte
 	image   []uint8
 	ops     []func(part int8.Part, scratch []int64)
 	scratch [][]int64 // one for each thread
@@ -28,7 +29,7 @@ type Session struct {
 // NewSession allocates everything that the plan needs to run.
 func (p *Plan) NewSession() *Session {
 	arena := alignedBytes(p.arenaBytes)
-	s := &Session{plan: p}
+	s := &Session{plan: p, arena: arena}
 	var chunks []int
 	words := 0
 	for i := range p.steps {
