@@ -11,6 +11,16 @@
 // [-127, 127], symmetric, with one scale per output channel. Accumulators are
 // int32 and never overflow: Validate proves it from the weights.
 //
+// # Mixed precision
+//
+// Where 8 bits lose too much, a layer's output may be int16 instead: symmetric,
+// with zero point 0 and values in [-Bound, Bound], or in [0, Bound] behind a
+// ReLU (NonNegative). Bound is at most 32767. It is the quantizer's choice: less
+// where a layer that reads the tensor would leave int32 otherwise (BoundFor), or
+// where a global sum over the plane would leave int16. Input, residual and
+// output of a convolution are int8 or int16 independently of each other, by the
+// formulas below. Pooling gives the type that it reads. The image is int8.
+//
 // # Convolution
 //
 // With acc the sum of w * q over the window (padding reads the input's zero
@@ -21,22 +31,32 @@
 //	v = v + residual*Residual                    (where there is one)
 //	q = saturate8((v + 32) >> 6)                 (SQRSHRN by 6)
 //
-// so that Multiplier = round(realScale * 2^(37-Shift)). The zero points of
-// input, residual and output are all folded into Bias. Residual is 64 times
-// the ratio of the residual's scale to the output's, an exact integer by the
-// quantizer's choice of the output's scale: convolution, residual add and ReLU
-// share one rounding.
+// so that Multiplier = round(realScale * 2^(37-Shift)), realScale being what a
+// step of the accumulator, input scale times weight scale, is worth in steps of
+// the output: QuantizeMultiplier and ShiftFor. The zero points of input,
+// residual and output are all folded into Bias. Residual is 64 times the ratio
+// of the residual's scale to the output's, an exact integer by the quantizer's
+// choice of the output's scale: convolution, residual add and ReLU share one
+// rounding.
+//
+// An int16 output is clamped to its own limits instead of saturated to int8. An
+// int16 residual may have steps finer than v's, which are 1/64 of the output's:
+// its ratio has ResidualShift fraction bits (QuantizeResidual), and no scale
+// needs to move for it:
+//
+//	v = v + (residual*Residual + 1<<(ResidualShift-1)) >> ResidualShift
 //
 // # Pooling and classifier
 //
 // The global average pool keeps its sum of q - Zero as int16, the division is
-// part of its scale. The fully connected layer multiplies int16 by int8 into
+// part of its scale. Only the fully connected layer reads sums. The fully connected layer multiplies int16 by int8 into
 // int32 logits, which are never requantized: logit c is Scale[c] times its
 // int32 value.
 package int8
 
 import (
 	"fmt"
+	"math"
 
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
@@ -72,7 +92,8 @@ type Value = int8
 // Type is the integer type of a tensor.
 type Type string
 
-// The types of tensors: activations, pooled sums and logits.
+// The types of tensors: activations are Int8 or Int16, pooled sums Int16 and
+// logits Int32.
 const (
 	Int8  Type = "int8"
 	Int16 Type = "int16"
@@ -100,11 +121,40 @@ type Tensor struct {
 	// convolution.
 	Scale float32 `json:"scale"`
 	// Zero is the value that stands for real zero: one for all channels or one
-	// per channel. Empty for sums and logits, where it is 0.
+	// per channel. Empty for all but int8 activations, where it is 0.
 	Zero []int8 `json:"zero,omitempty"`
-	// Bound is the largest magnitude of an int16 sum: 255 times the number of
-	// pixels added up. 0 for other types.
+	// Bound is the largest magnitude of an int16 value. That of sums is
+	// SumBound of the tensor that is added up. 0 for other types.
 	Bound int32 `json:"bound,omitempty"`
+	// NonNegative says that an int16 activation is at least 0, as behind a ReLU.
+	NonNegative bool `json:"non_negative,omitempty"`
+}
+
+// Limits are the least and the greatest value of an activation.
+func (t *Tensor) Limits() (low, high int32) {
+	switch {
+	case t.Type == Int8:
+		return math.MinInt8, math.MaxInt8
+	case t.NonNegative:
+		return 0, t.Bound
+	default:
+		return -t.Bound, t.Bound
+	}
+}
+
+// SumBound is the Bound of the sums over an activation's plane.
+func (t *Tensor) SumBound() int64 {
+	reach := int64(t.Bound)
+	if t.Type == Int8 {
+		reach = math.MaxUint8
+	}
+	return reach * int64(t.Shape.H) * int64(t.Shape.W)
+}
+
+// magnitude is the largest |q|.
+func (t *Tensor) magnitude() int64 {
+	low, high := t.Limits()
+	return int64(max(-low, high))
 }
 
 // ZeroAt is the zero point of channel c.
@@ -150,10 +200,13 @@ type Conv struct {
 	Multiplier []int32   // [OutC], positive
 	Scale      []float32 // [OutC], real value of one weight step; informative
 	Shift      uint8     // left shift of the biased accumulator
-	Residual   int32     // 64 * residual scale / output scale; 0 without residual
+	Residual   int32     // 64 * 2^ResidualShift * residual scale / output scale; 0 without residual
+	// ResidualShift is the fraction bits of Residual: 0 for an int8 residual.
+	ResidualShift uint8
 }
 
-// MaxPool takes the maximum over each window; padding never wins.
+// MaxPool takes the maximum over each window; padding never wins. A window
+// without any pixel gives the least value.
 type MaxPool struct{ tensor.Window }
 
 // AvgPool averages over each window, rounding half up. Padding counts as

@@ -30,9 +30,9 @@ func (n *Network) Reference(rgb []uint8, visit func(l *Layer, values []int32)) (
 			if op.Residual != 0 {
 				residual = values[l.Inputs[1]]
 			}
-			out = op.reference(src, in, residual, l.Out.Shape)
+			out = op.reference(src, in, residual, &l.Out)
 		case *MaxPool:
-			out = op.reference(src, in.Shape, l.Out.Shape)
+			out = op.reference(src, in, l.Out.Shape)
 		case *AvgPool:
 			out = op.reference(src, in, l.Out.Shape)
 		case GlobalSum:
@@ -48,8 +48,10 @@ func (n *Network) Reference(rgb []uint8, visit func(l *Layer, values []int32)) (
 	return values[n.Layers[len(n.Layers)-1].Name], nil
 }
 
-func (c *Conv) reference(src []int32, in *Tensor, residual []int32, out tensor.Shape) []int32 {
+func (c *Conv) reference(src []int32, in *Tensor, residual []int32, to *Tensor) []int32 {
+	out := to.Shape
 	dst := make([]int32, out.Elements())
+	low, high := to.Limits()
 	groupIn, groupOut := c.InC/c.Groups, c.OutC/c.Groups
 	for y := range out.H {
 		for x := range out.W {
@@ -73,9 +75,9 @@ func (c *Conv) reference(src []int32, in *Tensor, residual []int32, out tensor.S
 				at := (y*out.W+x)*c.OutC + o
 				var r int32
 				if residual != nil {
-					r = residual[at] * c.Residual
+					r = ScaleResidual(residual[at], c.Residual, c.ResidualShift)
 				}
-				dst[at] = int32(Requantize(acc, c.Multiplier[o], c.Shift, r))
+				dst[at] = RequantizeWithin(acc, c.Multiplier[o], c.Shift, r, low, high)
 			}
 		}
 	}
@@ -92,12 +94,14 @@ func inside(w tensor.Window, in tensor.Shape, y, x int, f func(iy, ix int)) {
 	}
 }
 
-func (p *MaxPool) reference(src []int32, in, out tensor.Shape) []int32 {
+func (p *MaxPool) reference(src []int32, from *Tensor, out tensor.Shape) []int32 {
+	in := from.Shape
 	dst := make([]int32, out.Elements())
+	low, _ := from.Limits()
 	for y := range out.H {
 		for x := range out.W {
 			for c := range out.C {
-				m := int32(-128)
+				m := low
 				inside(p.Window, in, y, x, func(iy, ix int) { m = max(m, src[(iy*in.W+ix)*in.C+c]) })
 				dst[(y*out.W+x)*out.C+c] = m
 			}
@@ -108,7 +112,7 @@ func (p *MaxPool) reference(src []int32, in, out tensor.Shape) []int32 {
 
 func (p *AvgPool) reference(src []int32, in *Tensor, out tensor.Shape) []int32 {
 	dst := make([]int32, out.Elements())
-	zero := int32(in.Zero[0])
+	zero := int32(in.ZeroAt(0))
 	for y := range out.H {
 		for x := range out.W {
 			for c := range out.C {
@@ -130,7 +134,7 @@ func (p *AvgPool) reference(src []int32, in *Tensor, out tensor.Shape) []int32 {
 func (GlobalSum) reference(src []int32, in *Tensor) []int32 {
 	dst := make([]int32, in.Shape.C)
 	for i, q := range src {
-		dst[i%in.Shape.C] += q - int32(in.Zero[0])
+		dst[i%in.Shape.C] += q - int32(in.ZeroAt(0))
 	}
 	return dst
 }

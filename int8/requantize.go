@@ -41,14 +41,47 @@ func mulHigh(a, m int32) int32 {
 	return int32((2*int64(a)*int64(m) + 1<<31) >> 32)
 }
 
-// Requantize is the epilogue of a convolution: acc is the biased accumulator,
-// residual the product of residual value and ratio, or 0.
-func Requantize(acc, multiplier int32, shift uint8, residual int32) int8 {
-	return saturate((mulHigh(acc<<shift, multiplier) + residual + half) >> outBits)
+// QuantizeResidual turns the real ratio of an int16 residual's scale to the
+// output's into Conv.Residual, with as many fraction bits as it can have: its
+// relative error is below 2^-14.
+func QuantizeResidual(ratio float64) (residual int32, shift uint8, err error) {
+	at := func(shift uint8) float64 { return math.Round(math.Ldexp(ratio, outBits+int(shift))) }
+	if !(ratio > 0 && at(0) <= math.MaxInt16 && at(maxResidualShift) >= 1) {
+		return 0, 0, fmt.Errorf("int8: the residual's scale is %g times the output's, which no ratio can say", ratio)
+	}
+	for shift < maxResidualShift && at(shift+1) <= math.MaxInt16 {
+		shift++
+	}
+	return int32(at(shift)), shift, nil
 }
 
-func saturate(v int32) int8 {
-	return int8(max(-128, min(127, v)))
+// maxResidualShift keeps the rounded product of an int16 residual and its ratio
+// within int32.
+const maxResidualShift = 30
+
+// ScaleResidual is what a residual adds to an output before its last rounding.
+func ScaleResidual(value, ratio int32, shift uint8) int32 {
+	return (value*ratio + 1<<shift>>1) >> shift
+}
+
+// BoundFor is the largest Bound that an int16 activation can have so that a
+// convolution that reads it stays within int32: absSum is the AbsSum of one
+// output channel's weights, bias and shift are the convolution's. It is below 1
+// where there is none.
+func BoundFor(absSum int64, bias int32, shift uint8) int32 {
+	room := math.MaxInt32>>shift - abs64(bias)
+	return int32(min(math.MaxInt16, room/max(absSum, 1)))
+}
+
+// Requantize is the epilogue of a convolution with an int8 output: acc is the
+// biased accumulator, residual what ScaleResidual gives, or 0.
+func Requantize(acc, multiplier int32, shift uint8, residual int32) int8 {
+	return int8(RequantizeWithin(acc, multiplier, shift, residual, math.MinInt8, math.MaxInt8))
+}
+
+// RequantizeWithin is Requantize for an output with these limits.
+func RequantizeWithin(acc, multiplier int32, shift uint8, residual, low, high int32) int32 {
+	return max(low, min(high, (mulHigh(acc<<shift, multiplier)+residual+half)>>outBits))
 }
 
 // Average divides sum by count, rounding half up (towards positive infinity).

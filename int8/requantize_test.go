@@ -63,3 +63,56 @@ func TestAverageRoundsHalfUp(t *testing.T) {
 		}
 	}
 }
+
+func TestScaleResidualIsExact(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 1))
+	for range 100_000 {
+		shift := uint8(random.IntN(maxResidualShift + 1))
+		value, ratio := int32(random.IntN(1<<16)-1<<15), int32(1+random.IntN(math.MaxInt16))
+		want := math.Floor(math.Ldexp(float64(value)*float64(ratio), -int(shift)) + 0.5)
+		require.EqualValues(t, want, ScaleResidual(value, ratio, shift), "%d * %d >> %d", value, ratio, shift)
+	}
+	require.EqualValues(t, 1<<30, ScaleResidual(-1<<15, -1<<15, 0), "no product leaves int32")
+}
+
+func TestQuantizeResidual(t *testing.T) {
+	for _, ratio := range []float64{1e-6, 1.0 / 512, 1.0 / 256, 0.0071, 1, 1.7, 511.98} {
+		residual, shift, err := QuantizeResidual(ratio)
+		require.NoError(t, err)
+		require.InEpsilon(t, ratio, math.Ldexp(float64(residual), -int(shift))/OneOut, 1.0/(1<<14))
+		require.LessOrEqual(t, residual, int32(math.MaxInt16))
+	}
+	for _, ratio := range []float64{0, -1, math.NaN(), math.Inf(1), 512, 1e-12} {
+		_, _, err := QuantizeResidual(ratio)
+		require.Error(t, err, "%g", ratio)
+	}
+}
+
+func TestRequantizeWithinClamps(t *testing.T) {
+	one, err := QuantizeMultiplier(1.0/128, 0)
+	require.NoError(t, err)
+	for acc, want := range map[int32]int32{0: 0, 64: 1, -64: 0, -66: -1, 1000 * 128: 1000, 1001 * 128: 1000, -2000 * 128: -1000} {
+		require.Equal(t, want, RequantizeWithin(acc, one, 0, 0, -1000, 1000), "acc %d", acc)
+		require.Equal(t, max(0, want), RequantizeWithin(acc, one, 0, 0, 0, 1000), "acc %d behind a ReLU", acc)
+	}
+}
+
+func TestBoundForIsTheLargest(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 1))
+	fits := func(bound, sum int64, bias int32, shift uint8) bool {
+		return (bound*sum+abs64(bias))<<shift <= math.MaxInt32
+	}
+	for range 10_000 {
+		sum, shift := random.Int64N(1<<22), uint8(random.IntN(6))
+		bias := int32(random.IntN(1<<24)) - 1<<23
+		bound := BoundFor(sum, bias, shift)
+		if bound < 1 {
+			require.False(t, fits(1, sum, bias, shift))
+			continue
+		}
+		require.True(t, fits(int64(bound), sum, bias, shift), "bound %d, sum %d, bias %d, shift %d", bound, sum, bias, shift)
+		require.True(t, bound == math.MaxInt16 || !fits(int64(bound)+1, sum, bias, shift))
+	}
+	require.EqualValues(t, math.MaxInt16, BoundFor(0, 0, 0))
+	require.Less(t, BoundFor(1, math.MaxInt32, 1), int32(1))
+}

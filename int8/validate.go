@@ -24,16 +24,16 @@ func (n *Network) Validate() error {
 	if err := n.validateInput(); err != nil {
 		return fmt.Errorf("int8: network %q: %w", n.Name, err)
 	}
-	tensors := map[string]*Tensor{InputName: &n.Input}
+	outputs := map[string]*Layer{InputName: {Out: n.Input}}
 	for i := range n.Layers {
 		l := &n.Layers[i]
 		if l.Op == nil {
 			return fmt.Errorf("int8: layer %q has no operation", l.Name)
 		}
-		if err := l.validate(tensors); err != nil {
+		if err := l.validate(outputs); err != nil {
 			return fmt.Errorf("int8: %v: %w", l, err)
 		}
-		tensors[l.Name] = &l.Out
+		outputs[l.Name] = l
 	}
 	return nil
 }
@@ -59,11 +59,12 @@ func (n *Network) validateInput() error {
 	return checkShape(n.Input.Shape)
 }
 
-func (l *Layer) validate(tensors map[string]*Tensor) error {
+// validate checks a layer, given the layers before it by name.
+func (l *Layer) validate(before map[string]*Layer) error {
 	if l.Name == "" {
 		return errors.New("the name is empty")
 	}
-	if _, taken := tensors[l.Name]; taken {
+	if _, taken := before[l.Name]; taken {
 		return errors.New("the name is used twice")
 	}
 	if err := checkShape(l.Out.Shape); err != nil {
@@ -71,13 +72,33 @@ func (l *Layer) validate(tensors map[string]*Tensor) error {
 	}
 	in := make([]*Tensor, len(l.Inputs))
 	for i, name := range l.Inputs {
-		t, ok := tensors[name]
+		from, ok := before[name]
 		if !ok {
 			return fmt.Errorf("input %q does not exist before it", name)
 		}
-		in[i] = t
+		if err := checkReader(l.Op, from.Op); err != nil {
+			return fmt.Errorf("input %q: %w", name, err)
+		}
+		in[i] = &from.Out
 	}
 	return l.Op.check(in, &l.Out)
+}
+
+// checkReader checks that sums, and nothing else, go to a classifier, and that
+// nothing reads its logits.
+func checkReader(reader, from Op) error {
+	_, dense := reader.(*Dense)
+	_, sums := from.(GlobalSum)
+	_, logits := from.(*Dense)
+	switch {
+	case logits:
+		return errors.New("nothing can read the logits of a dense layer")
+	case dense && !sums:
+		return errors.New("a dense layer follows the global average pool")
+	case sums && !dense:
+		return errors.New("the sums of a global average pool are for a dense layer only")
+	}
+	return nil
 }
 
 func checkShape(s tensor.Shape) error {
@@ -87,7 +108,7 @@ func checkShape(s tensor.Shape) error {
 	return nil
 }
 
-// checkWindow checks a window between an int8 input and output.
+// checkWindow checks a window between an input and an output.
 func checkWindow(w tensor.Window, in, out *Tensor) error {
 	if max(w.KH, w.KW, w.StrideH, w.StrideW) > maxSide {
 		return fmt.Errorf("kernel %dx%d, stride %dx%d is out of range", w.KH, w.KW, w.StrideH, w.StrideW)
@@ -102,14 +123,30 @@ func checkWindow(w tensor.Window, in, out *Tensor) error {
 	return nil
 }
 
-func checkInt8(what string, t *Tensor) error {
-	if t.Type != Int8 {
-		return fmt.Errorf("%s is %s, want int8", what, t.Type)
-	}
-	if len(t.Zero) != 1 {
-		return fmt.Errorf("%s has %d zero points, want 1", what, len(t.Zero))
+// checkActivation checks any activation but the image.
+func checkActivation(what string, t *Tensor) error {
+	if err := t.checkType(1); err != nil {
+		return fmt.Errorf("%s %w", what, err)
 	}
 	return checkScale(what, t.Scale)
+}
+
+// checkType checks the type of an activation, and what belongs to it: an int8
+// one's number of zero points, an int16 one's limits.
+func (t *Tensor) checkType(zeros int) error {
+	switch {
+	case t.Type != Int8 && t.Type != Int16:
+		return fmt.Errorf("is %s, want int8 or int16", t.Type)
+	case t.Type == Int8 && len(t.Zero) != zeros:
+		return fmt.Errorf("has %d zero points, want %d", len(t.Zero), zeros)
+	case t.Type == Int8 && (t.Bound != 0 || t.NonNegative):
+		return errors.New("is int8, which has no bound of its own")
+	case t.Type == Int16 && len(t.Zero) != 0:
+		return fmt.Errorf("is int16 and has %d zero points, want none", len(t.Zero))
+	case t.Type == Int16 && (t.Bound < 1 || t.Bound > math.MaxInt16):
+		return fmt.Errorf("has bound %d, want 1..%d", t.Bound, math.MaxInt16)
+	}
+	return nil
 }
 
 func checkScale(what string, s float32) error {
@@ -134,10 +171,7 @@ func (c *Conv) check(in []*Tensor, out *Tensor) error {
 	if len(in) != inputs {
 		return fmt.Errorf("has %d inputs, want %d", len(in), inputs)
 	}
-	if in[0].Type != Int8 || len(in[0].Zero) == 0 {
-		return errors.New("input is not an int8 activation")
-	}
-	if err := checkInt8("output", out); err != nil {
+	if err := checkActivation("output", out); err != nil {
 		return err
 	}
 	if err := checkWindow(c.Window, in[0], out); err != nil {
@@ -154,19 +188,37 @@ func (c *Conv) check(in []*Tensor, out *Tensor) error {
 		checkLen("multiplier", len(c.Multiplier), c.OutC), checkLen("scale", len(c.Scale), c.OutC)); err != nil {
 		return err
 	}
-	if c.Residual != 0 {
-		if c.Residual < 1 || c.Residual > math.MaxInt16 {
-			return fmt.Errorf("residual ratio %d is not in 1..%d", c.Residual, math.MaxInt16)
-		}
-		if in[1].Type != Int8 || in[1].Shape != out.Shape {
-			return fmt.Errorf("residual is %v %s, want %v int8", in[1].Shape, in[1].Type, out.Shape)
-		}
+	residual, err := c.checkResidual(in[1:], out)
+	if err != nil {
+		return err
 	}
-	return c.checkRange()
+	return c.checkRange(in[0].magnitude(), residual)
 }
 
-// checkRange proves that no intermediate of the epilogue leaves int32.
-func (c *Conv) checkRange() error {
+// checkResidual also returns the largest magnitude of what the residual adds.
+func (c *Conv) checkResidual(in []*Tensor, out *Tensor) (int64, error) {
+	largest := uint8(0)
+	if len(in) == 1 && in[0].Type == Int16 {
+		largest = maxResidualShift
+	}
+	if c.ResidualShift > largest {
+		return 0, fmt.Errorf("residual shift %d is not in 0..%d", c.ResidualShift, largest)
+	}
+	if len(in) == 0 {
+		return 0, nil
+	}
+	if c.Residual < 1 || c.Residual > math.MaxInt16 {
+		return 0, fmt.Errorf("residual ratio %d is not in 1..%d", c.Residual, math.MaxInt16)
+	}
+	if in[0].Shape != out.Shape {
+		return 0, fmt.Errorf("residual is %v, want %v", in[0].Shape, out.Shape)
+	}
+	return int64(ScaleResidual(int32(in[0].magnitude()), c.Residual, c.ResidualShift)), nil
+}
+
+// checkRange proves that no intermediate of the epilogue leaves int32, with
+// inputs and scaled residuals up to these magnitudes.
+func (c *Conv) checkRange(input, residual int64) error {
 	if c.Shift > 24 {
 		return fmt.Errorf("shift %d is not in 0..24", c.Shift)
 	}
@@ -182,11 +234,11 @@ func (c *Conv) checkRange() error {
 		if err != nil {
 			return fmt.Errorf("channel %d: %w", o, err)
 		}
-		acc := sum*128 + abs64(c.Bias[o])
+		acc := sum*input + abs64(c.Bias[o])
 		if acc > math.MaxInt32>>c.Shift {
 			return fmt.Errorf("channel %d: the accumulator can reach %d << %d, beyond int32", o, acc, c.Shift)
 		}
-		v := (acc<<c.Shift*int64(m))>>31 + 1 + 128*int64(c.Residual) + half
+		v := (acc<<c.Shift*int64(m))>>31 + 1 + residual + half
 		if v > math.MaxInt32 {
 			return fmt.Errorf("channel %d: the requantized value can reach %d, beyond int32", o, v)
 		}
@@ -209,39 +261,44 @@ func checkPool(w tensor.Window, in []*Tensor, out *Tensor) error {
 	if len(in) != 1 {
 		return fmt.Errorf("has %d inputs, want 1", len(in))
 	}
-	if err := errors.Join(checkInt8("input", in[0]), checkInt8("output", out)); err != nil {
+	if err := errors.Join(checkActivation("input", in[0]), checkActivation("output", out)); err != nil {
 		return err
 	}
-	if in[0].Scale != out.Scale || in[0].Zero[0] != out.Zero[0] || in[0].Shape.C != out.Shape.C {
+	if in[0].Type != out.Type || in[0].Bound != out.Bound || in[0].NonNegative != out.NonNegative {
+		return errors.New("input and output differ in type or bound")
+	}
+	if in[0].Scale != out.Scale || in[0].ZeroAt(0) != out.ZeroAt(0) || in[0].Shape.C != out.Shape.C {
 		return errors.New("input and output differ in scale, zero point or channels")
 	}
 	return checkWindow(w, in[0], out)
 }
 
-// maxWindow is the largest number of pixels whose sum of q - Zero, each at
-// most 255 away from zero, fits int16.
+// maxWindow is the largest number of pixels that are averaged: their sum of
+// q - Zero, each at most 255 away from zero, fits int16, and twice that of
+// int16 activations fits int32.
 const maxWindow = math.MaxInt16 / 255
 
 func (GlobalSum) check(in []*Tensor, out *Tensor) error {
 	if len(in) != 1 {
 		return fmt.Errorf("has %d inputs, want 1", len(in))
 	}
-	if err := checkInt8("input", in[0]); err != nil {
+	if err := checkActivation("input", in[0]); err != nil {
 		return err
 	}
-	if s := in[0].Shape; s.H*s.W > maxWindow {
-		return fmt.Errorf("the sum over %dx%d pixels does not fit int16; at most %d pixels do", s.H, s.W, maxWindow)
+	s, bound := in[0].Shape, in[0].SumBound()
+	if bound > math.MaxInt16 {
+		return fmt.Errorf("the sum over %dx%d pixels reaches %d and does not fit int16; at most %d pixels do", s.H, s.W, bound, math.MaxInt16/(bound/int64(s.H*s.W)))
 	}
-	if want := (tensor.Shape{H: 1, W: 1, C: in[0].Shape.C}); out.Shape != want || out.Type != Int16 || len(out.Zero) != 0 {
+	if want := (tensor.Shape{H: 1, W: 1, C: s.C}); out.Shape != want || out.Type != Int16 || len(out.Zero) != 0 || out.NonNegative {
 		return fmt.Errorf("output is %v %s, want %v int16 without zero point", out.Shape, out.Type, want)
 	}
-	if want := SumBound(in[0].Shape); out.Bound != want {
-		return fmt.Errorf("bound of the sums is %d, want %d", out.Bound, want)
+	if int64(out.Bound) != bound {
+		return fmt.Errorf("bound of the sums is %d, want %d", out.Bound, bound)
 	}
 	return checkScale("output", out.Scale)
 }
 
-// SumBound is the Bound of the sums over a plane of the given shape.
+// SumBound is the Bound of the sums over an int8 plane of the given shape.
 func SumBound(s tensor.Shape) int32 { return 255 * int32(s.H*s.W) }
 
 func (d *Dense) check(in []*Tensor, out *Tensor) error {

@@ -39,7 +39,9 @@ type layer struct {
 	OutChannels int            `json:"out_channels,omitempty"` // conv, dense
 	Shift       uint8          `json:"shift,omitempty"`        // conv
 	Residual    int32          `json:"residual,omitempty"`     // conv
-	Output      int8.Tensor    `json:"output"`
+	// Of an int16 residual, conv.
+	ResidualShift uint8       `json:"residual_shift,omitempty"`
+	Output        int8.Tensor `json:"output"`
 }
 
 // describe returns the metadata of n, without the checksum.
@@ -74,7 +76,7 @@ func describeLayer(l *int8.Layer) layer {
 	switch op := l.Op.(type) {
 	case *int8.Conv:
 		d.Window, d.Groups, d.InChannels, d.OutChannels = &op.Window, op.Groups, op.InC, op.OutC
-		d.Shift, d.Residual = op.Shift, op.Residual
+		d.Shift, d.Residual, d.ResidualShift = op.Shift, op.Residual, op.ResidualShift
 	case *int8.MaxPool:
 		d.Window = &op.Window
 	case *int8.AvgPool:
@@ -144,7 +146,7 @@ func (d *layer) operation() (int8.Op, error) {
 			return nil, fmt.Errorf("%d groups, want at least 1", d.Groups)
 		}
 		return &int8.Conv{Window: window, Groups: d.Groups, InC: d.InChannels, OutC: d.OutChannels,
-			Shift: d.Shift, Residual: d.Residual}, nil
+			Shift: d.Shift, Residual: d.Residual, ResidualShift: d.ResidualShift}, nil
 	case "maxpool":
 		return &int8.MaxPool{Window: window}, nil
 	case "avgpool":

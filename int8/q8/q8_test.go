@@ -76,7 +76,7 @@ func rounds(all, short int) int {
 func TestRoundTrip(t *testing.T) {
 	networks := []*int8.Network{tiny()}
 	for seed := range uint64(rounds(300, 40)) {
-		networks = append(networks, nettest.Random(seed))
+		networks = append(networks, nettest.Random(seed), nettest.Mixed(seed))
 	}
 	for _, n := range networks {
 		file := encode(t, n)

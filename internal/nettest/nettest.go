@@ -13,11 +13,8 @@ import (
 	"edgeclassify/tensor"
 )
 
-// Limits that keep a network small enough for the plain reference.
-const (
-	maxMACs   = 400_000 // of one layer
-	maxPooled = 128     // pixels under the global sum, so that it fits int16
-)
+// maxMACs of one layer keep a network small enough for the plain reference.
+const maxMACs = 400_000
 
 // Random returns the network of that seed, always the same one. It takes
 // pictures of 8 to 40 pixels and has 2 to 20 layers: convolutions (plain,
@@ -26,13 +23,19 @@ const (
 // projection or any older tensor), pooling, global sum and classifier. Channel
 // counts favour odd numbers; zero points, weights, biases and multipliers
 // include the extremes that int8.Network.Validate allows.
-func Random(seed uint64) *int8.Network {
-	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), net: &int8.Network{Name: fmt.Sprintf("random-%d", seed)}}
+func Random(seed uint64) *int8.Network { return random(fmt.Sprintf("random-%d", seed), seed, false) }
+
+// Mixed is Random with about half of the convolutions' outputs in int16: with
+// any bound, of both signs or not negative.
+func Mixed(seed uint64) *int8.Network { return random(fmt.Sprintf("mixed-%d", seed), seed, true) }
+
+func random(name string, seed uint64, mixed bool) *int8.Network {
+	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), mixed: mixed, net: &int8.Network{Name: name}}
 	x := b.image()
 	for range 1 + b.IntN(5) {
 		x = b.block(x)
 	}
-	for x.Shape.H*x.Shape.W > maxPooled {
+	for x.SumBound() > math.MaxInt16 {
 		x = b.layer(x, 2)
 	}
 	b.classifier(x)
@@ -65,8 +68,9 @@ type node struct {
 
 type builder struct {
 	*rand.Rand
+	mixed bool // int16 activations, too
 	net   *int8.Network
-	nodes []node // the int8 tensors so far
+	nodes []node // the activations so far
 }
 
 // chance is true once in n times.
@@ -114,12 +118,14 @@ func (b *builder) image() node {
 	return x
 }
 
-// add appends a layer with an int8 output.
+// add appends a layer.
 func (b *builder) add(op int8.Op, out int8.Tensor, inputs ...string) node {
 	l := int8.Layer{Name: fmt.Sprintf("layer%d.%s", len(b.net.Layers), op.Kind()), Inputs: inputs, Op: op, Out: out}
 	b.net.Layers = append(b.net.Layers, l)
 	x := node{l.Name, out}
-	if out.Type == int8.Int8 {
+	switch op.(type) {
+	case int8.GlobalSum, *int8.Dense:
+	default:
 		b.nodes = append(b.nodes, x)
 	}
 	return x
@@ -237,7 +243,7 @@ func divisor(b *builder, n int) int {
 // shape fits; with no name, any older one that fits is, once in four times.
 func (b *builder) conv(x node, g geometry, residual string) node {
 	shape, _ := g.output(x.Shape)
-	out := int8.Tensor{Shape: shape, Type: int8.Int8, Scale: b.scale(), Zero: []int8.Value{b.zero()}}
+	out := b.activation(shape)
 	c := &int8.Conv{
 		Window: g.Window, Groups: g.groups, InC: g.inC, OutC: g.outC,
 		Weight: b.weights(g.outC * g.depth()),
@@ -247,33 +253,57 @@ func (b *builder) conv(x node, g geometry, residual string) node {
 		c.Scale[i] = b.scale()
 	}
 	inputs := []string{x.name}
-	if name, ok := b.residual(shape, residual); ok {
-		inputs = append(inputs, name)
+	var added int64
+	if r, ok := b.residual(shape, residual); ok {
+		inputs = append(inputs, r.name)
 		c.Residual = pick[int32](b, 16, 37, 50, 64, 64, 64, 77, 100, 128, 200, 1, math.MaxInt16)
+		if r.Type == int8.Int16 {
+			c.Residual, c.ResidualShift = int32(1+b.IntN(math.MaxInt16)), uint8(b.IntN(31))
+		}
+		added = int64(int8.ScaleResidual(int32(magnitude(r.Tensor)), c.Residual, c.ResidualShift))
 	}
-	b.requantize(c, g.depth())
+	b.requantize(c, g.depth(), magnitude(x.Tensor), added, magnitude(out))
 	return b.add(c, out, inputs...)
 }
 
-func (b *builder) residual(shape tensor.Shape, name string) (string, bool) {
+// activation draws the output of a convolution.
+func (b *builder) activation(shape tensor.Shape) int8.Tensor {
+	if b.mixed && b.chance(2) {
+		return int8.Tensor{Shape: shape, Type: int8.Int16, Scale: b.scale(),
+			Bound: pick(b, math.MaxInt16, math.MaxInt16, int32(1+b.IntN(math.MaxInt16)), int32(1+b.IntN(1000))), NonNegative: b.chance(2)}
+	}
+	return int8.Tensor{Shape: shape, Type: int8.Int8, Scale: b.scale(), Zero: []int8.Value{b.zero()}}
+}
+
+// magnitude is the largest |q|.
+func magnitude(t int8.Tensor) int64 {
+	low, high := t.Limits()
+	return int64(max(-low, high))
+}
+
+func (b *builder) residual(shape tensor.Shape, name string) (node, bool) {
 	for _, i := range b.Perm(len(b.nodes)) {
 		x := b.nodes[i]
 		if x.Shape == shape && (x.name == name || name == "" && b.chance(4)) {
-			return x.name, true
+			return x, true
 		}
 	}
-	return "", false
+	return node{}, false
 }
 
 // requantize draws biases, shift and multipliers: most of them such that the
-// outputs spread over int8, some at the limits of the contract.
-func (b *builder) requantize(c *int8.Conv, depth int) {
+// outputs spread over their type, some at the limits of the contract. Inputs
+// and outputs have these magnitudes, and a residual adds as much.
+func (b *builder) requantize(c *int8.Conv, depth int, input, added, output int64) {
 	c.Bias, c.Multiplier = make([]int32, c.OutC), make([]int32, c.OutC)
 	var largest int64
+	spread := float64(input) / 128
 	for o := range c.OutC {
-		_, deviation := statistics(c.Weight[o*depth : (o+1)*depth])
-		c.Bias[o] = int32(b.NormFloat64() * deviation)
-		largest = max(largest, reach(c, depth, o))
+		fit(c.Weight[o*depth:(o+1)*depth], input)
+		sum, deviation := statistics(c.Weight[o*depth : (o+1)*depth])
+		room := float64(math.MaxInt32 - input*sum)
+		c.Bias[o] = int32(max(-room, min(room, b.NormFloat64()*deviation*spread)))
+		largest = max(largest, reach(c, depth, o, input))
 	}
 	for largest<<(c.Shift+1) <= math.MaxInt32 && c.Shift < 24 && !b.chance(8) {
 		c.Shift++
@@ -281,11 +311,11 @@ func (b *builder) requantize(c *int8.Conv, depth int) {
 	for o := range c.OutC {
 		sum, deviation := statistics(c.Weight[o*depth : (o+1)*depth])
 		if b.chance(32) { // the largest bias, of either sign
-			c.Bias[o] = int32(math.MaxInt32>>c.Shift-128*sum) * int32(1-2*b.IntN(2))
+			c.Bias[o] = int32(math.MaxInt32>>c.Shift-input*sum) * int32(1-2*b.IntN(2))
 		}
-		typical := max(1, deviation+math.Abs(float64(c.Bias[o]))) * math.Ldexp(1, int(c.Shift)-31)
-		wanted := int8.OneOut * 64 * math.Exp(b.NormFloat64()) / typical
-		limit := maxMultiplier(reach(c, depth, o)<<c.Shift, c.Residual)
+		typical := max(1, deviation*spread+math.Abs(float64(c.Bias[o]))) * math.Ldexp(1, int(c.Shift)-31)
+		wanted := int8.OneOut * float64(output) / 2 * math.Exp(b.NormFloat64()) / typical
+		limit := maxMultiplier(reach(c, depth, o, input)<<c.Shift, added)
 		switch b.IntN(32) {
 		case 0:
 			c.Multiplier[o] = 1
@@ -309,17 +339,27 @@ func statistics(weights []int8.Value) (sum int64, deviation float64) {
 	return sum, 256 * math.Sqrt(float64(squares)/12)
 }
 
+// fit makes weights smaller until no input of the magnitude can give a sum
+// beyond int32.
+func fit(weights []int8.Value, input int64) {
+	for int8.AbsSum(weights)*input > math.MaxInt32 {
+		for i := range weights {
+			weights[i] /= 2
+		}
+	}
+}
+
 // reach is the largest magnitude of channel o's biased accumulator.
-func reach(c *int8.Conv, depth, o int) int64 {
+func reach(c *int8.Conv, depth, o int, input int64) int64 {
 	sum, _ := statistics(c.Weight[o*depth : (o+1)*depth])
 	bias := int64(c.Bias[o])
-	return 128*sum + max(bias, -bias)
+	return input*sum + max(bias, -bias)
 }
 
 // maxMultiplier is the largest multiplier with which a shifted accumulator up
-// to a, a residual and all roundings stay within int32.
-func maxMultiplier(a int64, residual int32) int32 {
-	room := int64(math.MaxInt32 - int8.OneOut/2 - 1 - 128*residual)
+// to a, a residual's share and all roundings stay within int32.
+func maxMultiplier(a, residual int64) int32 {
+	room := math.MaxInt32 - int8.OneOut/2 - 1 - residual
 	if a <= room {
 		return math.MaxInt32
 	}
@@ -331,7 +371,7 @@ func (b *builder) classifier(x node) {
 	pixels := float32(x.Shape.H * x.Shape.W)
 	pooled := b.add(int8.GlobalSum{}, int8.Tensor{
 		Shape: tensor.Shape{H: 1, W: 1, C: x.Shape.C}, Type: int8.Int16,
-		Scale: x.Scale / pixels, Bound: int8.SumBound(x.Shape)}, x.name)
+		Scale: x.Scale / pixels, Bound: int32(x.SumBound())}, x.name)
 	d := &int8.Dense{In: x.Shape.C, Out: pick(b, 1, 2, 3, 5, 10, 13)}
 	d.Weight = b.weights(d.In * d.Out)
 	for o := range d.Out {

@@ -107,28 +107,64 @@ func convFeatures(f map[string]bool, c *int8.Conv) {
 // TestNetworksCompute checks that the networks are not dead: a comparison with
 // the reference would prove little if all activations were saturated.
 func TestNetworksCompute(t *testing.T) {
-	const networks = 40
-	alive, inner, all := 0, 0, 0
-	for seed := range uint64(networks) {
-		n := nettest.Random(seed)
-		a, err := n.Reference(nettest.Picture(n, 1), func(l *int8.Layer, values []int32) {
-			if l.Out.Type != int8.Int8 {
-				return
-			}
-			for _, v := range values {
-				all++
-				if v > -128 && v < 127 {
-					inner++
+	for name, network := range map[string]func(uint64) *int8.Network{"int8": nettest.Random, "mixed": nettest.Mixed} {
+		const networks = 40
+		alive, inner, all := 0, 0, 0
+		for seed := range uint64(networks) {
+			n := network(seed)
+			a, err := n.Reference(nettest.Picture(n, 1), func(l *int8.Layer, values []int32) {
+				switch l.Op.(type) {
+				case int8.GlobalSum, *int8.Dense:
+					return
 				}
+				low, high := l.Out.Limits()
+				for _, v := range values {
+					all++
+					if v > low && v < high {
+						inner++
+					}
+				}
+			})
+			require.NoError(t, err)
+			b, err := n.Reference(nettest.Picture(n, 2), nil)
+			require.NoError(t, err)
+			if fmt.Sprint(a) != fmt.Sprint(b) {
+				alive++
 			}
-		})
-		require.NoError(t, err)
-		b, err := n.Reference(nettest.Picture(n, 2), nil)
-		require.NoError(t, err)
-		if fmt.Sprint(a) != fmt.Sprint(b) {
-			alive++
+		}
+		require.GreaterOrEqual(t, alive, networks*9/10, "%s: networks whose logits depend on the picture", name)
+		require.Greater(t, inner*2, all, "%s: %d of %d activations are not saturated", name, inner, all)
+	}
+}
+
+// TestMixedVariety finds every combination of types that a layer can have.
+func TestMixedVariety(t *testing.T) {
+	seen := map[string]int{}
+	for seed := range uint64(600) {
+		n := nettest.Mixed(seed)
+		require.NoError(t, n.Validate(), "seed %d", seed)
+		tensors := map[string]*int8.Tensor{int8.InputName: &n.Input}
+		for i := range n.Layers {
+			l := &n.Layers[i]
+			key := l.Op.Kind()
+			for _, in := range l.Inputs {
+				key += fmt.Sprint(" ", tensors[in].Type)
+			}
+			seen[fmt.Sprint(key, " to ", l.Out.Type)]++
+			if _, ok := l.Op.(*int8.Conv); ok && l.Out.Type == int8.Int16 {
+				seen[fmt.Sprint("not negative ", l.Out.NonNegative)]++
+				seen[fmt.Sprint("largest bound ", l.Out.Bound == math.MaxInt16)]++
+			}
+			tensors[l.Name] = &l.Out
 		}
 	}
-	require.GreaterOrEqual(t, alive, networks*9/10, "networks whose logits depend on the picture")
-	require.Greater(t, inner*2, all, "%d of %d activations are not saturated", inner, all)
+	for _, want := range []string{
+		"conv int8 to int16", "conv int16 to int8", "conv int16 to int16",
+		"conv int8 int8 to int16", "conv int8 int16 to int8", "conv int8 int16 to int16",
+		"conv int16 int8 to int8", "conv int16 int8 to int16", "conv int16 int16 to int8", "conv int16 int16 to int16",
+		"maxpool int16 to int16", "avgpool int16 to int16", "globalsum int16 to int16", "globalsum int8 to int16",
+		"not negative true", "not negative false", "largest bound true", "largest bound false",
+	} {
+		require.GreaterOrEqual(t, seen[want], 10, "%s; all: %v", want, seen)
+	}
 }

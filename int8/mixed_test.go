@@ -1,0 +1,124 @@
+package int8_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+	"edgeclassify/labels"
+	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
+)
+
+// mixed is a network whose convolutions have every combination of types, on a
+// single pixel.
+func mixed() *int8.Network {
+	spec := preprocess.Caffe()
+	spec.Resize, spec.Crop = 1, 1
+	pixel := tensor.Shape{H: 1, W: 1, C: 1}
+	narrow := int8.Tensor{Shape: pixel, Type: int8.Int8, Scale: 1, Zero: []int8.Value{-128}}
+	wide := int8.Tensor{Shape: pixel, Type: int8.Int16, Scale: 1. / 128, Bound: 30_000}
+	relu := wide
+	relu.NonNegative = true
+	sums := int8.Tensor{Shape: pixel, Type: int8.Int16, Scale: 1. / 128, Bound: 30_000}
+	conv := func(in int, residual int32, shift uint8, bias int32) *int8.Conv {
+		weight := make([]int8.Value, in)
+		weight[0] = 100
+		return &int8.Conv{Window: tensor.Square(1, 1, 0), Groups: 1, InC: in, OutC: 1, Weight: weight, Bias: []int32{bias},
+			Multiplier: []int32{1 << 25}, Shift: 5, Scale: []float32{1}, Residual: residual, ResidualShift: shift}
+	}
+	last := conv(1, 1<<14, 0, 0)
+	last.Multiplier, last.Shift = []int32{1 << 30}, 0
+	return &int8.Network{
+		Name: "mixed", Preprocess: spec, Classes: []labels.Class{{ID: "n1"}},
+		Input: int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}},
+		Layers: []int8.Layer{
+			{Name: "up", Inputs: []string{int8.InputName}, Op: conv(3, 0, 0, 7), Out: wide},        // int8 to int16
+			{Name: "flat", Inputs: []string{int8.InputName}, Op: conv(3, 0, 0, -300), Out: narrow}, // int8 to int8
+			{Name: "sum", Inputs: []string{"flat", "up"}, Op: conv(1, 1<<14, 8, 0), Out: relu},     // int8 + int16 to int16
+			{Name: "down", Inputs: []string{"sum", "flat"}, Op: last, Out: wide},                   // int16 + int8 to int16
+			{Name: "pool", Inputs: []string{"down"}, Op: &int8.MaxPool{Window: tensor.Square(1, 1, 0)}, Out: wide},
+			{Name: "add", Inputs: []string{"pool"}, Op: int8.GlobalSum{}, Out: sums},
+			{Name: "fc", Inputs: []string{"add"}, Op: &int8.Dense{In: 1, Out: 1, Weight: []int8.Value{1}, Bias: []int32{0}, Scale: []float32{1}},
+				Out: int8.Tensor{Shape: pixel, Type: int8.Int32}},
+		},
+	}
+}
+
+// The values are computed by hand.
+func TestMixedReference(t *testing.T) {
+	n := mixed()
+	require.NoError(t, n.Validate())
+	got := map[string]int32{}
+	_, err := n.Reference([]uint8{128 + 11, 0, 0}, func(l *int8.Layer, values []int32) { got[l.Name] = values[0] })
+	require.NoError(t, err)
+	// A step of the accumulator is 2^25 * 2^5 / 2^31 = 1/2 of v, 1/128 of the output.
+	require.Equal(t, map[string]int32{
+		"up":   9,  // (1100 + 7) / 128 = 8.65
+		"flat": 6,  // (1100 - 300) / 128 = 6.25
+		"sum":  14, // 600 / 2 = 300; 9 * 2^14 / 2^8 = 576; 876 / 64 = 13.7
+		// 1400 / 2 = 700, and 6 * 2^14: (700 + 98304) / 64 = 1546.9
+		"down": 1547, "pool": 1547, "add": 1547, "fc": 1547,
+	}, got)
+	_, err = n.Reference([]uint8{0, 0, 0}, func(l *int8.Layer, values []int32) { got[l.Name] = values[0] })
+	require.NoError(t, err)
+	require.EqualValues(t, -100, got["up"], "an int16 output has both signs")
+	require.Zero(t, got["sum"], "but not behind a ReLU")
+}
+
+func TestValidateMixed(t *testing.T) {
+	conv := func(n *int8.Network, i int) *int8.Conv { return n.Layers[i].Op.(*int8.Conv) }
+	for name, test := range map[string]struct {
+		edit func(*int8.Network)
+		want string
+	}{
+		"no bound":               {func(n *int8.Network) { n.Layers[0].Out.Bound = 0 }, `layer "up" (conv): output has bound 0, want 1..32767`},
+		"bound beyond int16":     {func(n *int8.Network) { n.Layers[0].Out.Bound = 1 << 15 }, `output has bound 32768, want 1..32767`},
+		"zero point":             {func(n *int8.Network) { n.Layers[0].Out.Zero = []int8.Value{0} }, `output is int16 and has 1 zero points, want none`},
+		"int8 with a bound":      {func(n *int8.Network) { n.Layers[1].Out.Bound = 5 }, `layer "flat" (conv): output is int8, which has no bound of its own`},
+		"int8 not negative":      {func(n *int8.Network) { n.Layers[1].Out.NonNegative = true }, `output is int8, which has no bound of its own`},
+		"int32 activation":       {func(n *int8.Network) { n.Layers[0].Out.Type = int8.Int32 }, `output is int32, want int8 or int16`},
+		"scale of zero":          {func(n *int8.Network) { n.Layers[0].Out.Scale = 0 }, `output scale 0 is not positive`},
+		"shift of int8 residual": {func(n *int8.Network) { conv(n, 3).ResidualShift = 15 }, `layer "down" (conv): residual shift 15 is not in 0..0`},
+		"shift beyond int32":     {func(n *int8.Network) { conv(n, 2).ResidualShift = 31 }, `layer "sum" (conv): residual shift 31 is not in 0..30`},
+		"shift without residual": {func(n *int8.Network) { conv(n, 0).ResidualShift = 1 }, `layer "up" (conv): residual shift 1 is not in 0..0`},
+		"accumulator too large":  {func(n *int8.Network) { conv(n, 3).Shift = 10 }, `layer "down" (conv): channel 0: the accumulator can reach 3000000 << 10, beyond int32`},
+		"requantized too large": {func(n *int8.Network) {
+			c := conv(n, 2)
+			c.Multiplier[0], c.Shift, c.Bias[0] = math.MaxInt32, 0, math.MaxInt32-12800
+		}, `layer "sum" (conv): channel 0: the requantized value can reach 2149403679, beyond int32`},
+		"pool of another bound": {func(n *int8.Network) { n.Layers[4].Out.Bound-- }, `layer "pool" (maxpool): input and output differ in type or bound`},
+		"pool of another sign":  {func(n *int8.Network) { n.Layers[4].Out.NonNegative = true }, `input and output differ in type or bound`},
+		"pool of another type":  {func(n *int8.Network) { n.Layers[4].Out = n.Layers[1].Out }, `input and output differ in type or bound`},
+		"sums of another bound": {func(n *int8.Network) { n.Layers[5].Out.Bound = 255 }, `layer "add" (globalsum): bound of the sums is 255, want 30000`},
+		"sums not negative":     {func(n *int8.Network) { n.Layers[5].Out.NonNegative = true }, `output is 1x1x1 int16, want 1x1x1 int16 without zero point`},
+		"convolution of sums": {func(n *int8.Network) {
+			n.Layers[4], n.Layers[5] = n.Layers[5], n.Layers[4]
+			n.Layers[4].Inputs[0], n.Layers[5].Inputs[0] = "down", "add"
+		}, `layer "pool" (maxpool): input "add": the sums of a global average pool are for a dense layer only`},
+		"classifier without sums": {func(n *int8.Network) { n.Layers[6].Inputs[0] = "pool" }, `layer "fc" (dense): input "pool": a dense layer follows the global average pool`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := mixed()
+			test.edit(n)
+			require.ErrorContains(t, n.Validate(), test.want)
+		})
+	}
+}
+
+func TestSumsOfInt16MustFit(t *testing.T) {
+	n := mixed()
+	n.Preprocess.Resize, n.Preprocess.Crop = 2, 2
+	n.Input.Shape.H, n.Input.Shape.W = 2, 2
+	for i := range 5 {
+		n.Layers[i].Out.Shape.H, n.Layers[i].Out.Shape.W = 2, 2
+	}
+	require.ErrorContains(t, n.Validate(), `layer "add" (globalsum): the sum over 2x2 pixels reaches 120000 and does not fit int16; at most 1 pixels do`)
+	for _, i := range []int{3, 4} {
+		n.Layers[i].Out.Bound = math.MaxInt16 / 4
+	}
+	n.Layers[5].Out.Bound = math.MaxInt16 / 4 * 4
+	require.NoError(t, n.Validate())
+}
