@@ -153,6 +153,15 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 #define RESIDUAL5 \
 	RESIDUAL2; RESIDUAL(Y4, Y5); RESIDUAL(Y6, Y7); RESIDUAL(Y8, Y9)
 
+// SUMS stores the sums of a pixel.
+#define SUMS(low, high) \
+	VMOVDQU low, (BX); \
+	VMOVDQU high, 32(BX); \
+	ADDQ    AX, BX
+
+#define SUMS5 \
+	SUMS(Y0, Y1); SUMS(Y2, Y3); SUMS(Y4, Y5); SUMS(Y6, Y7); SUMS(Y8, Y9)
+
 // TILES is the loop over tiles. R14 is the window of a tile's first pixel.
 #define TILES(bias, pixels, shift, plain, residual) \
 	MOVQ a_Src+0(FP), R14; \
@@ -224,6 +233,10 @@ TEXT ·conv5AVX2(SB), NOSPLIT, $0-136
 // func conv2AVX2(a tile.Args)
 TEXT ·conv2AVX2(SB), NOSPLIT, $0-136
 	TILES(BIAS2, PIXELS2, SHIFT2, PLAIN2, RESIDUAL2)
+
+// func sums5AVX2(a tile.Args)
+TEXT ·sums5AVX2(SB), NOSPLIT, $0-136
+	TILES(BIAS5, PIXELS5, SHIFT5, SUMS5, SUMS5)
 
 // func denseAVX2(a tile.DenseArgs)
 TEXT ·denseAVX2(SB), NOSPLIT, $0-48

@@ -140,6 +140,16 @@ GLOBL flip<>(SB), RODATA|NOPTR, $4
 	RESIDUAL7; \
 	RESIDUAL(Z14, Z15); RESIDUAL(Z16, Z17); RESIDUAL(Z18, Z19); RESIDUAL(Z20, Z21); RESIDUAL(Z22, Z23); RESIDUAL(Z24, Z25); RESIDUAL(Z26, Z27)
 
+// SUMS stores the sums of a pixel.
+#define SUMS(low, high) \
+	VMOVDQU32 low, (R15); \
+	VMOVDQU32 high, 64(R15); \
+	ADDQ      AX, R15
+
+#define SUMS14 \
+	SUMS(Z0, Z1); SUMS(Z2, Z3); SUMS(Z4, Z5); SUMS(Z6, Z7); SUMS(Z8, Z9); SUMS(Z10, Z11); SUMS(Z12, Z13); \
+	SUMS(Z14, Z15); SUMS(Z16, Z17); SUMS(Z18, Z19); SUMS(Z20, Z21); SUMS(Z22, Z23); SUMS(Z24, Z25); SUMS(Z26, Z27)
+
 // TILES is the loop over tiles. R14 is the window of a tile's first pixel.
 #define TILES(bias, pixels, shift, plain, residual) \
 	MOVQ a_Src+0(FP), R14; \
@@ -220,6 +230,10 @@ TEXT ·conv14AVX512(SB), NOSPLIT, $0-136
 // func conv7AVX512(a tile.Args)
 TEXT ·conv7AVX512(SB), NOSPLIT, $0-136
 	TILES(BIAS7, PIXELS7, SHIFT7, PLAIN7, RESIDUAL7)
+
+// func sums14AVX512(a tile.Args)
+TEXT ·sums14AVX512(SB), NOSPLIT, $0-136
+	TILES(BIAS14, PIXELS14, SHIFT14, SUMS14, SUMS14)
 
 // func denseAVX512(a tile.DenseArgs)
 TEXT ·denseAVX512(SB), NOSPLIT, $0-48

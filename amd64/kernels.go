@@ -25,6 +25,7 @@ func avx512() *tile.Micro {
 	return &tile.Micro{
 		Name: "avx512vnni", Channels: 32, Depth: 4, Unsigned: true, Order: order(32),
 		Shapes: []tile.Shape{{Pixels: 14, Run: conv14AVX512}, {Pixels: 7, Run: conv7AVX512}},
+		Sums:   tile.Shape{Pixels: 14, Run: sums14AVX512},
 		Dense:  denseAVX512, Max: maxAVX2,
 	}
 }
@@ -33,6 +34,7 @@ func avx2() *tile.Micro {
 	return &tile.Micro{
 		Name: "avx2", Channels: 16, Depth: 4, Unsigned: true, Order: order(16),
 		Shapes: []tile.Shape{{Pixels: 5, Run: conv5AVX2}, {Pixels: 2, Run: conv2AVX2}},
+		Sums:   tile.Shape{Pixels: 5, Run: sums5AVX2},
 		Dense:  denseAVX2, Max: maxAVX2,
 	}
 }
@@ -57,6 +59,9 @@ func conv14AVX512(a tile.Args)
 func conv7AVX512(a tile.Args)
 
 //go:noescape
+func sums14AVX512(a tile.Args)
+
+//go:noescape
 func denseAVX512(a tile.DenseArgs)
 
 //go:noescape
@@ -64,6 +69,9 @@ func conv5AVX2(a tile.Args)
 
 //go:noescape
 func conv2AVX2(a tile.Args)
+
+//go:noescape
+func sums5AVX2(a tile.Args)
 
 //go:noescape
 func denseAVX2(a tile.DenseArgs)

@@ -50,5 +50,8 @@
 #define SXTL_8H(n, d)  ENCODE_ND(0x0F08A400, n, d) // sxtl  Vd.8H, Vn.8B
 #define SXTL2_8H(n, d) ENCODE_ND(0x4F08A400, n, d) // sxtl2 Vd.8H, Vn.16B
 
+// Two registers to consecutive memory.
+#define STP_Q(n, h, l) WORD $(0xAD000000 | (h)<<10 | (n)<<5 | (l)) // stp Ql, Qh, [Xn]
+
 // The larger byte.
 #define SMAX_16B(m, n, d) ENCODE_MND(0x4E206400, m, n, d) // smax Vd.16B, Vn.16B, Vm.16B

@@ -39,6 +39,7 @@ var instructions = map[string]string{
 	"SQXTN2_16B":     "sqxtn2 v{d}.16b, v{n}.8h",
 	"SXTL_8H":        "sxtl v{d}.8h, v{n}.8b",
 	"SXTL2_8H":       "sxtl2 v{d}.8h, v{n}.16b",
+	"STP_Q":          "stp q{l}, q{h}, [x{n}]",
 	"SMAX_16B":       "smax v{d}.16b, v{n}.16b, v{m}.16b",
 }
 

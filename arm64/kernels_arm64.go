@@ -13,27 +13,23 @@ import (
 func Kernels() []int8.Kernel { return kernels(Detect()) }
 
 func kernels(cpu CPU) []int8.Kernel {
-	var micros []*tile.Micro
-	if cpu.Int8Matrix {
-		micros = append(micros, i8mm())
+	var kernels []int8.Kernel
+	if cpu.Int8Matrix && cpu.DotProduct {
+		k := i8mm().Kernel()
+		k.Mixed = neonDot().PackMixed
+		kernels = append(kernels, k)
 	}
 	if cpu.DotProduct {
-		micros = append(micros, neonDot())
+		kernels = append(kernels, neonDot().Kernel())
 	}
 	if slices.ContainsFunc(cpu.Fast(), func(c Core) bool { return c.MIDR.InOrder() }) {
-		micros = append(micros, neonA53(), neon())
-	} else {
-		micros = append(micros, neon(), neonA53())
+		return append(kernels, neonA53().Kernel(), neon().Kernel())
 	}
-	kernels := make([]int8.Kernel, len(micros))
-	for i, m := range micros {
-		kernels[i] = m.Kernel()
-	}
-	return kernels
+	return append(kernels, neon().Kernel(), neonA53().Kernel())
 }
 
 // i8mm is for cores with matrix products, such as the Neoverse-N2 and Apple's
-// M2.
+// M2. It has no sums for int16 tensors: neonDot's do.
 func i8mm() *tile.Micro {
 	return &tile.Micro{
 		Name: "i8mm", Channels: 16, Depth: 8,
@@ -47,6 +43,7 @@ func neonDot() *tile.Micro {
 	return &tile.Micro{
 		Name: "neondot", Channels: 8, Depth: 4,
 		Shapes: []tile.Shape{{Pixels: 7, Run: conv7NeonDot}, {Pixels: 8, Run: conv8NeonDot}},
+		Sums:   tile.Shape{Pixels: 7, Run: sums7NeonDot},
 		Dense:  denseNEON, Max: maxNEON,
 	}
 }
@@ -62,3 +59,6 @@ func conv7NeonDot(a tile.Args)
 
 //go:noescape
 func conv8NeonDot(a tile.Args)
+
+//go:noescape
+func sums7NeonDot(a tile.Args)

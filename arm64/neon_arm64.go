@@ -9,15 +9,18 @@ func neon() *tile.Micro {
 	return &tile.Micro{
 		Name: "neon", Channels: 4, Depth: 16,
 		Shapes: []tile.Shape{{Pixels: 4, Run: conv4NEON}, {Pixels: 3, Run: conv3NEON}},
+		Sums:   tile.Shape{Pixels: 4, Run: sums4NEON},
 		Dense:  denseNEON, Max: maxNEON,
 	}
 }
 
-// neonA53 is for in-order cores without dot product, such as the Cortex-A53.
+// neonA53 is for in-order cores without dot product, such as the Cortex-A53. It
+// has neon's way with int16 tensors.
 func neonA53() *tile.Micro {
 	return &tile.Micro{
 		Name: "neon_a53", Channels: 4, Depth: 16,
 		Shapes:    []tile.Shape{{Pixels: 3, Run: conv3A53}, {Pixels: 2, Run: conv2A53}},
+		Sums:      tile.Shape{Pixels: 4, Run: sums4NEON},
 		WideSteps: WideSteps, Wide: WideA53,
 		Dense: denseNEON, Max: maxNEON,
 	}
@@ -28,6 +31,9 @@ func conv4NEON(a tile.Args)
 
 //go:noescape
 func conv3NEON(a tile.Args)
+
+//go:noescape
+func sums4NEON(a tile.Args)
 
 //go:noescape
 func conv3A53(a tile.Args)

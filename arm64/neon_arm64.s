@@ -95,58 +95,58 @@
 	VADDP s3.S4, s2.S4, s2.S4; \
 	VADDP s2.S4, s0.S4, s0.S4
 
+// SUMS4 makes the sums of a tile of 4 pixels: in V16, V20, V24 and V28, one lane
+// for each channel. V0 are the multipliers.
+#define SUMS4 \
+tile: \
+	MOVD R14, R0; \
+	ADD  R15, R0, R1; \
+	ADD  R15, R1, R2; \
+	ADD  R15, R2, R3; \
+	ADD  R15, R3, R14; \
+	ADD  $32, R9, R4; \
+	MOVD R17, R6; \
+	BIAS(F16, F17, F18, F19); \
+	BIAS(F20, F21, F22, F23); \
+	BIAS(F24, F25, F26, F27); \
+	BIAS(F28, F29, F30, F31); \
+row: \
+	SUBS $2, R16, R5; \
+	BLT  odd; \
+steps: \
+	FLDPQ.P 32(R0), (F0, F4); \
+	FLDPQ.P 32(R1), (F1, F5); \
+	FLDPQ.P 32(R2), (F2, F6); \
+	FLDPQ.P 32(R3), (F3, F7); \
+	STEP4(0, 1, 2, 3); \
+	STEP4(4, 5, 6, 7); \
+	SUBS    $2, R5; \
+	BGE     steps; \
+odd: \
+	TBZ     $0, R16, next; \
+	FMOVQ.P 16(R0), F0; \
+	FMOVQ.P 16(R1), F1; \
+	FMOVQ.P 16(R2), F2; \
+	FMOVQ.P 16(R3), F3; \
+	STEP4(0, 1, 2, 3); \
+next: \
+	ADD  R12, R0; \
+	ADD  R12, R1; \
+	ADD  R12, R2; \
+	ADD  R12, R3; \
+	SUBS $1, R6; \
+	BNE  row; \
+	FMOVQ 16(R9), F0; \
+	ADD4(V16, V17, V18, V19); \
+	ADD4(V20, V21, V22, V23); \
+	ADD4(V24, V25, V26, V27); \
+	ADD4(V28, V29, V30, V31)
+
 // func conv4NEON(a tile.Args)
 TEXT ·conv4NEON(SB), NOSPLIT, $0-136
 	ARGUMENTS
 
-tile:
-	MOVD R14, R0
-	ADD  R15, R0, R1
-	ADD  R15, R1, R2
-	ADD  R15, R2, R3
-	ADD  R15, R3, R14
-	ADD  $32, R9, R4
-	MOVD R17, R6
-	BIAS(F16, F17, F18, F19)
-	BIAS(F20, F21, F22, F23)
-	BIAS(F24, F25, F26, F27)
-	BIAS(F28, F29, F30, F31)
-
-row:
-	SUBS $2, R16, R5
-	BLT  odd
-
-steps:
-	FLDPQ.P 32(R0), (F0, F4)
-	FLDPQ.P 32(R1), (F1, F5)
-	FLDPQ.P 32(R2), (F2, F6)
-	FLDPQ.P 32(R3), (F3, F7)
-	STEP4(0, 1, 2, 3)
-	STEP4(4, 5, 6, 7)
-	SUBS    $2, R5
-	BGE     steps
-
-odd:
-	TBZ     $0, R16, next
-	FMOVQ.P 16(R0), F0
-	FMOVQ.P 16(R1), F1
-	FMOVQ.P 16(R2), F2
-	FMOVQ.P 16(R3), F3
-	STEP4(0, 1, 2, 3)
-
-next:
-	ADD  R12, R0
-	ADD  R12, R1
-	ADD  R12, R2
-	ADD  R12, R3
-	SUBS $1, R6
-	BNE  row
-
-	FMOVQ 16(R9), F0 // multipliers
-	ADD4(V16, V17, V18, V19)
-	ADD4(V20, V21, V22, V23)
-	ADD4(V24, V25, V26, V27)
-	ADD4(V28, V29, V30, V31)
+	SUMS4
 	CBZ   R20, multiply
 	VDUP  R20, V1.S4
 	SSHL_4S(1, 16, 16)
@@ -183,6 +183,18 @@ narrow:
 	VST1.P V16.S[1], (R7)(R10)
 	VST1.P V16.S[2], (R7)(R10)
 	VST1.P V16.S[3], (R7)(R10)
+	SUBS   $1, R13
+	BNE    tile
+	RET
+
+// func sums4NEON(a tile.Args)
+TEXT ·sums4NEON(SB), NOSPLIT, $0-136
+	ARGUMENTS
+	SUMS4
+	VST1.P [V16.S4], (R7)(R10)
+	VST1.P [V20.S4], (R7)(R10)
+	VST1.P [V24.S4], (R7)(R10)
+	VST1.P [V28.S4], (R7)(R10)
 	SUBS   $1, R13
 	BNE    tile
 	RET

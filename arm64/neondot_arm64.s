@@ -212,8 +212,13 @@ block: \
 	SMLAL2_4S(4, 3, high); \
 	STORE(low, high)
 
+// SUM stores the sums of a pixel.
+#define SUM(first, second, low, high) \
+	STP_Q(12, high, low); \
+	ADD R22, R12
+
 // TILES is the loop over tiles. A block has 1<<log steps.
-#define TILES(windows, sums, bias, blocks, log) \
+#define TILES(windows, sums, bias, blocks, log, plain, residual) \
 	MOVD a_Src+0(FP), R1; \
 	MOVD a_Dst+8(FP), R12; \
 	MOVD a_Res+16(FP), R13; \
@@ -264,12 +269,12 @@ next: \
 	sums(SHIFT); \
 shifted: \
 	FLDPQ 32(R14), (F0, F1); \
-	CBNZ R13, residual; \
-	sums(PLAIN); \
+	CBNZ R13, add; \
+	sums(plain); \
 	B    stored; \
-residual: \
+add: \
 	VDUP R26, V4.H8; \
-	sums(RESIDUAL); \
+	sums(residual); \
 stored: \
 	SUBS $1, R16; \
 	BNE  tile; \
@@ -277,8 +282,12 @@ stored: \
 
 // func conv7NeonDot(a tile.Args)
 TEXT ·conv7NeonDot(SB), NOSPLIT, $0-136
-	TILES(WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3)
+	TILES(WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, PLAIN, RESIDUAL)
 
 // func conv8NeonDot(a tile.Args)
 TEXT ·conv8NeonDot(SB), NOSPLIT, $0-136
-	TILES(WINDOWS8, SUMS8, BIAS8, BLOCKS8, 2)
+	TILES(WINDOWS8, SUMS8, BIAS8, BLOCKS8, 2, PLAIN, RESIDUAL)
+
+// func sums7NeonDot(a tile.Args)
+TEXT ·sums7NeonDot(SB), NOSPLIT, $0-136
+	TILES(WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, SUM, SUM)

@@ -6,6 +6,7 @@ func Generic() Kernel {
 		Name:        "generic",
 		Channels:    panel,
 		Convolution: func(l *Layer) Convolution { return genericConv{l.Op.(*Conv)} },
+		Mixed:       func(l *Layer, _ *Tensor) Convolution { return genericMixed{genericConv{l.Op.(*Conv)}, &l.Out} },
 		Dense:       denseGeneric,
 		Max:         maxGeneric,
 	}
@@ -28,19 +29,39 @@ const (
 )
 
 func (genericConv) Run(t *ConvTask, part Part, scratch []int64) {
+	t.panels(part, func(c0, c1 int) {
+		weights := t.packPanel(scratch, c0, c1)
+		for y := part.Y0; y < part.Y1; y++ {
+			for x := range t.OW {
+				var sums [pairs]int64
+				t.window(&sums, t.Src, y, x, c0, weights)
+				t.store(y, x, c0, c1, &sums)
+			}
+		}
+	})
+}
+
+// panels calls f for the output channels [c0, c1) of each panel of the part. A
+// panel never crosses a group: its channels share their input.
+func (t *ConvTask) panels(part Part, f func(c0, c1 int)) {
 	groupOut := t.OutC / t.Groups
 	for c := part.C0; c < part.C1; {
-		// A panel never crosses a group: its channels share their input.
 		end := min(c+panel, part.C1, (c/groupOut+1)*groupOut)
-		convPanel(t, part.Y0, part.Y1, c, end, scratch)
+		f(c, end)
 		c = end
 	}
 }
 
-// convPanel computes output channels [c0, c1), at most a panel, of rows [y0, y1).
-func convPanel(t *ConvTask, y0, y1, c0, c1 int, scratch []int64) {
-	depth, groupIn := t.depth(), t.InC/t.Groups
-	weights := packPairs(scratch[:depth*pairs], t.Weight[c0*depth:c1*depth], depth)
+// packPanel packs the weights of output channels [c0, c1).
+func (t *ConvTask) packPanel(scratch []int64, c0, c1 int) []int64 {
+	depth := t.depth()
+	return packPairs(scratch[:depth*pairs], t.Weight[c0*depth:c1*depth], depth)
+}
+
+// window adds the products of the window of output pixel (y, x) in a plane with
+// the weights of the panel that begins at channel c0.
+func (t *ConvTask) window(sums *[pairs]int64, src []int8, y, x, c0 int, weights []int64) {
+	groupIn := t.InC / t.Groups
 	first := c0 / (t.OutC / t.Groups) * groupIn
 	// In NHWC the window's pixels of one row are contiguous, and with one
 	// group so are all their channels.
@@ -48,20 +69,63 @@ func convPanel(t *ConvTask, y0, y1, c0, c1 int, scratch []int64) {
 	if t.Groups == 1 {
 		run, runs = groupIn*t.KW, 1
 	}
-	for y := y0; y < y1; y++ {
-		for x := range t.OW {
-			var sums [pairs]int64
-			w := weights
-			for ky := range t.KH {
-				at := (y*t.StrideH+ky)*t.SrcRow + x*t.StrideW*t.InC + first
-				for range runs {
-					dotPairs(&sums, t.Src[at:at+run], w)
-					w, at = w[run*pairs:], at+t.InC
-				}
-			}
-			t.store(y, x, c0, c1, &sums)
+	for ky := range t.KH {
+		at := (y*t.StrideH+ky)*t.SrcRow + x*t.StrideW*t.InC + first
+		for range runs {
+			dotPairs(sums, src[at:at+run], weights)
+			weights, at = weights[run*pairs:], at+t.InC
 		}
 	}
+}
+
+// genericMixed is genericConv for int16 tensors.
+type genericMixed struct {
+	genericConv
+	out *Tensor
+}
+
+func (c genericMixed) Run(t *ConvTask, part Part, scratch []int64) {
+	var acc [panel]int32
+	t.panels(part, func(c0, c1 int) {
+		weights := t.packPanel(scratch, c0, c1)
+		bias := t.biasPairs(c0, c1)
+		for y := part.Y0; y < part.Y1; y++ {
+			for x := range t.OW {
+				var sums [pairs]int64
+				t.window(&sums, t.Src, y, x, c0, weights)
+				for i := range sums {
+					if t.SrcLow != nil {
+						sums[i] <<= 8
+					}
+					sums[i] += bias[i]
+				}
+				if t.SrcLow != nil {
+					t.window(&sums, t.SrcLow, y, x, c0, weights)
+				}
+				for i := range c1 - c0 {
+					acc[i] = unpack(&sums, i)
+				}
+				t.StoreMixed(c.out, 0, y, x, c0, acc[:c1-c0])
+			}
+		}
+	})
+}
+
+// biasPairs is what sums begin with: the biases, and 128 times the weights where
+// the source is int16, as in Join.
+func (t *ConvTask) biasPairs(c0, c1 int) (bias [pairs]int64) {
+	depth := t.depth()
+	for o := c0; o < c1; o++ {
+		b := int64(t.Bias[o])
+		if t.SrcLow != nil {
+			for _, w := range t.Weight[o*depth : (o+1)*depth] {
+				b += 128 * int64(w)
+			}
+		}
+		i := o - c0
+		bias[i/2] += b << (i % 2 * 32)
+	}
+	return bias
 }
 
 // packPairs interleaves rows of depth weights, two rows a word.
@@ -99,18 +163,22 @@ func (t *ConvTask) store(y, x, c0, c1 int, sums *[pairs]int64) {
 		res = t.Res[y*t.ResRow+x*t.OutC+c0:][:c1-c0]
 	}
 	for i := range dst {
-		sum := sums[i/2]
-		acc := int32(sum)
-		if i%2 == 1 {
-			acc = int32((sum - int64(acc)) >> 32)
-		}
 		var r int32
 		if res != nil {
 			r = int32(res[i]) * t.Residual
 		}
 		o := c0 + i
-		dst[i] = Requantize(acc+t.Bias[o], t.Multiplier[o], t.Shift, r)
+		dst[i] = Requantize(unpack(sums, i)+t.Bias[o], t.Multiplier[o], t.Shift, r)
 	}
+}
+
+// unpack is sum i of those that packPairs's weights gave.
+func unpack(sums *[pairs]int64, i int) int32 {
+	sum := sums[i/2]
+	if i%2 == 0 {
+		return int32(sum)
+	}
+	return int32((sum - int64(int32(sum))) >> 32)
 }
 
 func denseGeneric(d *Dense, dst []int32, src []int16, lo, hi int) {

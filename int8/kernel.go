@@ -10,8 +10,11 @@ type Kernel struct {
 	// Channels is the number of output channels computed together: work is
 	// split among threads at its multiples, and with groups between groups.
 	Channels int
-	// Convolution packs the weights of a layer, whose Op is a *Conv.
+	// Convolution packs the weights of a layer, whose Op is a *Conv and whose
+	// tensors are int8.
 	Convolution func(l *Layer) Convolution
+	// Mixed is Convolution for a layer with an int16 input, residual or output.
+	Mixed func(l *Layer, in *Tensor) Convolution
 	// Dense computes the classes [lo, hi).
 	Dense func(d *Dense, dst []int32, src []int16, lo, hi int)
 	// Max replaces count runs of n values by the larger of dst's and src's; the
@@ -49,4 +52,7 @@ type ConvTask struct {
 	DstRow int    // bytes from one output row to the next
 	Res    []int8 // begins at residual pixel (0, 0); nil without residual; may be Dst
 	ResRow int
+	// The low bytes of int16 tensors, see Split; Src, Dst and Res are then the
+	// high ones. nil where the tensor is int8.
+	SrcLow, DstLow, ResLow []int8
 }

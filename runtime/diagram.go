@@ -20,18 +20,25 @@ func (p *Plan) WriteDiagram(w io.Writer) error {
 	for i := range p.buffers {
 		width = max(width, len(p.buffers[i].name))
 	}
-	fmt.Fprintf(&b, "%4s  %-*s  %-9s  %-14s  %10s  %9s  arena\n", "step", width, "layer", "op", "output", "split", "live")
+	fmt.Fprintf(&b, "%4s  %-*s  %-9s  %-16s  %10s  %9s  arena\n", "step", width, "layer", "op", "output", "split", "live")
 	for i := range p.steps {
 		s := &p.steps[i]
 		kind, out := "image", &p.buffers[s.out]
 		if s.layer != nil {
 			kind = s.layer.Op.Kind()
 		}
-		fmt.Fprintf(&b, "%4d  %-*s  %-9s  %-14v  %10s  %9d  %s\n",
-			i, width, out.name, kind, out.tensor.Shape, s.splitName(), p.live(i), p.memoryMap(i))
+		fmt.Fprintf(&b, "%4d  %-*s  %-9s  %-16s  %10s  %9d  %s\n",
+			i, width, out.name, kind, out.shapeName(), s.splitName(), p.live(i), p.memoryMap(i))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (b *buffer) shapeName() string {
+	if b.planes > 1 {
+		return fmt.Sprintf("%v %s", b.tensor.Shape, b.tensor.Type)
+	}
+	return b.tensor.Shape.String()
 }
 
 func (s *step) splitName() string {

@@ -14,7 +14,7 @@ import (
 func TestPackedWeightsAreNotReadAgain(t *testing.T) {
 	for _, kernel := range Kernels() {
 		for seed := range uint64(10) {
-			n := nettest.Random(seed)
+			n := nettest.Mixed(seed)
 			rgb := nettest.Picture(n, 1)
 			want, err := n.Reference(rgb, nil)
 			require.NoError(t, err)

@@ -54,6 +54,7 @@ type step struct {
 type buffer struct {
 	name   string
 	tensor *int8.Tensor
+	planes int // 2 for an int16 activation, see int8.Split
 	halo   halo
 	life   interval
 	offset int
@@ -64,6 +65,7 @@ type halo struct{ top, left, bottom, right int }
 
 func (b *buffer) rowBytes() int { return int(b.row64()) }
 
+// rows is the number of rows of a plane.
 func (b *buffer) rows() int { return b.halo.top + b.tensor.Shape.H + b.halo.bottom }
 
 // align is the alignment of buffers: a cache line.
@@ -71,11 +73,11 @@ const align = 64
 
 // row64 and size are in 64 bits because a hostile network's do not fit 32.
 func (b *buffer) row64() int64 {
-	return int64(b.halo.left+b.tensor.Shape.W+b.halo.right) * int64(b.tensor.Shape.C) * int64(b.tensor.Type.Size())
+	return int64(b.halo.left+b.tensor.Shape.W+b.halo.right) * int64(b.tensor.Shape.C) * int64(b.tensor.Type.Size()/b.planes)
 }
 
 func (b *buffer) size() int64 {
-	return (int64(b.rows())*b.row64() + align - 1) / align * align
+	return (int64(b.planes)*int64(b.rows())*b.row64() + align - 1) / align * align
 }
 
 // Compile plans the network's execution. It fails if the network is invalid,
@@ -107,10 +109,10 @@ func Compile(n *int8.Network, o Options) (*Plan, error) {
 // each output, alive from its step to its last use.
 func (p *Plan) bind() {
 	index := map[string]int{}
-	add := func(name string, t *int8.Tensor) int {
+	add := func(name string, t *int8.Tensor, planes int) int {
 		at := len(p.steps)
 		index[name] = len(p.buffers)
-		p.buffers = append(p.buffers, buffer{name: name, tensor: t, life: interval{first: at, last: at}})
+		p.buffers = append(p.buffers, buffer{name: name, tensor: t, planes: planes, life: interval{first: at, last: at}})
 		return index[name]
 	}
 	use := func(name string) int {
@@ -118,7 +120,7 @@ func (p *Plan) bind() {
 		b.life.last = len(p.steps)
 		return index[name]
 	}
-	p.steps = append(p.steps, step{in: -1, res: -1, out: add(int8.InputName, &p.network.Input)})
+	p.steps = append(p.steps, step{in: -1, res: -1, out: add(int8.InputName, &p.network.Input, 1)})
 	for i := range p.network.Layers {
 		l := &p.network.Layers[i]
 		s := step{layer: l, in: use(l.Inputs[0]), res: -1}
@@ -129,11 +131,19 @@ func (p *Plan) bind() {
 				s.res = use(l.Inputs[1])
 			}
 		}
-		s.out = add(l.Name, &l.Out)
+		s.out = add(l.Name, &l.Out, planes(l))
 		p.steps = append(p.steps, s)
 	}
 	// The logits outlive the run: the caller reads them after the last step.
 	p.buffers[len(p.buffers)-1].life.last = len(p.steps)
+}
+
+// planes is the number of planes of a layer's output. Sums are no activations.
+func planes(l *int8.Layer) int {
+	if _, sums := l.Op.(int8.GlobalSum); l.Out.Type == int8.Int16 && !sums {
+		return 2
+	}
+	return 1
 }
 
 // grow widens the halo to what a window reads of the padding.
@@ -162,7 +172,7 @@ func (p *Plan) layOut() error {
 		owner[i], lives[i] = i, p.buffers[i].life
 	}
 	for i, s := range p.steps {
-		if s.res < 0 || s.res == s.in || p.buffers[s.res].life.last != i || p.buffers[s.res].halo != p.buffers[s.out].halo {
+		if s.res < 0 || s.res == s.in || p.buffers[s.res].life.last != i || !p.buffers[s.res].alike(&p.buffers[s.out]) {
 			continue
 		}
 		owner[s.out] = owner[s.res]
@@ -176,6 +186,9 @@ func (p *Plan) layOut() error {
 	p.arenaBytes, p.bound = peak, lowerBound(lives)
 	return nil
 }
+
+// alike says whether two tensors of one shape are laid out alike.
+func (b *buffer) alike(o *buffer) bool { return b.halo == o.halo && b.planes == o.planes }
 
 // split shares a step among the threads: by rows where activations outweigh
 // weights, so that a thread's rows stay in its cache; else by channels, so
@@ -227,26 +240,38 @@ func (p *Plan) pack(packed func([]int8.Value)) {
 	for range p.threads {
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(p.steps)); i = next.Add(1) - 1 {
-				if l := p.steps[i].layer; l != nil {
-					p.steps[i].conv = p.convolution(l, packed)
-				}
+				p.steps[i].conv = p.convolution(&p.steps[i], packed)
 			}
 		})
 	}
 	group.Wait()
 }
 
-// convolution is the layer packed for the kernel; nil if it is of another kind.
-func (p *Plan) convolution(l *int8.Layer, packed func([]int8.Value)) int8.Convolution {
-	op, ok := l.Op.(*int8.Conv)
+// convolution is the step's layer packed for the kernel; nil if it is of another
+// kind.
+func (p *Plan) convolution(s *step, packed func([]int8.Value)) int8.Convolution {
+	if s.layer == nil {
+		return nil
+	}
+	op, ok := s.layer.Op.(*int8.Conv)
 	if !ok {
 		return nil
 	}
-	conv := p.kernel.Convolution(l)
+	var conv int8.Convolution
+	if p.mixed(s) {
+		conv = p.kernel.Mixed(s.layer, p.buffers[s.in].tensor)
+	} else {
+		conv = p.kernel.Convolution(s.layer)
+	}
 	if packed != nil && conv.Bytes() > 0 {
 		packed(op.Weight)
 	}
 	return conv
+}
+
+// mixed says whether an activation of the step is int16.
+func (p *Plan) mixed(s *step) bool {
+	return p.buffers[s.in].planes > 1 || p.buffers[s.out].planes > 1 || s.res >= 0 && p.buffers[s.res].planes > 1
 }
 
 // Network is the network that the plan runs.

@@ -2,26 +2,31 @@ package runtime
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"edgeclassify/int8"
 	"edgeclassify/tensor"
 )
 
-// plane is an int8 tensor in the arena, its halo included.
+// plane is an activation in the arena, its halo included.
 type plane struct {
-	data  []int8.Value
-	shape tensor.Shape
-	halo  halo
-	row   int          // bytes from one row to the next
-	flip  int8.Value   // what a stored byte is to be XORed with for its value
-	zero  []int8.Value // per channel: what the halo holds, as stored
+	data    []int8.Value // of an int16 tensor the high bytes, see int8.Split
+	low     []int8.Value // the low ones; nil of an int8 tensor
+	shape   tensor.Shape
+	halo    halo
+	row     int          // bytes from one row to the next
+	flip    int8.Value   // what a stored byte is to be XORed with for its value
+	zero    []int8.Value // per channel: what the halo holds, as stored
+	zeroLow []int8.Value
 }
 
 // bindPlane finds the plane of a buffer.
 func (p *Plan) bindPlane(arena []byte, buffer int) plane {
 	b := &p.buffers[buffer]
+	size := b.rows() * b.rowBytes()
+	bytes := view[int8.Value](arena, b, b.planes*size)
 	pl := plane{
-		data:  view[int8.Value](arena, b, b.rows()*b.rowBytes()),
+		data:  bytes[:size],
 		shape: b.tensor.Shape, halo: b.halo, row: b.rowBytes(),
 		zero: make([]int8.Value, b.tensor.Shape.C),
 	}
@@ -31,12 +36,42 @@ func (p *Plan) bindPlane(arena []byte, buffer int) plane {
 	for c := range pl.zero {
 		pl.zero[c] = b.tensor.ZeroAt(c) ^ pl.flip
 	}
+	if b.planes == 2 {
+		_, low := int8.Split(0)
+		pl.low, pl.zeroLow = bytes[size:], slices.Repeat([]int8.Value{low ^ pl.flip}, b.tensor.Shape.C)
+	}
 	return pl
 }
 
 // at is the index of pixel (y, x), which may lie in the halo.
 func (p *plane) at(y, x int) int {
 	return (p.halo.top+y)*p.row + (p.halo.left+x)*p.shape.C
+}
+
+// from is the bytes from pixel (y, x) on.
+func (p *plane) from(y, x int) (data, low []int8.Value) {
+	if p.low != nil {
+		low = p.low[p.at(y, x):]
+	}
+	return p.data[p.at(y, x):], low
+}
+
+// value is the value whose byte, or high byte, has that index.
+func (p *plane) value(at int) int32 {
+	if p.low == nil {
+		return int32(p.data[at] ^ p.flip)
+	}
+	return int8.Join(p.data[at]^p.flip, p.low[at]^p.flip)
+}
+
+// set is the inverse of value.
+func (p *plane) set(at int, q int32) {
+	if p.low == nil {
+		p.data[at] = int8.Value(q) ^ p.flip
+		return
+	}
+	high, low := int8.Split(q)
+	p.data[at], p.low[at] = high^p.flip, low^p.flip
 }
 
 // fillHalo writes the zero point around the rows and channels of part. The
@@ -64,6 +99,9 @@ func (p *plane) fill(y, x0, x1 int, part int8.Part) {
 	for x := x0; x < x1; x++ {
 		at := p.at(y, x)
 		copy(p.data[at+part.C0:at+part.C1], p.zero[part.C0:part.C1])
+		if p.low != nil {
+			copy(p.low[at+part.C0:at+part.C1], p.zeroLow[part.C0:part.C1])
+		}
 	}
 }
 
@@ -133,6 +171,32 @@ func fill(s []int8.Value, v int8.Value) {
 	}
 }
 
+// maxPool16 is maxPool for int16 tensors. Best has room for a pixel.
+func maxPool16(dst, src *plane, op *int8.MaxPool, lowest int32, part int8.Part, best []int32) {
+	c := dst.shape.C
+	best = best[:c]
+	for y := part.Y0; y < part.Y1; y++ {
+		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
+		for x := range dst.shape.W {
+			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
+			for i := range best {
+				best[i] = lowest
+			}
+			for iy := top; iy < bottom; iy++ {
+				for ix := left; ix < right; ix++ {
+					high, low := src.data[src.at(iy, ix):][:c], src.low[src.at(iy, ix):][:c]
+					for i := range best {
+						best[i] = max(best[i], int8.Join(high[i]^src.flip, low[i]^src.flip))
+					}
+				}
+			}
+			for i, q := range best {
+				dst.set(dst.at(y, x)+i, q)
+			}
+		}
+	}
+}
+
 func avgPool(dst, src *plane, op *int8.AvgPool, part int8.Part) {
 	for y := part.Y0; y < part.Y1; y++ {
 		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
@@ -146,10 +210,10 @@ func avgPool(dst, src *plane, op *int8.AvgPool, part int8.Part) {
 				zero, sum := int32(src.zero[c]^src.flip), int32(0)
 				for iy := top; iy < bottom; iy++ {
 					for ix := left; ix < right; ix++ {
-						sum += int32(src.data[src.at(iy, ix)+c]^src.flip) - zero
+						sum += src.value(src.at(iy, ix)+c) - zero
 					}
 				}
-				dst.data[dst.at(y, x)+c] = int8.Value(int8.Average(sum, int32(count))+zero) ^ dst.flip
+				dst.set(dst.at(y, x)+c, int8.Average(sum, int32(count))+zero)
 			}
 		}
 	}
@@ -157,13 +221,26 @@ func avgPool(dst, src *plane, op *int8.AvgPool, part int8.Part) {
 
 func globalSum(dst []int16, src *plane, part int8.Part) {
 	sums := dst[part.C0:part.C1]
-	for i, zero := range src.zero[part.C0:part.C1] {
-		sums[i] = -int16(zero^src.flip) * int16(src.shape.H*src.shape.W)
+	clear(sums)
+	src.addTo(sums, src.data, src.zero, part)
+	if src.low == nil {
+		return
 	}
-	for y := range src.shape.H {
-		for x := range src.shape.W {
-			for i, v := range src.data[src.at(y, x)+part.C0:][:len(sums)] {
-				sums[i] += int16(v ^ src.flip)
+	for i := range sums {
+		sums[i] <<= 8 // may wrap around: only the total has to fit
+	}
+	src.addTo(sums, src.low, src.zeroLow, part)
+}
+
+// addTo adds the part's sums of q - zero over the plane with these bytes.
+func (p *plane) addTo(sums []int16, data, zero []int8.Value, part int8.Part) {
+	for i, zero := range zero[part.C0:part.C1] {
+		sums[i] -= int16(zero^p.flip) * int16(p.shape.H*p.shape.W)
+	}
+	for y := range p.shape.H {
+		for x := range p.shape.W {
+			for i, v := range data[p.at(y, x)+part.C0:][:len(sums)] {
+				sums[i] += int16(v ^ p.flip)
 			}
 		}
 	}

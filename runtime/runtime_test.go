@@ -15,22 +15,37 @@ import (
 
 func TestSessionsGiveTheReferencesBits(t *testing.T) {
 	for seed := range uint64(60) {
-		n := nettest.Random(seed)
-		for _, kernel := range Kernels() {
-			for _, threads := range []int{1, 2, 3, 8} {
-				p, err := Compile(n, Options{Threads: threads, Kernel: kernel.Name})
+		checkBits(t, nettest.Random(seed), 1, 2, 3, 8)
+	}
+}
+
+func TestMixedSessionsGiveTheReferencesBits(t *testing.T) {
+	for seed := range uint64(60) {
+		checkBits(t, nettest.Mixed(seed), 1, 2, 3, 4)
+	}
+}
+
+// checkBits compares every kernel with the reference, for these numbers of
+// threads.
+func checkBits(t *testing.T, n *int8.Network, threads ...int) {
+	const images = 3
+	var want [images][]int32
+	for image := range want {
+		var err error
+		want[image], err = n.Reference(nettest.Picture(n, uint64(image)), nil)
+		require.NoError(t, err)
+	}
+	for _, kernel := range Kernels() {
+		for _, threads := range threads {
+			p, err := Compile(n, Options{Threads: threads, Kernel: kernel.Name})
+			require.NoError(t, err)
+			s := p.NewSession()
+			for image, want := range want {
+				got, err := s.Run(nettest.Picture(n, uint64(image)))
 				require.NoError(t, err)
-				s := p.NewSession()
-				for image := range uint64(3) {
-					rgb := nettest.Picture(n, image)
-					want, err := n.Reference(rgb, nil)
-					require.NoError(t, err)
-					got, err := s.Run(rgb)
-					require.NoError(t, err)
-					require.Equal(t, want, got, "seed %d, kernel %s, %d threads, image %d", seed, kernel.Name, threads, image)
-				}
-				s.Close()
+				require.Equal(t, want, got, "%s, kernel %s, %d threads, image %d", n.Name, kernel.Name, threads, image)
 			}
+			s.Close()
 		}
 	}
 }
@@ -58,21 +73,33 @@ func TestConcurrentSessionsOfOnePlan(t *testing.T) {
 }
 
 func TestFramesDoNotAllocate(t *testing.T) {
-	n := nettest.Random(3)
-	for _, threads := range []int{1, 4} {
-		p, err := Compile(n, Options{Threads: threads})
-		require.NoError(t, err)
-		s := p.NewSession()
-		defer s.Close()
-		rgb, top := nettest.Picture(n, 1), make([]Prediction, 5)
-		require.Zero(t, testing.AllocsPerRun(20, func() {
-			logits, err := s.Run(rgb)
-			if err != nil {
-				t.Fatal(err)
+	for _, n := range []*int8.Network{nettest.Random(3), nettest.Mixed(3), nettest.Mixed(8)} {
+		for _, kernel := range Kernels() {
+			for _, threads := range []int{1, 4} {
+				require.Zero(t, allocations(t, n, kernel.Name, threads), "%s, kernel %s, %d threads", n.Name, kernel.Name, threads)
 			}
-			p.Top(top, logits)
-		}), "%d threads", threads)
+		}
 	}
+}
+
+// allocations is the number per frame, once all threads have begun to work.
+func allocations(t *testing.T, n *int8.Network, kernel string, threads int) float64 {
+	p, err := Compile(n, Options{Threads: threads, Kernel: kernel})
+	require.NoError(t, err)
+	s := p.NewSession()
+	defer s.Close()
+	rgb, top := nettest.Picture(n, 1), make([]Prediction, 5)
+	frame := func() {
+		logits, err := s.Run(rgb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Top(top, logits)
+	}
+	for range 20 {
+		frame()
+	}
+	return testing.AllocsPerRun(50, frame)
 }
 
 func TestCompileAndRunRejectBadArguments(t *testing.T) {

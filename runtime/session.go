@@ -57,7 +57,7 @@ func (p *Plan) scratch(st *step) int {
 	}
 	if st.layer != nil && st.layer.Op.Kind() == (*int8.MaxPool)(nil).Kind() {
 		in := p.buffers[st.in].tensor.Shape
-		return (in.W*in.C + 7) / 8
+		return (max(in.W, 4)*in.C + 7) / 8 // a row of bytes, or a pixel of int32
 	}
 	return 0
 }
@@ -135,6 +135,13 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 		return compileConv(p, st, op, arena)
 	case *int8.MaxPool:
 		src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
+		if p.mixed(st) {
+			lowest, _ := out.tensor.Limits()
+			return func(part int8.Part, scratch []int64) {
+				maxPool16(&dst, &src, op, lowest, part, cast[int32](scratch))
+				dst.fillHalo(part)
+			}
+		}
 		return func(part int8.Part, scratch []int64) {
 			maxPool(&dst, &src, op, p.kernel.Max, part, cast[int8.Value](scratch))
 			dst.fillHalo(part)
@@ -156,14 +163,13 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 
 func compileConv(p *Plan, st *step, conv *int8.Conv, arena []byte) func(int8.Part, []int64) {
 	src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
-	task := &int8.ConvTask{
-		Conv: conv, OH: dst.shape.H, OW: dst.shape.W,
-		Src: src.data[src.at(-conv.Top, -conv.Left):], SrcRow: src.row,
-		Dst: dst.data[dst.at(0, 0):], DstRow: dst.row,
-	}
+	task := &int8.ConvTask{Conv: conv, OH: dst.shape.H, OW: dst.shape.W, SrcRow: src.row, DstRow: dst.row}
+	task.Src, task.SrcLow = src.from(-conv.Top, -conv.Left)
+	task.Dst, task.DstLow = dst.from(0, 0)
 	if st.res >= 0 {
 		res := p.bindPlane(arena, st.res)
-		task.Res, task.ResRow = res.data[res.at(0, 0):], res.row
+		task.Res, task.ResLow = res.from(0, 0)
+		task.ResRow = res.row
 	}
 	return func(part int8.Part, scratch []int64) {
 		st.conv.Run(task, part, scratch)
@@ -187,7 +193,7 @@ func cast[T, S any](s []S) []T {
 
 // view is n values of the arena, from a buffer's offset on.
 func view[T int8.Value | int16 | int32](arena []byte, b *buffer, n int) []T {
-	size := b.tensor.Type.Size()
+	size := int(unsafe.Sizeof(*new(T)))
 	bytes := arena[b.offset : b.offset+n*size]
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(bytes))), cap(bytes)/size)[:n]
 }

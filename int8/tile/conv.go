@@ -323,7 +323,7 @@ func (w *work) gathered() {
 				p := &w.panels[i]
 				if p.group != group {
 					group = p.group
-					w.copyWindows(r, group)
+					w.copyWindows(w.windows, w.t, w.t.Src, r, group)
 				}
 				w.row(r, p)
 			}
@@ -331,21 +331,20 @@ func (w *work) gathered() {
 	}
 }
 
-// copyWindows copies the windows of a run, one group's channels. What follows
-// a window up to whole steps meets weights of zero.
-func (w *work) copyWindows(r run, group int) {
-	t := w.t
+// copyWindows copies the windows of a run in a plane, one group's channels. What
+// follows a window up to whole steps meets weights of zero.
+func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Value, r run, group int) {
 	channels := t.InC / t.Groups
 	length, runs := channels*t.KW, 1
 	if t.Groups > 1 {
 		length, runs = channels, t.KW
 	}
 	for i := range r.pixels {
-		dst := w.windows[i*w.steps*w.micro.Depth:]
+		dst := windows[i*c.steps*c.micro.Depth:]
 		for ky := range t.KH {
 			at := (r.y*t.StrideH+ky)*t.SrcRow + (r.x+i)*t.StrideW*t.InC + group*channels
 			for range runs {
-				copy(dst[:length], t.Src[at:])
+				copy(dst[:length], src[at:])
 				dst, at = dst[length:], at+t.InC
 			}
 		}

@@ -13,6 +13,7 @@ func (m *Micro) Kernel() int8.Kernel {
 		Unsigned:    m.Unsigned,
 		Channels:    m.Channels,
 		Convolution: m.Pack,
+		Mixed:       m.PackMixed,
 		Dense:       m.dense,
 		Max:         m.max,
 	}
@@ -52,10 +53,7 @@ func (m *Micro) max(dst, src []int8.Value, n, count, dstStep, srcStep int) {
 	if whole == n {
 		return
 	}
-	var flip int8.Value
-	if m.Unsigned {
-		flip = -128
-	}
+	flip := m.flip()
 	for i := range count {
 		d, s := dst[i*dstStep+whole:i*dstStep+n], src[i*srcStep+whole:]
 		for j := range d {

@@ -29,6 +29,9 @@ type Micro struct {
 	Order []int
 	// Shapes are the tiles that there is code for, the fastest per pixel first.
 	Shapes []Shape
+	// Sums is a tile that stores its int32 sums, without requantization, for
+	// convolutions with int16 tensors.
+	Sums Shape
 	// Wide, if not nil, reports whether the weights of WideSteps steps, in
 	// packed order, need the slower sums that hold for all weights. A flag
 	// behind the panel's weights tells the assembly.

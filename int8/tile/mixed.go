@@ -1,0 +1,142 @@
+package tile
+
+import (
+	"unsafe"
+
+	"edgeclassify/int8"
+)
+
+// mixed is a convolution with an int16 input, residual or output. Windows are
+// copied together, for an int16 input those of the plane of high bytes and then
+// those of the plane of low bytes: to the micro-kernel they are pixels as any
+// other, whose sums it stores. They become outputs here, in plain Go.
+type mixed struct {
+	Conv
+	out    *int8.Tensor
+	planes int     // of the input: 2 if it is int16
+	bias   []int32 // with what int8.Join adds
+}
+
+// PackMixed packs the weights of layer l, whose Op is an *int8.Conv.
+func (m *Micro) PackMixed(l *int8.Layer, in *int8.Tensor) int8.Convolution {
+	conv := l.Op.(*int8.Conv)
+	depth := conv.KH * conv.KW * (conv.InC / conv.Groups)
+	micro := &Micro{Channels: m.Channels, Depth: m.Depth, Unsigned: m.Unsigned, Sums: m.Sums} // channels in their own order
+	c := &mixed{
+		Conv: Conv{micro: micro, depth: depth, runs: 1, steps: ceil(depth, m.Depth)},
+		out:  &l.Out, planes: 1, bias: conv.Bias,
+	}
+	if in.Type == int8.Int16 {
+		c.planes = 2
+		c.bias = make([]int32, conv.OutC)
+		for o := range c.bias {
+			c.bias[o] = conv.Bias[o] + 128*sum(conv.Weight[o*depth:(o+1)*depth])
+		}
+	}
+	c.chunk = min(l.Out.Shape.W, c.pixels())
+	sums := *conv
+	sums.Bias = make([]int32, conv.OutC) // added behind the sums: they are of one plane each
+	c.pack(&sums, depth)
+	return c
+}
+
+// pixels whose windows are to be copied at a time: some whole tiles, so that
+// calls take little time, if their windows stay near.
+func (c *mixed) pixels() int {
+	const tiles = 4
+	return c.micro.Sums.Pixels * max(1, min(tiles, near/2/(c.planes*c.window()*c.micro.Sums.Pixels)))
+}
+
+// window is the bytes of a copied window.
+func (c *mixed) window() int { return c.steps * c.micro.Depth }
+
+// scratch is the bytes of copied windows and the number of sums: whole tiles,
+// by the panels of a group.
+func (c *mixed) scratch() (windows, sums int) {
+	tile := c.micro.Sums.Pixels
+	rows := ceil(c.planes*c.chunk, tile) * tile
+	group := 0
+	for i := range c.panels {
+		if c.panels[i].group == 0 {
+			group++
+		}
+	}
+	return rows * c.window(), rows * group * c.micro.Channels
+}
+
+// Scratch is the words of memory that a thread needs.
+func (c *mixed) Scratch() int {
+	windows, sums := c.scratch()
+	return ceil(4*sums+windows, 8)
+}
+
+// Bytes is the memory of panels and biases.
+func (c *mixed) Bytes() int { return c.Conv.Bytes() + 4*len(c.bias) }
+
+// Run computes the part of the task. Parts begin at multiples of
+// Micro.Channels, with groups between groups.
+func (c *mixed) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
+	_, n := c.scratch()
+	sums := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(scratch))), 2*len(scratch))[:n]
+	windows := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))[4*n:]
+	panels := c.between(part.C0, part.C1)
+	for y := part.Y0; y < part.Y1; y++ {
+		for x := 0; x < t.OW; x += c.chunk {
+			r := run{y, x, min(c.chunk, t.OW-x)}
+			for rest := panels; len(rest) > 0; {
+				n := 1
+				for n < len(rest) && rest[n].group == rest[0].group {
+					n++
+				}
+				c.group(t, r, rest[:n], windows, sums)
+				rest = rest[n:]
+			}
+		}
+	}
+}
+
+// group computes a run, some panels of one group.
+func (c *mixed) group(t *int8.ConvTask, r run, panels []panel, windows []int8.Value, sums []int32) {
+	rows, width := c.planes*r.pixels, len(panels)*c.micro.Channels
+	c.copyWindows(windows, t, t.Src, r, panels[0].group)
+	if c.planes == 2 {
+		c.copyWindows(windows[r.pixels*c.window():], t, t.SrcLow, r, panels[0].group)
+	}
+	for i := range panels {
+		c.multiply(&panels[i], windows, sums[i*c.micro.Channels:], rows, width)
+	}
+	last := &panels[len(panels)-1]
+	first, channels := panels[0].channel, last.channel+last.lanes-panels[0].channel
+	for i := range r.pixels {
+		acc := sums[i*width:][:channels]
+		if c.planes == 2 {
+			for j, low := range sums[(r.pixels+i)*width:][:channels] {
+				acc[j] = acc[j]<<8 + low
+			}
+		}
+		for j, b := range c.bias[first:][:channels] {
+			acc[j] += b
+		}
+		t.StoreMixed(c.out, c.micro.flip(), r.y, r.x+i, first, acc)
+	}
+}
+
+// multiply stores the sums of a panel for rows of windows, and of more windows
+// up to whole tiles. Sums of one window are width apart from the next one's.
+func (c *mixed) multiply(p *panel, windows []int8.Value, sums []int32, rows, width int) {
+	s := c.micro.Sums
+	s.Run(Args{
+		Panel: pointer(p.data), Src: pointer(windows), Dst: unsafe.Pointer(unsafe.SliceData(sums)),
+		Tiles: ceil(rows, s.Pixels), Runs: 1, Steps: c.steps,
+		SrcRow: c.window(), SrcStep: c.window(), SrcNext: s.Pixels * c.window(),
+		DstStep: 4 * width, DstNext: s.Pixels * 4 * width,
+	})
+}
+
+// flip is what a stored byte is to be XORed with for its value.
+func (m *Micro) flip() int8.Value {
+	if m.Unsigned {
+		return -128
+	}
+	return 0
+}
