@@ -1,0 +1,101 @@
+package report
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot/plotter"
+)
+
+func value(x float64) *float64 { return &x }
+
+func TestTicksAreRound(t *testing.T) {
+	values := func(low, high float64, count int) (v []string) {
+		for _, tick := range ticks(low, high, count, significantTick) {
+			v = append(v, tick.Label)
+		}
+		return v
+	}
+	require.Equal(t, []string{"0", "20", "40", "60", "80", "100"}, values(0, 100, 5))
+	require.Equal(t, []string{"−0.5", "0", "0.5", "1"}, values(-0.7, 1.3, 4))
+	require.Equal(t, []string{"2e+300", "4e+300"}, values(1e300, 5e300, 3))
+	require.Empty(t, values(1, 1, 3))
+	require.Empty(t, values(-math.MaxFloat64, math.MaxFloat64, 3))
+	require.LessOrEqual(t, len(values(1e9, math.Nextafter(1e9, 2e9), 3)), 8)
+}
+
+func TestRunsBreakWhereNumbersAreMissing(t *testing.T) {
+	layers := make([]Layer, 6)
+	for i, v := range []*float64{value(10), value(20), nil, value(math.Inf(1)), value(1e9), value(-1e9)} {
+		layers[i].SQNR.Isolated = v
+	}
+	require.Equal(t, []plotter.XYs{{{X: 1, Y: 10}, {X: 2, Y: 20}}, {{X: 5, Y: highestDB}, {X: 6, Y: lowestDB}}},
+		runs(layers, func(s *SQNR) *float64 { return s.Isolated }))
+}
+
+func TestSharesOfNoise(t *testing.T) {
+	s := SQNR{Weights: value(30), Activations: value(20)}
+	parts, ok := s.shares()
+	require.True(t, ok)
+	require.InDeltaSlice(t, []float64{1. / 11, 10. / 11, 0}, parts[:], 1e-12, "10 dB less is ten times the noise")
+	_, ok = (&SQNR{Isolated: value(30), Clipping: value(math.NaN())}).shares()
+	require.False(t, ok)
+}
+
+func TestHistogramDividesAtTheRange(t *testing.T) {
+	l := Layer{Histogram: &Histogram{From: -10, Width: 10, Counts: []uint64{0, 99, 9, 0, 0}}, Range: &Range{Min: 0, Max: 10}}
+	left, right, ok := l.extent()
+	require.True(t, ok)
+	require.Equal(t, []float64{0, 20}, []float64{left, right}, "empty bins at the ends are left out")
+	inside, outside := l.bars(left, right)
+	require.Len(t, inside, 1)
+	require.Len(t, outside, 1)
+	height := func(b plotter.XYer) float64 { _, y := b.XY(1); return y }
+	require.InDelta(t, 1, height(inside[0]), 1e-12)
+	require.InDelta(t, 0.5, height(outside[0]), 1e-12, "log 10 beside log 100")
+
+	l.Range = &Range{Min: 0, Max: 40}
+	_, right, _ = l.extent()
+	require.Equal(t, 40., right, "all of the range is shown")
+}
+
+func TestHistogramsThatCannotBeDrawn(t *testing.T) {
+	for name, h := range map[string]*Histogram{
+		"none": nil, "no bins": {Width: 1}, "no counts": {Width: 1, Counts: []uint64{0, 0}}, "no width": {Counts: []uint64{1}},
+		"negative width": {Width: -1, Counts: []uint64{1}}, "endless": {Width: math.Inf(1), Counts: []uint64{1}},
+		"too wide": {From: -math.MaxFloat64, Width: math.MaxFloat64, Counts: []uint64{1, 1, 1}},
+	} {
+		chart, err := histogramChart(Layer{Histogram: h})
+		require.NoError(t, err, name)
+		require.Empty(t, chart, name)
+	}
+}
+
+func TestChartsFollowThePage(t *testing.T) {
+	layers := []Layer{{Name: "<b>", SQNR: SQNR{Isolated: value(30), Cumulative: value(20), Weights: value(33), Activations: value(33)}}, {Name: "two"}}
+	for _, draw := range []func([]Layer) (string, error){
+		func(l []Layer) (string, error) { c, err := depthChart(l); return string(c), err },
+		func(l []Layer) (string, error) { c, err := noiseChart(l); return string(c), err },
+	} {
+		chart, err := draw(layers)
+		require.NoError(t, err)
+		require.Contains(t, chart, "var(--accent)")
+		require.NotRegexp(t, `#[0-9A-Fa-f]{3,6}|Liberation|width="[\d.]+pt"`, chart, "no colour, font or size of its own")
+		require.Contains(t, chart, "<title>1 &lt;b&gt;: ")
+		require.Equal(t, strings.Count(chart, "<g"), strings.Count(chart, "</g>"))
+
+		empty, err := draw([]Layer{{}, {}})
+		require.NoError(t, err)
+		require.Empty(t, empty)
+	}
+}
+
+func TestArenaHasEachBuffer(t *testing.T) {
+	chart, err := arenaChart([]Buffer{{Name: "a", Bytes: 3000, Last: 1}, {Name: "b", Offset: 3000, Bytes: 1000, First: 1, Last: 2}})
+	require.NoError(t, err)
+	require.Contains(t, string(chart), "<title>a: 3.00\u00a0kB at 0\u00a0B, steps 0 to 1</title>")
+	require.Contains(t, string(chart), "<title>b: 1.00\u00a0kB at 3.00\u00a0kB, steps 1 to 2</title>")
+	require.Equal(t, 2, strings.Count(string(chart), `class="tip"`))
+}
