@@ -24,36 +24,54 @@ func (g geometry) products() int { return g.OH * g.OW * g.Groups * g.Out * g.dep
 // trial is a convolution, the split of its work, and its buffers. The residual
 // may be the output's memory.
 type trial struct {
+	formats
 	layer   int8.Layer
 	task    int8.ConvTask
 	parts   []int8.Part
-	dst     *buffer
+	dst     [2]*buffer // the second holds low bytes; nil if the output is int8
 	buffers []*buffer
 }
 
-// convolution runs a geometry, with all else drawn from the seed, and compares
-// all memory after each part.
+// convolution runs a geometry on int8 tensors, with all else drawn from the
+// seed, and compares all memory after each part.
 func (b *bench) convolution(g geometry, seed uint64) error {
-	random := newSource(seed)
-	t, err := b.trial(random, g)
+	t, err := b.trial(newSource(seed), g, narrow())
 	if err != nil {
 		return err
 	}
-	convolution := b.kernel.Convolution(&t.layer)
+	return b.run(t, g, seed, b.kernel.Convolution(&t.layer))
+}
+
+// mixed is convolution with an int16 tensor at least.
+func (b *bench) mixed(g geometry, seed uint64) error {
+	random := newSource(seed)
+	t, err := b.trial(random, g, random.formats())
+	if err != nil {
+		return err
+	}
+	return b.run(t, g, seed, b.kernel.Mixed(&t.layer, &t.in))
+}
+
+func (b *bench) run(t *trial, g geometry, seed uint64, convolution int8.Convolution) error {
+	random := newSource(seed + 1)
 	scratch, err := b.scratch.place(random, "scratch", 8*convolution.Scratch())
 	if err != nil {
 		return err
 	}
-	outputs := reference(&t.task, b.flip)
+	outputs := reference(&t.task, &t.layer.Out, b.flip)
 	for _, buffer := range t.buffers {
 		buffer.expect()
 	}
-	want := t.dst.expect()
+	want := planes{t.dst[0].expect(), nil, b.flip}
+	if t.dst[1] != nil {
+		want.low = t.dst[1].expect()
+	}
 	for _, part := range t.parts {
 		for y := part.Y0; y < part.Y1; y++ {
 			for x := range g.OW {
-				pixel := outputs[(y*g.OW+x)*t.task.OutC:]
-				copy(want[y*t.task.DstRow+x*t.task.OutC+part.C0:], pixel[part.C0:part.C1])
+				for c := part.C0; c < part.C1; c++ {
+					want.set(y*t.task.DstRow+x*t.task.OutC+c, outputs[(y*g.OW+x)*t.task.OutC+c])
+				}
 			}
 		}
 		random.fill(scratch.data)
@@ -73,19 +91,21 @@ func (b *bench) convolution(g geometry, seed uint64) error {
 
 func (t *trial) String() string {
 	c := t.task.Conv
-	return fmt.Sprintf("shift %d, residual ratio %d, source rows of %d, residual of %d, output of %d",
-		c.Shift, c.Residual, t.task.SrcRow, t.task.ResRow, t.task.DstRow)
+	return fmt.Sprintf("%v, shift %d, residual ratio %d >> %d, source rows of %d, residual of %d, output of %d",
+		&t.formats, c.Shift, c.Residual, c.ResidualShift, t.task.SrcRow, t.task.ResRow, t.task.DstRow)
 }
 
-// trial draws everything that the geometry leaves open.
-func (b *bench) trial(random *source, g geometry) (*trial, error) {
+// trial draws everything that the geometry and the formats leave open.
+func (b *bench) trial(random *source, g geometry, f formats) (*trial, error) {
 	weights, err := b.weights.place(random, "weights", g.Groups*g.Out*g.depth())
 	if err != nil {
 		return nil, err
 	}
-	c := random.conv(g, weights.data)
+	c := random.conv(g, weights.data, &f)
+	f.out.Shape = tensor.Shape{H: g.OH, W: g.OW, C: c.OutC}
 	t := &trial{
-		layer:   int8.Layer{Name: "trial", Op: c, Out: int8.Tensor{Shape: tensor.Shape{H: g.OH, W: g.OW, C: c.OutC}, Type: int8.Int8}},
+		formats: f,
+		layer:   int8.Layer{Name: "trial", Op: c, Out: f.out},
 		parts:   random.parts(g, b.kernel.Channels),
 		buffers: []*buffer{weights},
 	}
@@ -107,8 +127,16 @@ func (b *bench) bindSource(random *source, g geometry, t *trial) error {
 		return err
 	}
 	t.task.Src = src.data[:n]
-	random.activations(t.task.Src, b.flip)
 	t.buffers = append(t.buffers, src)
+	if t.in.Type == int8.Int16 {
+		low, err := b.srcLow.place(random, "low source", n+int8.ReadAhead)
+		if err != nil {
+			return err
+		}
+		t.task.SrcLow = low.data[:n]
+		t.buffers = append(t.buffers, low)
+	}
+	random.activations16(planes{t.task.Src, t.task.SrcLow, b.flip}, &t.in)
 	return nil
 }
 
@@ -122,28 +150,45 @@ func (b *bench) bindOutput(random *source, g geometry, t *trial) error {
 	if err != nil {
 		return err
 	}
-	t.dst, t.task.Dst = dst, dst.data
+	t.dst[0], t.task.Dst = dst, dst.data
 	t.buffers = append(t.buffers, dst)
+	if t.out.Type == int8.Int16 {
+		low, err := b.dstLow.place(random, "low output", extent(t.task.DstRow))
+		if err != nil {
+			return err
+		}
+		t.dst[1], t.task.DstLow = low, low.data
+		t.buffers = append(t.buffers, low)
+	}
 	if t.task.Residual == 0 {
 		return nil
 	}
-	t.task.ResRow, t.task.Res = t.task.DstRow, t.task.Dst
-	if !random.chance(2) {
+	t.task.ResRow, t.task.Res, t.task.ResLow = t.task.DstRow, t.task.Dst, t.task.DstLow
+	if !random.chance(2) || t.res.Type != t.out.Type {
 		t.task.ResRow = pixels + pick(random, 0, t.task.DstRow-pixels, random.IntN(100))
 		res, err := b.res.place(random, "residual", extent(t.task.ResRow))
 		if err != nil {
 			return err
 		}
-		t.task.Res = res.data
+		t.task.Res, t.task.ResLow = res.data, nil
 		t.buffers = append(t.buffers, res)
+		if t.res.Type == int8.Int16 {
+			low, err := b.resLow.place(random, "low residual", extent(t.task.ResRow))
+			if err != nil {
+				return err
+			}
+			t.task.ResLow = low.data
+			t.buffers = append(t.buffers, low)
+		}
 	}
-	random.activations(t.task.Res, b.flip)
+	random.activations16(planes{t.task.Res, t.task.ResLow, b.flip}, &t.res)
 	return nil
 }
 
 // conv draws a convolution that int8.Network.Validate would take. The padding
 // says where the source was laid in a plane, and kernels must not care.
-func (s *source) conv(g geometry, weights []int8.Value) *int8.Conv {
+// An int16 input's bound is lowered to what the weights allow.
+func (s *source) conv(g geometry, weights []int8.Value, f *formats) *int8.Conv {
 	c := &int8.Conv{
 		Window: tensor.Window{
 			KH: g.KH, KW: g.KW, StrideH: g.StrideH, StrideW: g.StrideW,
@@ -153,41 +198,56 @@ func (s *source) conv(g geometry, weights []int8.Value) *int8.Conv {
 	}
 	if s.chance(2) {
 		c.Residual = pick(s, 1, 16, 37, 64, 100, 128, 1000, math.MaxInt16, int32(s.between(1, math.MaxInt16)))
+		if f.res.Type == int8.Int16 {
+			c.ResidualShift = uint8(s.IntN(31))
+		}
 	}
-	var reach int64 // the largest accumulator without bias
+	var largest int64
 	kind := s.IntN(weightKinds)
 	for o := range c.OutC {
 		w := weights[o*g.depth():][:g.depth()]
 		s.weights(w, kind)
-		reach = max(reach, 128*magnitude(w))
+		largest = max(largest, magnitude(w))
 	}
+	if f.in.Type == int8.Int16 {
+		f.in.Bound = min(f.in.Bound, int8.BoundFor(largest, 0, 0))
+	}
+	l := limits{input: highest(&f.in), output: highest(&f.out)}
+	if c.Residual != 0 {
+		l.residual = int64(int8.ScaleResidual(int32(highest(&f.res)), c.Residual, c.ResidualShift))
+	}
+	reach := largest * l.input // the largest accumulator without bias
 	for reach<<(c.Shift+1) <= math.MaxInt32 && c.Shift < 24 && !s.chance(10) {
 		c.Shift++
 	}
 	for o := range c.OutC {
-		bias, multiplier := s.epilogue(weights[o*g.depth():][:g.depth()], c.Shift, c.Residual)
+		bias, multiplier := s.epilogue(weights[o*g.depth():][:g.depth()], c.Shift, l)
 		c.Bias, c.Multiplier, c.Scale = append(c.Bias, bias), append(c.Multiplier, multiplier), append(c.Scale, 1)
 	}
 	return c
 }
 
+// limits is the largest magnitudes: of inputs, of what a residual adds, and of
+// outputs.
+type limits struct{ input, residual, output int64 }
+
 // epilogue draws bias and multiplier of one output: most such that the output
-// is often within int8, some at the limits of the contract.
-func (s *source) epilogue(weights []int8.Value, shift uint8, residual int32) (bias, multiplier int32) {
+// is often within its limits, some at the limits of the contract.
+func (s *source) epilogue(weights []int8.Value, shift uint8, l limits) (bias, multiplier int32) {
 	sum := magnitude(weights)
 	if sum == 0 && shift == 0 {
 		return s.brink()
 	}
-	room := int32(math.MaxInt32>>shift - 128*sum)
-	typical := 1 + 128*float64(sum)/math.Sqrt(float64(len(weights)))
+	room := int32(math.MaxInt32>>shift - l.input*sum)
+	typical := 1 + float64(l.input*sum)/math.Sqrt(float64(len(weights)))
 	bias = pick(s, 0, room, -room, int32(max(-float64(room), min(float64(room), s.NormFloat64()*typical))))
 
-	a := (128*sum + max(int64(bias), -int64(bias))) << shift // the largest accumulator
+	a := (l.input*sum + max(int64(bias), -int64(bias))) << shift // the largest accumulator
 	limit := int64(math.MaxInt32)
-	if left := math.MaxInt32 - 128*int64(residual) - int8.OneOut/2 - 1; a > left {
+	if left := math.MaxInt32 - l.residual - int8.OneOut/2 - 1; a > left {
 		limit = ((left+1)<<31 - 1) / a
 	}
-	wanted := 64 * int8.OneOut * math.Exp(s.NormFloat64()) / (typical + math.Abs(float64(bias))) * math.Ldexp(1, 31-int(shift))
+	wanted := float64(l.output) / 2 * int8.OneOut * math.Exp(s.NormFloat64()) / (typical + math.Abs(float64(bias))) * math.Ldexp(1, 31-int(shift))
 	usual := int64(max(1, min(wanted, float64(limit))))
 	ties := int64(1) << (bits.Len64(uint64(usual)) - 1) // a power of two often falls between two values
 	return bias, int32(pick(s, 1, limit, ties, usual, usual))
@@ -221,18 +281,20 @@ func (s *source) parts(g geometry, channels int) []int8.Part {
 	return parts
 }
 
-// reference is the convolution's outputs without gaps, as stored.
-func reference(t *int8.ConvTask, flip int8.Value) []int8.Value {
-	var outputs []int8.Value
+// reference is the convolution's outputs without gaps.
+func reference(t *int8.ConvTask, out *int8.Tensor, flip int8.Value) []int32 {
+	var outputs []int32
+	low, high := out.Limits()
 	for y := range t.OH {
 		for x := range t.OW {
 			for o := range t.OutC {
 				var residual int32
 				if t.Res != nil {
-					residual = int32(t.Res[y*t.ResRow+x*t.OutC+o]^flip) * t.Residual
+					res := planes{t.Res, t.ResLow, flip}
+					residual = int8.ScaleResidual(res.at(y*t.ResRow+x*t.OutC+o), t.Residual, t.ResidualShift)
 				}
-				q := int8.Requantize(accumulator(t, flip, y, x, o), t.Multiplier[o], t.Shift, residual)
-				outputs = append(outputs, q^flip)
+				q := int8.RequantizeWithin(accumulator(t, flip, y, x, o), t.Multiplier[o], t.Shift, residual, low, high)
+				outputs = append(outputs, q)
 			}
 		}
 	}
@@ -244,12 +306,12 @@ func accumulator(t *int8.ConvTask, flip int8.Value, y, x, o int) int32 {
 	in := t.InC / t.Groups
 	group := o / (t.OutC / t.Groups)
 	w := t.Weight[o*t.KH*t.KW*in:]
-	sum := t.Bias[o]
+	sum, src := t.Bias[o], planes{t.Src, t.SrcLow, flip}
 	for ky := range t.KH {
 		for kx := range t.KW {
-			pixel := t.Src[(y*t.StrideH+ky)*t.SrcRow+(x*t.StrideW+kx)*t.InC+group*in:]
-			for i, q := range pixel[:in] {
-				sum += int32(q^flip) * int32(w[i])
+			pixel := (y*t.StrideH+ky)*t.SrcRow + (x*t.StrideW+kx)*t.InC + group*in
+			for i := range in {
+				sum += src.at(pixel+i) * int32(w[i])
 			}
 			w = w[in:]
 		}

@@ -30,6 +30,13 @@ func Run(t *testing.T, kernels []int8.Kernel) {
 						}
 					}
 				})
+				t.Run("mixed/"+s.name, func(t *testing.T) {
+					for i, g := range s.geometries {
+						if seed := uint64(i); !thin(i) {
+							require.NoError(t, b.mixed(g, seed), "%+v with seed %d", g, seed)
+						}
+					}
+				})
 			}
 			t.Run("dense", func(t *testing.T) { b.sweep(t, b.dense, 400) })
 			t.Run("max", func(t *testing.T) { b.sweep(t, b.max, 1000) })
@@ -61,6 +68,7 @@ func Fuzz(f *testing.F, kernels []int8.Kernel) {
 		}
 		for _, b := range benches {
 			require.NoError(t, b.convolution(g, seed), "kernel %s, %+v with seed %d", b.kernel.Name, g, seed)
+			require.NoError(t, b.mixed(g, seed), "kernel %s, mixed, %+v with seed %d", b.kernel.Name, g, seed)
 		}
 	})
 }
@@ -70,7 +78,7 @@ type bench struct {
 	kernel int8.Kernel
 	flip   int8.Value // what a stored activation is to be XORed with for its value
 
-	src, dst, res, weights, scratch region
+	src, dst, res, srcLow, dstLow, resLow, weights, scratch region
 }
 
 func newBench(t testing.TB, k int8.Kernel) *bench {
@@ -78,7 +86,7 @@ func newBench(t testing.TB, k int8.Kernel) *bench {
 	if k.Unsigned {
 		b.flip = -128
 	}
-	for _, r := range []*region{&b.src, &b.dst, &b.res, &b.weights, &b.scratch} {
+	for _, r := range []*region{&b.src, &b.dst, &b.res, &b.srcLow, &b.dstLow, &b.resLow, &b.weights, &b.scratch} {
 		*r = newRegion(t)
 	}
 	return b
