@@ -39,6 +39,9 @@ type Options struct {
 // Weights are int8 with the scale per output channel that the layer's
 // multiplier stands for, biases int32 without the zero points that int8.Conv
 // folds into them. Saturation at the zero point of the output is the ReLU.
+//
+// An int16 activation, which has limits of its own, is written as real numbers
+// rounded to its steps. The layers around it are computed as with Exact.
 func WriteQuantized(w io.Writer, n *int8.Network, o Options) error {
 	// The image gets a scale; its zero points stay in the first bias.
 	image := n.Input
@@ -72,11 +75,11 @@ func (e *exporter) layer(l *int8.Layer) error {
 	case *int8.MaxPool:
 		e.node("MaxPool", l.Name, l.Name, l.Inputs, geometry(op.Window)...)
 	case *int8.AvgPool:
-		x := e.dequantize(l.Name+".input", l.Inputs[0], in.Scale, in.Zero[0])
+		x := e.real(l.Name+".input", l.Inputs[0], in)
 		y := e.node("AveragePool", l.Name, l.Name+".real", []string{x}, averaging(op.Window, op.CountPad)...)
-		e.quantize(l.Name, y, l.Out.Scale, l.Out.Zero[0])
+		e.round(l.Name, y, l.Out)
 	case int8.GlobalSum: // as the average, in floating point
-		x := e.dequantize(l.Name+".input", l.Inputs[0], in.Scale, in.Zero[0])
+		x := e.real(l.Name+".input", l.Inputs[0], in)
 		e.node("GlobalAveragePool", l.Name, l.Name, []string{x})
 	case *int8.Dense:
 		e.dense(l, op, in)
@@ -103,14 +106,14 @@ func (e *exporter) conv(l *int8.Layer, c *int8.Conv, in int8.Tensor) error {
 	}
 	depth := c.InC / c.Groups
 	y := e.node("Conv", l.Name, l.Name+".real", []string{
-		e.dequantize(l.Name+".input", source, in.Scale, in.Zero[0]),
+		e.real(l.Name+".input", source, in),
 		parameter(&e.graph, l.Name+".weight", oihw(c.Weight, c.KH*c.KW, depth), weightScales, c.OutC, depth, c.KH, c.KW),
 		parameter(&e.graph, l.Name+".bias", bias, scales, c.OutC),
 	}, append(geometry(window), integer("group", c.Groups))...)
 	if c.Residual != 0 {
-		y = e.add(l, y, float64(c.Residual)/int8.OneOut)
+		y = e.add(l, y, residualRatio(c))
 	}
-	e.quantize(l.Name, y, l.Out.Scale, l.Out.Zero[0])
+	e.round(l.Name, y, l.Out)
 	return nil
 }
 
@@ -120,12 +123,17 @@ func factor(c *int8.Conv, o int) float64 {
 	return math.Ldexp(float64(c.Multiplier[o]), int(c.Shift)-31) / int8.OneOut
 }
 
+// residualRatio is the residual's scale in that of the output.
+func residualRatio(c *int8.Conv) float64 {
+	return math.Ldexp(float64(c.Residual), -int(c.ResidualShift)) / int8.OneOut
+}
+
 // unfold takes the zero points of input, residual and output out of the biases.
 func (e *exporter) unfold(l *int8.Layer, c *int8.Conv, in int8.Tensor) ([]int32, error) {
-	offset := float64(l.Out.Zero[0])
+	offset := float64(l.Out.ZeroAt(0))
 	if c.Residual != 0 {
 		residual := e.tensors[l.Inputs[1]]
-		offset -= float64(float64(c.Residual) / int8.OneOut * float64(residual.Zero[0]))
+		offset -= float64(residualRatio(c) * float64(residual.ZeroAt(0)))
 	}
 	bias, depth := make([]int32, c.OutC), len(c.Weight)/c.OutC
 	for o := range bias {
@@ -133,7 +141,7 @@ func (e *exporter) unfold(l *int8.Layer, c *int8.Conv, in int8.Tensor) ([]int32,
 		for _, w := range c.Weight[o*depth : (o+1)*depth] {
 			sum += int(w)
 		}
-		b := float64(int(c.Bias[o])+sum*int(in.Zero[0])) - math.Round(offset/factor(c, o))
+		b := float64(int(c.Bias[o])+sum*int(in.ZeroAt(0))) - math.Round(offset/factor(c, o))
 		if math.Abs(b) > math.MaxInt32 {
 			return nil, fmt.Errorf("channel %d: the bias without zero points is %g steps of the accumulator, beyond int32", o, b)
 		}
@@ -146,16 +154,23 @@ func (e *exporter) unfold(l *int8.Layer, c *int8.Conv, in int8.Tensor) ([]int32,
 // output.
 func (e *exporter) add(l *int8.Layer, y string, ratio float64) string {
 	residual := e.tensors[l.Inputs[1]]
-	if !e.Exact {
-		y = e.round(l, y, residual, ratio)
+	scale := ratio * float64(l.Out.Scale)
+	var x string
+	if residual.Type == int8.Int16 {
+		x = e.node("Mul", l.Name+".residual", l.Name+".residual", []string{l.Inputs[1],
+			constant(&e.graph, l.Name+".residual.ratio", []float32{float32(scale / float64(residual.Scale))})})
+	} else {
+		if !e.Exact && l.Out.Type == int8.Int8 {
+			y = e.roundSummand(l, y, residual, ratio)
+		}
+		x = e.dequantize(l.Name+".residual", l.Inputs[1], float32(scale), residual.Zero[0])
 	}
-	x := e.dequantize(l.Name+".residual", l.Inputs[1], float32(ratio*float64(l.Out.Scale)), residual.Zero[0])
 	return e.node("Add", l.Name+".add", l.Name+".added", []string{y, x})
 }
 
-// round quantizes a convolution before the residual sum. Its range is that of
+// roundSummand quantizes a convolution before the residual sum. Its range is that of
 // the output less that of the residual: beyond it the output saturates anyway.
-func (e *exporter) round(l *int8.Layer, y string, residual int8.Tensor, ratio float64) string {
+func (e *exporter) roundSummand(l *int8.Layer, y string, residual int8.Tensor, ratio float64) string {
 	lowest := -128 - float64(l.Out.Zero[0]) - float64(ratio*(127-float64(residual.Zero[0])))
 	scale, zero := float32((1+ratio)*float64(l.Out.Scale)), int8.Value(math.Round(-128-lowest/(1+ratio)))
 	e.quantize(l.Name+".convolved", y, scale, zero)
@@ -216,6 +231,29 @@ func (e *exporter) padding(name string, s tensor.Shape) []string {
 		values = append(values, slices.Repeat([]int8.Value{zero}, s.H*s.W)...)
 	}
 	return []string{e.codes(name, values, 1, len(e.image.Zero), s.H, s.W)}
+}
+
+// real is the real values of a tensor of the network.
+func (e *exporter) real(name, x string, t int8.Tensor) string {
+	if t.Type == int8.Int16 {
+		return x
+	}
+	return e.dequantize(name, x, t.Scale, t.Zero[0])
+}
+
+// round rounds the real tensor x to a tensor of the network, and names it.
+func (e *exporter) round(name, x string, t int8.Tensor) {
+	if t.Type == int8.Int8 {
+		e.quantize(name, x, t.Scale, t.Zero[0])
+		return
+	}
+	number := func(suffix string, v float32) string { return constant(&e.graph, name+suffix, []float32{v}) }
+	low, high := t.Limits()
+	scale := number(".scale", t.Scale)
+	x = e.node("Div", name+".div", name+".steps", []string{x, scale})
+	x = e.node("Round", name+".round", name+".rounded", []string{x})
+	x = e.node("Clip", name+".clip", name+".clipped", []string{x, number(".low", float32(low)), number(".high", float32(high))})
+	e.node("Mul", name+".quantize", name, []string{x, scale})
 }
 
 // quantize rounds the real tensor x to codes, and names them.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/onnxruntime"
 	"edgeclassify/internal/testneed"
@@ -38,20 +39,22 @@ func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
 }
 
 func TestQuantizedRunsAsTheReference(t *testing.T) {
-	seeds := exportable(12)
+	networks, mixed := exportable(9, nettest.Random), exportable(4, nettest.Mixed)
 	for _, c := range []struct {
-		name    string
-		options onnx.Options
-		sqnr    float64 // dB; what is lost is lost to rounding
+		name     string
+		networks []*int8.Network
+		options  onnx.Options
+		sqnr     float64 // dB; what is lost is lost to rounding
 	}{
-		{"unsigned", onnx.Options{Unsigned: true}, 32},
-		{"signed", onnx.Options{}, 32},
-		{"unsigned exact", onnx.Options{Unsigned: true, Exact: true}, 38},
-		{"signed exact", onnx.Options{Exact: true}, 38},
+		{"unsigned", networks, onnx.Options{Unsigned: true}, 32},
+		{"signed", networks, onnx.Options{}, 32},
+		{"unsigned exact", networks, onnx.Options{Unsigned: true, Exact: true}, 38},
+		{"signed exact", networks, onnx.Options{Exact: true}, 38},
+		{"mixed", mixed, onnx.Options{Unsigned: true}, 28},
+		{"mixed exact", mixed, onnx.Options{Exact: true}, 35},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, seed := range seeds {
-				n := nettest.Random(seed)
+			for _, n := range c.networks {
 				clear(n.Logits().Bias) // its extremes would hide everything else
 				s := load(t, func(w io.Writer) error { return onnx.WriteQuantized(w, n, c.options) })
 				for picture := range uint64(2) {
@@ -62,7 +65,7 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 					n.Logits().Scaled(want, q)
 					got, _, err := s.Run(codes(onnx.Planes(rgb), c.options), 1)
 					require.NoError(t, err)
-					require.Greater(t, sqnr(want, got), c.sqnr, "seed %d, picture %d", seed, picture)
+					require.Greater(t, sqnr(want, got), c.sqnr, "%s, picture %d", n.Name, picture)
 				}
 			}
 		})
@@ -136,15 +139,15 @@ func normal(random *rand.Rand, n int) []float32 {
 	return values
 }
 
-// exportable lists that many seeds of random networks whose biases fit.
-func exportable(n int) []uint64 {
-	var seeds []uint64
-	for seed := uint64(0); len(seeds) < n; seed++ {
-		if onnx.WriteQuantized(io.Discard, nettest.Random(seed), onnx.Options{}) == nil {
-			seeds = append(seeds, seed)
+// exportable makes that many random networks whose biases fit.
+func exportable(n int, network func(seed uint64) *int8.Network) []*int8.Network {
+	var networks []*int8.Network
+	for seed := uint64(0); len(networks) < n; seed++ {
+		if made := network(seed); onnx.WriteQuantized(io.Discard, made, onnx.Options{}) == nil {
+			networks = append(networks, made)
 		}
 	}
-	return seeds
+	return networks
 }
 
 // codes is the picture as the model's input.

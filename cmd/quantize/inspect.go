@@ -83,9 +83,12 @@ type layerInfo struct {
 	Type        int8.Type    `json:"type"`
 	Scale       float32      `json:"scale"`
 	Zero        *int         `json:"zero,omitempty"`
+	Limits      []int32      `json:"limits,omitempty"` // of an int16 activation: least and greatest
 	MACs        int64        `json:"macs"`
 	WeightBytes int          `json:"weight_bytes"`
-	Residual    int32        `json:"residual,omitempty"`
+	// The residual's ratio to the output is Residual / 64 / 2^ResidualShift.
+	Residual      int32 `json:"residual,omitempty"`
+	ResidualShift uint8 `json:"residual_shift,omitempty"`
 }
 
 func inspect(m *q8.Model, p *runtime.Plan) inspection {
@@ -105,8 +108,12 @@ func inspect(m *q8.Model, p *runtime.Plan) inspection {
 			zero := int(l.Out.Zero[0])
 			info.Zero = &zero
 		}
+		if _, sums := l.Op.(int8.GlobalSum); l.Out.Type == int8.Int16 && !sums {
+			low, high := l.Out.Limits()
+			info.Limits = []int32{low, high}
+		}
 		if conv, ok := l.Op.(*int8.Conv); ok {
-			info.Residual = conv.Residual
+			info.Residual, info.ResidualShift = conv.Residual, conv.ResidualShift
 		}
 		r.MACs += info.MACs
 		r.Layers = append(r.Layers, info)
@@ -131,14 +138,17 @@ func (r inspection) print(w io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "layer\top\toutput\ttype\tscale\tzero\tMMAC\tweights\tresidual")
+	fmt.Fprintln(t, "layer\top\toutput\ttype\tscale\tzero or limits\tMMAC\tweights\tresidual")
 	for _, l := range r.Layers {
 		zero, residual := "", ""
 		if l.Zero != nil {
 			zero = fmt.Sprint(*l.Zero)
 		}
+		if l.Limits != nil {
+			zero = fmt.Sprintf("%d..%d", l.Limits[0], l.Limits[1])
+		}
 		if l.Residual != 0 {
-			residual = fmt.Sprintf("%s * %d/%d", l.Inputs[1], l.Residual, int8.OneOut)
+			residual = fmt.Sprintf("%s * %d/%d", l.Inputs[1], l.Residual, int64(int8.OneOut)<<l.ResidualShift)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%.6g\t%s\t%.1f\t%d\t%s\n",
 			l.Name, l.Op, l.Output, l.Type, l.Scale, zero, float64(l.MACs)/1e6, l.WeightBytes, residual)

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
+	"edgeclassify/internal/nettest"
+)
+
+func TestInspectShowsInt16Layers(t *testing.T) {
+	n, layer := nettest.Mixed(0), -1
+	for seed := uint64(1); layer < 0; seed++ {
+		n = nettest.Mixed(seed)
+		layer = slices.IndexFunc(n.Layers, func(l int8.Layer) bool {
+			conv, ok := l.Op.(*int8.Conv)
+			return ok && l.Out.Type == int8.Int16 && conv.ResidualShift > 0
+		})
+	}
+	file := filepath.Join(t.TempDir(), "mixed.q8")
+	require.NoError(t, q8.Write(file, n))
+	code, out, errs := quantize("inspect", "-json", file)
+	require.Zero(t, code, errs)
+	var r inspection
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	got, want := r.Layers[layer], &n.Layers[layer]
+	low, high := want.Out.Limits()
+	require.Equal(t, int8.Int16, got.Type)
+	require.Equal(t, []int32{low, high}, got.Limits)
+	require.Equal(t, want.Op.(*int8.Conv).ResidualShift, got.ResidualShift)
+
+	for _, flags := range [][]string{nil, {"-plan"}} {
+		code, out, errs = quantize(append([]string{"inspect", file}, flags...)...)
+		require.Zero(t, code, errs)
+		require.Regexp(t, want.Name+` .*int16`, out)
+	}
+}
