@@ -11,9 +11,9 @@ require (
 	golang.org/x/image v0.47.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.47.0
+	gonum.org/v1/gonum v0.17.0
 	gonum.org/v1/plot v0.17.0
 	google.golang.org/protobuf v1.36.12
-	gonum.org/v1/gonum v0.17.0
 	periph.io/x/conn/v3 v3.7.3
 )
 

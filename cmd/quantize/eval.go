@@ -40,6 +40,10 @@ With -resume FILE an evaluation that was interrupted goes on where it stopped
 when the same command is given again. The FILE is for one model and one float
 network; a picture that was replaced under its name is not seen again.
 
+With -json: images, labelled, skipped (pictures), sqnr_db, seconds, flips, classes
+(with -classes), and top1, top5, float_top1, float_top5 and agreement, each with
+count, of, value, low and high. What cannot be told is null.
+
 Example:
   quantize eval -model resnet50.q8 -images photos/ -float resnet50-keras -holdout`
 
