@@ -30,49 +30,40 @@ const (
 func depthChart(layers []Layer) (template.HTML, error) {
 	c := layerChart(layers, 280)
 	c.grid()
-	series := []struct {
-		value func(*SQNR) *float64
-		style draw.LineStyle
-	}{
-		{func(s *SQNR) *float64 { return s.Isolated }, draw.LineStyle{Color: warmTone, Width: 1.5, Dashes: []vg.Length{5, 3}}},
-		{func(s *SQNR) *float64 { return s.Cumulative }, draw.LineStyle{Color: accentTone, Width: 2.5}},
-	}
-	low, high := math.Inf(1), math.Inf(-1)
-	for _, s := range series {
-		for _, run := range runs(layers, s.value) {
-			for _, p := range run {
-				low, high = min(low, p.Y), max(high, p.Y)
-			}
-			if err := c.run(s.style, run); err != nil {
-				return "", fmt.Errorf("chart of SQNR by layer: %w", err)
-			}
-		}
-	}
-	if low > high {
+	alone, upToHere := runs(layers, isolated), runs(layers, cumulative)
+	if len(alone)+len(upToHere) == 0 {
 		return "", nil
 	}
-	if err := c.markLowest(layers); err != nil {
+	err := cmp.Or(
+		c.runs(draw.LineStyle{Color: warmTone, Width: 1.5, Dashes: []vg.Length{5, 3}}, alone),
+		c.runs(draw.LineStyle{Color: accentTone, Width: 2.5}, upToHere),
+		c.markLowest(slices.Concat(alone...)),
+	)
+	if err != nil {
 		return "", fmt.Errorf("chart of SQNR by layer: %w", err)
 	}
-	c.Y.Min, c.Y.Max = 5*math.Floor(low/5-0.5), 5*math.Ceil(high/5+0.2)
+	c.Y.Min, c.Y.Max = 5*math.Floor(c.Y.Min/5-0.5), 5*math.Ceil(c.Y.Max/5+0.2)
 	c.Y.Tick.Marker = ticks(c.Y.Min, c.Y.Max, 5, func(v float64) string { return fixed(v, 0) + " dB" })
 	for i, l := range layers {
-		c.tip(i, fmt.Sprintf("%d %s: alone %s dB, up to here %s dB", i+1, l.Name, optional(l.SQNR.Isolated), optional(l.SQNR.Cumulative)))
+		c.layerTip(i, fmt.Sprintf("%d %s: alone %s dB, up to here %s dB", i+1, l.Name, optional(l.SQNR.Isolated), optional(l.SQNR.Cumulative)))
 	}
 	return c.svg("Line chart of SQNR in dB by layer, each layer alone and all layers up to it; the table of layers has the numbers")
 }
+
+func isolated(s *SQNR) *float64   { return s.Isolated }
+func cumulative(s *SQNR) *float64 { return s.Cumulative }
 
 // layerChart has the layers' numbers from left to right.
 func layerChart(layers []Layer, height vg.Length) *chart {
 	c := newChart(wideWidth, height, wideFont)
 	c.X.Label.Text = "layer"
 	c.X.Min, c.X.Max = 0.25, float64(len(layers))+0.75
-	c.X.Tick.Marker = ticks(1, c.X.Max, 12, func(v float64) string { return fixed(v, 0) })
+	c.X.Tick.Marker = wholeTicks(1, c.X.Max, 12)
 	return c
 }
 
-// tip is shown over a layer's part of the chart.
-func (c *chart) tip(layer int, text string) {
+// layerTip is shown over a layer's part of the chart.
+func (c *chart) layerTip(layer int, text string) {
 	x := float64(layer + 1)
 	c.tips = append(c.tips, tip{left: x - 0.5, right: x + 0.5, bottom: c.Y.Min, top: c.Y.Max, text: text})
 }
@@ -97,26 +88,24 @@ func runs(layers []Layer, value func(*SQNR) *float64) []plotter.XYs {
 	return all
 }
 
-// run draws a line with a dot at each layer.
-func (c *chart) run(style draw.LineStyle, points plotter.XYs) error {
-	if err := c.line(style, points...); err != nil {
-		return err
+// runs draws a line through each run, with a dot at each layer.
+func (c *chart) runs(style draw.LineStyle, all []plotter.XYs) error {
+	for _, points := range all {
+		if err := c.line(style, points...); err != nil {
+			return err
+		}
+		dots, err := plotter.NewScatter(points)
+		if err != nil {
+			return err
+		}
+		dots.GlyphStyle = draw.GlyphStyle{Color: style.Color, Radius: 2.5, Shape: draw.CircleGlyph{}}
+		c.Add(dots)
 	}
-	dots, err := plotter.NewScatter(points)
-	if err != nil {
-		return err
-	}
-	dots.GlyphStyle = draw.GlyphStyle{Color: style.Color, Radius: 2.5, Shape: draw.CircleGlyph{}}
-	c.Add(dots)
 	return nil
 }
 
-// markLowest writes the numbers of the layers that are worst alone.
-func (c *chart) markLowest(layers []Layer) error {
-	var points plotter.XYs
-	for _, run := range runs(layers, func(s *SQNR) *float64 { return s.Isolated }) {
-		points = append(points, run...)
-	}
+// markLowest writes the layers' numbers below the lowest points.
+func (c *chart) markLowest(points plotter.XYs) error {
 	slices.SortStableFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.Y, b.Y) })
 	points = points[:min(len(points), marked)]
 	var names []string
@@ -156,7 +145,7 @@ func noiseChart(layers []Layer) (template.HTML, error) {
 			}
 			below += share
 		}
-		c.tip(i, fmt.Sprintf("%d %s: weights %s, output %s, clipping %s", i+1, l.Name, percent(shares[0]), percent(shares[1]), percent(shares[2])))
+		c.layerTip(i, fmt.Sprintf("%d %s: weights %s, output %s, clipping %s", i+1, l.Name, percent(shares[0]), percent(shares[1]), percent(shares[2])))
 	}
 	if len(c.tips) == 0 {
 		return "", nil
@@ -166,7 +155,6 @@ func noiseChart(layers []Layer) (template.HTML, error) {
 			return "", fmt.Errorf("chart of noise by layer: %w", err)
 		}
 	}
-	c.X.Min, c.X.Max = 0.25, float64(len(layers))+0.75
 	return c.svg("Bar chart of each layer's noise, divided into weights, output and clipping; the table of layers has the numbers")
 }
 
@@ -297,7 +285,7 @@ func arenaChart(buffers []Buffer) (template.HTML, error) {
 		}
 	}
 	c.X.Min, c.X.Max, c.Y.Min, c.Y.Max = 0, last, 0, end
-	c.X.Tick.Marker = ticks(0, last, 12, func(v float64) string { return fixed(v, 0) })
+	c.X.Tick.Marker = wholeTicks(0, last, 12)
 	c.Y.Tick.Marker = ticks(0, end, 5, func(v float64) string { return size(int64(v)) })
 	return c.svg("Diagram of the arena: each buffer is a rectangle over the steps it lives in, as high as its bytes; the table of buffers has the numbers")
 }

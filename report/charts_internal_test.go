@@ -26,13 +26,21 @@ func TestTicksAreRound(t *testing.T) {
 	require.LessOrEqual(t, len(values(1e9, math.Nextafter(1e9, 2e9), 3)), 8)
 }
 
+func TestLayersHaveWholeNumbers(t *testing.T) {
+	var labels []string
+	for _, tick := range wholeTicks(1, 3.75, 12) {
+		labels = append(labels, tick.Label)
+	}
+	require.Equal(t, []string{"1", "2", "3"}, labels)
+}
+
 func TestRunsBreakWhereNumbersAreMissing(t *testing.T) {
 	layers := make([]Layer, 6)
 	for i, v := range []*float64{value(10), value(20), nil, value(math.Inf(1)), value(1e9), value(-1e9)} {
 		layers[i].SQNR.Isolated = v
 	}
 	require.Equal(t, []plotter.XYs{{{X: 1, Y: 10}, {X: 2, Y: 20}}, {{X: 5, Y: highestDB}, {X: 6, Y: lowestDB}}},
-		runs(layers, func(s *SQNR) *float64 { return s.Isolated }))
+		runs(layers, isolated))
 }
 
 func TestSharesOfNoise(t *testing.T) {
@@ -90,6 +98,26 @@ func TestChartsFollowThePage(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, empty)
 	}
+}
+
+func TestDepthChartNeedsOneKindOfNumber(t *testing.T) {
+	for name, s := range map[string]SQNR{"isolated": {Isolated: value(30)}, "cumulative": {Cumulative: value(30)}} {
+		chart, err := depthChart([]Layer{{SQNR: s}, {SQNR: s}})
+		require.NoError(t, err, name)
+		require.NotEmpty(t, chart, name)
+	}
+}
+
+func TestDepthChartNumbersTheLowest(t *testing.T) {
+	layers := make([]Layer, 30)
+	for i := range layers {
+		layers[i].SQNR.Isolated = value(40 + float64(i))
+	}
+	layers[16].SQNR.Isolated = value(21)
+	chart, err := depthChart(layers)
+	require.NoError(t, err)
+	require.Contains(t, string(chart), ">17</text>", "which is no round number of the axis")
+	require.NotContains(t, string(chart), ">18</text>")
 }
 
 func TestArenaHasEachBuffer(t *testing.T) {

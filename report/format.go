@@ -127,7 +127,7 @@ func span(r *Range) string {
 
 // interval is the 95 % interval of a share.
 func interval(s *Share) string {
-	if s == nil || !finite(s.Low, s.High) {
+	if s == nil || !finite(100*s.Low, 100*s.High) {
 		return unknown
 	}
 	return fixed(100*s.Low, 1) + "–" + fixed(100*s.High, 1) + space + "%"

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"image/color"
 	"math"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -123,6 +124,12 @@ func ticks(low, high float64, count int, label func(float64) string) plot.Consta
 		}
 	}
 	return marks
+}
+
+// wholeTicks are ticks at whole numbers only.
+func wholeTicks(low, high float64, count int) plot.ConstantTicks {
+	marks := ticks(low, high, count, func(v float64) string { return fixed(v, 0) })
+	return slices.DeleteFunc(marks, func(t plot.Tick) bool { return t.Value != math.Trunc(t.Value) })
 }
 
 // roundStep is the least of 1, 2 or 5 times a power of ten that is not below x.
