@@ -178,6 +178,40 @@ func TestHostileContents(t *testing.T) {
 	}
 }
 
+// TestHostileInt16 is TestHostileContents for what int16 activations add.
+func TestHostileInt16(t *testing.T) {
+	file := encode(t, mixed())
+	stem := `"output":{"shape":{"h":5,"w":5,"c":2},"type":"int16","scale":0.25,"bound":9000}`
+	for name, test := range map[string]struct {
+		edit func(contents)
+		want string
+	}{
+		"no bound":                 {graph(stem, `"output":{"shape":{"h":5,"w":5,"c":2},"type":"int16","scale":0.25}`), `layer "stem" (conv): output has bound 0, want 1..32767`},
+		"bound beyond int16":       {graph(stem, strings.Replace(stem, "9000", "32768", 1)), `layer "stem" (conv): output has bound 32768, want 1..32767`},
+		"negative bound":           {graph(stem, strings.Replace(stem, "9000", "-1", 1)), `layer "stem" (conv): output has bound -1`},
+		"bound beyond int32":       {graph(stem, strings.Replace(stem, "9000", huge, 1)), `cannot unmarshal number`},
+		"zero point":               {graph(stem, strings.Replace(stem, `"bound"`, `"zero":[0],"bound"`, 1)), `layer "stem" (conv): output is int16 and has 1 zero points, want none`},
+		"int8 with a bound":        {graph(stem, strings.Replace(stem, `"type":"int16","scale":0.25`, `"type":"int8","scale":0.25,"zero":[0]`, 1)), `layer "stem" (conv): output is int8, which has no bound`},
+		"unknown sign":             {graph(stem, strings.Replace(stem, `9000}`, `9000,"non_negative":2}`, 1)), `cannot unmarshal number`},
+		"sign in vain":             {graph(stem, strings.Replace(stem, `9000}`, `9000,"non_negative":false}`, 1)), "metadata graph is not canonical"},
+		"residual shift too large": {graph(`"residual_shift":7`, `"residual_shift":31`), `layer "add" (conv): residual shift 31 is not in 0..30`},
+		"residual shift beyond 8":  {graph(`"residual_shift":7`, `"residual_shift":256`), `cannot unmarshal number 256`},
+		"shift without residual":   {graph(`"shift":2,`, `"shift":2,"residual_shift":1,`), `layer "stem" (conv): residual shift 1 is not in 0..0`},
+		"pool of int8":             {graph(`"name":"avg","op":"avgpool","inputs":["max"]`, `"name":"avg","op":"avgpool","inputs":["image"]`), `layer "avg" (avgpool): input has 3 zero points`},
+		"sum beyond int16":         {graph(`"name":"sum","op":"globalsum","inputs":["avg"]`, `"name":"sum","op":"globalsum","inputs":["max"]`), `layer "sum" (globalsum): the sum over 2x2 pixels reaches 36000 and does not fit int16; at most 3 pixels do`},
+		"convolution of sums":      {graph(`"inputs":["sum"]`, `"inputs":["avg"]`), `layer "fc" (dense): input "avg": a dense layer follows the global average pool`},
+		"accumulator overflow":     {func(c contents) { copy(c.tensor("add.bias").Data[2:], []byte{0xff, 0x7f}) }, `layer "add" (conv): channel 0: the accumulator can reach`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := takeApart(t, file)
+			test.edit(c)
+			_, err := q8.Decode(c.bytes())
+			require.ErrorContains(t, err, test.want)
+			require.Regexp(t, "^q8: ", err.Error())
+		})
+	}
+}
+
 func cutLayers(graph string) string {
 	before, _, _ := strings.Cut(graph, `"layers":`)
 	return before + `"layers":[]}`
@@ -402,6 +436,7 @@ func check(t *testing.T, b []byte) {
 func FuzzDecode(f *testing.F) {
 	for seed := range uint64(8) {
 		f.Add(encode(f, nettest.Random(seed)))
+		f.Add(encode(f, nettest.Mixed(seed)))
 	}
 	f.Add(encode(f, tiny()))
 	f.Add(raw(manyTensors(3)))
@@ -417,7 +452,7 @@ func FuzzDecode(f *testing.F) {
 // FuzzMetadata mutates the JSON documents and the tensors' data of a file that
 // is otherwise well formed.
 func FuzzMetadata(f *testing.F) {
-	for _, n := range []*int8.Network{tiny(), nettest.Random(1), nettest.Random(2)} {
+	for _, n := range []*int8.Network{tiny(), mixed(), nettest.Random(1), nettest.Random(2)} {
 		c := takeApart(f, encode(f, n))
 		f.Add(c.Metadata["graph"], c.Metadata["preprocessing"], c.Metadata["labels"], c.Metadata["provenance"], []byte{1, 2, 3})
 	}

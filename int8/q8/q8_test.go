@@ -57,6 +57,18 @@ func tiny() *int8.Network {
 	}
 }
 
+// mixed is tiny with int16 in place of int8 from the stem's output on.
+func mixed() *int8.Network {
+	n := tiny()
+	for i := range 4 {
+		out := &n.Layers[i].Out
+		out.Type, out.Zero, out.Bound, out.NonNegative = int8.Int16, nil, 9000, i > 0
+	}
+	n.Layers[1].Op.(*int8.Conv).ResidualShift = 7
+	n.Layers[4].Out.Bound = 9000
+	return n
+}
+
 func encode(t testing.TB, n *int8.Network) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -74,7 +86,7 @@ func rounds(all, short int) int {
 }
 
 func TestRoundTrip(t *testing.T) {
-	networks := []*int8.Network{tiny()}
+	networks := []*int8.Network{tiny(), mixed()}
 	for seed := range uint64(rounds(300, 40)) {
 		networks = append(networks, nettest.Random(seed), nettest.Mixed(seed))
 	}
@@ -92,6 +104,8 @@ func TestRoundTrip(t *testing.T) {
 func TestFormatIsPinned(t *testing.T) {
 	m := open(t, write(t, encode(t, tiny())))
 	require.Equal(t, "d67cfe98b8febcaa777448f2e5f692afa23b76e8d134ae678a0768196f4ef6f0", m.SHA256)
+	m = open(t, write(t, encode(t, mixed())))
+	require.Equal(t, "19d432ce23d64b05bedb6a9af27220531415cbbcf5f424f81be934a34d788b37", m.SHA256)
 }
 
 func TestWeightsAreViews(t *testing.T) {
