@@ -33,6 +33,8 @@ func compileOp(op models.Op, in, out tensor.Shape, relu bool) (operation, error)
 		return operation{run: globalAvgPool{in}.run}, nil
 	case models.Softmax:
 		return operation{run: softmax, overX: true}, nil
+	case simulated:
+		return op.compile(), nil
 	}
 	return operation{}, fmt.Errorf("the float executor does not know %T", op)
 }

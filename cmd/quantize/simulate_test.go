@@ -1,0 +1,88 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/calibrate"
+	"edgeclassify/models"
+	"edgeclassify/runtime"
+	"edgeclassify/tensor"
+)
+
+// exactSums is the largest magnitude up to which float32 has all integers.
+const exactSums = 1 << 24
+
+// The float simulation of ResNet50 and the integer engine give the same logits,
+// to the bit. Some layers have weights with which a sum of products could pass
+// 2^24 and become inexact; for these the sums of positive and of negative
+// products alone, between which all partial sums lie, show that on these
+// photographs none does.
+func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
+	needWeights(t)
+	g, err := load("resnet50-keras")
+	require.NoError(t, err)
+	folded, err := calibrate.Fold(g)
+	require.NoError(t, err)
+	table, _, err := shippedRanges("resnet50-keras", g.Hash())
+	require.NoError(t, err)
+	network, err := calibrate.Quantize(folded, table)
+	require.NoError(t, err)
+	simulation, err := calibrate.Simulate(folded, network, nil)
+	require.NoError(t, err)
+	doubtful := splitSums(simulation, calibrate.Inexact(network))
+	t.Logf("sums that could pass 2^24: %q", doubtful)
+	executor, err := calibrate.NewExecutor(simulation, 2, doubtful...)
+	require.NoError(t, err)
+	plan, err := runtime.Compile(network, runtime.Options{Threads: 2})
+	require.NoError(t, err)
+	engine := plan.NewSession()
+	defer engine.Close()
+
+	photographs, err := draw("../../testdata/photos", network.Preprocess, 2, 1)
+	require.NoError(t, err)
+	require.Equal(t, 2, photographs.Len())
+	for i, file := range photographs.files {
+		rgb, err := photographs.Load(i)
+		require.NoError(t, err)
+		input := make([]float32, len(rgb))
+		simulation.Preprocess.Float(input, rgb)
+		got, err := executor.Run(input, func(name string, _ tensor.Shape, sums []float32) {
+			require.Less(t, max(slices.Max(sums), -slices.Min(sums)), float32(exactSums), name)
+		})
+		require.NoError(t, err)
+		logits, err := engine.Run(rgb)
+		require.NoError(t, err)
+		want := make([]float32, len(logits))
+		network.Logits().Scaled(want, logits)
+		require.Equal(t, want, got, file)
+	}
+}
+
+// splitSums adds to a simulation the sums of the positive and of the negative
+// products of some layers, which read what a ReLU made, and returns their names.
+func splitSums(g *models.Graph, layers []string) (names []string) {
+	for i := 0; i < len(g.Nodes); i++ {
+		n := g.Nodes[i]
+		op, conv := n.Op.(*models.Conv)
+		if !conv || !slices.ContainsFunc(layers, func(layer string) bool { return n.Name == layer+"/products" }) {
+			continue
+		}
+		for sign, name := range map[float32]string{1: "/positive", -1: "/negative"} {
+			part := *op
+			part.Weight = slices.Clone(op.Weight)
+			for k, w := range part.Weight {
+				if w*sign < 0 {
+					part.Weight[k] = 0
+				}
+			}
+			names = append(names, n.Name+name)
+			g.Nodes = slices.Insert(g.Nodes, i, models.Node{Name: n.Name + name, Inputs: n.Inputs, Op: &part})
+			i++
+		}
+	}
+	slices.Sort(names)
+	return names
+}
