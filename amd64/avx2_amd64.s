@@ -238,6 +238,129 @@ TEXT ·conv2AVX2(SB), NOSPLIT, $0-136
 TEXT ·sums5AVX2(SB), NOSPLIT, $0-136
 	TILES(BIAS5, PIXELS5, SHIFT5, SUMS5, SUMS5)
 
+// The first byte of each 32-bit lane, and the second.
+DATA firstBytes<>+0(SB)/8, $0x808080800c080400
+DATA firstBytes<>+8(SB)/8, $0x8080808080808080
+DATA firstBytes<>+16(SB)/8, $0x808080800c080400
+DATA firstBytes<>+24(SB)/8, $0x8080808080808080
+GLOBL firstBytes<>(SB), RODATA|NOPTR, $32
+
+DATA secondBytes<>+0(SB)/8, $0x808080800d090501
+DATA secondBytes<>+8(SB)/8, $0x8080808080808080
+DATA secondBytes<>+16(SB)/8, $0x808080800d090501
+DATA secondBytes<>+24(SB)/8, $0x8080808080808080
+GLOBL secondBytes<>(SB), RODATA|NOPTR, $32
+
+// BROADCAST fills a register with an argument, or with a constant.
+#define BROADCAST(value, x, y) \
+	MOVQ         value, AX; \
+	VMOVQ        AX, x; \
+	VPBROADCASTD x, y
+
+// BYTES stores the bytes of Y0 that a mask selects; Y2 is overwritten.
+#define BYTES(mask, address) \
+	VPSHUFB      mask<>(SB), Y0, Y2; \
+	VEXTRACTI128 $1, Y2, X3; \
+	VPUNPCKLDQ   X3, X2, X2; \
+	VPXOR        X9, X2, X2; \
+	VMOVQ        X2, address
+
+// func requantizeAVX2(a tile.RequantizeArgs)
+//
+// Activations are stored as q + 128: a high byte's value is 128 less, a low
+// byte's stands as it is.
+//   SI DI sums, R8 biases, R9 multipliers, R10 R11 residual, R12 R13 output
+//   CX values done, BX their number
+//   X8 sign bits, Y10 1<<30 in 64 bits, X11 shift, Y12 128, Y13 ratio,
+//   Y14 half of the ratio's shift, X15 that, Y6 half of an output, Y4 Y5 limits
+TEXT ·requantizeAVX2(SB), NOSPLIT, $0-112
+	MOVQ  a_Sums+0(FP), SI
+	MOVQ  a_SumsLow+8(FP), DI
+	MOVQ  a_Bias+16(FP), R8
+	MOVQ  a_Multiplier+24(FP), R9
+	MOVQ  a_Res+32(FP), R10
+	MOVQ  a_ResLow+40(FP), R11
+	MOVQ  a_Dst+48(FP), R12
+	MOVQ  a_DstLow+56(FP), R13
+	MOVQ  a_Length+64(FP), BX
+	VMOVQ a_Shift+72(FP), X11
+	VMOVQ a_RatioShift+88(FP), X15
+	BROADCAST(a_Ratio+80(FP), X13, Y13)
+	BROADCAST(a_Low+96(FP), X4, Y4)
+	BROADCAST(a_High+104(FP), X5, Y5)
+	BROADCAST($128, X12, Y12)
+	BROADCAST($32, X6, Y6)
+	MOVQ  a_RatioShift+88(FP), CX
+	MOVQ  $1, AX
+	SHLQ  CX, AX
+	SHRQ  $1, AX
+	VMOVQ AX, X14
+	VPBROADCASTD X14, Y14
+	MOVQ  $0x40000000, AX
+	VMOVQ AX, X10
+	VPBROADCASTQ X10, Y10
+	VMOVDQU signBits<>(SB), X8
+	XORQ  CX, CX
+
+values:
+	VMOVDQU (SI)(CX*4), Y0
+	TESTQ   DI, DI
+	JZ      bias
+	VPSLLD  $8, Y0, Y0
+	VPADDD  (DI)(CX*4), Y0, Y0
+
+bias:
+	VPADDD   (R8)(CX*4), Y0, Y0
+	VPSLLD   X11, Y0, Y0
+	VMOVDQU  (R9)(CX*4), Y1
+	VPSRLQ   $32, Y0, Y2
+	VPSRLQ   $32, Y1, Y3
+	VPMULDQ  Y1, Y0, Y0
+	VPMULDQ  Y3, Y2, Y2
+	VPADDQ   Y10, Y0, Y0
+	VPADDQ   Y10, Y2, Y2
+	VPSRLQ   $31, Y0, Y0
+	VPADDQ   Y2, Y2, Y2
+	VPBLENDD $0xaa, Y2, Y0, Y0
+	TESTQ    R10, R10
+	JZ       round
+	VPMOVZXBD (R10)(CX*1), Y1
+	VPSUBD   Y12, Y1, Y1
+	TESTQ    R11, R11
+	JZ       residual
+	VPMOVZXBD (R11)(CX*1), Y2
+	VPSLLD   $8, Y1, Y1
+	VPADDD   Y2, Y1, Y1
+
+residual:
+	VPMULLD Y13, Y1, Y1
+	VPADDD  Y14, Y1, Y1
+	VPSRAD  X15, Y1, Y1
+	VPADDD  Y1, Y0, Y0
+
+round:
+	VPADDD  Y6, Y0, Y0
+	VPSRAD  $6, Y0, Y0
+	VPMAXSD Y4, Y0, Y0
+	VPMINSD Y5, Y0, Y0
+	VMOVDQA X8, X9
+	TESTQ   R13, R13
+	JNZ     wide
+	BYTES(firstBytes, (R12)(CX*1))
+	JMP     next
+
+wide:
+	BYTES(secondBytes, (R12)(CX*1))
+	VPXOR X9, X9, X9
+	BYTES(firstBytes, (R13)(CX*1))
+
+next:
+	ADDQ $8, CX
+	CMPQ CX, BX
+	JLT  values
+	VZEROUPPER
+	RET
+
 // func denseAVX2(a tile.DenseArgs)
 TEXT ·denseAVX2(SB), NOSPLIT, $0-48
 	MOVQ a_Dst+0(FP), DI

@@ -25,8 +25,8 @@ func avx512() *tile.Micro {
 	return &tile.Micro{
 		Name: "avx512vnni", Channels: 32, Depth: 4, Unsigned: true, Order: order(32),
 		Shapes: []tile.Shape{{Pixels: 14, Run: conv14AVX512}, {Pixels: 7, Run: conv7AVX512}},
-		Sums:   tile.Shape{Pixels: 14, Run: sums14AVX512},
-		Dense:  denseAVX512, Max: maxAVX2,
+		Sums:   tile.Shape{Pixels: 14, Run: sums14AVX512}, Requantize: requantizeAVX2,
+		Dense: denseAVX512, Max: maxAVX2,
 	}
 }
 
@@ -34,8 +34,8 @@ func avx2() *tile.Micro {
 	return &tile.Micro{
 		Name: "avx2", Channels: 16, Depth: 4, Unsigned: true, Order: order(16),
 		Shapes: []tile.Shape{{Pixels: 5, Run: conv5AVX2}, {Pixels: 2, Run: conv2AVX2}},
-		Sums:   tile.Shape{Pixels: 5, Run: sums5AVX2},
-		Dense:  denseAVX2, Max: maxAVX2,
+		Sums:   tile.Shape{Pixels: 5, Run: sums5AVX2}, Requantize: requantizeAVX2,
+		Dense: denseAVX2, Max: maxAVX2,
 	}
 }
 
@@ -72,6 +72,9 @@ func conv2AVX2(a tile.Args)
 
 //go:noescape
 func sums5AVX2(a tile.Args)
+
+//go:noescape
+func requantizeAVX2(a tile.RequantizeArgs)
 
 //go:noescape
 func denseAVX2(a tile.DenseArgs)

@@ -8,4 +8,7 @@ import "edgeclassify/int8/tile"
 func denseNEON(a tile.DenseArgs)
 
 //go:noescape
+func requantizeNEON(a tile.RequantizeArgs)
+
+//go:noescape
 func maxNEON(a tile.MaxArgs)

@@ -96,6 +96,100 @@ rowStep:
 done:
 	RET
 
+// func requantizeNEON(a tile.RequantizeArgs)
+//
+//   R0 R1 sums, R2 biases, R3 multipliers, R4 R5 residual, R6 R7 output
+//   R8 values left
+//   V16 shift, V17 ratio, V18 its shift, V19 V20 limits, V21 an output's shift,
+//   V22 sign bits
+//   V0 V1 sums and outputs
+TEXT ·requantizeNEON(SB), NOSPLIT, $0-112
+	MOVD  a_Sums+0(FP), R0
+	MOVD  a_SumsLow+8(FP), R1
+	MOVD  a_Bias+16(FP), R2
+	MOVD  a_Multiplier+24(FP), R3
+	MOVD  a_Res+32(FP), R4
+	MOVD  a_ResLow+40(FP), R5
+	MOVD  a_Dst+48(FP), R6
+	MOVD  a_DstLow+56(FP), R7
+	MOVD  a_Length+64(FP), R8
+	MOVD  a_Shift+72(FP), R9
+	VDUP  R9, V16.S4
+	MOVD  a_Ratio+80(FP), R9
+	VDUP  R9, V17.H8
+	MOVD  a_RatioShift+88(FP), R9
+	NEG   R9, R9
+	VDUP  R9, V18.S4
+	MOVD  a_Low+96(FP), R9
+	VDUP  R9, V19.S4
+	MOVD  a_High+104(FP), R9
+	VDUP  R9, V20.S4
+	MOVD  $-6, R9
+	VDUP  R9, V21.S4
+	VMOVI $0x80, V22.B16
+
+values:
+	VLD1.P 32(R0), [V0.S4, V1.S4]
+	CBZ    R1, bias
+	VLD1.P 32(R1), [V2.S4, V3.S4]
+	VSHL   $8, V0.S4, V0.S4
+	VSHL   $8, V1.S4, V1.S4
+	VADD   V2.S4, V0.S4, V0.S4
+	VADD   V3.S4, V1.S4, V1.S4
+
+bias:
+	VLD1.P 32(R2), [V2.S4, V3.S4]
+	VLD1.P 32(R3), [V4.S4, V5.S4]
+	VADD   V2.S4, V0.S4, V0.S4
+	VADD   V3.S4, V1.S4, V1.S4
+	SSHL_4S(16, 0, 0)
+	SSHL_4S(16, 1, 1)
+	SQRDMULH_4S(4, 0, 0)
+	SQRDMULH_4S(5, 1, 1)
+	CBZ    R4, round
+	VLD1.P 8(R4), [V2.B8]
+	CBNZ   R5, low
+	SXTL_8H(2, 2)
+	B      residual
+
+low:
+	VLD1.P 8(R5), [V3.B8]
+	VEOR   V22.B8, V3.B8, V3.B8
+	VZIP1  V2.B16, V3.B16, V2.B16
+
+residual:
+	SMULL_4S(17, 2, 3)
+	SMULL2_4S(17, 2, 4)
+	SRSHL_4S(18, 3, 3)
+	SRSHL_4S(18, 4, 4)
+	VADD   V3.S4, V0.S4, V0.S4
+	VADD   V4.S4, V1.S4, V1.S4
+
+round:
+	SRSHL_4S(21, 0, 0)
+	SRSHL_4S(21, 1, 1)
+	SMAX_4S(19, 0, 0)
+	SMAX_4S(19, 1, 1)
+	SMIN_4S(20, 0, 0)
+	SMIN_4S(20, 1, 1)
+	VUZP1  V1.H8, V0.H8, V0.H8
+	CBZ    R7, narrow
+	VUZP2  V0.B16, V0.B16, V1.B16
+	VST1.P [V1.B8], 8(R6)
+	VUZP1  V0.B16, V0.B16, V0.B16
+	VEOR   V22.B8, V0.B8, V0.B8
+	VST1.P [V0.B8], 8(R7)
+	B      next
+
+narrow:
+	VUZP1  V0.B16, V0.B16, V0.B16
+	VST1.P [V0.B8], 8(R6)
+
+next:
+	SUBS $8, R8
+	BNE  values
+	RET
+
 // func maxNEON(a tile.MaxArgs)
 //
 //   R0 destination run, R1 source run, R2 length, R3 runs left, R4 R5 steps

@@ -36,9 +36,14 @@
 #define SMLAL_4S(m, n, d)  ENCODE_MND(0x0E608000, m, n, d) // smlal  Vd.4S, Vn.4H, Vm.4H
 #define SMLAL2_4S(m, n, d) ENCODE_MND(0x4E608000, m, n, d) // smlal2 Vd.4S, Vn.8H, Vm.8H
 
-// Requantization. A negative lane of Vm shifts right.
+// Products of 16-bit lanes as 32-bit lanes; the 2 takes the upper halves.
+#define SMULL_4S(m, n, d)  ENCODE_MND(0x0E60C000, m, n, d) // smull  Vd.4S, Vn.4H, Vm.4H
+#define SMULL2_4S(m, n, d) ENCODE_MND(0x4E60C000, m, n, d) // smull2 Vd.4S, Vn.8H, Vm.8H
+
+// Requantization. A negative lane of Vm shifts right, in SRSHL with rounding.
 #define SQRDMULH_4S(m, n, d) ENCODE_MND(0x6EA0B400, m, n, d)            // sqrdmulh Vd.4S, Vn.4S, Vm.4S
 #define SSHL_4S(m, n, d)     ENCODE_MND(0x4EA04400, m, n, d)            // sshl     Vd.4S, Vn.4S, Vm.4S
+#define SRSHL_4S(m, n, d)    ENCODE_MND(0x4EA05400, m, n, d)            // srshl    Vd.4S, Vn.4S, Vm.4S
 #define SQRSHRN_4H(s, n, d)  ENCODE_ND(0x0F009C00 | (32-(s))<<16, n, d) // sqrshrn  Vd.4H, Vn.4S, #s (1..16)
 #define SQRSHRN2_8H(s, n, d) ENCODE_ND(0x4F009C00 | (32-(s))<<16, n, d) // sqrshrn2 Vd.8H, Vn.4S, #s (1..16)
 
@@ -52,6 +57,10 @@
 
 // Two registers to consecutive memory.
 #define STP_Q(n, h, l) WORD $(0xAD000000 | (h)<<10 | (n)<<5 | (l)) // stp Ql, Qh, [Xn]
+
+// The larger and the smaller 32-bit lane.
+#define SMAX_4S(m, n, d) ENCODE_MND(0x4EA06400, m, n, d) // smax Vd.4S, Vn.4S, Vm.4S
+#define SMIN_4S(m, n, d) ENCODE_MND(0x4EA06C00, m, n, d) // smin Vd.4S, Vn.4S, Vm.4S
 
 // The larger byte.
 #define SMAX_16B(m, n, d) ENCODE_MND(0x4E206400, m, n, d) // smax Vd.16B, Vn.16B, Vm.16B

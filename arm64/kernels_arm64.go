@@ -43,8 +43,8 @@ func neonDot() *tile.Micro {
 	return &tile.Micro{
 		Name: "neondot", Channels: 8, Depth: 4,
 		Shapes: []tile.Shape{{Pixels: 7, Run: conv7NeonDot}, {Pixels: 8, Run: conv8NeonDot}},
-		Sums:   tile.Shape{Pixels: 7, Run: sums7NeonDot},
-		Dense:  denseNEON, Max: maxNEON,
+		Sums:   tile.Shape{Pixels: 7, Run: sums7NeonDot}, Requantize: requantizeNEON,
+		Dense: denseNEON, Max: maxNEON,
 	}
 }
 

@@ -9,8 +9,8 @@ func neon() *tile.Micro {
 	return &tile.Micro{
 		Name: "neon", Channels: 4, Depth: 16,
 		Shapes: []tile.Shape{{Pixels: 4, Run: conv4NEON}, {Pixels: 3, Run: conv3NEON}},
-		Sums:   tile.Shape{Pixels: 4, Run: sums4NEON},
-		Dense:  denseNEON, Max: maxNEON,
+		Sums:   tile.Shape{Pixels: 4, Run: sums4NEON}, Requantize: requantizeNEON,
+		Dense: denseNEON, Max: maxNEON,
 	}
 }
 
@@ -19,8 +19,8 @@ func neon() *tile.Micro {
 func neonA53() *tile.Micro {
 	return &tile.Micro{
 		Name: "neon_a53", Channels: 4, Depth: 16,
-		Shapes:    []tile.Shape{{Pixels: 3, Run: conv3A53}, {Pixels: 2, Run: conv2A53}},
-		Sums:      tile.Shape{Pixels: 4, Run: sums4NEON},
+		Shapes: []tile.Shape{{Pixels: 3, Run: conv3A53}, {Pixels: 2, Run: conv2A53}},
+		Sums:   tile.Shape{Pixels: 4, Run: sums4NEON}, Requantize: requantizeNEON,
 		WideSteps: WideSteps, Wide: WideA53,
 		Dense: denseNEON, Max: maxNEON,
 	}

@@ -32,6 +32,8 @@ type Micro struct {
 	// Sums is a tile that stores its int32 sums, without requantization, for
 	// convolutions with int16 tensors.
 	Sums Shape
+	// Requantize makes outputs of sums, for convolutions with int16 tensors.
+	Requantize func(RequantizeArgs)
 	// Wide, if not nil, reports whether the weights of WideSteps steps, in
 	// packed order, need the slower sums that hold for all weights. A flag
 	// behind the panel's weights tells the assembly.
@@ -73,6 +75,28 @@ type Args struct {
 
 // Vector is the number of values that Dense and Max take at once.
 const Vector = 16
+
+// RequantizeArgs is the sums of one pixel's channels, and where their outputs go:
+// see int8.ConvTask.StoreMixed. Assembly relies on the order and size of the
+// fields.
+type RequantizeArgs struct {
+	Sums       unsafe.Pointer // int32 [Length], of the source or of its high bytes
+	SumsLow    unsafe.Pointer // int32 [Length], of the source's low bytes; nil if it is int8
+	Bias       unsafe.Pointer // int32 [Length]
+	Multiplier unsafe.Pointer // int32 [Length]
+	Res        unsafe.Pointer // nil without residual
+	ResLow     unsafe.Pointer // nil if it is int8
+	Dst        unsafe.Pointer
+	DstLow     unsafe.Pointer // nil if it is int8
+	Length     int            // a positive multiple of RequantizeVector
+	Shift      int            // of the accumulator, to the left
+	Ratio      int            // of the residual
+	RatioShift int            // of the residual times the ratio, to the right
+	Low, High  int            // the output's limits
+}
+
+// RequantizeVector is the number of values that Requantize takes at once.
+const RequantizeVector = 8
 
 // DenseArgs is sums of int16 inputs times rows of int8 weights. Assembly
 // relies on the order and size of the fields.

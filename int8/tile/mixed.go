@@ -9,7 +9,7 @@ import (
 // mixed is a convolution with an int16 input, residual or output. Windows are
 // copied together, for an int16 input those of the plane of high bytes and then
 // those of the plane of low bytes: to the micro-kernel they are pixels as any
-// other, whose sums it stores. They become outputs here, in plain Go.
+// other, whose sums it stores.
 type mixed struct {
 	Conv
 	out    *int8.Tensor
@@ -21,7 +21,7 @@ type mixed struct {
 func (m *Micro) PackMixed(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
 	depth := conv.KH * conv.KW * (conv.InC / conv.Groups)
-	micro := &Micro{Channels: m.Channels, Depth: m.Depth, Unsigned: m.Unsigned, Sums: m.Sums} // channels in their own order
+	micro := &Micro{Channels: m.Channels, Depth: m.Depth, Unsigned: m.Unsigned, Sums: m.Sums, Requantize: m.Requantize} // channels in their own order
 	c := &mixed{
 		Conv: Conv{micro: micro, depth: depth, runs: 1, steps: ceil(depth, m.Depth)},
 		out:  &l.Out, planes: 1, bias: conv.Bias,
@@ -108,17 +108,48 @@ func (c *mixed) group(t *int8.ConvTask, r run, panels []panel, windows []int8.Va
 	last := &panels[len(panels)-1]
 	first, channels := panels[0].channel, last.channel+last.lanes-panels[0].channel
 	for i := range r.pixels {
-		acc := sums[i*width:][:channels]
+		acc, low := sums[i*width:][:channels], []int32(nil)
 		if c.planes == 2 {
-			for j, low := range sums[(r.pixels+i)*width:][:channels] {
-				acc[j] = acc[j]<<8 + low
-			}
+			low = sums[(r.pixels+i)*width:][:channels]
 		}
-		for j, b := range c.bias[first:][:channels] {
-			acc[j] += b
+		whole := channels / RequantizeVector * RequantizeVector
+		if whole > 0 {
+			c.requantize(t, r.y, r.x+i, first, acc[:whole], low)
 		}
-		t.StoreMixed(c.out, c.micro.flip(), r.y, r.x+i, first, acc)
+		if whole < channels {
+			c.rest(t, r.y, r.x+i, first+whole, acc[whole:], low[min(whole, len(low)):])
+		}
 	}
+}
+
+// requantize stores a pixel's channels from the first on, whole vectors.
+func (c *mixed) requantize(t *int8.ConvTask, y, x, first int, sums, low []int32) {
+	n := len(sums)
+	at := func(plane []int8.Value, row int) unsafe.Pointer {
+		if plane == nil {
+			return nil
+		}
+		return pointer(plane[y*row+x*t.OutC+first:][:n])
+	}
+	lowest, highest := c.out.Limits()
+	c.micro.Requantize(RequantizeArgs{
+		Sums: words(sums), SumsLow: words(low), Bias: words(c.bias[first:][:n]), Multiplier: words(t.Multiplier[first:][:n]),
+		Res: at(t.Res, t.ResRow), ResLow: at(t.ResLow, t.ResRow), Dst: at(t.Dst, t.DstRow), DstLow: at(t.DstLow, t.DstRow),
+		Length: n, Shift: int(t.Shift), Ratio: int(t.Residual), RatioShift: int(t.ResidualShift), Low: int(lowest), High: int(highest),
+	})
+}
+
+func words(s []int32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
+
+// rest is requantize for less than a vector.
+func (c *mixed) rest(t *int8.ConvTask, y, x, first int, sums, low []int32) {
+	for i, v := range low {
+		sums[i] = sums[i]<<8 + v
+	}
+	for i, b := range c.bias[first:][:len(sums)] {
+		sums[i] += b
+	}
+	t.StoreMixed(c.out, c.micro.flip(), y, x, first, sums)
 }
 
 // multiply stores the sums of a panel for rows of windows, and of more windows
@@ -126,7 +157,7 @@ func (c *mixed) group(t *int8.ConvTask, r run, panels []panel, windows []int8.Va
 func (c *mixed) multiply(p *panel, windows []int8.Value, sums []int32, rows, width int) {
 	s := c.micro.Sums
 	s.Run(Args{
-		Panel: pointer(p.data), Src: pointer(windows), Dst: unsafe.Pointer(unsafe.SliceData(sums)),
+		Panel: pointer(p.data), Src: pointer(windows), Dst: words(sums),
 		Tiles: ceil(rows, s.Pixels), Runs: 1, Steps: c.steps,
 		SrcRow: c.window(), SrcStep: c.window(), SrcNext: s.Pixels * c.window(),
 		DstStep: 4 * width, DstNext: s.Pixels * 4 * width,
