@@ -157,23 +157,31 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 	}
 	depth, groupIn, groupOut := len(weight)/op.OutC, op.InC/op.Groups, op.OutC/op.Groups
 	scales := slices.Clone(rounded.scales)
-	for o, s := range scales {
-		// A channel of tiny weights must not push its bias out of int32, and a
-		// dead one needs some scale.
-		least := max(math.Abs(bias[o]+constant)/(1<<28), out.scale/(1<<20)) / in.scale
-		if s < least {
+	// A channel of tiny weights must not push its bias out of int32, and a dead
+	// one needs some scale.
+	for raised := true; raised; {
+		raised = false
+		c.Shift = int8.ShiftFor(slices.Max(scales) * in.scale / out.scale)
+		for o, s := range scales {
+			least := math.Ldexp(max(math.Abs(bias[o]+constant)/(1<<28), out.scale/(1<<20)), int(c.Shift)) / in.scale
+			if s >= least {
+				continue
+			}
 			if &c.Weight[0] == &rounded.weight[0] {
 				c.Weight = slices.Clone(rounded.weight)
 			}
-			scales[o] = least
+			scales[o], raised = least, true
 			roundWeights(c.Weight[o*depth:(o+1)*depth], weight[o*depth:(o+1)*depth], least)
 		}
 	}
+	shifts := q.table.Shifts[u.name]
 	parallel(op.OutC, func(o int) {
 		row := weight[o*depth : (o+1)*depth]
 		bias[o] -= meanError(c.Weight[o*depth:(o+1)*depth], row, scales[o], means, o/groupOut*groupIn, groupIn)
+		if shifts != nil {
+			bias[o] += shifts[o]
+		}
 	})
-	c.Shift = int8.ShiftFor(slices.Max(scales) * in.scale / out.scale)
 	for o := range op.OutC {
 		unit := scales[o] * in.scale
 		c.Scale[o] = float32(scales[o])
@@ -246,6 +254,7 @@ func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense,
 	}
 	weight, bias := q.rounder.exact(u)
 	rounded := q.rounder.round(u)
+	shifts := q.table.Shifts[u.name]
 	parallel(op.Out, func(o int) {
 		row, dst := weight[o*op.In:(o+1)*op.In], d.Weight[o*op.In:(o+1)*op.In]
 		copy(dst, rounded.weight[o*op.In:])
@@ -260,6 +269,9 @@ func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense,
 		}
 		d.Scale[o] = float32(s * in.scale)
 		bias[o] -= meanError(dst, row, s, means, 0, in.Shape.C)
+		if shifts != nil {
+			bias[o] += shifts[o]
+		}
 		d.Bias[o] = int32(math.Round(bias[o] / (s * in.scale)))
 	})
 	return d, nil

@@ -58,6 +58,7 @@ type RangeTable struct {
 	Seed       uint64           `json:"seed"`
 	Ranges     map[string]Range `json:"ranges"`          // by layer
 	Means      map[string]Means `json:"means,omitempty"` // by layer; without them biases are not corrected
+	Shifts     map[string]Means `json:"shifts,omitempty"` // by layer: what is added to its real biases beside that
 }
 
 // Write stores the table as indented JSON.
