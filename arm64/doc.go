@@ -9,5 +9,7 @@
 //	neon_a53  SMULL, SMLAL, SADALP    3 x 4                     Cortex-A53 (Raspberry Pi 3, Zero 2 W)
 //
 // All read the rows of a window where they lie in the tensor, requantize sums
-// in the registers where they were added up, and store bytes.
+// in the registers where they were added up, and store bytes. Convolutions with
+// int16 tensors take tiles that store their sums: neondot's on all cores with dot
+// product, else neon's.
 package arm64

@@ -4,7 +4,8 @@
 // micro-kernel of a CPU; this package brings weights, windows, residuals and
 // outputs into its reach. (Goto, van de Geijn: Anatomy of High-Performance
 // Matrix Multiplication, 2008, without its packing of activations: in NHWC a
-// window's row is contiguous as it is.)
+// window's row is contiguous as it is.) Convolutions with int16 tensors are
+// products of bytes as well: int8.Split.
 package tile
 
 import (

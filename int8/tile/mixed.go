@@ -159,7 +159,7 @@ func (c *mixed) multiply(p *panel, windows []int8.Value, sums []int32, rows, wid
 	s.Run(Args{
 		Panel: pointer(p.data), Src: pointer(windows), Dst: words(sums),
 		Tiles: ceil(rows, s.Pixels), Runs: 1, Steps: c.steps,
-		SrcRow: c.window(), SrcStep: c.window(), SrcNext: s.Pixels * c.window(),
+		SrcStep: c.window(), SrcNext: s.Pixels * c.window(),
 		DstStep: 4 * width, DstNext: s.Pixels * 4 * width,
 	})
 }

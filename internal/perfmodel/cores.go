@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"edgeclassify/arm64"
 	"edgeclassify/int8"
 )
@@ -12,6 +14,8 @@ type kernel struct {
 	name            string
 	channels, depth int // as in tile.Micro
 	shapes          []shape
+	sums            shape                           // for int16 tensors; none if those of another kernel do
+	requantize      string                          // function, for int16 tensors
 	dense, max      string                          // functions
 	wide            func(weights []int8.Value) bool // as in tile.Micro
 	wideSteps       int
@@ -23,19 +27,30 @@ type shape struct {
 }
 
 func i8mm() kernel {
-	return kernel{"i8mm", 16, 8, []shape{{4, "conv4I8MM"}, {2, "conv2I8MM"}}, "denseNEON", "maxNEON", nil, 0}
+	return kernel{"i8mm", 16, 8, []shape{{4, "conv4I8MM"}, {2, "conv2I8MM"}}, shape{}, "", "denseNEON", "maxNEON", nil, 0}
 }
 
 func neonDot() kernel {
-	return kernel{"neondot", 8, 4, []shape{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}}, "denseNEON", "maxNEON", nil, 0}
+	return kernel{"neondot", 8, 4, []shape{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}}, shape{7, "sums7NeonDot"},
+		"requantizeNEON", "denseNEON", "maxNEON", nil, 0}
 }
 
 func neon() kernel {
-	return kernel{"neon", 4, 16, []shape{{4, "conv4NEON"}, {3, "conv3NEON"}}, "denseNEON", "maxNEON", nil, 0}
+	return kernel{"neon", 4, 16, []shape{{4, "conv4NEON"}, {3, "conv3NEON"}}, shape{4, "sums4NEON"},
+		"requantizeNEON", "denseNEON", "maxNEON", nil, 0}
 }
 
 func neonA53() kernel {
-	return kernel{"neon_a53", 4, 16, []shape{{3, "conv3A53"}, {2, "conv2A53"}}, "denseNEON", "maxNEON", arm64.WideA53, arm64.WideSteps}
+	return kernel{"neon_a53", 4, 16, []shape{{3, "conv3A53"}, {2, "conv2A53"}}, shape{4, "sums4NEON"},
+		"requantizeNEON", "denseNEON", "maxNEON", arm64.WideA53, arm64.WideSteps}
+}
+
+// tiles is the shapes, and the one for int16 tensors.
+func (k kernel) tiles() []shape {
+	if k.sums.function == "" {
+		return k.shapes
+	}
+	return append(slices.Clone(k.shapes), k.sums)
 }
 
 // core is a kind of core and the kernel that it runs.

@@ -47,6 +47,16 @@ func (p *predictor) flags(a tile.Args) func(steps int) (at uint64, n int) {
 	}
 }
 
+// outputs is the routine of requantization for int16 tensors: groups are vectors.
+func (p *predictor) outputs(sample tile.RequantizeArgs) (routine, error) {
+	f, err := p.function(p.kernel.requantize)
+	return routine{function: f, arguments: func(groups, steps int) []uint64 {
+		a := sample
+		a.Length = groups * steps * tile.RequantizeVector
+		return words(a)
+	}, period: 1}, err
+}
+
 // dense is the routine of the classifier: groups of four rows.
 func (p *predictor) dense(in int) (routine, error) {
 	f, err := p.function(p.kernel.dense)
@@ -62,6 +72,10 @@ func (p *predictor) larger() (routine, error) {
 		return words(tile.MaxArgs{Count: groups, Length: tile.Vector * steps})
 	}, period: period / tile.Vector}, err
 }
+
+// outputCalls is how many calls of requantization take as much Go code as one of
+// a row of tiles.
+const outputCalls = 4
 
 // conv is the cycles of the thread that takes longest.
 func (p *predictor) conv(shares []share) (float64, error) {
@@ -82,6 +96,17 @@ func (p *predictor) conv(shares []share) (float64, error) {
 				}
 				sum += float64(n.flags) * (slow.group - c.group) / float64(kind.runs*kind.steps/p.kernel.wideSteps)
 			}
+		}
+		for _, n := range s.outputs {
+			r, err := p.outputs(n.sample)
+			if err != nil {
+				return 0, err
+			}
+			c, err := r.cost(p.model, 1)
+			if err != nil {
+				return 0, err
+			}
+			sum += float64(n.calls)*(c.call+p.Call/outputCalls) + float64(n.vectors)*c.group
 		}
 		longest = max(longest, sum)
 	}
@@ -128,8 +153,15 @@ func (p *predictor) network(n *int8.Network, threads int) ([]work, error) {
 		switch op := l.Op.(type) {
 		case *int8.Conv:
 			w.class = fmt.Sprintf("%dx%d to %dx%d", op.KH, op.KW, l.Out.Shape.H, l.Out.Shape.W)
+			inputs := make([]*int8.Tensor, len(l.Inputs))
+			for i, name := range l.Inputs {
+				inputs[i] = tensors[name]
+			}
+			if mixed(l, inputs) {
+				w.class += " with int16"
+			}
 			var shares []share
-			shares, w.weights = r.layer(l, rows[l.Inputs[0]], rows[l.Name], threads)
+			shares, w.weights = r.layer(l, inputs, rows[l.Inputs[0]], rows[l.Name], threads)
 			w.cycles, err = p.conv(shares)
 		case *int8.MaxPool:
 			w.class = "max pool"
@@ -139,7 +171,7 @@ func (p *predictor) network(n *int8.Network, threads int) ([]work, error) {
 			w.cycles, err = p.classifier(op, threads)
 		default:
 			w.class = l.Op.Kind()
-			w.cycles = float64(in.Shape.Elements()) * p.Byte / float64(threads)
+			w.cycles = float64(size(in)) * p.Byte / float64(threads)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Name, err)
@@ -159,6 +191,9 @@ func size(t *int8.Tensor) int { return t.Shape.Elements() * int(t.Type.Size()) }
 // pool is the cycles of a thread in a max pool: for each row of the output,
 // maxima over whole rows of the input, then over its columns.
 func (p *predictor) pool(op *int8.MaxPool, in, out *int8.Tensor, threads int) (float64, error) {
+	if in.Type == int8.Int16 { // in Go, each window on its own
+		return float64(out.Shape.Elements()*op.KH*op.KW) * p.Byte / float64(threads), nil
+	}
 	r, err := p.larger()
 	if err != nil {
 		return 0, err

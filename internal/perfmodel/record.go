@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"unsafe"
 
 	"edgeclassify/int8"
@@ -22,10 +23,21 @@ type tileCount struct {
 	sample       tile.Args
 }
 
+// outputKind is what the time of requantization depends on, for int16 tensors:
+// the types of its tensors.
+type outputKind struct{ wideSource, residual, wideResidual, wideOutput bool }
+
+// outputCount is how often a thread requantizes outputs of one kind.
+type outputCount struct {
+	calls, vectors int
+	sample         tile.RequantizeArgs
+}
+
 // share is one thread's work in a convolution.
 type share struct {
-	tiles  map[tileKind]*tileCount
-	copies int // short runs of bytes copied in Go
+	tiles   map[tileKind]*tileCount
+	outputs map[outputKind]*outputCount
+	copies  int // short runs of bytes copied in Go
 }
 
 // recorder runs the driver of package tile with micro-kernels that note what
@@ -43,20 +55,27 @@ func newRecorder(k kernel) *recorder {
 	for _, s := range k.shapes {
 		r.micro.Shapes = append(r.micro.Shapes, tile.Shape{Pixels: s.pixels, Run: func(a tile.Args) { r.note(s, a) }})
 	}
+	r.micro.Sums = tile.Shape{Pixels: k.sums.pixels, Run: func(a tile.Args) {
+		r.count(k.sums, a)
+		r.windows += a.Tiles * k.sums.pixels
+	}}
+	r.micro.Requantize = r.noteOutputs
 	return r
 }
 
-func (r *recorder) note(s shape, a tile.Args) {
-	kind := tileKind{s.function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false}
-	c := r.share.tiles[kind]
+func (r *recorder) noteOutputs(a tile.RequantizeArgs) {
+	kind := outputKind{a.SumsLow != nil, a.Res != nil, a.ResLow != nil, a.DstLow != nil}
+	c := r.share.outputs[kind]
 	if c == nil {
-		c = &tileCount{sample: a}
-		r.share.tiles[kind] = c
+		c = &outputCount{sample: a}
+		r.share.outputs[kind] = c
 	}
 	c.calls++
-	c.tiles += a.Tiles
-	c.flags += a.Tiles * a.Wide
-	r.panels[a.Panel] = true
+	c.vectors += a.Length / tile.RequantizeVector
+}
+
+func (r *recorder) note(s shape, a tile.Args) {
+	r.count(s, a)
 	if a.SrcRow == 0 { // the windows were copied together
 		r.windows += s.pixels
 	}
@@ -68,27 +87,59 @@ func (r *recorder) note(s shape, a tile.Args) {
 	}
 }
 
-// layer is the work of each thread in a convolution, and the bytes of its
-// packed weights. srcRow and dstRow are the bytes from row to row.
-func (r *recorder) layer(l *int8.Layer, srcRow, dstRow, threads int) ([]share, int) {
+func (r *recorder) count(s shape, a tile.Args) {
+	kind := tileKind{s.function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false}
+	c := r.share.tiles[kind]
+	if c == nil {
+		c = &tileCount{sample: a}
+		r.share.tiles[kind] = c
+	}
+	c.calls++
+	c.tiles += a.Tiles
+	c.flags += a.Tiles * a.Wide
+	r.panels[a.Panel] = true
+}
+
+// layer is the work of each thread in a convolution of some inputs, and the
+// bytes of its packed weights. srcRow and dstRow are the bytes from row to row.
+func (r *recorder) layer(l *int8.Layer, in []*int8.Tensor, srcRow, dstRow, threads int) ([]share, int) {
 	r.conv = l.Op.(*int8.Conv)
-	packed := r.micro.Pack(l)
+	var packed int8.Convolution
+	if mixed(l, in) {
+		packed = r.micro.PackMixed(l, in[0])
+	} else {
+		packed = r.micro.Pack(l)
+	}
 	t := &int8.ConvTask{Conv: r.conv, OH: l.Out.Shape.H, OW: l.Out.Shape.W, SrcRow: srcRow, DstRow: dstRow}
-	t.Src = make([]int8.Value, (t.OH*t.StrideH+t.KH)*srcRow+int8.ReadAhead)
-	t.Dst = make([]int8.Value, t.OH*dstRow)
+	t.Src, t.SrcLow = planes(in[0], (t.OH*t.StrideH+t.KH)*srcRow+int8.ReadAhead)
+	t.Dst, t.DstLow = planes(&l.Out, t.OH*dstRow)
 	if t.Residual != 0 {
-		t.Res, t.ResRow = t.Dst, dstRow
+		t.Res, t.ResLow = planes(in[1], t.OH*dstRow)
+		t.ResRow = dstRow
 	}
 	scratch := make([]int64, packed.Scratch())
 	var shares []share
 	for _, part := range split(l, r.micro.Channels, threads) {
-		r.share = share{tiles: map[tileKind]*tileCount{}}
+		r.share = share{tiles: map[tileKind]*tileCount{}, outputs: map[outputKind]*outputCount{}}
 		r.windows, r.panels = 0, map[unsafe.Pointer]bool{}
 		packed.Run(t, part, scratch)
 		r.share.copies += r.windows / max(len(r.panels), 1) * t.Groups * t.KH
 		shares = append(shares, r.share)
 	}
 	return shares, packed.Bytes()
+}
+
+// mixed says whether an activation of the layer is int16.
+func mixed(l *int8.Layer, in []*int8.Tensor) bool {
+	return l.Out.Type == int8.Int16 || slices.ContainsFunc(in, func(t *int8.Tensor) bool { return t.Type == int8.Int16 })
+}
+
+// planes is memory for an activation of so many bytes, see int8.Split.
+func planes(t *int8.Tensor, bytes int) (data, low []int8.Value) {
+	if t.Type == int8.Int16 {
+		low = make([]int8.Value, bytes)
+	}
+	return make([]int8.Value, bytes), low
 }
 
 // split is how package runtime shares a layer among threads.
@@ -120,7 +171,7 @@ func split(l *int8.Layer, channels, threads int) []int8.Part {
 }
 
 // words is a struct of 8-byte fields as assembly finds it on the stack.
-func words[T tile.Args | tile.DenseArgs | tile.MaxArgs](args T) []uint64 {
+func words[T tile.Args | tile.RequantizeArgs | tile.DenseArgs | tile.MaxArgs](args T) []uint64 {
 	size := unsafe.Sizeof(args) / 8
 	w := make([]uint64, size)
 	copy(w, unsafe.Slice((*uint64)(unsafe.Pointer(&args)), size))

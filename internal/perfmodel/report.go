@@ -74,7 +74,7 @@ func (p *predictor) example(pixels int) tile.Args {
 }
 
 func (p *predictor) loops(r *coreReport) error {
-	for _, s := range p.kernel.shapes {
+	for _, s := range p.kernel.tiles() {
 		routine, err := p.tile(s.function, p.example(s.pixels))
 		if err != nil {
 			return err
@@ -95,8 +95,11 @@ func (p *predictor) loops(r *coreReport) error {
 }
 
 func (p *predictor) tileLines(r *coreReport) error {
-	for _, s := range p.kernel.shapes {
+	for _, s := range p.kernel.tiles() {
 		for _, residual := range []bool{false, true} {
+			if residual && s == p.kernel.sums {
+				continue // sums are stored without
+			}
 			a := p.example(s.pixels)
 			if residual {
 				a.Res = unsafe.Pointer(new(byte))
