@@ -47,7 +47,7 @@ type LayerAnalysis struct {
 	Weights    Noise // of the rounding of weights and biases alone
 	Rounding   Noise // of the rounding of the output alone
 	Clipping   Noise // of the clipping of the output alone
-	Cumulative Noise // of the integer network
+	Cumulative Noise // of the integer network; the last layer's is that of the logits
 }
 
 // Histogram counts values in bins of equal width from From on.

@@ -56,8 +56,8 @@ func Simulate(g *models.Graph, n *int8.Network, precision func(layer string) Pre
 	return simulation, err
 }
 
-// Inexact names the convolutions of n that have a partial sum which can exceed
-// 2^24 in magnitude, whatever the picture shows.
+// Inexact names the convolutions of n in which some input could bring a partial
+// sum of w * (q - Zero) beyond 2^24 in magnitude.
 func Inexact(n *int8.Network) (layers []string) {
 	tensors := map[string]*int8.Tensor{int8.InputName: &n.Input}
 	for i := range n.Layers {
@@ -117,6 +117,9 @@ func newSimulator(g *models.Graph, n *int8.Network) (*simulator, error) {
 	s := &simulator{network: n, units: map[string]unit{}}
 	for _, u := range units {
 		s.units[u.name] = u
+	}
+	if len(n.Layers) != len(units) {
+		return nil, fmt.Errorf("calibrate: %d layers for a float network of %d: it was not quantized from this one", len(n.Layers), len(units))
 	}
 	for _, l := range n.Layers {
 		if u, ok := s.units[l.Name]; !ok || u.shape != l.Out.Shape || u.op.Kind() != floatKind(l.Op) {

@@ -217,7 +217,11 @@ func TestSimulationOfAnotherNetwork(t *testing.T) {
 	_, n, _ := quantized(t, 1)
 	g, _ := classifier(rand.New(rand.NewPCG(1, 1)))
 	_, err := Simulate(g, n, nil)
-	require.ErrorContains(t, err, "stem")
+	require.ErrorContains(t, err, "12 layers for a float network of 6")
+	g, _ = residualClassifier(rand.New(rand.NewPCG(1, 1)))
+	n.Layers[3].Name = "other"
+	_, err = Simulate(g, n, nil)
+	require.ErrorContains(t, err, "other")
 }
 
 func TestLargestSum(t *testing.T) {
