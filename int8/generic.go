@@ -111,8 +111,9 @@ func (c genericMixed) Run(t *ConvTask, part Part, scratch []int64) {
 	})
 }
 
-// biasPairs is what sums begin with: the biases, and 128 times the weights where
-// the source is int16, as in Join.
+// biasPairs is the biases, and 128 times the weights where the source is int16, as
+// in Join. They are part of packed sums, of which nothing but the total has to fit
+// its half.
 func (t *ConvTask) biasPairs(c0, c1 int) (bias [pairs]int64) {
 	depth := t.depth()
 	for o := c0; o < c1; o++ {

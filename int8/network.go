@@ -205,8 +205,7 @@ type Conv struct {
 	ResidualShift uint8
 }
 
-// MaxPool takes the maximum over each window; padding never wins. A window
-// without any pixel gives the least value.
+// MaxPool takes the maximum over each window; padding never wins.
 type MaxPool struct{ tensor.Window }
 
 // AvgPool averages over each window, rounding half up. Padding counts as

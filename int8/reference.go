@@ -2,6 +2,7 @@ package int8
 
 import (
 	"fmt"
+	"math"
 
 	"edgeclassify/tensor"
 )
@@ -32,7 +33,7 @@ func (n *Network) Reference(rgb []uint8, visit func(l *Layer, values []int32)) (
 			}
 			out = op.reference(src, in, residual, &l.Out)
 		case *MaxPool:
-			out = op.reference(src, in, l.Out.Shape)
+			out = op.reference(src, in.Shape, l.Out.Shape)
 		case *AvgPool:
 			out = op.reference(src, in, l.Out.Shape)
 		case GlobalSum:
@@ -94,14 +95,12 @@ func inside(w tensor.Window, in tensor.Shape, y, x int, f func(iy, ix int)) {
 	}
 }
 
-func (p *MaxPool) reference(src []int32, from *Tensor, out tensor.Shape) []int32 {
-	in := from.Shape
+func (p *MaxPool) reference(src []int32, in, out tensor.Shape) []int32 {
 	dst := make([]int32, out.Elements())
-	low, _ := from.Limits()
 	for y := range out.H {
 		for x := range out.W {
 			for c := range out.C {
-				m := low
+				m := int32(math.MinInt16)
 				inside(p.Window, in, y, x, func(iy, ix int) { m = max(m, src[(iy*in.W+ix)*in.C+c]) })
 				dst[(y*out.W+x)*out.C+c] = m
 			}

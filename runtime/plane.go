@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"edgeclassify/int8"
@@ -172,7 +173,7 @@ func fill(s []int8.Value, v int8.Value) {
 }
 
 // maxPool16 is maxPool for int16 tensors. Best has room for a pixel.
-func maxPool16(dst, src *plane, op *int8.MaxPool, lowest int32, part int8.Part, best []int32) {
+func maxPool16(dst, src *plane, op *int8.MaxPool, part int8.Part, best []int32) {
 	c := dst.shape.C
 	best = best[:c]
 	for y := part.Y0; y < part.Y1; y++ {
@@ -180,7 +181,7 @@ func maxPool16(dst, src *plane, op *int8.MaxPool, lowest int32, part int8.Part, 
 		for x := range dst.shape.W {
 			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
 			for i := range best {
-				best[i] = lowest
+				best[i] = math.MinInt16
 			}
 			for iy := top; iy < bottom; iy++ {
 				for ix := left; ix < right; ix++ {

@@ -136,9 +136,8 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 	case *int8.MaxPool:
 		src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
 		if p.mixed(st) {
-			lowest, _ := out.tensor.Limits()
 			return func(part int8.Part, scratch []int64) {
-				maxPool16(&dst, &src, op, lowest, part, cast[int32](scratch))
+				maxPool16(&dst, &src, op, part, cast[int32](scratch))
 				dst.fillHalo(part)
 			}
 		}

@@ -34,9 +34,9 @@ func (m *Micro) PackMixed(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 		}
 	}
 	c.chunk = min(l.Out.Shape.W, c.pixels())
-	sums := *conv
-	sums.Bias = make([]int32, conv.OutC) // added behind the sums: they are of one plane each
-	c.pack(&sums, depth)
+	unbiased := *conv
+	unbiased.Bias = make([]int32, conv.OutC) // c.bias is added when both planes' sums are
+	c.pack(&unbiased, depth)
 	return c
 }
 
