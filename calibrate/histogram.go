@@ -34,7 +34,11 @@ func (h *histogram) setExponent(e int) {
 }
 
 // add counts values; it fails on NaN and infinities.
-func (h *histogram) add(values []float32) error {
+func (h *histogram) add(values []float32) error { return h.addWeighted(values, []uint64{1}) }
+
+// addWeighted counts values in HWC order, each as often as the weight of its
+// channel says.
+func (h *histogram) addWeighted(values []float32, weights []uint64) error {
 	lo, hi := h.min, h.max
 	for _, v := range values {
 		lo, hi = min(lo, v), max(hi, v) // NaN wins
@@ -48,14 +52,16 @@ func (h *histogram) add(values []float32) error {
 		h.negative = make([]uint64, bins)
 	}
 	scale := 1 / h.width // exact: a power of two
-	for _, v := range values {
-		switch {
-		case v > 0:
-			h.positive[int(v*scale)]++
-		case v < 0:
-			h.negative[int(-v*scale)]++
-		default:
-			h.zeros++
+	for ; len(values) > 0; values = values[len(weights):] {
+		for c, v := range values[:len(weights)] {
+			switch {
+			case v > 0:
+				h.positive[int(v*scale)] += weights[c]
+			case v < 0:
+				h.negative[int(-v*scale)] += weights[c]
+			default:
+				h.zeros += weights[c]
+			}
 		}
 	}
 	return nil

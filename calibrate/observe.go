@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -38,50 +39,32 @@ type ObserveOptions struct {
 // the kind of CPU alone, not on threads. Memory does not grow with the number
 // of pictures.
 func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptions) (*RangeTable, error) {
-	if images.Len() == 0 {
-		return nil, errors.New("calibrate: no pictures to calibrate on")
-	}
 	units, err := lower(g)
 	if err != nil {
 		return nil, err
 	}
-	averaged := averaged(units)
-	executor, err := NewExecutor(g, 1, append(observed(units), slices.Collect(maps.Keys(averaged))...)...)
+	weights, err := o.Method.weights(g, units)
 	if err != nil {
 		return nil, err
 	}
-	observers := make([]*observer, min(max(o.Threads, 1), images.Len()))
+	averaged := averaged(units)
+	observers := make([]*observer, o.workers(images))
 	for i := range observers {
-		observers[i] = newObserver(g, units, averaged, executor.Clone())
+		observers[i] = newObserver(weights, averaged)
 	}
-	hashes := make(ImageHashes, images.Len())
-	total, order := sums{}, newTurns()
-	if err := EachImage(ctx, len(observers), images.Len(), o.Progress, func(worker, i int) error {
-		rgb, err := images.Load(i)
-		skip := err != nil && o.Skip != nil
-		if err == nil {
-			hashes.Add(i, rgb)
-			err = observers[worker].run(rgb)
-		}
-		return order.take(i, func() error {
-			switch {
-			case skip:
-				o.Skip(err)
-				return nil
-			case err == nil:
-				total.add(observers[worker].sums)
-			}
-			return err
-		})
-	}); err != nil {
+	table := &RangeTable{Model: g.Name, Method: o.Method, Ranges: map[string]Range{}, Means: map[string]Means{}}
+	total := sums{}
+	table.Images, table.ImagesHash, err = pass(ctx, g, images, o, append(observed(units), slices.Collect(maps.Keys(averaged))...), watch{
+		look: func(worker int, name string, shape tensor.Shape, values []float32) error {
+			return observers[worker].look(name, shape, values)
+		},
+		done: func(worker int) { total.add(observers[worker].sums) },
+	})
+	if err != nil {
 		return nil, err
 	}
 	for _, other := range observers[1:] {
 		observers[0].join(other)
-	}
-	table := &RangeTable{Model: g.Name, Method: o.Method, Ranges: map[string]Range{}, Means: map[string]Means{}}
-	if table.Images, table.ImagesHash = hashes.Sum(); table.Images == 0 {
-		return nil, errors.New("calibrate: none of the pictures could be loaded")
 	}
 	for _, u := range units {
 		if h := observers[0].histograms[u.tensor]; h != nil {
@@ -92,6 +75,106 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 		table.Means[name] = total.means(tensor, table.Images)
 	}
 	return table, nil
+}
+
+// Peaks runs the folded graph on all pictures and takes the largest magnitude
+// in each channel of every convolution's output, behind its residual add and
+// ReLU, by the tensor's name: what Balance needs to know.
+func Peaks(ctx context.Context, g *models.Graph, images Images, o ObserveOptions) (map[string][]float64, error) {
+	units, err := lower(g)
+	if err != nil {
+		return nil, err
+	}
+	peaks := make([]map[string][]float64, o.workers(images))
+	for i := range peaks {
+		peaks[i] = map[string][]float64{}
+		for _, u := range units {
+			if _, conv := u.op.(*models.Conv); conv {
+				peaks[i][u.tensor] = make([]float64, u.shape.C)
+			}
+		}
+	}
+	_, _, err = pass(ctx, g, images, o, observed(units), watch{
+		look: func(worker int, name string, _ tensor.Shape, values []float32) error {
+			raise(peaks[worker][name], values)
+			return nil
+		},
+	})
+	for _, other := range peaks[1:] {
+		for name, p := range other {
+			for c, v := range p {
+				peaks[0][name][c] = max(peaks[0][name][c], v)
+			}
+		}
+	}
+	return peaks[0], err
+}
+
+// raise brings the peaks of channels up to the magnitudes of values.
+func raise(peaks []float64, values []float32) {
+	for ; len(values) > 0; values = values[len(peaks):] {
+		for c, v := range values[:len(peaks)] {
+			peaks[c] = max(peaks[c], math.Abs(float64(v)))
+		}
+	}
+}
+
+// watch is what looks at the tensors of a pass.
+type watch struct {
+	// look is shown the tensors of one picture after another. Different workers
+	// call it at the same time.
+	look func(worker int, name string, shape tensor.Shape, values []float32) error
+	// done, if not nil, is called behind a picture, one call at a time in the
+	// order of the pictures, and before the worker looks at its next one.
+	done func(worker int)
+}
+
+func (o ObserveOptions) workers(images Images) int {
+	return max(1, min(o.Threads, images.Len()))
+}
+
+// pass runs g on all pictures and shows the named tensors. It returns how many
+// pictures there were and their hash.
+func pass(ctx context.Context, g *models.Graph, images Images, o ObserveOptions, names []string, w watch) (n int, hash string, err error) {
+	if images.Len() == 0 {
+		return 0, "", errors.New("calibrate: no pictures to calibrate on")
+	}
+	executor, err := NewExecutor(g, 1, names...)
+	if err != nil {
+		return 0, "", err
+	}
+	runners := make([]runner, o.workers(images))
+	for i := range runners {
+		runners[i] = runner{g, executor.Clone(), make([]float32, g.Input.Elements())}
+	}
+	hashes, order := make(ImageHashes, images.Len()), newTurns()
+	err = EachImage(ctx, len(runners), images.Len(), o.Progress, func(worker, i int) error {
+		rgb, err := images.Load(i)
+		skip := err != nil && o.Skip != nil
+		if err == nil {
+			hashes.Add(i, rgb)
+			err = runners[worker].run(rgb, func(name string, shape tensor.Shape, values []float32) error {
+				return w.look(worker, name, shape, values)
+			})
+		}
+		return order.take(i, func() error {
+			switch {
+			case skip:
+				o.Skip(err)
+				return nil
+			case err == nil && w.done != nil:
+				w.done(worker)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return 0, "", err
+	}
+	if n, hash = hashes.Sum(); n == 0 {
+		return 0, "", errors.New("calibrate: none of the pictures could be loaded")
+	}
+	return n, hash, nil
 }
 
 // ImageHashes names a set of pictures by their pixels: it holds the SHA-256 of
@@ -117,13 +200,32 @@ func (h ImageHashes) Sum() (n int, hash string) {
 	return n, hex.EncodeToString(all.Sum(nil))
 }
 
-// observer counts the activations of one goroutine's pictures, and adds up
-// those of the last one.
+// runner runs the graph for one worker.
+type runner struct {
+	graph    *models.Graph
+	executor *Executor
+	input    []float32
+}
+
+func (r runner) run(rgb []uint8, look func(name string, shape tensor.Shape, values []float32) error) error {
+	if len(rgb) != len(r.input) {
+		return fmt.Errorf("calibrate: a picture has %d values, want %d", len(rgb), len(r.input))
+	}
+	r.graph.Preprocess.Float(r.input, rgb)
+	var failed error
+	_, err := r.executor.Run(r.input, func(name string, shape tensor.Shape, values []float32) {
+		if failed == nil {
+			failed = look(name, shape, values)
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+// observer counts the activations of one worker's pictures, and adds up those
+// of the last one.
 type observer struct {
-	graph      *models.Graph
-	executor   *Executor
-	input      []float32
 	histograms map[string]*histogram // by float tensor
+	weights    map[string][]uint64   // of their channels
 	averaged   map[string]string     // see the function
 	sums       sums                  // of the last picture, by float tensor
 }
@@ -139,34 +241,24 @@ func observed(units []unit) (tensors []string) {
 	return tensors
 }
 
-func newObserver(g *models.Graph, units []unit, averaged map[string]string, e *Executor) *observer {
-	o := &observer{
-		graph: g, executor: e, input: make([]float32, g.Input.Elements()),
-		histograms: map[string]*histogram{}, averaged: averaged, sums: sums{},
-	}
-	for _, tensor := range observed(units) {
+func newObserver(weights map[string][]uint64, averaged map[string]string) *observer {
+	o := &observer{histograms: map[string]*histogram{}, weights: weights, averaged: averaged, sums: sums{}}
+	for tensor := range weights {
 		o.histograms[tensor] = newHistogram()
 	}
 	return o
 }
 
-func (o *observer) run(rgb []uint8) error {
-	if len(rgb) != len(o.input) {
-		return fmt.Errorf("calibrate: a picture has %d values, want %d", len(rgb), len(o.input))
+func (o *observer) look(name string, shape tensor.Shape, values []float32) error {
+	if h := o.histograms[name]; h != nil {
+		if err := h.addWeighted(values, o.weights[name]); err != nil {
+			return fmt.Errorf("calibrate: node %q: %w", name, err)
+		}
 	}
-	o.graph.Preprocess.Float(o.input, rgb)
-	var failed error
-	_, err := o.executor.Run(o.input, func(name string, shape tensor.Shape, values []float32) {
-		if h := o.histograms[name]; h != nil && failed == nil {
-			if err := h.add(values); err != nil {
-				failed = fmt.Errorf("calibrate: node %q: %w", name, err)
-			}
-		}
-		if _, ok := o.averaged[name]; ok {
-			o.sums.set(name, values, shape.C)
-		}
-	})
-	return errors.Join(err, failed)
+	if _, ok := o.averaged[name]; ok {
+		o.sums.set(name, values, shape.C)
+	}
+	return nil
 }
 
 func (o *observer) join(other *observer) {

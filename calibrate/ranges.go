@@ -15,11 +15,16 @@ type Method string
 
 // The methods, see Observe.
 const (
-	ClipMSE    Method = "clip-mse"   // like MSE, but what is clipped counts clipWeight times
-	MSE        Method = "mse"        // least squared error of the quantized values
-	Percentile Method = "percentile" // 99.99 % of the values
-	MinMax     Method = "minmax"     // all values
+	ClipMSE    Method = "clip-mse"    // like MSE, but what is clipped counts clipWeight times
+	MSE        Method = "mse"         // least squared error of the quantized values
+	ChannelMSE Method = "channel-mse" // like ClipMSE, channels weighted by their consumers' squared weights
+	Entropy    Method = "entropy"     // least Kullback-Leibler divergence
+	Percentile Method = "percentile"  // 99.99 % of the values
+	MinMax     Method = "minmax"      // all values
 )
+
+// BatchNorm is the method of tables that DataFree makes.
+const BatchNorm Method = "batchnorm"
 
 // clipWeight is the weight of the squared error of clipped values. Errors of
 // rounding have both signs and average out over a window and a pooled plane;
@@ -28,7 +33,7 @@ const (
 const clipWeight = 4
 
 // Methods are all methods, the recommended one first.
-func Methods() []Method { return []Method{ClipMSE, MSE, Percentile, MinMax} }
+func Methods() []Method { return []Method{ClipMSE, MSE, ChannelMSE, Entropy, Percentile, MinMax} }
 
 // Valid tells whether m is one of them.
 func (m Method) Valid() bool { return slices.Contains(Methods(), m) }
@@ -56,8 +61,8 @@ type RangeTable struct {
 	Images     int              `json:"images"`
 	ImagesHash string           `json:"images_sha256"`
 	Seed       uint64           `json:"seed"`
-	Ranges     map[string]Range `json:"ranges"`          // by layer
-	Means      map[string]Means `json:"means,omitempty"` // by layer; without them biases are not corrected
+	Ranges     map[string]Range `json:"ranges"`           // by layer
+	Means      map[string]Means `json:"means,omitempty"`  // by layer; without them biases are not corrected
 	Shifts     map[string]Means `json:"shifts,omitempty"` // by layer: what is added to its real biases beside that
 }
 
@@ -94,17 +99,19 @@ func (r Range) check() error {
 	return nil
 }
 
-// choose picks the range of a tensor from its histogram. A tensor that is
-// zero everywhere gets an arbitrary range.
+// choose picks the range of a tensor from its histogram. A tensor that is as
+// good as zero everywhere gets an arbitrary range.
 func (m Method) choose(h *histogram) Range {
 	full := Range{Min: float64(h.min), Max: float64(h.max)}
-	if full.Min == 0 && full.Max == 0 {
+	if full.Max-full.Min < 1e-20 {
 		return Range{Max: 1}
 	}
 	switch m {
 	case Percentile:
 		return h.percentile(full, 1e-4)
-	case ClipMSE:
+	case Entropy:
+		return h.leastDivergence(full)
+	case ClipMSE, ChannelMSE:
 		return h.leastSquares(full, clipWeight)
 	case MSE:
 		return h.leastSquares(full, 1)
