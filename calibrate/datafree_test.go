@@ -128,3 +128,31 @@ func TestCurveIsStandardized(t *testing.T) {
 	require.InDelta(t, 1, moments[2]/total, 1e-12)
 	require.InDelta(t, 4.5, moments[4]/total, 0.02)
 }
+
+func TestBlendCountsThePriorAsOnePicture(t *testing.T) {
+	table := &RangeTable{Images: 3, Method: ClipMSE,
+		Ranges: map[string]Range{"a": {Min: -1, Max: 16}, "b": {Max: 2}, "own": {Max: 5}},
+		Means:  map[string]Means{"a": {4, 8}, "own": {1}}}
+	prior := &RangeTable{
+		Ranges: map[string]Range{"a": {Min: -16, Max: 1}, "b": {Min: -3, Max: 2}},
+		Means:  map[string]Means{"a": {8, 0}, "own": {1, 2}}}
+	got := table.Blend(prior)
+	require.Equal(t, map[string]Range{"a": {Min: -2, Max: 8}, "b": {Min: -3, Max: 2}, "own": {Max: 5}}, got.Ranges)
+	require.Equal(t, map[string]Means{"a": {5, 6}, "own": {1}}, got.Means)
+	require.Equal(t, 16.0, table.Ranges["a"].Max, "the table itself stays")
+	require.Equal(t, ClipMSE, got.Method)
+}
+
+// A picture that shows a network half of what others hold: the prior helps.
+func TestBlendMendsATableOfOnePicture(t *testing.T) {
+	g, pictures := trained(t, rand.New(rand.NewPCG(4, 1)))
+	free, err := DataFree(g)
+	require.NoError(t, err)
+	folded, err := Fold(g)
+	require.NoError(t, err)
+	one := observeNoise(t, folded, noise{n: 1, values: pictures.values}, 1)
+	for name, r := range one.Ranges {
+		one.Ranges[name] = r.times(0.5, 0.5)
+	}
+	require.Less(t, meanLogitError(t, folded, one.Blend(free), pictures), meanLogitError(t, folded, one, pictures)/2)
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 
@@ -17,7 +18,7 @@ type Method string
 const (
 	ClipMSE    Method = "clip-mse"    // like MSE, but what is clipped counts clipWeight times
 	MSE        Method = "mse"         // least squared error of the quantized values
-	ChannelMSE Method = "channel-mse" // like ClipMSE, channels weighted by their consumers' squared weights
+	ChannelMSE Method = "channel-mse" // like ClipMSE, channels weighted by what their errors do to the output
 	Entropy    Method = "entropy"     // least Kullback-Leibler divergence
 	Percentile Method = "percentile"  // 99.99 % of the values
 	MinMax     Method = "minmax"      // all values
@@ -64,6 +65,39 @@ type RangeTable struct {
 	Ranges     map[string]Range `json:"ranges"`           // by layer
 	Means      map[string]Means `json:"means,omitempty"`  // by layer; without them biases are not corrected
 	Shifts     map[string]Means `json:"shifts,omitempty"` // by layer: what is added to its real biases beside that
+}
+
+// Blend returns the table with ranges and means moved towards those of a prior,
+// which counts as one picture: a table that DataFree made mends one of very few
+// pictures, whose ranges miss what others hold. Ends of ranges are averaged
+// geometrically. Layers that the prior lacks stay as they are.
+func (t *RangeTable) Blend(prior *RangeTable) *RangeTable {
+	weight := 1 / float64(t.Images+1)
+	blended := *t
+	blended.Ranges, blended.Means = maps.Clone(t.Ranges), maps.Clone(t.Means)
+	for name, r := range t.Ranges {
+		if p, ok := prior.Ranges[name]; ok {
+			blended.Ranges[name] = Range{Min: -between(-r.Min, -p.Min, weight), Max: between(r.Max, p.Max, weight)}
+		}
+	}
+	for name, means := range t.Means {
+		if p := prior.Means[name]; len(p) == len(means) {
+			sum := make([]float64, len(means))
+			for c, m := range means {
+				sum[c] = m + float64(weight*(p[c]-m))
+			}
+			blended.Means[name] = sums{"": sum}.means("", 1)
+		}
+	}
+	return &blended
+}
+
+// between is a^(1-weight) * b^weight, or the greater where one is zero.
+func between(a, b, weight float64) float64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return a * math.Pow(b/a, weight)
 }
 
 // Write stores the table as indented JSON.
