@@ -228,3 +228,21 @@ func TestPeaksDoNotDependOnThreads(t *testing.T) {
 		require.Greater(t, slices.Max(p), 0.0)
 	}
 }
+
+// Channels that stand out ruin the quantized network; equalized, it is as good
+// as the one that nobody corrupted.
+func TestEqualizationMendsQuantization(t *testing.T) {
+	g, pictures := streamClassifier(rand.New(rand.NewPCG(14, 1)))
+	corrupted := corrupt(t, rand.New(rand.NewPCG(15, 1)), g)
+	for _, m := range []Method{MinMax, ClipMSE} {
+		loss := func(g *models.Graph) float64 {
+			table, err := Observe(t.Context(), g, pictures, ObserveOptions{Method: m, Threads: 2})
+			require.NoError(t, err)
+			return meanLogitError(t, g, table, pictures)
+		}
+		sound, ruined, mended := loss(g), loss(corrupted), loss(balanced(t, corrupted, pictures, 0.25))
+		t.Logf("%s: squared mean error of the logits %.3g, corrupted %.3g, equalized %.3g", m, sound, ruined, mended)
+		require.Greater(t, ruined, 20*sound, m)
+		require.Less(t, mended, 5*sound, m)
+	}
+}
