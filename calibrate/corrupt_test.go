@@ -34,16 +34,17 @@ func corrupt(t *testing.T, rng *rand.Rand, g *models.Graph) *models.Graph {
 // balanced equalizes all groups of g from its peaks on the pictures.
 func balanced(t *testing.T, g *models.Graph, pictures Images, beta float64) *models.Graph {
 	t.Helper()
-	peaks, err := Peaks(t.Context(), g, pictures, ObserveOptions{Threads: 2})
+	exponents, err := balanceAll(g, seen(t, g, pictures, 2).peaks, beta)
 	require.NoError(t, err)
-	groups, err := Groups(g)
-	require.NoError(t, err)
-	exponents := Exponents{}
-	for _, group := range groups {
-		exponents[group.Name], err = Balance(g, group, peaks, beta)
-		require.NoError(t, err)
-	}
 	equalized, err := Equalize(g, exponents)
 	require.NoError(t, err)
 	return equalized
+}
+
+// seen observes g on the pictures that can be loaded.
+func seen(t *testing.T, g *models.Graph, pictures Images, threads int) *Statistics {
+	t.Helper()
+	s, err := Observe(t.Context(), g, pictures, ObserveOptions{Threads: threads, Skip: func(error) {}})
+	require.NoError(t, err)
+	return s
 }

@@ -177,5 +177,5 @@ func (k *curve) means(channels distributions) Means {
 			sum[c] += float64(float64(v) * float64(k.weights[i]) / total)
 		}
 	}
-	return sums{tensor: sum}.means(tensor, 1)
+	return Means(sum).rounded()
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"edgeclassify/models"
 )
@@ -108,7 +110,28 @@ func (t *ties) join(a, b int) {
 
 // Exponents are the powers of two by which channels are divided, by the name of
 // a group.
-type Exponents map[string][]int
+type Exponents map[string]Powers
+
+// Powers are exponents of two, one for each channel. In JSON they are one string.
+type Powers []int
+
+// MarshalText writes the exponents with spaces in between.
+func (p Powers) MarshalText() ([]byte, error) {
+	return []byte(strings.Trim(fmt.Sprint([]int(p)), "[]")), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (p *Powers) UnmarshalText(text []byte) error {
+	*p = nil
+	for _, field := range strings.Fields(string(text)) {
+		v, err := strconv.Atoi(field)
+		if err != nil {
+			return fmt.Errorf("a channel's exponent: %w", err)
+		}
+		*p = append(*p, v)
+	}
+	return nil
+}
 
 // reach is the largest exponent. It leaves room in float32 for any sane weight.
 const reach = 24
@@ -225,7 +248,7 @@ func finite(values ...[]float32) error {
 // Bias Correction" (ICCV 2019) take 1/2; beta is the migration strength of Xiao
 // et al., "SmoothQuant" (ICML 2023). The equalized network does not depend on how
 // the channels were scaled before.
-func Balance(g *models.Graph, group Group, peaks map[string][]float64, beta float64) ([]int, error) {
+func Balance(g *models.Graph, group Group, peaks map[string][]float64, beta float64) (Powers, error) {
 	shapes, err := g.Shapes()
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: balance: %w", err)
@@ -249,7 +272,7 @@ func Balance(g *models.Graph, group Group, peaks map[string][]float64, beta floa
 // the exponents by just as much. A channel that is never active, or never read,
 // counts as one whose a * r is the others' geometric mean: its weights would
 // otherwise coarsen those beside them.
-func exponentsOf(a, r2 []float64, beta float64) []int {
+func exponentsOf(a, r2 []float64, beta float64) Powers {
 	typical, live := 0.0, 0.0
 	for c := range a {
 		if a[c] > 0 && r2[c] > 0 {
@@ -279,4 +302,19 @@ func exponentsOf(a, r2 []float64, beta float64) []int {
 		}
 	}
 	return exponents
+}
+
+// balanceAll balances every group.
+func balanceAll(g *models.Graph, peaks map[string][]float64, beta float64) (Exponents, error) {
+	groups, err := Groups(g)
+	if err != nil {
+		return nil, err
+	}
+	all := Exponents{}
+	for _, group := range groups {
+		if all[group.Name], err = Balance(g, group, peaks, beta); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }

@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -172,9 +171,7 @@ func TestBalanceUndoesCorruption(t *testing.T) {
 
 func quantizedFrom(t *testing.T, g *models.Graph, pictures Images, m Method) *int8.Network {
 	t.Helper()
-	table, err := Observe(t.Context(), g, pictures, ObserveOptions{Method: m, Threads: 2})
-	require.NoError(t, err)
-	n, err := Quantize(g, table)
+	n, err := Quantize(g, seen(t, g, pictures, 2).Table(m))
 	require.NoError(t, err)
 	return n
 }
@@ -182,8 +179,7 @@ func quantizedFrom(t *testing.T, g *models.Graph, pictures Images, m Method) *in
 func TestFullyBalancedActivationsReachEquallyFar(t *testing.T) {
 	g, pictures := streamClassifier(rand.New(rand.NewPCG(10, 1)))
 	equalized := balanced(t, corrupt(t, rand.New(rand.NewPCG(11, 1)), g), pictures, 1)
-	peaks, err := Peaks(t.Context(), equalized, pictures, ObserveOptions{Threads: 2})
-	require.NoError(t, err)
+	peaks := seen(t, equalized, pictures, 2).peaks
 	require.Len(t, peaks, 6)
 	for _, name := range []string{"stem", "a", "c"} {
 		live := slices.DeleteFunc(slices.Clone(peaks[name]), func(p float64) bool { return p == 0 })
@@ -202,31 +198,13 @@ func TestBalanceOfDeadChannels(t *testing.T) {
 		return d
 	}
 	for _, beta := range []float64{0, 0.5, 1} {
-		require.Equal(t, []int{0, 0, 0, 0}, exponentsOf(live, live, beta))
+		require.Equal(t, Powers{0, 0, 0, 0}, exponentsOf(live, live, beta))
 		require.Equal(t, -10+3, exponentsOf(dead(2, 0), dead(2, 1<<20), beta)[2], "never active, weights 2^10")
 		require.Equal(t, 10-3, exponentsOf(dead(2, 1<<10), dead(2, 0), beta)[2], "never read, peak 2^10")
-		require.Equal(t, []int{0, 0, 0, 0}, exponentsOf(dead(2, 0), dead(2, 0), beta))
-		require.Equal(t, make([]int, 4), exponentsOf(make([]float64, 4), make([]float64, 4), beta))
+		require.Equal(t, Powers{0, 0, 0, 0}, exponentsOf(dead(2, 0), dead(2, 0), beta))
+		require.Equal(t, make(Powers, 4), exponentsOf(make([]float64, 4), make([]float64, 4), beta))
 	}
 	require.Equal(t, reach, exponentsOf(dead(0, 1e300), live, 1)[0])
-}
-
-func TestPeaksDoNotDependOnThreads(t *testing.T) {
-	g, pictures := classifier(rand.New(rand.NewPCG(13, 1)))
-	peaks := func(threads int) map[string][]float64 {
-		p, err := Peaks(t.Context(), g, pictures, ObserveOptions{Threads: threads, Skip: func(error) {}})
-		require.NoError(t, err)
-		return p
-	}
-	want := peaks(1)
-	require.Len(t, want, 3)
-	require.Equal(t, want, peaks(4))
-	_, err := Peaks(t.Context(), g, pictures, ObserveOptions{Threads: 2})
-	require.ErrorContains(t, err, "no such picture")
-	for name, p := range want {
-		require.True(t, strings.HasPrefix(name, "relu"), name)
-		require.Greater(t, slices.Max(p), 0.0)
-	}
 }
 
 // Channels that stand out ruin the quantized network; equalized, it is as good
@@ -236,9 +214,7 @@ func TestEqualizationMendsQuantization(t *testing.T) {
 	corrupted := corrupt(t, rand.New(rand.NewPCG(15, 1)), g)
 	for _, m := range []Method{MinMax, ClipMSE} {
 		loss := func(g *models.Graph) float64 {
-			table, err := Observe(t.Context(), g, pictures, ObserveOptions{Method: m, Threads: 2})
-			require.NoError(t, err)
-			return meanLogitError(t, g, table, pictures)
+			return meanLogitError(t, g, seen(t, g, pictures, 2).Table(m), pictures)
 		}
 		sound, ruined, mended := loss(g), loss(corrupted), loss(balanced(t, corrupted, pictures, 0.25))
 		t.Logf("%s: squared mean error of the logits %.3g, corrupted %.3g, equalized %.3g", m, sound, ruined, mended)

@@ -62,9 +62,9 @@ func eachWeight(op models.Op, channels int, f func(i, in, out int, w float32)) {
 // finest is the ratio of the largest channel weight to the smallest.
 const finest = 1 << 10
 
-// weights says how much each channel's values count in the histogram of a
-// convolution's output, by tensor: integers, so that histograms stay exact.
-func (m Method) weights(g *models.Graph, units []unit) (map[string][]uint64, error) {
+// channelWeights says how much each channel's values count for ChannelMSE, by
+// tensor: integers, so that histograms stay exact.
+func channelWeights(g *models.Graph, units []unit) (map[string][]uint64, error) {
 	shapes, err := g.Shapes()
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (m Method) weights(g *models.Graph, units []unit) (map[string][]uint64, err
 		largest := slices.Max(gain)
 		for c := range w {
 			w[c] = 1
-			if m == ChannelMSE && largest > 0 {
+			if largest > 0 {
 				w[c] = max(1, uint64(math.Round(gain[c]/largest*finest)))
 			}
 		}

@@ -3,6 +3,7 @@ package calibrate
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // bins is the number of bins on each side of zero. The bin width is a power of
@@ -34,22 +35,29 @@ func (h *histogram) setExponent(e int) {
 }
 
 // add counts values; it fails on NaN and infinities.
-func (h *histogram) add(values []float32) error { return h.addWeighted(values, []uint64{1}) }
+func (h *histogram) add(values []float32) error {
+	if err := h.reach(values); err != nil {
+		return err
+	}
+	scale := 1 / h.width // exact: a power of two
+	for _, v := range values {
+		switch {
+		case v > 0:
+			h.positive[int(v*scale)]++
+		case v < 0:
+			h.negative[int(-v*scale)]++
+		default:
+			h.zeros++
+		}
+	}
+	return nil
+}
 
 // addWeighted counts values in HWC order, each as often as the weight of its
 // channel says.
 func (h *histogram) addWeighted(values []float32, weights []uint64) error {
-	lo, hi := h.min, h.max
-	for _, v := range values {
-		lo, hi = min(lo, v), max(hi, v) // NaN wins
-	}
-	if !(lo >= -math.MaxFloat32 && hi <= math.MaxFloat32) {
-		return fmt.Errorf("a value is NaN or infinite")
-	}
-	h.min, h.max = lo, hi
-	h.cover(max(-lo, hi))
-	if lo < 0 && h.negative == nil {
-		h.negative = make([]uint64, bins)
+	if err := h.reach(values); err != nil {
+		return err
 	}
 	scale := 1 / h.width // exact: a power of two
 	for ; len(values) > 0; values = values[len(weights):] {
@@ -65,6 +73,29 @@ func (h *histogram) addWeighted(values []float32, weights []uint64) error {
 		}
 	}
 	return nil
+}
+
+// reach makes room for values.
+func (h *histogram) reach(values []float32) error {
+	lo, hi := h.min, h.max
+	for _, v := range values {
+		lo, hi = min(lo, v), max(hi, v) // NaN wins
+	}
+	if !(lo >= -math.MaxFloat32 && hi <= math.MaxFloat32) {
+		return fmt.Errorf("a value is NaN or infinite")
+	}
+	h.min, h.max = lo, hi
+	h.cover(max(-lo, hi))
+	if lo < 0 && h.negative == nil {
+		h.negative = make([]uint64, bins)
+	}
+	return nil
+}
+
+func (h *histogram) clone() *histogram {
+	c := *h
+	c.negative, c.positive = slices.Clone(h.negative), slices.Clone(h.positive)
+	return &c
 }
 
 // cover widens the bins until the magnitude falls into one.
@@ -92,12 +123,15 @@ func merge(counts []uint64, steps int) {
 	}
 }
 
-// join adds the counts of other, which may change its bin width.
+// join adds the counts of other.
 func (h *histogram) join(other *histogram) {
 	h.min, h.max = min(h.min, other.min), max(h.max, other.max)
 	largest := max(-h.min, h.max)
 	h.cover(largest)
-	other.cover(largest)
+	if other.exponent < h.exponent {
+		other = other.clone()
+		other.cover(largest)
+	}
 	h.zeros += other.zeros
 	for i, n := range other.positive {
 		h.positive[i] += n

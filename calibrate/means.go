@@ -98,15 +98,14 @@ func (s sums) add(other sums) {
 	}
 }
 
-// means divides the sums of a tensor by n and rounds them as a table does, so
-// that a network made with the table is the same whether it was stored or not.
-func (s sums) means(name string, n int) Means {
-	m := make(Means, len(s[name]))
-	for c, v := range s[name] {
-		text := strconv.FormatFloat(v/float64(n), 'g', digits, 64)
-		m[c], _ = strconv.ParseFloat(text, 64) // it is a number
+// rounded are the means as a table keeps them, so that a network made with the
+// table is the same whether it was stored or not.
+func (m Means) rounded() Means {
+	r := make(Means, len(m))
+	for c, v := range m {
+		r[c], _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64) // it is a number
 	}
-	return m
+	return r
 }
 
 // turns lets goroutines that work on numbered pictures add to sums in the order

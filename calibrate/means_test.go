@@ -55,23 +55,21 @@ func classifier(rng *rand.Rand) (*models.Graph, noise) {
 
 func observeNoise(t *testing.T, g *models.Graph, pictures noise, threads int) *RangeTable {
 	t.Helper()
-	table, err := Observe(context.Background(), g, pictures, ObserveOptions{Method: ClipMSE, Threads: threads, Skip: func(error) {}})
-	require.NoError(t, err)
-	return table
+	return seen(t, g, pictures, threads).Table(ClipMSE)
 }
 
-func TestTableDoesNotDependOnThreads(t *testing.T) {
+func TestStatisticsDoNotDependOnThreads(t *testing.T) {
 	g, pictures := classifier(rand.New(rand.NewPCG(1, 1)))
-	want := observeNoise(t, g, pictures, 1)
+	want := seen(t, g, pictures, 1)
 	require.Equal(t, 38, want.Images)
 	for _, threads := range []int{2, 5} {
-		require.Equal(t, want, observeNoise(t, g, pictures, threads))
+		require.Equal(t, want, seen(t, g, pictures, threads))
 	}
 }
 
 func TestPictureThatFailsEndsObserve(t *testing.T) {
 	g, pictures := classifier(rand.New(rand.NewPCG(1, 1)))
-	_, err := Observe(context.Background(), g, pictures, ObserveOptions{Method: ClipMSE, Threads: 3})
+	_, err := Observe(context.Background(), g, pictures, ObserveOptions{Threads: 3})
 	require.ErrorContains(t, err, "no such picture")
 }
 

@@ -102,7 +102,7 @@ func TestGains(t *testing.T) {
 
 	units, err := lower(g)
 	require.NoError(t, err)
-	weights, err := ChannelMSE.weights(g, units)
+	weights, err := channelWeights(g, units)
 	require.NoError(t, err)
 	require.Equal(t, map[string][]uint64{"a": {1024, 95}, "relu": {1024, 410}}, weights)
 }
@@ -120,9 +120,7 @@ func TestChannelWeightsNarrowTheRange(t *testing.T) {
 		}
 	}
 	reach := func(m Method) float64 {
-		table, err := Observe(t.Context(), g, pictures, ObserveOptions{Method: m, Threads: 3, Skip: func(error) {}})
-		require.NoError(t, err)
-		return table.Ranges["conv0"].Max
+		return seen(t, g, pictures, 3).Table(m).Ranges["conv0"].Max
 	}
 	require.Less(t, reach(ChannelMSE), 0.7*reach(ClipMSE))
 }

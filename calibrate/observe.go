@@ -6,9 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
 	"sync"
 
 	"edgeclassify/models"
@@ -25,98 +22,12 @@ type Images interface {
 
 // ObserveOptions steer Observe.
 type ObserveOptions struct {
-	Method  Method
 	Threads int
 	// Skip, if not nil, is told of pictures that cannot be loaded, which are
 	// then left out, in order. Without it they end the calibration.
 	Skip func(err error)
 	// Progress, if not nil, is called after every picture, one call at a time.
 	Progress func(done, total int)
-}
-
-// Observe runs the folded graph on all pictures, chooses the range of every
-// layer's output and takes its means. The result depends on the pictures and
-// the kind of CPU alone, not on threads. Memory does not grow with the number
-// of pictures.
-func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptions) (*RangeTable, error) {
-	units, err := lower(g)
-	if err != nil {
-		return nil, err
-	}
-	weights, err := o.Method.weights(g, units)
-	if err != nil {
-		return nil, err
-	}
-	averaged := averaged(units)
-	observers := make([]*observer, o.workers(images))
-	for i := range observers {
-		observers[i] = newObserver(weights, averaged)
-	}
-	table := &RangeTable{Model: g.Name, Method: o.Method, Ranges: map[string]Range{}, Means: map[string]Means{}}
-	total := sums{}
-	table.Images, table.ImagesHash, err = pass(ctx, g, images, o, append(observed(units), slices.Collect(maps.Keys(averaged))...), watch{
-		look: func(worker int, name string, shape tensor.Shape, values []float32) error {
-			return observers[worker].look(name, shape, values)
-		},
-		done: func(worker int) { total.add(observers[worker].sums) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, other := range observers[1:] {
-		observers[0].join(other)
-	}
-	for _, u := range units {
-		if h := observers[0].histograms[u.tensor]; h != nil {
-			table.Ranges[u.name] = o.Method.choose(h)
-		}
-	}
-	for tensor, name := range averaged {
-		table.Means[name] = total.means(tensor, table.Images)
-	}
-	return table, nil
-}
-
-// Peaks runs the folded graph on all pictures and takes the largest magnitude
-// in each channel of every convolution's output, behind its residual add and
-// ReLU, by the tensor's name: what Balance needs to know.
-func Peaks(ctx context.Context, g *models.Graph, images Images, o ObserveOptions) (map[string][]float64, error) {
-	units, err := lower(g)
-	if err != nil {
-		return nil, err
-	}
-	peaks := make([]map[string][]float64, o.workers(images))
-	for i := range peaks {
-		peaks[i] = map[string][]float64{}
-		for _, u := range units {
-			if _, conv := u.op.(*models.Conv); conv {
-				peaks[i][u.tensor] = make([]float64, u.shape.C)
-			}
-		}
-	}
-	_, _, err = pass(ctx, g, images, o, observed(units), watch{
-		look: func(worker int, name string, _ tensor.Shape, values []float32) error {
-			raise(peaks[worker][name], values)
-			return nil
-		},
-	})
-	for _, other := range peaks[1:] {
-		for name, p := range other {
-			for c, v := range p {
-				peaks[0][name][c] = max(peaks[0][name][c], v)
-			}
-		}
-	}
-	return peaks[0], err
-}
-
-// raise brings the peaks of channels up to the magnitudes of values.
-func raise(peaks []float64, values []float32) {
-	for ; len(values) > 0; values = values[len(peaks):] {
-		for c, v := range values[:len(peaks)] {
-			peaks[c] = max(peaks[c], math.Abs(float64(v)))
-		}
-	}
 }
 
 // watch is what looks at the tensors of a pass.
@@ -133,15 +44,15 @@ func (o ObserveOptions) workers(images Images) int {
 	return max(1, min(o.Threads, images.Len()))
 }
 
-// pass runs g on all pictures and shows the named tensors. It returns how many
-// pictures there were and their hash.
-func pass(ctx context.Context, g *models.Graph, images Images, o ObserveOptions, names []string, w watch) (n int, hash string, err error) {
+// pass runs g on all pictures and shows the named tensors. It returns the
+// hashes of the pictures.
+func pass(ctx context.Context, g *models.Graph, images Images, o ObserveOptions, names []string, w watch) (ImageHashes, error) {
 	if images.Len() == 0 {
-		return 0, "", errors.New("calibrate: no pictures to calibrate on")
+		return nil, errors.New("calibrate: no pictures to calibrate on")
 	}
 	executor, err := NewExecutor(g, 1, names...)
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
 	runners := make([]runner, o.workers(images))
 	for i := range runners {
@@ -168,13 +79,7 @@ func pass(ctx context.Context, g *models.Graph, images Images, o ObserveOptions,
 			return err
 		})
 	})
-	if err != nil {
-		return 0, "", err
-	}
-	if n, hash = hashes.Sum(); n == 0 {
-		return 0, "", errors.New("calibrate: none of the pictures could be loaded")
-	}
-	return n, hash, nil
+	return hashes, err
 }
 
 // ImageHashes names a set of pictures by their pixels: it holds the SHA-256 of
@@ -221,15 +126,6 @@ func (r runner) run(rgb []uint8, look func(name string, shape tensor.Shape, valu
 	return errors.Join(err, failed)
 }
 
-// observer counts the activations of one worker's pictures, and adds up those
-// of the last one.
-type observer struct {
-	histograms map[string]*histogram // by float tensor
-	weights    map[string][]uint64   // of their channels
-	averaged   map[string]string     // see the function
-	sums       sums                  // of the last picture, by float tensor
-}
-
 // observed names the tensors to watch, those that convolutions make: other
 // layers keep their input's range.
 func observed(units []unit) (tensors []string) {
@@ -239,32 +135,6 @@ func observed(units []unit) (tensors []string) {
 		}
 	}
 	return tensors
-}
-
-func newObserver(weights map[string][]uint64, averaged map[string]string) *observer {
-	o := &observer{histograms: map[string]*histogram{}, weights: weights, averaged: averaged, sums: sums{}}
-	for tensor := range weights {
-		o.histograms[tensor] = newHistogram()
-	}
-	return o
-}
-
-func (o *observer) look(name string, shape tensor.Shape, values []float32) error {
-	if h := o.histograms[name]; h != nil {
-		if err := h.addWeighted(values, o.weights[name]); err != nil {
-			return fmt.Errorf("calibrate: node %q: %w", name, err)
-		}
-	}
-	if _, ok := o.averaged[name]; ok {
-		o.sums.set(name, values, shape.C)
-	}
-	return nil
-}
-
-func (o *observer) join(other *observer) {
-	for name, h := range o.histograms {
-		h.join(other.histograms[name])
-	}
 }
 
 // EachImage calls do for 0 to n-1 on the given number of goroutines, until one

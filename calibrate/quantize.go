@@ -16,6 +16,10 @@ import (
 // the rounding of weights. The result is valid in the sense of
 // int8.Network.Validate and depends on the arguments alone.
 func Quantize(g *models.Graph, table *RangeTable) (*int8.Network, error) {
+	g, err := Equalize(g, table.Exponents)
+	if err != nil {
+		return nil, err
+	}
 	units, err := lower(g)
 	if err != nil {
 		return nil, err

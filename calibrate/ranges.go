@@ -65,6 +65,8 @@ type RangeTable struct {
 	Ranges     map[string]Range `json:"ranges"`           // by layer
 	Means      map[string]Means `json:"means,omitempty"`  // by layer; without them biases are not corrected
 	Shifts     map[string]Means `json:"shifts,omitempty"` // by layer: what is added to its real biases beside that
+	// Exponents are those of the equalization that all else refers to.
+	Exponents Exponents `json:"exponents,omitempty"`
 }
 
 // Blend returns the table with ranges and means moved towards those of a prior,
@@ -86,7 +88,7 @@ func (t *RangeTable) Blend(prior *RangeTable) *RangeTable {
 			for c, m := range means {
 				sum[c] = m + float64(weight*(p[c]-m))
 			}
-			blended.Means[name] = sums{"": sum}.means("", 1)
+			blended.Means[name] = Means(sum).rounded()
 		}
 	}
 	return &blended
@@ -185,12 +187,12 @@ func (h *histogram) percentile(full Range, share float64) Range {
 // from 0.3 to 1 times the full range, then finer around the best, each end by
 // itself where values have both signs.
 func (h *histogram) leastSquares(full Range, clipWeight float64) Range {
-	best := search(0.3, 1, 200, func(a float64) float64 { return h.loss(full.times(a, a), clipWeight) })
+	best := gridMin(0.3, 1, 200, func(a float64) float64 { return h.loss(full.times(a, a), clipWeight) })
 	lo, hi := best, best
 	for range 2 {
-		hi = search(max(0.2, hi-0.1), min(1, hi+0.1), 80, func(a float64) float64 { return h.loss(full.times(lo, a), clipWeight) })
+		hi = gridMin(max(0.2, hi-0.1), min(1, hi+0.1), 80, func(a float64) float64 { return h.loss(full.times(lo, a), clipWeight) })
 		if full.Min < 0 {
-			lo = search(max(0.2, lo-0.1), min(1, lo+0.1), 80, func(a float64) float64 { return h.loss(full.times(a, hi), clipWeight) })
+			lo = gridMin(max(0.2, lo-0.1), min(1, lo+0.1), 80, func(a float64) float64 { return h.loss(full.times(a, hi), clipWeight) })
 		}
 	}
 	return full.times(lo, hi)
@@ -198,8 +200,8 @@ func (h *histogram) leastSquares(full Range, clipWeight float64) Range {
 
 func (r Range) times(lo, hi float64) Range { return Range{Min: r.Min * lo, Max: r.Max * hi} }
 
-// search returns the point of an even grid from lo to hi with the least loss.
-func search(lo, hi float64, steps int, loss func(float64) float64) float64 {
+// gridMin returns the point of an even grid from lo to hi with the least loss.
+func gridMin(lo, hi float64, steps int, loss func(float64) float64) float64 {
 	best, least := hi, math.Inf(1)
 	for i := range steps + 1 {
 		a := lo + (hi-lo)*float64(i)/float64(steps)

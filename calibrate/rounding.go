@@ -95,7 +95,7 @@ func weightScale(row []float32) float64 {
 	if largest == 0 {
 		return 0
 	}
-	return search(0.6, 1, 63, func(t float64) float64 {
+	return gridMin(0.6, 1, 63, func(t float64) float64 {
 		return roundingLoss(row, float32(t*float64(largest)/127))
 	}) * float64(largest) / 127
 }

@@ -79,9 +79,9 @@ func smallPictures(t *testing.T, n int) imageSet {
 func quantizeSmall(t *testing.T, g *models.Graph, set imageSet) *int8.Network {
 	folded, err := calibrate.Fold(g)
 	require.NoError(t, err)
-	table, err := calibrate.Observe(context.Background(), folded, set, calibrate.ObserveOptions{Method: calibrate.MinMax})
+	table, err := calibrate.Observe(context.Background(), folded, set, calibrate.ObserveOptions{})
 	require.NoError(t, err)
-	n, err := calibrate.Quantize(folded, table)
+	n, err := calibrate.Quantize(folded, table.Table(calibrate.MinMax))
 	require.NoError(t, err)
 	return n
 }

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+
+	"edgeclassify/calibrate"
+	"edgeclassify/int8"
+	"edgeclassify/internal/atomicfile"
+	"edgeclassify/internal/cli"
+	"edgeclassify/models"
+)
+
+// calibration is a network with the range table to quantize it by.
+type calibration struct {
+	graph     *models.Graph // up to the logits
+	folded    *models.Graph
+	hash      string // of the network
+	table     *calibrate.RangeTable
+	tableHash string           // of the table's file, where it came from one
+	found     *calibrate.Found // by a search; nil without one
+	set       imageSet         // the pictures, if any
+}
+
+// newCalibration finds the range table: from pictures, from a file, from batch
+// norms, or the one that is shipped for this network.
+func newCalibration(ctx context.Context, g *models.Graph, o buildOptions, stderr io.Writer) (*calibration, error) {
+	folded, err := calibrate.Fold(g.Logits())
+	if err != nil {
+		return nil, err
+	}
+	c := &calibration{graph: g.Logits(), folded: folded, hash: g.Hash()}
+	switch {
+	case o.images != "":
+		err = c.fromPictures(ctx, o, stderr)
+	case o.dataFree:
+		c.table, err = calibrate.DataFree(c.graph)
+	case o.ranges != "":
+		err = c.fromFile(o)
+	default:
+		c.table, c.tableHash, err = shippedRanges(o.model, c.hash)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.table.SourceHash = c.hash
+	if !o.correctBias {
+		c.table.Means, c.table.Shifts = nil, nil
+	}
+	if o.saveRanges != "" {
+		return c, atomicfile.Write(o.saveRanges, 0o644, c.table.Write)
+	}
+	return c, nil
+}
+
+func (c *calibration) provenance() int8.Provenance {
+	method := string(c.table.Method)
+	for _, part := range []struct {
+		has  bool
+		name string
+	}{
+		{c.table.Exponents != nil, "equalization"},
+		{c.table.Means != nil, "bias correction"},
+		{c.table.Shifts != nil, "layer by layer"},
+	} {
+		if part.has {
+			method += ", " + part.name
+		}
+	}
+	return int8.Provenance{
+		Tool: "quantize " + cli.Version, Source: c.graph.Name, SourceHash: c.hash,
+		Method: method, Images: c.table.Images, ImagesHash: c.table.ImagesHash,
+		Seed: c.table.Seed, RangesHash: c.tableHash,
+	}
+}
+
+// fromPictures observes the network on pictures and chooses by the method.
+func (c *calibration) fromPictures(ctx context.Context, o buildOptions, stderr io.Writer) (err error) {
+	if c.set, err = draw(o.images, c.graph.Preprocess, o.limit, o.seed); err != nil {
+		return err
+	}
+	var skipped []error
+	bars := newBars(stderr)
+	if o.method == methodBest {
+		err = c.search(ctx, o, func(err error) { skipped = append(skipped, err) }, bars.move)
+	} else {
+		err = c.observe(ctx, o, func(err error) { skipped = append(skipped, err) }, bars.move)
+	}
+	bars.end()
+	for _, err := range skipped {
+		fmt.Fprintf(stderr, "quantize: left out: %v\n", err)
+	}
+	if err != nil {
+		return err
+	}
+	if f := c.found; f != nil && f.Tried < f.Planned {
+		fmt.Fprintf(stderr, "quantize: the search ended by -budget %v after %d of %d trials: a slower or faster machine may find another model\n", o.budget, f.Tried, f.Planned)
+	}
+	c.table.Seed = o.seed
+	return nil
+}
+
+func (c *calibration) search(ctx context.Context, o buildOptions, skip func(error), progress func(stage string, done, total int)) (err error) {
+	// A network without batch norms has no prior, which is no error here.
+	prior, _ := calibrate.DataFree(c.graph)
+	c.found, err = calibrate.Search(ctx, c.folded, c.set, calibrate.SearchOptions{
+		Engine: engine(o.threads), Threads: o.threads, Budget: o.budget, Prior: prior,
+		WithoutBias: !o.correctBias, WithoutEqualization: !o.equalize,
+		Skip: skip, Progress: progress,
+	})
+	if err == nil {
+		c.table = c.found.Table
+	}
+	return err
+}
+
+func (c *calibration) observe(ctx context.Context, o buildOptions, skip func(error), progress func(stage string, done, total int)) error {
+	method := calibrate.Method(o.method)
+	if o.method == methodFast {
+		method = calibrate.MSE
+	}
+	s, err := calibrate.Observe(ctx, c.folded, c.set, calibrate.ObserveOptions{
+		Threads: o.threads, Skip: skip, Progress: func(done, total int) { progress("calibrating", done, total) },
+	})
+	if err == nil {
+		c.table = s.Table(method)
+	}
+	return err
+}
+
+func (c *calibration) fromFile(o buildOptions) error {
+	data, err := os.ReadFile(o.ranges)
+	if err != nil {
+		return err
+	}
+	if c.table, c.tableHash, err = parseRanges(data); err != nil {
+		return fmt.Errorf("%s: %w", o.ranges, err)
+	}
+	if c.table.SourceHash != c.hash {
+		return fmt.Errorf("%s: the table was made for another network (%s, SHA-256 %s) than %s (SHA-256 %s)",
+			o.ranges, c.table.Model, c.table.SourceHash, o.model, c.hash)
+	}
+	return nil
+}
+
+// shippedRanges finds the shipped range table of the network with that hash.
+func shippedRanges(model, graphHash string) (*calibrate.RangeTable, string, error) {
+	tables, err := models.RangeTables()
+	if err != nil {
+		return nil, "", err
+	}
+	for name, data := range tables {
+		table, hash, err := parseRanges(data)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: %w", name, err)
+		}
+		if table.SourceHash == graphHash {
+			return table, hash, nil
+		}
+	}
+	return nil, "", fmt.Errorf("no range table is shipped for %s: calibrate on pictures with -images DIR, or give a table with -ranges FILE", model)
+}
+
+func parseRanges(data []byte) (*calibrate.RangeTable, string, error) {
+	table, err := calibrate.ReadRanges(bytes.NewReader(data))
+	sum := sha256.Sum256(data)
+	return table, hex.EncodeToString(sum[:]), err
+}
