@@ -1,9 +1,7 @@
 package labels
 
 import (
-	"strings"
 	"testing"
-	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -51,26 +49,4 @@ func TestFromPath(t *testing.T) {
 		require.Equal(t, want >= 0, ok, path)
 		require.Equal(t, max(want, 0), class, path)
 	}
-}
-
-func TestReadTruth(t *testing.T) {
-	truth, err := ReadTruth(strings.NewReader("\ufeff# set A\r\n\na.jpg n01443537\r\nmy cat.jpg\t 281\n  b/c.jpg 0"), ImageNet())
-	require.NoError(t, err)
-	require.Equal(t, map[string]int{"a.jpg": 1, "my cat.jpg": 281, "b/c.jpg": 0}, truth)
-}
-
-func TestReadTruthErrors(t *testing.T) {
-	for text, want := range map[string]string{
-		"a.jpg 0\na.jpg":                     `line 2: "a.jpg": want a file name`,
-		"#\n\na.jpg 1000":                    `line 3: "a.jpg": "1000" is neither a class id nor a number from 0 to 999`,
-		"a.jpg -1":                           `"-1" is neither`,
-		"a.jpg n00000000":                    `line 1: "a.jpg": "n00000000" is neither`,
-		"a.jpg 1\nb.jpg 2\na.jpg 1":          `line 3: "a.jpg" appears twice`,
-		"a 1\n" + strings.Repeat("x", 1<<17): "line 2: bufio.Scanner: token too long",
-	} {
-		_, err := ReadTruth(strings.NewReader(text), ImageNet())
-		require.ErrorContains(t, err, want)
-	}
-	_, err := ReadTruth(iotest.ErrReader(iotest.ErrTimeout), nil)
-	require.ErrorIs(t, err, iotest.ErrTimeout)
 }

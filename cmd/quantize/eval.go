@@ -96,7 +96,7 @@ func evalCommand(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	defer model.Close()
-	e, err := o.prepare(model)
+	e, err := o.prepare(ctx, model)
 	if err != nil {
 		return err
 	}
@@ -127,14 +127,14 @@ func evalCommand(ctx context.Context, args []string, s cli.Streams) error {
 }
 
 // prepare finds all that the evaluation needs.
-func (o evalOptions) prepare(model *q8.Model) (*evaluation, error) {
+func (o evalOptions) prepare(ctx context.Context, model *q8.Model) (*evaluation, error) {
 	n := model.Network
 	set, err := draw(o.images, n.Preprocess, o.limit, o.seed)
 	if err != nil {
 		return nil, err
 	}
 	if o.holdout {
-		if set, err = holdout(set, o.images, n.Provenance); err != nil {
+		if set, err = holdout(ctx, o.threads, set, o.images, n.Provenance); err != nil {
 			return nil, err
 		}
 	}
@@ -166,8 +166,8 @@ func (o evalOptions) loadFloat() (g *models.Graph, hash string, err error) {
 
 // holdout removes the calibration pictures, which must come from the same
 // folder.
-func holdout(set imageSet, path string, p int8.Provenance) (imageSet, error) {
-	seen, err := calibrated(path, set.spec, p)
+func holdout(ctx context.Context, threads int, set imageSet, path string, p int8.Provenance) (imageSet, error) {
+	seen, err := calibrated(ctx, threads, path, set.spec, p)
 	if err != nil {
 		return set, fmt.Errorf("-holdout: %w", err)
 	}

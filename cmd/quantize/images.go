@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -53,23 +54,34 @@ func order(n int, seed uint64) []int {
 // calibrated finds the pictures of a folder that a model was calibrated on: the
 // first ones drawn that can be read, since calibration leaves out the others.
 // Their pixels must be the ones that the model names.
-func calibrated(path string, spec preprocess.Spec, p int8.Provenance) (files map[string]bool, err error) {
+func calibrated(ctx context.Context, threads int, path string, spec preprocess.Spec, p int8.Provenance) (files map[string]bool, err error) {
 	all, err := draw(path, spec, 0, 0)
 	if err != nil {
 		return nil, err
 	}
-	files, hashes := map[string]bool{}, make(calibrate.ImageHashes, all.Len())
-	for _, i := range order(all.Len(), p.Seed) {
-		if len(files) == p.Images {
-			break
+	hashes, rest, found := make(calibrate.ImageHashes, all.Len()), order(all.Len(), p.Seed), 0
+	for len(rest) > 0 && found < p.Images {
+		next := rest[:min(len(rest), p.Images-found)]
+		rest = rest[len(next):]
+		err := calibrate.EachImage(ctx, threads, len(next), nil, func(_, i int) error {
+			if rgb, err := all.Load(next[i]); err == nil {
+				hashes.Add(next[i], rgb)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		if rgb, err := all.Load(i); err == nil {
-			hashes.Add(i, rgb)
-			files[all.files[i]] = true
-		}
+		found, _ = hashes.Sum()
 	}
 	if n, hash := hashes.Sum(); n != p.Images || hash != p.ImagesHash {
 		return nil, fmt.Errorf("the model was not calibrated on %d pictures drawn from %s with seed %d", p.Images, path, p.Seed)
+	}
+	files = map[string]bool{}
+	for i, h := range hashes {
+		if h != nil {
+			files[all.files[i]] = true
+		}
 	}
 	return files, nil
 }

@@ -50,7 +50,7 @@ func TestHoldoutLeavesNoCalibrationPicture(t *testing.T) {
 			if p.Images == 0 {
 				continue // which no model is calibrated on
 			}
-			rest, err := holdout(imageSet{spec, slices.Clone(all.files)}, dir, p)
+			rest, err := holdout(t.Context(), 3, imageSet{spec, slices.Clone(all.files)}, dir, p)
 			require.NoError(t, err)
 			for i, file := range all.files {
 				if _, err := all.Load(i); err == nil {
@@ -76,7 +76,7 @@ func TestHoldoutRefusesOtherPictures(t *testing.T) {
 	} {
 		p := right
 		edit(&p)
-		_, err := holdout(drawn, dir, p)
+		_, err := holdout(t.Context(), 3, drawn, dir, p)
 		require.ErrorContains(t, err, "-holdout: the model was not calibrated on", name)
 	}
 }

@@ -22,9 +22,10 @@ func List(path string) ([]string, error) {
 		return []string{path}, nil
 	}
 	var files []string
-	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+	// Unlike filepath.WalkDir, this follows a path that is a symbolic link.
+	err = fs.WalkDir(os.DirFS(path), ".", func(p string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && isPicture(p) {
-			files = append(files, p)
+			files = append(files, filepath.Join(path, filepath.FromSlash(p)))
 		}
 		return err
 	})
