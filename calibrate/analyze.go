@@ -274,7 +274,7 @@ func (a *analyst) run(rgb []uint8) error {
 		}
 	})
 	if err == nil {
-		a.margin = newMargin(a.exact, logits)
+		a.margin = NewMargin(a.exact, logits)
 	}
 	return errors.Join(err, failed)
 }

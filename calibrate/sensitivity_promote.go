@@ -37,7 +37,8 @@ func Promote(sensitivities []Sensitivity, disagreement, target float64) (promote
 // network's logits, and what quantization adds to that distance.
 type Margin struct{ Float, Error float64 }
 
-func newMargin(float, quantized []float32) Margin {
+// NewMargin compares the logits of the two networks for one picture.
+func NewMargin(float, quantized []float32) Margin {
 	if len(float) < 2 {
 		return Margin{Float: math.Inf(1)}
 	}

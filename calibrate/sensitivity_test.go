@@ -123,10 +123,10 @@ func TestPromote(t *testing.T) {
 }
 
 func TestMargin(t *testing.T) {
-	require.Equal(t, Margin{Float: 2, Error: 0.5}, newMargin([]float32{1, 7, 5, 5}, []float32{9, 7, 4.5, 0}))
-	require.Equal(t, Margin{Float: 2, Error: 0.5}, newMargin([]float32{7, 5}, []float32{7, 4.5}))
-	require.Equal(t, Margin{Float: 3, Error: -4}, newMargin([]float32{1, 2, 5}, []float32{0, 2, 1}))
-	require.Zero(t, Disagreement([]Margin{newMargin([]float32{1}, []float32{2})}))
+	require.Equal(t, Margin{Float: 2, Error: 0.5}, NewMargin([]float32{1, 7, 5, 5}, []float32{9, 7, 4.5, 0}))
+	require.Equal(t, Margin{Float: 2, Error: 0.5}, NewMargin([]float32{7, 5}, []float32{7, 4.5}))
+	require.Equal(t, Margin{Float: 3, Error: -4}, NewMargin([]float32{1, 2, 5}, []float32{0, 2, 1}))
+	require.Zero(t, Disagreement([]Margin{NewMargin([]float32{1}, []float32{2})}))
 }
 
 // Of many pictures with known margins the estimate from a few must give the
