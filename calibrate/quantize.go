@@ -142,7 +142,10 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 		return nil, err
 	}
 	weight, bias := q.rounder.exact(u)
-	rounded := q.rounder.round(u)
+	rounded, err := q.rounder.byTable(u, q.table)
+	if err != nil {
+		return nil, err
+	}
 	c := &int8.Conv{
 		Window: op.Window, Groups: op.Groups, InC: op.InC, OutC: op.OutC,
 		Weight: rounded.weight, Bias: make([]int32, op.OutC),
@@ -257,7 +260,10 @@ func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense,
 		Bias: make([]int32, op.Out), Scale: make([]float32, op.Out),
 	}
 	weight, bias := q.rounder.exact(u)
-	rounded := q.rounder.round(u)
+	rounded, err := q.rounder.byTable(u, q.table)
+	if err != nil {
+		return nil, err
+	}
 	shifts := q.table.Shifts[u.name]
 	parallel(op.Out, func(o int) {
 		row, dst := weight[o*op.In:(o+1)*op.In], d.Weight[o*op.In:(o+1)*op.In]

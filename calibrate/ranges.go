@@ -62,9 +62,11 @@ type RangeTable struct {
 	Images     int              `json:"images"`
 	ImagesHash string           `json:"images_sha256"`
 	Seed       uint64           `json:"seed"`
-	Ranges     map[string]Range `json:"ranges"`           // by layer
-	Means      map[string]Means `json:"means,omitempty"`  // by layer; without them biases are not corrected
-	Shifts     map[string]Means `json:"shifts,omitempty"` // by layer: what is added to its real biases beside that
+	Ranges     map[string]Range `json:"ranges"`                  // by layer
+	Means      map[string]Means `json:"means,omitempty"`         // by layer; without them biases are not corrected
+	Shifts     map[string]Means `json:"shifts,omitempty"`        // by layer: what is added to its real biases beside that
+	Scales     map[string]Means `json:"weight_scales,omitempty"` // by layer and output channel; others have the least squared error
+	Steps      map[string]Steps `json:"weight_steps,omitempty"`  // by layer: moves of weights rounded to nearest
 	// Exponents are those of the equalization that all else refers to.
 	Exponents Exponents `json:"exponents,omitempty"`
 }

@@ -1,6 +1,7 @@
 package calibrate
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -27,6 +28,51 @@ func newRounder(g *models.Graph, units []unit) *rounder {
 	return &rounder{graph: g, units: units, done: map[string]*rounded{}}
 }
 
+// byTable returns the rounded weights of a unit that is a convolution or the
+// classifier, with the scales and steps that the table may have.
+func (r *rounder) byTable(u unit, t *RangeTable) (*rounded, error) {
+	result := r.nearest(u)
+	if scales := t.Scales[u.name]; scales != nil {
+		if len(scales) != len(result.scales) {
+			return nil, fmt.Errorf("the range table has %d scales of its weights, want %d, one for each output channel", len(scales), len(result.scales))
+		}
+		result = r.scaled(u, scales)
+	}
+	steps := t.Steps[u.name]
+	if steps == nil {
+		return result, nil
+	}
+	if len(steps) != len(result.weight) {
+		return nil, fmt.Errorf("the range table has %d steps of its weights, want %d", len(steps), len(result.weight))
+	}
+	result = &rounded{result.scales, slices.Clone(result.weight)}
+	for i, step := range steps {
+		result.weight[i] = max(-127, min(127, result.weight[i]+step))
+	}
+	return result, nil
+}
+
+// nearest rounds to nearest, with the scales of least squared error.
+func (r *rounder) nearest(u unit) *rounded {
+	if r.done[u.name] == nil {
+		weight, bias := r.exact(u)
+		scales, depth := make([]float64, len(bias)), len(weight)/len(bias)
+		parallel(len(bias), func(o int) { scales[o] = weightScale(weight[o*depth : (o+1)*depth]) })
+		r.done[u.name] = r.scaled(u, scales)
+	}
+	return r.done[u.name]
+}
+
+// scaled rounds to nearest with the given scales.
+func (r *rounder) scaled(u unit, scales []float64) *rounded {
+	weight, _ := r.exact(u)
+	result, depth := &rounded{scales, make([]int8.Value, len(weight))}, len(weight)/len(scales)
+	parallel(len(scales), func(o int) {
+		roundWeights(result.weight[o*depth:(o+1)*depth], weight[o*depth:(o+1)*depth], scales[o])
+	})
+	return result
+}
+
 // exact returns the weights and biases of a unit that is a convolution or the
 // classifier, as its integer input asks for; the biases are the caller's.
 func (r *rounder) exact(u unit) (weight []float32, bias []float64) {
@@ -40,23 +86,6 @@ func (r *rounder) exact(u unit) (weight []float32, bias []float64) {
 		weight, bias = op.Weight, floatBias(op.Bias, op.Out)
 	}
 	return weight, bias
-}
-
-// round returns the rounded weights of such a unit.
-func (r *rounder) round(u unit) *rounded {
-	if done := r.done[u.name]; done != nil {
-		return done
-	}
-	weight, bias := r.exact(u)
-	result := &rounded{make([]float64, len(bias)), make([]int8.Value, len(weight))}
-	depth := len(weight) / len(bias)
-	parallel(len(bias), func(o int) {
-		row := weight[o*depth : (o+1)*depth]
-		result.scales[o] = weightScale(row)
-		roundWeights(result.weight[o*depth:(o+1)*depth], row, result.scales[o])
-	})
-	r.done[u.name] = result
-	return result
 }
 
 // foldImage rewrites the first convolution for raw RGB pixels: channel order,
@@ -84,10 +113,15 @@ func floatBias(bias []float32, n int) []float64 {
 	return out
 }
 
-// weightScale is the scale of one output channel: of 64 candidates from 0.6 to
-// 1 times the largest weight / 127 the one with the least squared error. 0 for
-// a channel without weights.
+// weightScale is the scale of a row of weights with the least squared error; 0
+// for a row of zeros.
 func weightScale(row []float32) float64 {
+	return bestScale(row, func(scale float32) float64 { return roundingLoss(row, scale) })
+}
+
+// bestScale is the one of 64 scales with the least loss, from 0.6 to 1 times
+// that which just holds the largest weight. 0 for a row of zeros.
+func bestScale(row []float32, loss func(scale float32) float64) float64 {
 	var largest float32
 	for _, w := range row {
 		largest = max(largest, w, -w)
@@ -95,9 +129,7 @@ func weightScale(row []float32) float64 {
 	if largest == 0 {
 		return 0
 	}
-	return gridMin(0.6, 1, 63, func(t float64) float64 {
-		return roundingLoss(row, float32(t*float64(largest)/127))
-	}) * float64(largest) / 127
+	return gridMin(0.6, 1, 63, func(t float64) float64 { return loss(float32(t * float64(largest) / 127)) }) * float64(largest) / 127
 }
 
 // roundingLoss is the squared error of weights rounded to a scale.

@@ -3,6 +3,7 @@ package calibrate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -29,7 +30,7 @@ type SearchOptions struct {
 	Threads int
 	Prior   *RangeTable // see RangeTable.Blend; may be nil
 	// What is not to be tried.
-	WithoutBias, WithoutEqualization bool
+	WithoutBias, WithoutEqualization, WithoutRounding bool
 	// Budget ends the search early; 0 lets it try everything. What a search that
 	// ended early finds depends on the machine's speed.
 	Budget   time.Duration
@@ -119,6 +120,8 @@ type candidate struct {
 	method    Method
 	means     bool
 	factors   map[string]float64 // by unit, of its range
+	scales    map[string]Means
+	steps     map[string]Steps
 	shifts    map[string]Means
 }
 
@@ -138,24 +141,29 @@ func (c *candidate) table() *RangeTable {
 	for unit, f := range c.factors {
 		t.Ranges[unit] = t.Ranges[unit].times(f, f)
 	}
-	t.Shifts, t.Exponents = c.shifts, c.exponents
+	t.Scales, t.Steps, t.Shifts, t.Exponents = c.scales, c.steps, c.shifts, c.exponents
 	return t
 }
 
 type search struct {
 	SearchOptions
-	graph      *models.Graph
-	deadline   time.Time
-	fit, held  subset // all pictures but those held out, and these
-	typical    subset // some of the others, to correct biases by
-	heldHashes ImageHashes
-	judges     [][]uint8   // those held out
-	logits     [][]float32 // their float logits
-	exact      *Statistics // of the typical ones
-	best       candidate
-	score      float64
-	trials     []Trial
-	tried      int
+	graph       *models.Graph
+	deadline    time.Time
+	fit, held   subset // all pictures but those held out, and these
+	others      subset // those of the fit that the search looks at
+	heldHashes  ImageHashes
+	judges      [][]uint8              // the pictures held out
+	logits      [][]float32            // their float logits
+	covariances map[string]*covariance // of what early units read, once sampled
+	exact       *Statistics            // of the typical pictures, once observed
+	best        candidate
+	score       float64
+	trials      []Trial
+}
+
+// typical are the pictures to correct biases by.
+func (s *search) typical() subset {
+	return subset{s.others.images, s.others.index[:min(typicalImages, s.others.Len())]}
 }
 
 func (s *search) report(stage string) func(done, total int) {
@@ -194,7 +202,7 @@ func (s *search) observe(ctx context.Context, c *candidate) error {
 
 // prepare chooses the pictures to hold out and observes the network.
 func (s *search) prepare(ctx context.Context, images Images) error {
-	s.fit, s.held, s.typical = subset{images: images}, subset{images: images}, subset{images: images}
+	s.fit, s.held, s.others = subset{images: images}, subset{images: images}, subset{images: images}
 	some := subset{images: images}
 	for i, n := 0, min(searchImages, images.Len()); i < n; i++ {
 		some.index = append(some.index, i*images.Len()/n)
@@ -221,10 +229,9 @@ func (s *search) prepare(ctx context.Context, images Images) error {
 		}
 	}
 	for _, r := range responses[n:] {
-		s.typical.index = append(s.typical.index, r.image)
+		s.others.index = append(s.others.index, r.image)
 	}
-	slices.Sort(s.typical.index)
-	s.typical.index = s.typical.index[:min(typicalImages, len(s.typical.index))]
+	slices.Sort(s.others.index)
 	if s.judges, err = s.held.load(); err != nil {
 		return err
 	}
@@ -372,6 +379,11 @@ func (s *search) moves() []move {
 	if !s.WithoutEqualization {
 		moves = append(moves, s.equalization(0.25), s.equalization(0.5))
 	}
+	if !s.WithoutRounding {
+		for _, units := range s.early() {
+			moves = append(moves, s.rescaling(units), s.rounding(units))
+		}
+	}
 	for _, units := range s.planes() {
 		moves = append(moves, s.widening(units, 1.3), s.widening(units, 1.3), s.widening(units, 0.8))
 	}
@@ -414,12 +426,151 @@ func (s *search) planes() (groups [][]string) {
 	return groups
 }
 
+// earlyWeights bounds the weights that second moments are taken for. The first
+// layers have few, and their errors pass through all others; the moments of the
+// last would take minutes and megabytes of table for little.
+const earlyWeights = 2 << 20
+
+// early are the first planes.
+func (s *search) early() (groups [][]string) {
+	weights := 0
+	for _, units := range s.planes() {
+		for _, u := range s.best.rounder.units {
+			if slices.Contains(units, u.name) {
+				weights += len(u.op.(*models.Conv).Weight)
+			}
+		}
+		if weights > earlyWeights {
+			break
+		}
+		groups = append(groups, units)
+	}
+	return groups
+}
+
+// rescaling takes second moments of inputs into account in weights' scales.
+func (s *search) rescaling(units []string) move {
+	return move{step: "weight scales by second moments", from: func(ctx context.Context, c candidate) (*candidate, error) {
+		scales := cloned(c.scales)
+		err := s.eachCovariance(ctx, &c, units, func(u unit, weight []float32, cov *covariance) error {
+			rows := make(Means, u.shape.C)
+			parallel(len(rows), func(o int) {
+				rows[o] = cov.scale(weight[o*cov.depth:(o+1)*cov.depth], o, len(rows))
+			})
+			scales[u.name] = rows.rounded()
+			return nil
+		})
+		c.scales = scales
+		return &c, err
+	}}
+}
+
+// rounding takes second moments of inputs into account in weights' rounding.
+func (s *search) rounding(units []string) move {
+	return move{step: "rounding by second moments", from: func(ctx context.Context, c candidate) (*candidate, error) {
+		steps, table := cloned(c.steps), c.table()
+		err := s.eachCovariance(ctx, &c, units, func(u unit, weight []float32, cov *covariance) error {
+			rounded, err := c.rounder.byTable(u, table)
+			if err == nil {
+				steps[u.name], err = cov.steps(weight, rounded)
+			}
+			return err
+		})
+		c.steps = steps
+		return &c, err
+	}}
+}
+
+// cloned is a copy of m to write to, also of a nil one.
+func cloned[V any](m map[string]V) map[string]V {
+	c := maps.Clone(m)
+	if c == nil {
+		c = map[string]V{}
+	}
+	return c
+}
+
+// eachCovariance calls f for units with their exact weights.
+func (s *search) eachCovariance(ctx context.Context, c *candidate, units []string, f func(u unit, weight []float32, cov *covariance) error) error {
+	if s.covariances == nil {
+		if err := s.sample(ctx, c); err != nil {
+			return err
+		}
+	}
+	for _, u := range c.rounder.units {
+		if !slices.Contains(units, u.name) {
+			continue
+		}
+		weight, _ := c.rounder.exact(u)
+		if err := f(u, weight, s.covariances[u.name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sample finds the covariances of the inputs of the early units. It runs one
+// picture after another: sums of floats depend on their order.
+func (s *search) sample(ctx context.Context, c *candidate) error {
+	g := c.rounder.graph
+	tensors, shapes := map[string]string{g.InputName: g.InputName}, map[string]tensor.Shape{g.InputName: g.Input}
+	early, samplers := slices.Concat(s.early()...), map[string]map[string]*sampler{} // by tensor and unit
+	for _, u := range c.rounder.units {
+		tensors[u.name], shapes[u.name] = u.tensor, u.shape
+		if in := u.inputs[0]; slices.Contains(early, u.name) {
+			if samplers[tensors[in]] == nil {
+				samplers[tensors[in]] = map[string]*sampler{}
+			}
+			samplers[tensors[in]][u.name] = newSampler(u, shapes[in])
+		}
+	}
+	add := func(tensor string, values []float32) (err error) {
+		for _, s := range samplers[tensor] {
+			err = errors.Join(err, s.add(values))
+		}
+		return err
+	}
+	shown := slices.DeleteFunc(slices.Collect(maps.Keys(samplers)), func(t string) bool { return t == g.InputName })
+	executor, err := NewExecutor(g, max(1, s.Threads), shown...)
+	if err != nil {
+		return err
+	}
+	input, zero := make([]float32, g.Input.Elements()), imageTensor(g)
+	for i := range s.others.Len() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rgb, err := s.others.Load(i)
+		if err != nil {
+			return err
+		}
+		for k, p := range rgb {
+			input[k] = float32(int(p) - 128 - int(zero.ZeroAt(k%3)))
+		}
+		failed := add(g.InputName, input)
+		g.Preprocess.Float(input, rgb)
+		_, err = executor.Run(input, func(name string, _ tensor.Shape, values []float32) {
+			failed = errors.Join(failed, add(name, values))
+		})
+		if err := errors.Join(err, failed); err != nil {
+			return err
+		}
+		s.report("sampling")(i+1, s.others.Len())
+	}
+	s.covariances = map[string]*covariance{}
+	for _, of := range samplers {
+		for unit, sampler := range of {
+			if s.covariances[unit], err = sampler.covariance(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (s *search) widening(units []string, factor float64) move {
 	return s.choice("widths of ranges", func(c *candidate) {
-		factors := maps.Clone(c.factors)
-		if factors == nil {
-			factors = map[string]float64{}
-		}
+		factors := cloned(c.factors)
 		for _, unit := range units {
 			if factors[unit] == 0 {
 				factors[unit] = 1
@@ -462,10 +613,7 @@ func (s *search) correction(u unit) move {
 		for o, before := range c.shifts[u.name] {
 			shift[o] += before
 		}
-		shifts := maps.Clone(c.shifts)
-		if shifts == nil {
-			shifts = map[string]Means{}
-		}
+		shifts := cloned(c.shifts)
 		shifts[u.name] = shift.rounded()
 		c.shifts = shifts
 		return &c, nil
@@ -479,7 +627,7 @@ func (s *search) drifts(ctx context.Context, c *candidate, layers []string) ([][
 	if err != nil {
 		return nil, err
 	}
-	pictures, err := s.typical.load()
+	pictures, err := s.typical().load()
 	if err != nil {
 		return nil, err
 	}
@@ -488,7 +636,7 @@ func (s *search) drifts(ctx context.Context, c *candidate, layers []string) ([][
 		return nil, err
 	}
 	if s.exact == nil {
-		if s.exact, err = Observe(ctx, c.rounder.graph, s.typical, ObserveOptions{Threads: s.Threads}); err != nil {
+		if s.exact, err = Observe(ctx, c.rounder.graph, s.typical(), ObserveOptions{Threads: s.Threads}); err != nil {
 			return nil, err
 		}
 	}
