@@ -167,7 +167,7 @@ func (h *histogram) summary(scale float64) Histogram {
 	}
 	first := bin(float64(h.min))
 	counts := make([]uint64, bin(float64(h.max))-first+1)
-	counts[-first] += h.zeros
+	counts[-first] += h.zeros()
 	// A bin whose outer edge is the minimum has its centre beyond.
 	h.each(func(value float64, n uint64) { counts[max(bin(value)-first, 0)] += n })
 	return Histogram{From: scale * float64(first) * width, Width: scale * width, Counts: counts}

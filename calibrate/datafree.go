@@ -156,13 +156,13 @@ func (d distributions) combine(other distributions, f func(v, w float32) float32
 // choose picks the range of a tensor, in which all channels have equally many
 // values.
 func (k *curve) choose(channels distributions) (Range, error) {
-	h := newHistogram()
+	plain, weighted := newHistogram(), newHistogram()
 	for _, values := range channels {
-		if err := h.addWeighted(values, k.weights); err != nil {
+		if err := addBoth(plain, weighted, values, k.weights); err != nil {
 			return Range{}, err
 		}
 	}
-	return ClipMSE.choose(h), nil
+	return ClipMSE.choose(weighted), nil
 }
 
 func (k *curve) means(channels distributions) Means {

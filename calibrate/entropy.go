@@ -9,7 +9,7 @@ import "math"
 func (h *histogram) leastDivergence(full Range) Range {
 	counts := h.magnitudes()
 	levels := 256
-	if h.negative != nil {
+	if h.signed() {
 		levels = 128 // on each side of zero
 	}
 	const candidates = 256
@@ -29,8 +29,9 @@ func (h *histogram) leastDivergence(full Range) Range {
 
 // magnitudes are the counts of both signs up to the last that is not zero.
 func (h *histogram) magnitudes() []float64 {
-	counts, n := make([]float64, bins), 0
-	for _, side := range [][]uint64{h.positive, h.negative} {
+	counts, n := make([]float64, half), 0
+	positive, negative := h.sides()
+	for _, side := range [][]uint64{positive, negative} {
 		for i, c := range side {
 			counts[i] += float64(c)
 			if c > 0 {

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// bins is the number of bins on each side of zero. The bin width is a power of
+// half is the number of bins on each side of zero. The bin width is a power of
 // two, doubled whenever a value falls outside; at least half of the bins then
 // span the largest magnitude, many for each of the 255 steps of an int8.
-const bins = 1 << 13
+const half = 1 << 13
 
 // histogram counts the values of one tensor over any number of images in
 // constant memory. Because widths are powers of two and bins merge exactly, it
@@ -18,14 +18,14 @@ const bins = 1 << 13
 type histogram struct {
 	exponent int // the bin width is 2^exponent
 	width    float32
-	negative []uint64 // |v| in [i, i+1) * width; nil until a value is negative
-	positive []uint64
-	zeros    uint64
+	// counts[half] counts zeros, counts[half+1+i] values in [i, i+1) * width and
+	// counts[half-1-i] those of the opposite sign.
+	counts   []uint64
 	min, max float32
 }
 
 func newHistogram() *histogram {
-	h := &histogram{positive: make([]uint64, bins)}
+	h := &histogram{counts: make([]uint64, 2*half+1)}
 	h.setExponent(-40)
 	return h
 }
@@ -34,113 +34,122 @@ func (h *histogram) setExponent(e int) {
 	h.exponent, h.width = e, float32(math.Ldexp(1, e))
 }
 
+// bin is the place of a value in counts, given 1 / width, which is exact.
+// Branches on signs and zeros, which no CPU predicts, would take longer than all
+// else in observing a network.
+func bin(v, inverse float32) int {
+	bits := int32(math.Float32bits(v + 0)) // which gives negative zero the sign of zero
+	sign := bits>>31 | int32(uint32(bits|-bits)>>31)
+	return half + int(int32(v*inverse)) + int(sign)
+}
+
 // add counts values; it fails on NaN and infinities.
 func (h *histogram) add(values []float32) error {
-	if err := h.reach(values); err != nil {
+	lo, hi, err := extremes(values)
+	if err != nil {
 		return err
 	}
-	scale := 1 / h.width // exact: a power of two
+	h.reach(lo, hi)
+	inverse := 1 / h.width
 	for _, v := range values {
-		switch {
-		case v > 0:
-			h.positive[int(v*scale)]++
-		case v < 0:
-			h.negative[int(-v*scale)]++
-		default:
-			h.zeros++
-		}
+		h.counts[bin(v, inverse)]++
 	}
 	return nil
 }
 
-// addWeighted counts values in HWC order, each as often as the weight of its
-// channel says.
-func (h *histogram) addWeighted(values []float32, weights []uint64) error {
-	if err := h.reach(values); err != nil {
+// addBoth counts values in HWC order: in plain once, in weighted as often as the
+// weight of their channel says. Both must have counted the same values before.
+func addBoth(plain, weighted *histogram, values []float32, weights []uint64) error {
+	lo, hi, err := extremes(values)
+	if err != nil {
 		return err
 	}
-	scale := 1 / h.width // exact: a power of two
+	plain.reach(lo, hi)
+	weighted.reach(lo, hi)
+	inverse := 1 / plain.width
+	once, often := plain.counts, weighted.counts[:len(plain.counts)]
 	for ; len(values) > 0; values = values[len(weights):] {
 		for c, v := range values[:len(weights)] {
-			switch {
-			case v > 0:
-				h.positive[int(v*scale)] += weights[c]
-			case v < 0:
-				h.negative[int(-v*scale)] += weights[c]
-			default:
-				h.zeros += weights[c]
-			}
+			i := bin(v, inverse)
+			once[i]++
+			often[i] += weights[c]
 		}
 	}
 	return nil
 }
 
-// reach makes room for values.
-func (h *histogram) reach(values []float32) error {
-	lo, hi := h.min, h.max
+// extremes are the least and the greatest value, or zero where that is less or
+// greater. Floats of one sign compare as their bits do, NaN beyond infinity.
+func extremes(values []float32) (lo, hi float32, err error) {
+	var least uint32
+	var greatest int32
 	for _, v := range values {
-		lo, hi = min(lo, v), max(hi, v) // NaN wins
+		bits := math.Float32bits(v)
+		least, greatest = max(least, bits), max(greatest, int32(bits))
+	}
+	hi = math.Float32frombits(uint32(greatest))
+	if least > 1<<31 {
+		lo = math.Float32frombits(least)
 	}
 	if !(lo >= -math.MaxFloat32 && hi <= math.MaxFloat32) {
-		return fmt.Errorf("a value is NaN or infinite")
+		return 0, 0, fmt.Errorf("a value is NaN or infinite")
 	}
-	h.min, h.max = lo, hi
+	return lo, hi, nil
+}
+
+// reach makes room for values from lo to hi.
+func (h *histogram) reach(lo, hi float32) {
+	h.min, h.max = min(h.min, lo), max(h.max, hi)
 	h.cover(max(-lo, hi))
-	if lo < 0 && h.negative == nil {
-		h.negative = make([]uint64, bins)
-	}
-	return nil
+}
+
+// signed tells whether any value was negative.
+func (h *histogram) signed() bool { return h.min < 0 }
+
+func (h *histogram) zeros() uint64 { return h.counts[half] }
+
+// sides are the counts of positive and of negative values by magnitude.
+func (h *histogram) sides() (positive, negative []uint64) {
+	negative = slices.Clone(h.counts[:half])
+	slices.Reverse(negative)
+	return h.counts[half+1:], negative
 }
 
 func (h *histogram) clone() *histogram {
 	c := *h
-	c.negative, c.positive = slices.Clone(h.negative), slices.Clone(h.positive)
+	c.counts = slices.Clone(h.counts)
 	return &c
 }
 
 // cover widens the bins until the magnitude falls into one.
 func (h *histogram) cover(magnitude float32) {
 	steps := 0
-	for float64(magnitude) >= math.Ldexp(bins, h.exponent+steps) {
+	for float64(magnitude) >= math.Ldexp(half, h.exponent+steps) {
 		steps++
 	}
-	if steps > 0 {
-		merge(h.positive, steps)
-		merge(h.negative, steps)
-		h.setExponent(h.exponent + steps)
+	if steps == 0 {
+		return
 	}
-}
-
-// merge adds up runs of 2^steps bins.
-func merge(counts []uint64, steps int) {
-	for i, n := range counts {
-		counts[i] = 0
-		if steps < 64 {
-			counts[i>>steps] += n
-		} else {
-			counts[0] += n
-		}
+	h.setExponent(h.exponent + steps)
+	merged := make([]uint64, len(h.counts))
+	merged[half] = h.counts[half]
+	for i := range half {
+		to := i >> steps
+		merged[half+1+to] += h.counts[half+1+i]
+		merged[half-1-to] += h.counts[half-1-i]
 	}
+	h.counts = merged
 }
 
 // join adds the counts of other.
 func (h *histogram) join(other *histogram) {
-	h.min, h.max = min(h.min, other.min), max(h.max, other.max)
-	largest := max(-h.min, h.max)
-	h.cover(largest)
+	h.reach(other.min, other.max)
 	if other.exponent < h.exponent {
 		other = other.clone()
-		other.cover(largest)
+		other.cover(max(-h.min, h.max))
 	}
-	h.zeros += other.zeros
-	for i, n := range other.positive {
-		h.positive[i] += n
-	}
-	if other.negative != nil && h.negative == nil {
-		h.negative = make([]uint64, bins)
-	}
-	for i, n := range other.negative {
-		h.negative[i] += n
+	for i, n := range other.counts {
+		h.counts[i] += n
 	}
 }
 
@@ -148,13 +157,13 @@ func (h *histogram) join(other *histogram) {
 // apart.
 func (h *histogram) each(f func(value float64, count uint64)) {
 	width := float64(h.width)
-	for i, n := range h.positive {
+	for i, n := range h.counts[half+1:] {
 		if n > 0 {
 			f((float64(i)+0.5)*width, n)
 		}
 	}
-	for i, n := range h.negative {
-		if n > 0 {
+	for i := 0; h.signed() && i < half; i++ {
+		if n := h.counts[half-1-i]; n > 0 {
 			f(-(float64(i)+0.5)*width, n)
 		}
 	}

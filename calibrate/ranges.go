@@ -161,10 +161,11 @@ func (m Method) choose(h *histogram) Range {
 // percentile cuts off the share of values that lie outside, half of it on each
 // side of a tensor with both signs.
 func (h *histogram) percentile(full Range, share float64) Range {
-	total := h.zeros
+	total := h.zeros()
 	h.each(func(_ float64, n uint64) { total += n })
 	cut := uint64(share * float64(total))
-	if h.negative != nil {
+	positive, negative := h.sides()
+	if h.signed() {
 		cut /= 2
 	}
 	// edge is the outer edge of the first bin that the cut does not swallow.
@@ -177,9 +178,9 @@ func (h *histogram) percentile(full Range, share float64) Range {
 		}
 		return float64(h.width)
 	}
-	r := Range{Max: min(full.Max, edge(h.positive))}
-	if h.negative != nil {
-		r.Min = max(full.Min, -edge(h.negative))
+	r := Range{Max: min(full.Max, edge(positive))}
+	if h.signed() {
+		r.Min = max(full.Min, -edge(negative))
 	}
 	return r
 }

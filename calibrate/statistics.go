@@ -147,15 +147,27 @@ func (o *observer) look(name string, shape tensor.Shape, values []float32) error
 	if o.plain[unit] == nil {
 		return nil
 	}
-	if err := errors.Join(o.plain[unit].add(values), o.weighted[unit].addWeighted(values, o.weights[name])); err != nil {
+	if err := addBoth(o.plain[unit], o.weighted[unit], values, o.weights[name]); err != nil {
 		return fmt.Errorf("calibrate: node %q: %w", name, err)
 	}
-	for ; len(values) > 0; values = values[shape.C:] {
-		for c, v := range values[:shape.C] {
-			o.peaks[name][c] = max(o.peaks[name][c], math.Abs(float64(v)))
+	raise(o.peaks[name], magnitudes(values, shape.C))
+	return nil
+}
+
+// magnitudes are the largest of each channel's values, in HWC order. Those of
+// floats compare as integers do.
+func magnitudes(values []float32, channels int) []float64 {
+	bits := make([]uint32, channels)
+	for ; len(values) > 0; values = values[channels:] {
+		for c, v := range values[:len(bits)] {
+			bits[c] = max(bits[c], math.Float32bits(v)&math.MaxInt32)
 		}
 	}
-	return nil
+	largest := make([]float64, channels)
+	for c, b := range bits {
+		largest[c] = float64(math.Float32frombits(b))
+	}
+	return largest
 }
 
 // raise brings peaks up to others.
