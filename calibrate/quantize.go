@@ -233,9 +233,12 @@ func meanError(rounded []int8.Value, row []float32, scale float64, means Means, 
 	if means == nil {
 		return sum
 	}
-	for k, w := range row {
-		d := float64(float64(rounded[k])*scale) - float64(w)
-		sum += float64(d * means[first+k%n])
+	means = means[first : first+n]
+	for ; len(row) > 0; row, rounded = row[n:], rounded[n:] {
+		for c, mean := range means {
+			d := float64(float64(rounded[c])*scale) - float64(row[c])
+			sum += float64(d * mean)
+		}
 	}
 	return sum
 }
@@ -244,8 +247,18 @@ func meanError(rounded []int8.Value, row []float32, scale float64, means Means, 
 // channel with these weights, which reads n input channels from first on.
 func zeroSum(weight []int8.Value, in *int8.Tensor, first, n int) int {
 	sum := 0
-	for k, w := range weight {
-		sum += int(w) * int(in.ZeroAt(first+k%n))
+	for ; len(weight) > 0; weight = weight[n:] {
+		if len(in.Zero) > 1 {
+			for c, w := range weight[:n] {
+				sum += int(w) * int(in.Zero[first+c])
+			}
+			continue
+		}
+		plain := 0
+		for _, w := range weight[:n] {
+			plain += int(w)
+		}
+		sum += plain * int(in.ZeroAt(0))
 	}
 	return sum
 }
