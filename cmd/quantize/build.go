@@ -60,7 +60,7 @@ type buildOptions struct {
 	dataFree                               bool
 	method                                 string
 	budget                                 time.Duration
-	correctBias, equalize                  bool
+	correctBias, equalize, roundWeights    bool
 	limit, threads                         int
 	seed                                   uint64
 }
@@ -79,6 +79,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.StringVar(&o.method, "method", methodBest, "quantize by `METHOD`, see above")
 	f.DurationVar(&o.budget, "budget", 5*time.Minute, "end the search of -method best after this `TIME`; 0 lets it try everything")
 	f.BoolVar(&o.correctBias, "correct-bias", true, "correct biases for what quantization adds on average")
+	f.BoolVar(&o.roundWeights, "round-weights", true, "let the search round weights by second moments of their inputs")
 	f.BoolVar(&o.equalize, "equalize", true, "let the search scale channels that stand out")
 	rest, err := cli.Parse(f, args)
 	if err != nil {

@@ -65,8 +65,10 @@ func (c *calibration) provenance() int8.Provenance {
 		name string
 	}{
 		{c.table.Exponents != nil, "equalization"},
+		{c.table.Scales != nil, "weight scales by second moments"},
+		{c.table.Steps != nil, "rounding by second moments"},
 		{c.table.Means != nil, "bias correction"},
-		{c.table.Shifts != nil, "layer by layer"},
+		{c.table.Shifts != nil, "bias correction layer by layer"},
 	} {
 		if part.has {
 			method += ", " + part.name
@@ -110,7 +112,7 @@ func (c *calibration) search(ctx context.Context, o buildOptions, skip func(erro
 	prior, _ := calibrate.DataFree(c.graph)
 	c.found, err = calibrate.Search(ctx, c.folded, c.set, calibrate.SearchOptions{
 		Engine: engine(o.threads), Threads: o.threads, Budget: o.budget, Prior: prior,
-		WithoutBias: !o.correctBias, WithoutEqualization: !o.equalize,
+		WithoutBias: !o.correctBias, WithoutEqualization: !o.equalize, WithoutRounding: !o.roundWeights,
 		Skip: skip, Progress: progress,
 	})
 	if err == nil {
