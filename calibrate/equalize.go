@@ -1,6 +1,7 @@
 package calibrate
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -233,7 +234,7 @@ func scaledDense(op *models.Dense, in []float32) (*models.Dense, error) {
 func finite(values ...[]float32) error {
 	for _, v := range values {
 		if !allFinite(v) {
-			return fmt.Errorf("weights leave the range of float32")
+			return errors.New("a weight or bias is NaN or beyond float32")
 		}
 	}
 	return nil

@@ -143,7 +143,7 @@ func TestEqualizeErrors(t *testing.T) {
 	}
 	g.Nodes[4].Op.(*models.Conv).Weight[0] = math.MaxFloat32
 	_, err := Equalize(g, Exponents{"a_conv": append([]int{-1}, make([]int, 23)...)})
-	require.ErrorContains(t, err, `node "a_conv": weights leave the range of float32`)
+	require.ErrorContains(t, err, `node "a_conv": a weight or bias is NaN or beyond float32`)
 }
 
 func TestEqualizeLeavesItsInput(t *testing.T) {

@@ -43,7 +43,23 @@ func lower(g *models.Graph) ([]unit, error) {
 	if _, err := l.visit(last.Name); err != nil {
 		return nil, err
 	}
+	for _, u := range l.units {
+		if err := u.checkWeights(); err != nil {
+			return nil, fmt.Errorf("calibrate: node %q (%s): %w", u.name, u.op.Kind(), err)
+		}
+	}
 	return l.units, nil
+}
+
+func (u unit) checkWeights() error {
+	var err error
+	switch op := u.op.(type) {
+	case *models.Conv:
+		err = finite(op.Weight, op.Bias)
+	case *models.Dense:
+		err = finite(op.Weight, op.Bias)
+	}
+	return err
 }
 
 type lowerer struct {

@@ -119,11 +119,11 @@ func (q *quantizer) outputRange(u unit, out *activation) (ratio int32, err error
 	if !ok {
 		return 0, fmt.Errorf("the range table has no entry for it; was it made for another model?")
 	}
-	if err := r.check(); err != nil {
-		return 0, err
-	}
 	if u.relu {
 		r.Min = 0
+	}
+	if err := r.check(); err != nil {
+		return 0, err
 	}
 	scale, zero := r.params()
 	if len(u.inputs) == 2 {
@@ -181,7 +181,10 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 			roundWeights(c.Weight[o*depth:(o+1)*depth], weight[o*depth:(o+1)*depth], least)
 		}
 	}
-	shifts := q.table.Shifts[u.name]
+	shifts, err := q.shifts(u)
+	if err != nil {
+		return nil, err
+	}
 	parallel(op.OutC, func(o int) {
 		row := weight[o*depth : (o+1)*depth]
 		bias[o] -= meanError(c.Weight[o*depth:(o+1)*depth], row, scales[o], means, o/groupOut*groupIn, groupIn)
@@ -198,7 +201,7 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 		// The step of the accumulator that the rounded multiplier stands for.
 		step := math.Ldexp(float64(c.Multiplier[o]), int(c.Shift)-37) * out.scale
 		zeros := zeroSum(c.Weight[o*depth:(o+1)*depth], &in.Tensor, o/groupOut*groupIn, groupIn)
-		c.Bias[o] = int32(math.Round((bias[o]+constant)/step) - float64(zeros))
+		c.Bias[o] = saturated(math.Round((bias[o]+constant)/step) - float64(zeros))
 	}
 	return c, nil
 }
@@ -221,6 +224,19 @@ func (q *quantizer) means(u unit, in activation) (Means, error) {
 	}
 	return means, nil
 }
+
+// shifts are those of a unit's biases, nil where the table has none.
+func (q *quantizer) shifts(u unit) (Means, error) {
+	shifts := q.table.Shifts[u.name]
+	if shifts != nil && len(shifts) != u.shape.C {
+		return nil, fmt.Errorf("the range table has %d shifts of its biases, want %d, one for each output channel", len(shifts), u.shape.C)
+	}
+	return shifts, nil
+}
+
+// saturated is an integer as an int32, or the extreme, with which no layer is
+// valid.
+func saturated(v float64) int32 { return int32(max(-math.MaxInt32, min(math.MaxInt32, v))) }
 
 // meanError is what rounding a row of weights adds to its output on average:
 // the sum of (rounded - exact) * mean of the input. To subtract it from the bias
@@ -277,7 +293,10 @@ func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense,
 	if err != nil {
 		return nil, err
 	}
-	shifts := q.table.Shifts[u.name]
+	shifts, err := q.shifts(u)
+	if err != nil {
+		return nil, err
+	}
 	parallel(op.Out, func(o int) {
 		row, dst := weight[o*op.In:(o+1)*op.In], d.Weight[o*op.In:(o+1)*op.In]
 		copy(dst, rounded.weight[o*op.In:])
@@ -295,7 +314,7 @@ func (q *quantizer) dense(u unit, op *models.Dense, in activation) (*int8.Dense,
 		if shifts != nil {
 			bias[o] += shifts[o]
 		}
-		d.Bias[o] = int32(math.Round(bias[o] / (s * in.scale)))
+		d.Bias[o] = saturated(math.Round(bias[o] / (s * in.scale)))
 	})
 	return d, nil
 }
