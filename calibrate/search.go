@@ -51,9 +51,8 @@ type Trial struct {
 }
 
 const (
-	searchImages  = 128 // the search looks at so many pictures, the ranges at all
-	leastImages   = 16  // too few to hold some out
-	typicalImages = 32  // that biases are corrected by
+	searchImages = 128 // the search looks at so many pictures, the ranges at all
+	leastImages  = 16  // too few to hold some out
 )
 
 // Search finds the table with the least noise in the logits: it tries one
@@ -168,17 +167,13 @@ type search struct {
 	judges      [][]uint8              // the pictures held out
 	logits      [][]float32            // their float logits
 	covariances map[string]*covariance // of what early units read, once sampled
-	exact       *Statistics            // of the typical pictures, once observed
+	pictures    [][]uint8              // the others, once loaded
+	exact       *Statistics            // of these
 	peaks       map[string][]float64   // before any equalization
 	tables      map[choice]*RangeTable
 	best        candidate
 	score       float64
 	trials      []Trial
-}
-
-// typical are the pictures to correct biases by.
-func (s *search) typical() subset {
-	return subset{s.others.images, s.others.index[:min(typicalImages, s.others.Len())]}
 }
 
 func (s *search) report(stage string) func(done, total int) {

@@ -40,18 +40,20 @@ func (s *search) drifts(ctx context.Context, c *candidate, layers []string) ([][
 	if err != nil {
 		return nil, err
 	}
-	pictures, err := s.typical().load()
-	if err != nil {
-		return nil, err
-	}
-	means, err := s.Engine.Means(ctx, n, pictures, layers...)
-	if err != nil {
-		return nil, err
-	}
-	if s.exact == nil {
-		if s.exact, err = Observe(ctx, c.rounder.graph, s.typical(), ObserveOptions{Threads: s.Threads}); err != nil {
+	if s.pictures == nil {
+		if s.pictures, err = s.others.load(); err != nil {
 			return nil, err
 		}
+		s.exact = c.fit
+		if s.others.Len() < s.fit.Len() {
+			if s.exact, err = Observe(ctx, c.rounder.graph, s.others, ObserveOptions{Threads: s.Threads}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	means, err := s.Engine.Means(ctx, n, s.pictures, layers...)
+	if err != nil {
+		return nil, err
 	}
 	drifts := make([][]float64, len(layers))
 	for i := range n.Layers {
