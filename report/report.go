@@ -54,18 +54,21 @@ type Share struct {
 // Evaluation is the outcome on pictures beside the float network. What needs
 // true classes, or the float network, is nil where they are missing.
 type Evaluation struct {
-	Images    int      `json:"images"`
-	Labelled  int      `json:"labelled"`
-	Skipped   int      `json:"skipped"`
-	Top1      *Share   `json:"top1"`
-	Top5      *Share   `json:"top5"`
-	FloatTop1 *Share   `json:"float_top1"`
-	FloatTop5 *Share   `json:"float_top5"`
-	Agreement *Share   `json:"agreement"` // both name the same class first
-	SQNR      *float64 `json:"sqnr_db"`   // of the logits
-	Flips     *Flips   `json:"flips"`
-	Classes   []Class  `json:"classes,omitempty"` // those with labelled pictures
-	Seconds   float64  `json:"seconds"`
+	Images   int `json:"images"`
+	Labelled int `json:"labelled"`
+	Skipped  int `json:"skipped"`
+	// OwnPictures says that they are those that the model was calibrated on:
+	// on others it may do worse.
+	OwnPictures bool     `json:"own_pictures,omitempty"`
+	Top1        *Share   `json:"top1"`
+	Top5        *Share   `json:"top5"`
+	FloatTop1   *Share   `json:"float_top1"`
+	FloatTop5   *Share   `json:"float_top5"`
+	Agreement   *Share   `json:"agreement"` // both name the same class first
+	SQNR        *float64 `json:"sqnr_db"`   // of the logits
+	Flips       *Flips   `json:"flips"`
+	Classes     []Class  `json:"classes,omitempty"` // those with labelled pictures
+	Seconds     float64  `json:"seconds"`
 }
 
 // Flips are pictures whose first class changes from float to int8.
@@ -112,9 +115,9 @@ type Layer struct {
 	Seen        *Range     `json:"seen,omitempty"`    // what the float network gave
 	Histogram   *Histogram `json:"histogram,omitempty"`
 	Saturated   float64    `json:"saturated"`     // share of values beyond the range
-	Codes       int        `json:"codes"`         // distinct output codes that occurred
+	Codes       int        `json:"codes"`         // distinct output codes that occurred; 0 for logits
 	Dead        int        `json:"dead_channels"` // output channels that never left zero
-	Headroom    float64    `json:"headroom_bits"` // of the accumulator: log2(2^31 / the largest it can reach)
+	Headroom    float64    `json:"headroom_bits"` // of the accumulator: log2(2^31 / the largest it can reach); 0 without one
 	SQNR        SQNR       `json:"sqnr"`
 	Promotion   *Promotion `json:"promotion,omitempty"`
 }

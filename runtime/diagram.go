@@ -34,6 +34,25 @@ func (p *Plan) WriteDiagram(w io.Writer) error {
 	return err
 }
 
+// Buffer is a tensor's place in the arena, padding included, and the steps that
+// it lives from and to, both included. A tensor that is written over another has
+// that one's place, from the step on that is the other's last.
+type Buffer struct {
+	Name          string
+	Offset, Bytes int
+	First, Last   int
+}
+
+// Buffers are the tensors in the order of the steps that make them.
+func (p *Plan) Buffers() []Buffer {
+	buffers := make([]Buffer, len(p.buffers))
+	for i := range p.buffers {
+		b := &p.buffers[i]
+		buffers[i] = Buffer{Name: b.name, Offset: b.offset, Bytes: b.life.size, First: b.life.first, Last: b.life.last}
+	}
+	return buffers
+}
+
 func (b *buffer) shapeName() string {
 	if b.planes > 1 {
 		return fmt.Sprintf("%v %s", b.tensor.Shape, b.tensor.Type)

@@ -19,8 +19,9 @@ type evaluation struct {
 	plan     *runtime.Plan
 	float    *calibrate.Executor // nil without a float network
 	set      imageSet
-	verdicts []verdict // by picture
-	journal  *journal  // nil where verdicts are not written down
+	verdicts []verdict          // by picture
+	margins  []calibrate.Margin // of the pictures that have been run, where there is a float network
+	journal  *journal           // nil where verdicts are not written down
 }
 
 // verdict is the outcome for one picture. Ranks count the classes with a
@@ -41,7 +42,7 @@ type verdict struct {
 // truth holds the true classes, -1 where they are unknown. The float network,
 // as it was imported, may be nil.
 func newEvaluation(n *int8.Network, float *models.Graph, set imageSet, truth []int) (*evaluation, error) {
-	e := &evaluation{set: set, verdicts: make([]verdict, set.Len())}
+	e := &evaluation{set: set, verdicts: make([]verdict, set.Len()), margins: make([]calibrate.Margin, set.Len())}
 	for i, class := range truth {
 		e.verdicts[i].Class = class
 	}
@@ -84,7 +85,7 @@ func (e *evaluation) run(ctx context.Context, threads int, progress func(done, t
 			v.err = err
 			return nil
 		}
-		if err := w.judge(v, rgb); err != nil {
+		if e.margins[todo[k]], err = w.judge(v, rgb); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 		return e.journal.add(file, *v)
@@ -135,14 +136,14 @@ func (w *evalWorker) run(rgb []uint8) (quantized, float []float32, err error) {
 }
 
 // judge completes the verdict on a picture.
-func (w *evalWorker) judge(v *verdict, rgb []uint8) error {
+func (w *evalWorker) judge(v *verdict, rgb []uint8) (m calibrate.Margin, err error) {
 	quantized, float, err := w.run(rgb)
 	if err != nil {
-		return err
+		return m, err
 	}
 	v.Rank, v.FloatRank, v.known = rank(quantized, v.Class), -1, true
 	if float == nil {
-		return nil
+		return m, nil
 	}
 	v.FloatRank, v.Agree = rank(float, v.Class), best(float) == best(quantized)
 	for c, f := range float {
@@ -151,9 +152,19 @@ func (w *evalWorker) judge(v *verdict, rgb []uint8) error {
 		v.Noise += float64(d * d)
 	}
 	if math.IsNaN(v.Noise) || math.IsInf(v.Noise, 0) {
-		return errors.New("the float network's logits are not finite: fetch its weights again")
+		return m, errors.New("the float network's logits are not finite: fetch its weights again")
 	}
-	return nil
+	return calibrate.NewMargin(float, quantized), nil
+}
+
+// known are the margins of pictures that could be read.
+func (e *evaluation) known() (margins []calibrate.Margin) {
+	for i, v := range e.verdicts {
+		if v.known {
+			margins = append(margins, e.margins[i])
+		}
+	}
+	return margins
 }
 
 func best(logits []float32) int { return slices.Index(logits, slices.Max(logits)) }

@@ -29,7 +29,7 @@ Example, from nothing to a model file:
   quantize build -model resnet50-keras -out resnet50.q8
 
 Exit codes: 0 success; 1 something could not be done, standard error says
-what; 2 wrong usage.`
+what; 2 wrong usage; 3 the quantized model is not fit for use.`
 
 func main() { os.Exit(cli.Main("quantize", run)) }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"edgeclassify/calibrate"
 	"edgeclassify/int8"
@@ -24,7 +25,7 @@ type calibration struct {
 	table     *calibrate.RangeTable
 	tableHash string           // of the table's file, where it came from one
 	found     *calibrate.Found // by a search; nil without one
-	set       imageSet         // the pictures, if any
+	set       watched          // the pictures, if any
 }
 
 // newCalibration finds the range table: from pictures, from a file, from batch
@@ -58,22 +59,42 @@ func newCalibration(ctx context.Context, g *models.Graph, o buildOptions, stderr
 	return c, nil
 }
 
-func (c *calibration) provenance() int8.Provenance {
-	method := string(c.table.Method)
-	for _, part := range []struct {
-		has  bool
-		name string
-	}{
-		{c.table.Exponents != nil, "equalization"},
-		{c.table.Scales != nil, "weight scales by second moments"},
-		{c.table.Steps != nil, "rounding by second moments"},
-		{c.table.Means != nil, "bias correction"},
-		{c.table.Shifts != nil, "bias correction layer by layer"},
-	} {
-		if part.has {
-			method += ", " + part.name
+// Methods beside the choice of ranges, as provenance and reports name them.
+const (
+	methodEqualization = "equalization"
+	methodScales       = "weight scales by second moments"
+	methodRounding     = "rounding by second moments"
+	methodBias         = "bias correction"
+	methodByLayer      = "bias correction layer by layer"
+)
+
+// method is one that may have been used.
+type method struct {
+	name string
+	used bool
+}
+
+// join names those that were used.
+func join(methods []method) string {
+	var names []string
+	for _, m := range methods {
+		if m.used {
+			names = append(names, m.name)
 		}
 	}
+	return strings.Join(names, ", ")
+}
+
+func (c *calibration) provenance() int8.Provenance {
+	t := c.table
+	method := join([]method{
+		{string(t.Method), true},
+		{methodEqualization, t.Exponents != nil},
+		{methodScales, t.Scales != nil},
+		{methodRounding, t.Steps != nil},
+		{methodBias, t.Means != nil},
+		{methodByLayer, t.Shifts != nil},
+	})
 	return int8.Provenance{
 		Tool: "quantize " + cli.Version, Source: c.graph.Name, SourceHash: c.hash,
 		Method: method, Images: c.table.Images, ImagesHash: c.table.ImagesHash,
@@ -83,9 +104,11 @@ func (c *calibration) provenance() int8.Provenance {
 
 // fromPictures observes the network on pictures and chooses by the method.
 func (c *calibration) fromPictures(ctx context.Context, o buildOptions, stderr io.Writer) (err error) {
-	if c.set, err = draw(o.images, c.graph.Preprocess, o.limit, o.seed); err != nil {
+	drawn, err := draw(o.images, c.graph.Preprocess, o.limit, o.seed)
+	if err != nil {
 		return err
 	}
+	c.set = watch(drawn)
 	var skipped []error
 	bars := newBars(stderr)
 	if o.method == methodBest {

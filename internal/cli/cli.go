@@ -24,6 +24,7 @@ const (
 	ExitOK      = 0
 	ExitFailure = 1 // something could not be done; standard error says what
 	ExitUsage   = 2 // the command line makes no sense
+	ExitPoor    = 3 // the outcome is not fit for use
 )
 
 // Streams are a program's standard streams.
@@ -34,6 +35,9 @@ type Streams struct {
 
 // ErrReported is returned by a program that has already told what went wrong.
 var ErrReported = errors.New("already reported")
+
+// ErrPoor is wrapped by the error of a program whose outcome is not fit for use.
+var ErrPoor = errors.New("not fit for use")
 
 type usageError struct{ text string }
 
@@ -102,6 +106,9 @@ func Run(ctx context.Context, name string, args []string, s Streams, run func(ct
 		}
 		fmt.Fprintf(s.Err, "Run '%s -h' for help.\n", name)
 		return ExitUsage
+	case errors.Is(err, ErrPoor):
+		fmt.Fprintf(s.Err, "%s: %v\n", name, err)
+		return ExitPoor
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintf(s.Err, "%s: interrupted\n", name)
 		return ExitFailure
