@@ -190,7 +190,7 @@ func blame(n *int8.Network, a *calibrate.Analysis) (lines []string) {
 			s.before = min(s.before, cumulative[in])
 		}
 		if after := l.Cumulative.SQNR(); after != nil {
-			s.after = min(*after, soundSQNR)
+			s.after = max(drowned, min(*after, soundSQNR))
 		}
 		cumulative[l.Layer], s.loss = s.after, s.before-s.after
 		suspects = append(suspects, s)
@@ -204,8 +204,12 @@ func blame(n *int8.Network, a *calibrate.Analysis) (lines []string) {
 	return lines
 }
 
-// soundSQNR is what a sound layer leaves, in dB; more is no merit.
-const soundSQNR = 30.0
+// Between these a layer can take SQNR away, in dB: more than a sound layer leaves
+// is no merit, and where noise is as strong as the signal nothing is left to lose.
+const (
+	soundSQNR = 30.0
+	drowned   = 0.0
+)
 
 func (s suspect) String() string {
 	line := fmt.Sprintf("Layer %s: SQNR falls from %.1f to %.1f dB", s.Layer, s.before, s.after)

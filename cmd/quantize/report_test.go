@@ -242,7 +242,7 @@ func TestReportOfResNet50(t *testing.T) {
 func TestCorruptedResNet50(t *testing.T) {
 	needWeights(t)
 	out := filepath.Join(t.TempDir(), "m.q8")
-	code, _, errs := quantize("build", "-model", corrupted(t), "-images", photographs, "-limit", "1", "-method", "minmax", "-out", out)
+	code, _, errs := quantize("build", "-model", corrupted(t), "-images", photographs, "-limit", "2", "-method", "minmax", "-out", out)
 	require.Equal(t, cli.ExitPoor, code, errs)
 	require.Contains(t, errs, "Layer res2a_branch2b: SQNR falls from 30.0")
 	require.NoFileExists(t, out)
