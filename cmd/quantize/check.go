@@ -17,7 +17,7 @@ import (
 
 // A model must reach these on pictures beside its float network. Sound ones of
 // ResNet50 have 24 to 30 dB and agree on 99 % of the pictures, whatever the
-// method; with ranges from noise, or from one picture alone, 18 to 23 dB and
+// method; with crude ranges, or those of one picture alone, 18 to 23 dB and
 // 97 %. At 15 dB errors are a sixth of the logits, and beyond they decide. Where
 // channels that stand out leave no codes for the others, it is -15 dB and 0 %.
 const (
@@ -34,7 +34,8 @@ const (
 	ownImages      = 64  // to check with where all pictures were calibrated on
 	analyzedImages = 32
 	blamedLayers   = 3
-	listedNames    = 5 // in a line
+	blamedLoss     = 3.0 // dB, which double the noise
+	listedNames    = 5   // in a line
 	// mostDead is the share of a layer's channels that may do nothing.
 	mostDead = 0.25
 )
@@ -101,7 +102,11 @@ func (c *calibration) toCheck(folder string) (imageSet, error) {
 	if err != nil {
 		return all, err
 	}
-	others := slices.DeleteFunc(slices.Clone(all.files), func(file string) bool { return slices.Contains(c.set.files, file) })
+	drawn := map[string]bool{}
+	for _, file := range c.set.files {
+		drawn[file] = true
+	}
+	others := slices.DeleteFunc(slices.Clone(all.files), func(file string) bool { return drawn[file] })
 	if len(others) < leastHeldOut {
 		return imageSet{all.spec, evenly(c.readable(), ownImages)}, nil
 	}
@@ -197,7 +202,7 @@ func blame(n *int8.Network, a *calibrate.Analysis) (lines []string) {
 	}
 	slices.SortStableFunc(suspects, func(a, b suspect) int { return cmp.Compare(b.loss, a.loss) })
 	for _, s := range suspects[:min(blamedLayers, len(suspects))] {
-		if s.loss > 0 {
+		if s.loss >= blamedLoss {
 			lines = append(lines, s.String())
 		}
 	}

@@ -83,7 +83,9 @@ func (c *calibration) report(ctx context.Context, n *int8.Network, a *assessment
 		return nil, err
 	}
 	promotions := promotions(sensitivities, n)
-	r.Verdict.Advice = append(r.Verdict.Advice, advise(promotions)...)
+	if r.Verdict.Good {
+		r.Verdict.Advice = append(r.Verdict.Advice, advise(promotions)...)
+	}
 	for i := range n.Layers {
 		l := layerOf(&n.Layers[i], a.analysis.Layers[i])
 		l.Choices = choices[l.Name]

@@ -1,0 +1,40 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/cli"
+)
+
+func TestExitCodes(t *testing.T) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, c := range []struct {
+		ctx  context.Context
+		err  error
+		code int
+		want string
+	}{
+		{context.Background(), nil, cli.ExitOK, ""},
+		{context.Background(), flag.ErrHelp, cli.ExitOK, ""},
+		{context.Background(), cli.ErrReported, cli.ExitFailure, ""},
+		{context.Background(), errors.New("no disk"), cli.ExitFailure, "p: no disk\n"},
+		{context.Background(), cli.Usagef("no %s", "flag"), cli.ExitUsage, "p: no flag\nRun 'p -h' for help.\n"},
+		{context.Background(), fmt.Errorf("m.q8: %w", cli.ErrPoor), cli.ExitPoor, "p: m.q8: not fit for use\n"},
+		{ended, fmt.Errorf("at work: %w", context.Canceled), cli.ExitFailure, "p: interrupted\n"},
+		{context.Background(), context.Canceled, cli.ExitFailure, "p: context canceled\n"},
+	} {
+		var out, errs bytes.Buffer
+		code := cli.Run(c.ctx, "p", nil, cli.Streams{Out: &out, Err: &errs}, func(context.Context, []string, cli.Streams) error { return c.err })
+		require.Equal(t, c.code, code, "%v", c.err)
+		require.Equal(t, c.want, errs.String())
+		require.Empty(t, out.String())
+	}
+}
