@@ -225,7 +225,10 @@ func (s *search) try(ctx context.Context, m move) error {
 		return err
 	}
 	n, err := c.rounder.quantize(s.table(c))
-	if err != nil {
+	switch {
+	case err != nil && len(s.trials) > 0:
+		return nil // no integer network can be so
+	case err != nil:
 		return fmt.Errorf("%s: %w", m.step, err)
 	}
 	logits, err := s.Engine.Logits(ctx, n, s.judges)

@@ -163,6 +163,20 @@ func TestSearchMendsOutliersAndItsTableIsStored(t *testing.T) {
 	require.Less(t, signalToNoise(t, corrupted, quantizedBy(t, corrupted, f.Table), pictures), sqnr[1]-6)
 }
 
+// A candidate that no integer network can hold is not kept.
+func TestImpossibleCandidatesDoNotEndTheSearch(t *testing.T) {
+	g, pictures := streamClassifier(rand.New(rand.NewPCG(12, 1)))
+	s := &search{SearchOptions: SearchOptions{Engine: referenceEngine{}, Threads: 1}, graph: g, tables: map[choice]*RangeTable{}}
+	require.NoError(t, s.prepare(t.Context(), pictures))
+	impossible := s.widening([]string{"c_conv"}, 1e-30)
+	require.ErrorContains(t, s.try(t.Context(), impossible), `layer "c_conv": channel 0`)
+	first := s.moves()[0]
+	require.NoError(t, s.try(t.Context(), first))
+	require.NoError(t, s.try(t.Context(), impossible))
+	require.Len(t, s.trials, 1)
+	require.Empty(t, s.best.factors)
+}
+
 func TestSearchLeavesOutWhatItIsTold(t *testing.T) {
 	g, pictures := residualClassifier(rand.New(rand.NewPCG(5, 1)))
 	f := find(t, g, pictures, SearchOptions{WithoutBias: true, WithoutEqualization: true, WithoutRounding: true})
