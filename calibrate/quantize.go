@@ -164,13 +164,18 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 	}
 	depth, groupIn, groupOut := len(weight)/op.OutC, op.InC/op.Groups, op.OutC/op.Groups
 	scales := slices.Clone(rounded.scales)
-	// A channel of tiny weights must not push its bias out of int32, and a dead
-	// one needs some scale.
+	// What the weights of a channel can make of inputs of 128.
+	reach := make([]float64, op.OutC)
+	for i, w := range weight {
+		reach[i/depth] += 128 * math.Abs(float64(w))
+	}
+	// A channel of tiny weights must not push its bias out of int32, nor one of
+	// many its sum where others need the shift, and a dead one needs some scale.
 	for raised := true; raised; {
 		raised = false
 		c.Shift = int8.ShiftFor(slices.Max(scales) * in.scale / out.scale)
 		for o, s := range scales {
-			least := math.Ldexp(max(math.Abs(bias[o]+constant)/(1<<28), out.scale/(1<<20)), int(c.Shift)) / in.scale
+			least := math.Ldexp(max(math.Abs(bias[o]+constant)/(1<<28)/in.scale, out.scale/(1<<20)/in.scale, reach[o]/(1<<30)), int(c.Shift))
 			if s >= least {
 				continue
 			}

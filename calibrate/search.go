@@ -73,12 +73,15 @@ func Search(ctx context.Context, g *models.Graph, images Images, o SearchOptions
 		return nil, err
 	}
 	if len(s.judges) == 0 {
-		s.best.method, s.best.means = ClipMSE, !s.WithoutBias
+		s.takeGeneral()
 		return s.found(0, 0), nil
 	}
 	moves := s.moves()
 	for i, m := range moves {
 		if i > 0 && !s.deadline.IsZero() && time.Now().After(s.deadline) {
+			if i <= len(Methods()) { // ranges and biases have not been compared yet
+				s.takeGeneral()
+			}
 			return s.found(i, len(moves)), nil
 		}
 		if err := s.try(ctx, m); err != nil {
@@ -88,6 +91,9 @@ func Search(ctx context.Context, g *models.Graph, images Images, o SearchOptions
 	}
 	return s.found(len(moves), len(moves)), nil
 }
+
+// takeGeneral takes what is best where nothing can be compared.
+func (s *search) takeGeneral() { s.best.method, s.best.means = ClipMSE, !s.WithoutBias }
 
 func (s *search) found(tried, planned int) *Found {
 	s.best.useAll = s.best.all != nil // also where the budget ended before that move
