@@ -34,7 +34,7 @@ func corrupt(t *testing.T, rng *rand.Rand, g *models.Graph) *models.Graph {
 // balanced equalizes all groups of g from its peaks on the pictures.
 func balanced(t *testing.T, g *models.Graph, pictures Images, beta float64) *models.Graph {
 	t.Helper()
-	exponents, err := balanceAll(g, seen(t, g, pictures, 2).peaks, beta)
+	exponents, err := Balance(g, seen(t, g, pictures, 2).peaks, beta)
 	require.NoError(t, err)
 	equalized, err := Equalize(g, exponents)
 	require.NoError(t, err)

@@ -240,33 +240,38 @@ func finite(values ...[]float32) error {
 	return nil
 }
 
-// Balance gives the exponents of one group of a folded graph: the nearest powers
-// of two to a^beta / r^(1-beta), around 1. Here a is the channel's peak, the
-// largest in the group's tensors, and r the norm of its weights in the consumers,
-// each output channel weighted by what its errors do to the output. With beta = 1
-// every channel uses the whole range of activations, with 0 every column that of
-// weights. Nagel et al., "Data-Free Quantization Through Weight Equalization and
-// Bias Correction" (ICCV 2019) take 1/2; beta is the migration strength of Xiao
-// et al., "SmoothQuant" (ICML 2023). The equalized network does not depend on how
-// the channels were scaled before.
-func Balance(g *models.Graph, group Group, peaks map[string][]float64, beta float64) (Powers, error) {
+// Balance gives the exponents of a folded graph's groups: the nearest powers of
+// two to a^beta / r^(1-beta), around 1. Here a is the channel's peak, the largest
+// in the group's tensors, and r the norm of its weights in the consumers, each
+// output channel weighted by what its errors do to the output. With beta = 1 every
+// channel uses the whole range of activations, with 0 every column that of weights.
+// Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+// Correction" (ICCV 2019) take 1/2; beta is the migration strength of Xiao et al.,
+// "SmoothQuant" (ICML 2023). The equalized network does not depend on how the
+// channels were scaled before.
+func Balance(g *models.Graph, peaks map[string][]float64, beta float64) (Exponents, error) {
 	shapes, err := g.Shapes()
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: balance: %w", err)
 	}
-	a, r2 := make([]float64, group.Channels), make([]float64, group.Channels)
-	for _, name := range group.Tensors {
-		for c, v := range peaks[name] {
-			a[c] = max(a[c], v)
-		}
+	groups, err := Groups(g)
+	if err != nil {
+		return nil, err
 	}
-	gains := errorGains(g, shapes)
-	for _, n := range g.Nodes {
-		if slices.Contains(group.Consumers, n.Name) {
-			addGain(r2, n.Op, gains[n.Name])
+	gains, exponents := errorGains(g, shapes), Exponents{}
+	for _, group := range groups {
+		a, r2 := make([]float64, group.Channels), make([]float64, group.Channels)
+		for _, name := range group.Tensors {
+			raise(a, peaks[name])
 		}
+		for _, n := range g.Nodes {
+			if slices.Contains(group.Consumers, n.Name) {
+				addGain(r2, n.Op, gains[n.Name])
+			}
+		}
+		exponents[group.Name] = exponentsOf(a, r2, beta)
 	}
-	return exponentsOf(a, r2, beta), nil
+	return exponents, nil
 }
 
 // exponentsOf rounds before it centres, so that powers of two in a and r change
@@ -303,19 +308,4 @@ func exponentsOf(a, r2 []float64, beta float64) Powers {
 		}
 	}
 	return exponents
-}
-
-// balanceAll balances every group.
-func balanceAll(g *models.Graph, peaks map[string][]float64, beta float64) (Exponents, error) {
-	groups, err := Groups(g)
-	if err != nil {
-		return nil, err
-	}
-	all := Exponents{}
-	for _, group := range groups {
-		if all[group.Name], err = Balance(g, group, peaks, beta); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }

@@ -336,7 +336,7 @@ func (s *search) widening(units []string, factor float64) move {
 // then another one, which has to be observed.
 func (s *search) equalization(beta float64) move {
 	return move{step: fmt.Sprintf("equalization, beta %g", beta), from: func(ctx context.Context, c candidate) (*candidate, error) {
-		exponents, err := balanceAll(s.graph, s.peaks, beta)
+		exponents, err := Balance(s.graph, s.peaks, beta)
 		if err != nil {
 			return nil, err
 		}

@@ -27,7 +27,7 @@ func wholeTable(t testing.TB, g *models.Graph, pictures Images) *RangeTable {
 	s, err := Observe(t.Context(), g, pictures, ObserveOptions{Threads: 2})
 	require.NoError(t, err)
 	table := s.Table(MSE)
-	table.Exponents, err = balanceAll(g, s.peaks, 0.25)
+	table.Exponents, err = Balance(g, s.peaks, 0.25)
 	require.NoError(t, err)
 	units, err := lower(g)
 	require.NoError(t, err)
