@@ -13,7 +13,8 @@ import (
 // Quantize turns a folded float graph into an int8 network, given the range of
 // every convolution's output. Weights get one scale per output channel, chosen
 // by least squared error. Where the table has means, biases are corrected for
-// the rounding of weights. The result is valid in the sense of
+// the rounding of weights. Outputs of the layers that the table calls wide are
+// int16, in steps up to 64 times finer. The result is valid in the sense of
 // int8.Network.Validate and depends on the arguments alone.
 func Quantize(g *models.Graph, table *RangeTable) (*int8.Network, error) {
 	g, err := Equalize(g, table.Exponents)
@@ -29,27 +30,47 @@ func Quantize(g *models.Graph, table *RangeTable) (*int8.Network, error) {
 
 // quantize is Quantize with the weights as the rounder rounds them.
 func (r *rounder) quantize(table *RangeTable) (*int8.Network, error) {
+	fractions, err := r.fractions(table)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		n, fine, err := r.attempt(table, fractions)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(fine) == 0:
+			if err := n.Validate(); err != nil {
+				return nil, fmt.Errorf("calibrate: %w", err)
+			}
+			return n, nil
+		}
+		if err := coarsen(fractions, fine); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// attempt also returns the units with int16 outputs whose steps are too fine.
+func (r *rounder) attempt(table *RangeTable, fractions map[string]int) (n *int8.Network, fine []string, err error) {
 	g := r.graph
-	n := &int8.Network{
+	n = &int8.Network{
 		Name:       g.Name,
 		Input:      imageTensor(g),
 		Preprocess: g.Preprocess,
 		Classes:    slices.Clone(g.Classes),
 	}
-	q := quantizer{graph: g, table: table, rounder: r, tensors: map[string]activation{
+	q := quantizer{graph: g, table: table, rounder: r, fractions: fractions, tensors: map[string]activation{
 		g.InputName: {Tensor: n.Input, scale: 1},
 	}}
 	for _, u := range r.units {
 		l, err := q.layer(u)
 		if err != nil {
-			return nil, fmt.Errorf("calibrate: layer %q: %w", u.name, err)
+			return nil, nil, fmt.Errorf("calibrate: layer %q: %w", u.name, err)
 		}
 		n.Layers = append(n.Layers, l)
 	}
-	if err := n.Validate(); err != nil {
-		return nil, fmt.Errorf("calibrate: %w", err)
-	}
-	return n, nil
+	return n, q.settle(n), nil
 }
 
 // imageTensor is the network's input: RGB pixels minus 128, padded with the
@@ -70,10 +91,11 @@ type activation struct {
 }
 
 type quantizer struct {
-	graph   *models.Graph
-	table   *RangeTable
-	rounder *rounder
-	tensors map[string]activation // by unit
+	graph     *models.Graph
+	table     *RangeTable
+	rounder   *rounder
+	fractions map[string]int        // of steps of int16 outputs, in bits, by unit
+	tensors   map[string]activation // by unit
 }
 
 func (q *quantizer) layer(u unit) (int8.Layer, error) {
@@ -85,22 +107,23 @@ func (q *quantizer) layer(u unit) (int8.Layer, error) {
 		}
 		l.Inputs = append(l.Inputs, name)
 	}
-	out := activation{Tensor: int8.Tensor{Shape: u.shape, Type: int8.Int8, Zero: in.Zero}, scale: in.scale}
+	out := in // as pools leave it
+	out.Shape = u.shape
 	var err error
 	switch op := u.op.(type) {
 	case *models.Conv:
-		l.Op, err = q.conv(u, op, in, &out)
+		l.Op, out, err = q.conv(u, op, in)
 	case *models.MaxPool:
 		l.Op = &int8.MaxPool{Window: op.Window}
 	case *models.AvgPool:
 		l.Op = &int8.AvgPool{Window: op.Window, CountPad: op.CountPad}
 	case models.GlobalAvgPool:
 		l.Op = int8.GlobalSum{}
-		out.Type, out.Zero, out.Bound = int8.Int16, nil, int8.SumBound(in.Shape)
+		out.Tensor = int8.Tensor{Shape: u.shape, Type: int8.Int16, Bound: int32(min(math.MaxInt16, in.SumBound()))}
 		out.scale /= float64(in.Shape.H * in.Shape.W)
 	case *models.Dense:
 		l.Op, err = q.dense(u, op, in)
-		out.Type, out.Zero, out.scale = int8.Int32, nil, 0
+		out = activation{Tensor: int8.Tensor{Shape: u.shape, Type: int8.Int32}}
 	}
 	if err != nil {
 		return l, err
@@ -111,57 +134,67 @@ func (q *quantizer) layer(u unit) (int8.Layer, error) {
 	return l, nil
 }
 
-// outputRange sets the scale and zero point of a convolution's output and
-// returns the residual ratio. With a residual the scale is moved to the
-// nearest one that makes the ratio an integer.
-func (q *quantizer) outputRange(u unit, out *activation) (ratio int32, err error) {
+// convOutput is a convolution's output: type, scale and zero point from its
+// range. An int16 one may reach as far as its type until settle finds its bound.
+func (q *quantizer) convOutput(u unit) (activation, error) {
 	r, ok := q.table.Ranges[u.name]
 	if !ok {
-		return 0, fmt.Errorf("the range table has no entry for it; was it made for another model?")
+		return activation{}, fmt.Errorf("the range table has no entry for it; was it made for another model?")
 	}
 	if u.relu {
 		r.Min = 0
 	}
 	if err := r.check(); err != nil {
-		return 0, err
+		return activation{}, err
 	}
 	scale, zero := r.params()
-	if len(u.inputs) == 2 {
-		residual := q.tensors[u.inputs[1]]
-		exact := int8.OneOut * residual.scale / scale
-		ratio = int32(max(1, min(math.MaxInt16, math.Round(exact))))
-		scale = int8.OneOut * residual.scale / float64(ratio)
+	if bits := q.fractions[u.name]; bits > 0 {
+		out := int8.Tensor{Shape: u.shape, Type: int8.Int16, Bound: math.MaxInt16, NonNegative: u.relu}
+		return activation{out, math.Ldexp(scale, -bits)}, nil
 	}
-	out.scale, out.Zero = scale, []int8.Value{zero}
-	return ratio, nil
+	return activation{int8.Tensor{Shape: u.shape, Type: int8.Int8, Zero: []int8.Value{zero}}, scale}, nil
 }
 
-func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation) (*int8.Conv, error) {
-	ratio, err := q.outputRange(u, out)
-	if err != nil {
-		return nil, err
+// addResidual sets how c adds the residual to its output. Where that is int8,
+// the output's scale is moved to the nearest one that makes their ratio an integer.
+func addResidual(c *int8.Conv, residual activation, out *activation) (err error) {
+	ratio := residual.scale / out.scale
+	if residual.Type == int8.Int16 {
+		c.Residual, c.ResidualShift, err = int8.QuantizeResidual(ratio)
+		return err
+	}
+	c.Residual = int32(max(1, min(math.MaxInt16, math.Round(int8.OneOut*ratio))))
+	out.scale = int8.OneOut * residual.scale / float64(c.Residual)
+	return nil
+}
+
+func (q *quantizer) conv(u unit, op *models.Conv, in activation) (c *int8.Conv, out activation, err error) {
+	if out, err = q.convOutput(u); err != nil {
+		return nil, out, err
 	}
 	weight, bias := q.rounder.exact(u)
 	rounded, err := q.rounder.byTable(u, q.table)
 	if err != nil {
-		return nil, err
+		return nil, out, err
 	}
-	c := &int8.Conv{
+	c = &int8.Conv{
 		Window: op.Window, Groups: op.Groups, InC: op.InC, OutC: op.OutC,
 		Weight: rounded.weight, Bias: make([]int32, op.OutC),
 		Multiplier: make([]int32, op.OutC), Scale: make([]float32, op.OutC),
-		Residual: ratio,
 	}
 	means, err := q.means(u, in)
 	if err != nil {
-		return nil, err
+		return nil, out, err
 	}
-	// What the zero points of residual and output add, in real units.
-	constant := out.scale * float64(out.Zero[0])
-	if ratio != 0 {
+	constant := 0.0 // what the zero points of residual and output add, in real units
+	if len(u.inputs) == 2 {
 		res := q.tensors[u.inputs[1]]
-		constant -= res.scale * float64(res.Zero[0])
+		if err := addResidual(c, res, &out); err != nil {
+			return nil, out, err
+		}
+		constant -= res.scale * float64(res.ZeroAt(0))
 	}
+	constant += out.scale * float64(out.ZeroAt(0))
 	depth, groupIn, groupOut := len(weight)/op.OutC, op.InC/op.Groups, op.OutC/op.Groups
 	scales := slices.Clone(rounded.scales)
 	// What the weights of a channel can make of inputs of 128.
@@ -188,7 +221,7 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 	}
 	shifts, err := q.shifts(u)
 	if err != nil {
-		return nil, err
+		return nil, out, err
 	}
 	parallel(op.OutC, func(o int) {
 		row := weight[o*depth : (o+1)*depth]
@@ -201,14 +234,14 @@ func (q *quantizer) conv(u unit, op *models.Conv, in activation, out *activation
 		unit := scales[o] * in.scale
 		c.Scale[o] = float32(scales[o])
 		if c.Multiplier[o], err = int8.QuantizeMultiplier(unit/out.scale, c.Shift); err != nil {
-			return nil, fmt.Errorf("channel %d: %w", o, err)
+			return nil, out, fmt.Errorf("channel %d: %w", o, err)
 		}
 		// The step of the accumulator that the rounded multiplier stands for.
 		step := math.Ldexp(float64(c.Multiplier[o]), int(c.Shift)-37) * out.scale
 		zeros := zeroSum(c.Weight[o*depth:(o+1)*depth], &in.Tensor, o/groupOut*groupIn, groupIn)
 		c.Bias[o] = saturated(math.Round((bias[o]+constant)/step) - float64(zeros))
 	}
-	return c, nil
+	return c, out, nil
 }
 
 // means are those of the unit's input; nil for the image, whose mean is near

@@ -67,6 +67,8 @@ type RangeTable struct {
 	Shifts     map[string]Means `json:"shifts,omitempty"`        // by layer: what is added to its real biases beside that
 	Scales     map[string]Means `json:"weight_scales,omitempty"` // by layer and output channel; others have the least squared error
 	Steps      map[string]Steps `json:"weight_steps,omitempty"`  // by layer: moves of weights rounded to nearest
+	// Wide are the layers whose output is int16.
+	Wide []string `json:"wide,omitempty"`
 	// Exponents are those of the equalization that all else refers to.
 	Exponents Exponents `json:"exponents,omitempty"`
 }
