@@ -69,6 +69,7 @@ type buildOptions struct {
 	dataFree                               bool
 	method                                 string
 	budget                                 time.Duration
+	maxDrop                                float64
 	correctBias, equalize, roundWeights    bool
 	limit, threads                         int
 	seed                                   uint64
@@ -89,6 +90,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "use `N` threads; the result does not depend on it")
 	f.StringVar(&o.method, "method", methodBest, "quantize by `METHOD`, see above")
 	f.DurationVar(&o.budget, "budget", 5*time.Minute, "end the search of -method best after this `TIME`; 0 lets it try everything")
+	f.Float64Var(&o.maxDrop, "max-drop", 0, "store outputs of some layers as int16, the fewest with which the first class is expected to change on at most `POINTS` percent of pictures; 0 keeps int8")
 	f.BoolVar(&o.correctBias, "correct-bias", true, "correct biases for what quantization adds on average")
 	f.BoolVar(&o.roundWeights, "round-weights", true, "let the search round weights by second moments of their inputs")
 	f.BoolVar(&o.equalize, "equalize", true, "let the search scale channels that stand out")
@@ -119,6 +121,10 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 		return o, cli.Usagef("-report tells what pictures do to the layers: it needs -images DIR")
 	case o.budget < 0:
 		return o, cli.Usagef("-budget %v: want 0 or more", o.budget)
+	case !(o.maxDrop >= 0):
+		return o, cli.Usagef("-max-drop %g: want 0 or more", o.maxDrop)
+	case o.maxDrop > 0 && o.images == "":
+		return o, cli.Usagef("-max-drop is measured on pictures: it needs -images DIR")
 	case o.limit < 0:
 		return o, cli.Usagef("-limit %d: want 0 or more", o.limit)
 	case o.threads < 1:
@@ -143,6 +149,14 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	}
 	network, err := calibrate.Quantize(c.folded, c.table)
 	if err != nil {
+		return err
+	}
+	if o.maxDrop > 0 {
+		if network, err = c.promote(ctx, network, o, s.Out, s.Err); err != nil {
+			return err
+		}
+	}
+	if err := c.save(o); err != nil {
 		return err
 	}
 	network.Provenance = c.provenance()

@@ -66,11 +66,7 @@ func (c *calibration) report(ctx context.Context, n *int8.Network, a *assessment
 		Model: modelOf(plan), Provenance: n.Provenance, Verdict: a.verdict, Evaluation: a.outcome,
 		Ablation: c.ablation(), Arena: arenaOf(plan),
 	}
-	float, err := c.equalized()
-	if err != nil {
-		return nil, err
-	}
-	sensitivities, err := calibrate.Sensitivities(ctx, float, n, a.evaluation.set, o.looking(probedImages, bars.of("probing")))
+	sensitivities, err := c.probe(ctx, n, a.evaluation.set, o, bars)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +171,7 @@ func (c *calibration) choices() (map[string]string, error) {
 			{methodRounding, t.Steps[n.Name] != nil},
 			{methodBias, t.Means != nil},
 			{methodByLayer, t.Shifts[n.Name] != nil},
+			{"int16 output", slices.Contains(t.Wide, n.Name)},
 		})
 	}
 	return choices, nil

@@ -26,6 +26,9 @@ type calibration struct {
 	tableHash string           // of the table's file, where it came from one
 	found     *calibrate.Found // by a search; nil without one
 	set       watched          // the pictures, if any
+	// sensitivities are those of the layers before any has an int16 output; nil
+	// where nobody asked for them.
+	sensitivities []calibrate.Sensitivity
 }
 
 // newCalibration finds the range table: from pictures, from a file, from batch
@@ -53,10 +56,15 @@ func newCalibration(ctx context.Context, g *models.Graph, o buildOptions, stderr
 	if !o.correctBias {
 		c.table.Means, c.table.Shifts = nil, nil
 	}
-	if o.saveRanges != "" {
-		return c, atomicfile.Write(o.saveRanges, 0o644, c.table.Write)
-	}
 	return c, nil
+}
+
+// save writes the table where the user wants it.
+func (c *calibration) save(o buildOptions) error {
+	if o.saveRanges == "" {
+		return nil
+	}
+	return atomicfile.Write(o.saveRanges, 0o644, c.table.Write)
 }
 
 // Methods beside the choice of ranges, as provenance and reports name them.
@@ -94,6 +102,7 @@ func (c *calibration) provenance() int8.Provenance {
 		{methodRounding, t.Steps != nil},
 		{methodBias, t.Means != nil},
 		{methodByLayer, t.Shifts != nil},
+		{fmt.Sprintf("%d int16 outputs", len(t.Wide)), t.Wide != nil},
 	})
 	return int8.Provenance{
 		Tool: "quantize " + cli.Version, Source: c.graph.Name, SourceHash: c.hash,
