@@ -166,7 +166,6 @@ func (k *curve) choose(channels distributions) (Range, error) {
 }
 
 func (k *curve) means(channels distributions) Means {
-	const tensor = "" // sums are by tensor, here there is one
 	total := 0.0
 	for _, w := range k.weights {
 		total += float64(w)

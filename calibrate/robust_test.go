@@ -153,13 +153,13 @@ func TestImpossibleNetworks(t *testing.T) {
 	}
 
 	g, _ := residualClassifier(rand.New(rand.NewPCG(3, 2)))
-	weights, biases := weightsOf(g)
+	weights, _ := weightsOf(g)
 	setAll(weights[:1], math.MaxFloat32)
 	_, err := Observe(t.Context(), g, pictures, ObserveOptions{Threads: 2})
 	require.ErrorContains(t, err, `node "stem+": a value is NaN or infinite`)
 
 	g, _ = residualClassifier(rand.New(rand.NewPCG(3, 2)))
-	weights, biases = weightsOf(g)
+	weights, biases := weightsOf(g)
 	outlier(weights[3], biases[3], 1e12)
 	for _, m := range Methods() {
 		_, err := Quantize(g, seen(t, g, pictures, 2).Table(m))
