@@ -113,24 +113,11 @@ func (o AnalyzeOptions) workers(images Images) int {
 // and keep after each, in the pictures' order. It returns how many there were.
 func (o AnalyzeOptions) each(ctx context.Context, images Images, look func(worker int, rgb []uint8) error, keep func(worker int)) (seen int, err error) {
 	images = evenly(images, o.Limit)
-	order := newTurns()
-	err = EachImage(ctx, o.workers(images), images.Len(), o.Progress, func(worker, i int) error {
-		rgb, err := images.Load(i)
-		skip := err != nil && o.Skip != nil
-		if err == nil {
-			err = look(worker, rgb)
-		}
-		return order.take(i, func() error {
-			switch {
-			case skip:
-				o.Skip(err)
-				return nil
-			case err == nil:
-				seen++
-				keep(worker)
-			}
-			return err
-		})
+	err = inOrder(ctx, images, o.workers(images), o.Skip, o.Progress, func(worker, _ int, rgb []uint8) error {
+		return look(worker, rgb)
+	}, func(worker int) {
+		seen++
+		keep(worker)
 	})
 	if err == nil && seen == 0 {
 		err = errors.New("calibrate: there are no pictures to look at, or none could be loaded")

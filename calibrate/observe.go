@@ -58,27 +58,13 @@ func pass(ctx context.Context, g *models.Graph, images Images, o ObserveOptions,
 	for i := range runners {
 		runners[i] = runner{g, executor.Clone(), make([]float32, g.Input.Elements())}
 	}
-	hashes, order := make(ImageHashes, images.Len()), newTurns()
-	err = EachImage(ctx, len(runners), images.Len(), o.Progress, func(worker, i int) error {
-		rgb, err := images.Load(i)
-		skip := err != nil && o.Skip != nil
-		if err == nil {
-			hashes.Add(i, rgb)
-			err = runners[worker].run(rgb, func(name string, shape tensor.Shape, values []float32) error {
-				return w.look(worker, name, shape, values)
-			})
-		}
-		return order.take(i, func() error {
-			switch {
-			case skip:
-				o.Skip(err)
-				return nil
-			case err == nil && w.done != nil:
-				w.done(worker)
-			}
-			return err
+	hashes := make(ImageHashes, images.Len())
+	err = inOrder(ctx, images, len(runners), o.Skip, o.Progress, func(worker, i int, rgb []uint8) error {
+		hashes.Add(i, rgb)
+		return runners[worker].run(rgb, func(name string, shape tensor.Shape, values []float32) error {
+			return w.look(worker, name, shape, values)
 		})
-	})
+	}, w.done)
 	return hashes, err
 }
 
@@ -135,6 +121,30 @@ func observed(units []unit) (tensors []string) {
 		}
 	}
 	return tensors
+}
+
+// inOrder calls look with every picture, on a number of goroutines, and behind it
+// done, if not nil, one call at a time in the pictures' order. Pictures that cannot
+// be loaded are left to skip; without it they are errors.
+func inOrder(ctx context.Context, images Images, workers int, skip func(error), progress func(done, total int), look func(worker, i int, rgb []uint8) error, done func(worker int)) error {
+	order := newTurns()
+	return EachImage(ctx, workers, images.Len(), progress, func(worker, i int) error {
+		rgb, err := images.Load(i)
+		unreadable := err != nil && skip != nil
+		if err == nil {
+			err = look(worker, i, rgb)
+		}
+		return order.take(i, func() error {
+			switch {
+			case unreadable:
+				skip(err)
+				return nil
+			case err == nil && done != nil:
+				done(worker)
+			}
+			return err
+		})
+	})
 }
 
 // EachImage calls do for 0 to n-1 on the given number of goroutines, until one
