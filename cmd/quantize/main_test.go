@@ -108,6 +108,8 @@ func TestWrongUsageAndBadInput(t *testing.T) {
 		{[]string{"build", "-out", out}, cli.ExitUsage, "-model PATH"},
 		{[]string{"build", "-model", "x", "-out", out, "-method", "magic"}, cli.ExitUsage, "unknown method"},
 		{[]string{"build", "-model", "x", "-out", out, "-images", "a", "-ranges", "b"}, cli.ExitUsage, "exclude each other"},
+		{[]string{"build", "-model", "x", "-out", out, "-max-drop", "1"}, cli.ExitUsage, "it needs -images"},
+		{[]string{"build", "-model", "x", "-out", out, "-images", "a", "-max-drop", "-1"}, cli.ExitUsage, "want 0 or more"},
 		{[]string{"build", "-model", filepath.Join(dir, "none"), "-out", out}, cli.ExitFailure, "no such file"},
 		{[]string{"build", "-model", dir, "-out", out}, cli.ExitFailure, "model.json"},
 		{[]string{"eval", "-model", text, "-images", dir}, cli.ExitFailure, "text.q8"},

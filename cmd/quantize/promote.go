@@ -53,8 +53,9 @@ func (c *calibration) promote(ctx context.Context, n *int8.Network, o buildOptio
 	if last.drop <= o.maxDrop/100 {
 		return last.network, nil
 	}
-	err = fmt.Errorf("-max-drop %g is out of reach: int16 outputs lower the expected drop from %.2f to %.2f points, and what is left comes from 8-bit weights: "+
-		"try -method best, more pictures or a higher -max-drop", o.maxDrop, 100*p.rounds[0].drop, 100*last.drop)
+	err = fmt.Errorf("-max-drop %g is out of reach: the first class is still expected to change on %.2f %% of pictures with %d int16 outputs, on %.2f %% without any; "+
+		"the rest of the noise comes from 8-bit weights: try -method best, more pictures or a higher -max-drop",
+		o.maxDrop, 100*last.drop, len(p.table.Wide), 100*p.rounds[0].drop)
 	if o.force {
 		fmt.Fprintf(stderr, "quantize: %v\n", err)
 		return last.network, nil

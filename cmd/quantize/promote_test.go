@@ -1,6 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,4 +49,71 @@ func TestPromotionsCountWhoReadsATensor(t *testing.T) {
 	want.Chosen = true
 	require.Equal(t, want, then["a"])
 	require.Zero(t, then["b"].Microseconds, "its readers have int16 tensors already")
+}
+
+// smallCalibration is of a random network, with 24 pictures.
+func smallCalibration(t *testing.T) (*calibration, *int8.Network, buildOptions) {
+	o := buildOptions{images: filepath.Dir(smallPictures(t, 24).files[0]), method: string(calibrate.MinMax), threads: 2, correctBias: true}
+	c, err := newCalibration(context.Background(), randomGraph(19), o, io.Discard)
+	require.NoError(t, err)
+	n, err := calibrate.Quantize(c.folded, c.table)
+	require.NoError(t, err)
+	return c, n, o
+}
+
+// wideLayers are those of n with int16 outputs.
+func wideLayers(n *int8.Network) []string {
+	return slices.Sorted(maps.Keys(wideTensors(n)))
+}
+
+func TestPromoteStopsWhenFewEnoughAnswersChange(t *testing.T) {
+	c, n, o := smallCalibration(t)
+	o.maxDrop = 100
+	var out bytes.Buffer
+	same, err := c.promote(context.Background(), n, o, &out, io.Discard)
+	require.NoError(t, err)
+	require.Same(t, n, same, "any drop is fine")
+	require.Contains(t, out.String(), "int16 outputs: 0; measured on 24 pictures")
+
+	before := measured(t, c, n, o)
+	require.Positive(t, before)
+	o.maxDrop = 100 * before * 0.8
+	out.Reset()
+	promoted, err := c.promote(context.Background(), n, o, &out, io.Discard)
+	require.NoError(t, err)
+	require.NoError(t, promoted.Validate())
+	require.LessOrEqual(t, measured(t, c, promoted, o), before*0.8)
+	wide := wideLayers(promoted)
+	require.NotEmpty(t, wide)
+	require.Less(t, len(wide), len(c.sensitivities), "not all layers")
+	require.ElementsMatch(t, wide, c.table.Wide)
+	for _, name := range wide {
+		require.Contains(t, out.String(), name+" ")
+	}
+	require.Contains(t, c.provenance().Method, fmt.Sprintf("%d int16 outputs", len(wide)))
+}
+
+func TestPromoteTellsWhatItCannotReach(t *testing.T) {
+	c, n, o := smallCalibration(t)
+	o.maxDrop = 1e-9
+	_, err := c.promote(context.Background(), n, o, io.Discard, io.Discard)
+	require.ErrorContains(t, err, "-max-drop 1e-09 is out of reach")
+	wide := c.table.Wide
+	require.NotEmpty(t, wide)
+
+	c, n, o = smallCalibration(t)
+	o.maxDrop, o.force = 1e-9, true
+	var errs bytes.Buffer
+	promoted, err := c.promote(context.Background(), n, o, io.Discard, &errs)
+	require.NoError(t, err)
+	require.Contains(t, errs.String(), "out of reach")
+	require.ElementsMatch(t, wide, wideLayers(promoted))
+}
+
+// measured is the expected drop, as the promoter finds it.
+func measured(t *testing.T, c *calibration, n *int8.Network, o buildOptions) float64 {
+	p := &promoter{calibration: c, o: o}
+	require.NoError(t, p.prepare(context.Background(), newBars(io.Discard)))
+	require.NoError(t, p.measure(context.Background(), n))
+	return p.drop()
 }
