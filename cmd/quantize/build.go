@@ -46,6 +46,9 @@ better than none. METHOD is one of:
   minmax       ranges that hold all values
 The same pictures give the same file, byte for byte, for any number of threads.
 
+With -max-drop the outputs of the layers that make the most noise become int16,
+one after the other: each costs time and memory, which a table tells.
+
 With -images the model is checked beside its float network: on up to 200 of the
 pictures that -limit did not draw, or else on those of calibration. One whose
 logits have an SQNR below 15 dB, or that surely agrees with the float network on
@@ -90,7 +93,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "use `N` threads; the result does not depend on it")
 	f.StringVar(&o.method, "method", methodBest, "quantize by `METHOD`, see above")
 	f.DurationVar(&o.budget, "budget", 5*time.Minute, "end the search of -method best after this `TIME`; 0 lets it try everything")
-	f.Float64Var(&o.maxDrop, "max-drop", 0, "store outputs of some layers as int16, the fewest with which the first class is expected to change on at most `POINTS` percent of pictures; 0 keeps int8")
+	f.Float64Var(&o.maxDrop, "max-drop", 0, "let the first class change on at most `PERCENT` of pictures, as expected from -images, with the fewest int16 outputs; 0 has none")
 	f.BoolVar(&o.correctBias, "correct-bias", true, "correct biases for what quantization adds on average")
 	f.BoolVar(&o.roundWeights, "round-weights", true, "let the search round weights by second moments of their inputs")
 	f.BoolVar(&o.equalize, "equalize", true, "let the search scale channels that stand out")

@@ -102,7 +102,7 @@ func (c *calibration) provenance() int8.Provenance {
 		{methodRounding, t.Steps != nil},
 		{methodBias, t.Means != nil},
 		{methodByLayer, t.Shifts != nil},
-		{fmt.Sprintf("%d int16 outputs", len(t.Wide)), t.Wide != nil},
+		{fmt.Sprintf("%d int16 outputs", len(t.Wide)), len(t.Wide) > 0},
 	})
 	return int8.Provenance{
 		Tool: "quantize " + cli.Version, Source: c.graph.Name, SourceHash: c.hash,
