@@ -44,7 +44,8 @@ better than none. METHOD is one of:
   entropy      ranges with the least Kullback-Leibler divergence
   percentile   ranges that hold 99.99 % of the values
   minmax       ranges that hold all values
-The same pictures give the same file, byte for byte, for any number of threads.
+The same pictures give the same file, byte for byte, for any number of threads,
+unless -budget ends the search.
 
 With -max-drop the outputs of the layers that make the most noise become int16,
 one after the other: each costs time and memory, which a table tells.
