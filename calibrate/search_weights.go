@@ -3,6 +3,7 @@ package calibrate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -34,7 +35,7 @@ func (s *search) early() (groups [][]string) {
 
 // rescaling takes second moments of inputs into account in weights' scales.
 func (s *search) rescaling(units []string) move {
-	return move{step: "weight scales by second moments", from: func(ctx context.Context, c candidate) (*candidate, error) {
+	return move{step: "weight scales by second moments, " + s.plane(units), from: func(ctx context.Context, c candidate) (*candidate, error) {
 		scales := cloned(c.scales)
 		err := s.eachCovariance(ctx, &c, units, func(u unit, weight []float32, cov *covariance) error {
 			rows := make(Means, u.shape.C)
@@ -51,7 +52,7 @@ func (s *search) rescaling(units []string) move {
 
 // rounding takes second moments of inputs into account in weights' rounding.
 func (s *search) rounding(units []string) move {
-	return move{step: "rounding by second moments", from: func(ctx context.Context, c candidate) (*candidate, error) {
+	return move{step: "rounding by second moments, " + s.plane(units), from: func(ctx context.Context, c candidate) (*candidate, error) {
 		steps, table := cloned(c.steps), s.table(&c)
 		err := s.eachCovariance(ctx, &c, units, func(u unit, weight []float32, cov *covariance) error {
 			rounded, err := c.rounder.byTable(u, table)
@@ -63,6 +64,16 @@ func (s *search) rounding(units []string) move {
 		c.steps = steps
 		return &c, err
 	}}
+}
+
+// plane names the size of units' outputs.
+func (s *search) plane(units []string) string {
+	for _, u := range s.best.rounder.units {
+		if u.name == units[0] {
+			return fmt.Sprintf("outputs of %dx%d", u.shape.H, u.shape.W)
+		}
+	}
+	return ""
 }
 
 // cloned is a copy of m to write to, also of a nil one.
