@@ -45,7 +45,7 @@ type Found struct {
 // Trial is a step of the search, measured on the pictures held out.
 type Trial struct {
 	Name      string  // what it adds to the trials kept before it
-	SQNR      float64 // of the logits, in dB
+	SQNR      float64 // of the logits, in dB, the mean of the pictures
 	Agreement float64 // share of pictures with the float network's first class
 	Kept      bool
 }

@@ -3,7 +3,6 @@ package calibrate
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
 
 	"edgeclassify/models"
@@ -120,22 +119,27 @@ func (s subset) load() (pictures [][]uint8, err error) {
 	return pictures, nil
 }
 
-// compare measures logits against the float network's.
+// compare measures logits against the float network's: the mean of the pictures'
+// signal-to-noise ratios, so that no picture outweighs all others, and the share
+// of those with the same first class.
 func compare(exact, logits [][]float32) (sqnr, agreement float64) {
-	var n Noise
-	agree := 0
 	for i, want := range exact {
+		var n Noise
 		for c, v := range want {
 			d := float64(logits[i][c]) - float64(v)
 			n.add(Noise{float64(float64(v) * float64(v)), float64(d * d)})
 		}
+		db := noiseless
+		if ratio := n.SQNR(); ratio != nil {
+			db = min(db, *ratio)
+		}
+		sqnr += db
 		if slices.Index(want, slices.Max(want)) == slices.Index(logits[i], slices.Max(logits[i])) {
-			agree++
+			agreement++
 		}
 	}
-	ratio := math.Inf(1)
-	if db := n.SQNR(); db != nil {
-		ratio = *db
-	}
-	return ratio, float64(agree) / float64(len(exact))
+	return sqnr / float64(len(exact)), agreement / float64(len(exact))
 }
+
+// noiseless is the SQNR, in dB, of logits without noise: more than any network's.
+const noiseless = 150.0
