@@ -51,13 +51,14 @@ func colourNetwork() *int8.Network {
 	}
 	spec := preprocess.Torchvision()
 	spec.Resize, spec.Crop = side, side
+	colours := int8.Tensor{Shape: plane, Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}}
 	return &int8.Network{
 		Name: "colours", Preprocess: spec,
 		Input: int8.Tensor{Shape: plane, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}},
 		Layers: []int8.Layer{
-			{Name: "same", Inputs: []string{int8.InputName}, Op: same, Out: int8.Tensor{Shape: plane, Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}}},
+			{Name: "same", Inputs: []string{int8.InputName}, Op: same, Out: colours},
 			{Name: "sum", Inputs: []string{"same"}, Op: int8.GlobalSum{}, Out: int8.Tensor{
-				Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int16, Scale: 1. / (side * side), Bound: int8.SumBound(plane)}},
+				Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int16, Scale: 1. / (side * side), Bound: int32(colours.SumBound())}},
 			{Name: "compare", Inputs: []string{"sum"}, Op: compare, Out: int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: 4}, Type: int8.Int32}},
 		},
 		Classes:    []labels.Class{{ID: "n00000001", Name: "red"}, {ID: "n00000002", Name: "green"}, {ID: "n00000003", Name: "blue"}, {ID: "n00000004", Name: "gray"}},

@@ -49,9 +49,9 @@
 // # Pooling and classifier
 //
 // The global average pool keeps its sum of q - Zero as int16, the division is
-// part of its scale. Only the fully connected layer reads sums. The fully connected layer multiplies int16 by int8 into
-// int32 logits, which are never requantized: logit c is Scale[c] times its
-// int32 value.
+// part of its scale. Only the fully connected layer reads sums: it multiplies
+// int16 by int8 into int32 logits, which are never requantized. Logit c is
+// Scale[c] times its int32 value.
 package int8
 
 import (

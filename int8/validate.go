@@ -298,9 +298,6 @@ func (GlobalSum) check(in []*Tensor, out *Tensor) error {
 	return checkScale("output", out.Scale)
 }
 
-// SumBound is the Bound of the sums over an int8 plane of the given shape.
-func SumBound(s tensor.Shape) int32 { return 255 * int32(s.H*s.W) }
-
 func (d *Dense) check(in []*Tensor, out *Tensor) error {
 	if len(in) != 1 || in[0].Type != Int16 {
 		return errors.New("want one int16 input: a dense layer follows the global average pool")
