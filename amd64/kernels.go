@@ -23,18 +23,18 @@ func Kernels() []int8.Kernel {
 
 func avx512() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx512vnni", Channels: 32, Depth: 4, Unsigned: true, Order: order(32),
-		Shapes: []tile.Shape{{Pixels: 14, Run: conv14AVX512}, {Pixels: 7, Run: conv7AVX512}},
-		Sums:   tile.Shape{Pixels: 14, Run: sums14AVX512}, Requantize: requantizeAVX2,
+		Name: "avx512vnni", NR: 32, KR: 4, Unsigned: true, Order: order(32),
+		Shapes: []tile.Shape{{MR: 14, Run: conv14AVX512}, {MR: 7, Run: conv7AVX512}},
+		Sums:   tile.Shape{MR: 14, Run: sums14AVX512}, Requantize: requantizeAVX2,
 		Dense: denseAVX512, Max: maxAVX2,
 	}
 }
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", Channels: 16, Depth: 4, Unsigned: true, Order: order(16),
-		Shapes: []tile.Shape{{Pixels: 5, Run: conv5AVX2}, {Pixels: 2, Run: conv2AVX2}},
-		Sums:   tile.Shape{Pixels: 5, Run: sums5AVX2}, Requantize: requantizeAVX2,
+		Name: "avx2", NR: 16, KR: 4, Unsigned: true, Order: order(16),
+		Shapes: []tile.Shape{{MR: 5, Run: conv5AVX2}, {MR: 2, Run: conv2AVX2}},
+		Sums:   tile.Shape{MR: 5, Run: sums5AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, Max: maxAVX2,
 	}
 }

@@ -16,7 +16,7 @@ func kernels(cpu CPU) []int8.Kernel {
 	var kernels []int8.Kernel
 	if cpu.Int8Matrix && cpu.DotProduct {
 		k := i8mm().Kernel()
-		k.Mixed = neonDot().PackMixed
+		k.ConvolutionInt16 = neonDot().PackInt16
 		kernels = append(kernels, k)
 	}
 	if cpu.DotProduct {
@@ -32,8 +32,8 @@ func kernels(cpu CPU) []int8.Kernel {
 // M2. It has no sums for int16 tensors: neonDot's do.
 func i8mm() *tile.Micro {
 	return &tile.Micro{
-		Name: "i8mm", Channels: 16, Depth: 8,
-		Shapes: []tile.Shape{{Pixels: 4, Run: conv4I8MM}, {Pixels: 2, Run: conv2I8MM}},
+		Name: "i8mm", NR: 16, KR: 8,
+		Shapes: []tile.Shape{{MR: 4, Run: conv4I8MM}, {MR: 2, Run: conv2I8MM}},
 		Dense:  denseNEON, Max: maxNEON,
 	}
 }
@@ -41,9 +41,9 @@ func i8mm() *tile.Micro {
 // neonDot is for cores with dot product, such as the Cortex-A76.
 func neonDot() *tile.Micro {
 	return &tile.Micro{
-		Name: "neondot", Channels: 8, Depth: 4,
-		Shapes: []tile.Shape{{Pixels: 7, Run: conv7NeonDot}, {Pixels: 8, Run: conv8NeonDot}},
-		Sums:   tile.Shape{Pixels: 7, Run: sums7NeonDot}, Requantize: requantizeNEON,
+		Name: "neondot", NR: 8, KR: 4,
+		Shapes: []tile.Shape{{MR: 7, Run: conv7NeonDot}, {MR: 8, Run: conv8NeonDot}},
+		Sums:   tile.Shape{MR: 7, Run: sums7NeonDot}, Requantize: requantizeNEON,
 		Dense: denseNEON, Max: maxNEON,
 	}
 }

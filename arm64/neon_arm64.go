@@ -7,9 +7,9 @@ import "edgeclassify/int8/tile"
 // neon is for out-of-order cores without dot product, such as the Cortex-A72.
 func neon() *tile.Micro {
 	return &tile.Micro{
-		Name: "neon", Channels: 4, Depth: 16,
-		Shapes: []tile.Shape{{Pixels: 4, Run: conv4NEON}, {Pixels: 3, Run: conv3NEON}},
-		Sums:   tile.Shape{Pixels: 4, Run: sums4NEON}, Requantize: requantizeNEON,
+		Name: "neon", NR: 4, KR: 16,
+		Shapes: []tile.Shape{{MR: 4, Run: conv4NEON}, {MR: 3, Run: conv3NEON}},
+		Sums:   tile.Shape{MR: 4, Run: sums4NEON}, Requantize: requantizeNEON,
 		Dense: denseNEON, Max: maxNEON,
 	}
 }
@@ -18,9 +18,9 @@ func neon() *tile.Micro {
 // has neon's way with int16 tensors.
 func neonA53() *tile.Micro {
 	return &tile.Micro{
-		Name: "neon_a53", Channels: 4, Depth: 16,
-		Shapes: []tile.Shape{{Pixels: 3, Run: conv3A53}, {Pixels: 2, Run: conv2A53}},
-		Sums:   tile.Shape{Pixels: 4, Run: sums4NEON}, Requantize: requantizeNEON,
+		Name: "neon_a53", NR: 4, KR: 16,
+		Shapes: []tile.Shape{{MR: 3, Run: conv3A53}, {MR: 2, Run: conv2A53}},
+		Sums:   tile.Shape{MR: 4, Run: sums4NEON}, Requantize: requantizeNEON,
 		WideSteps: WideSteps, Wide: WideA53,
 		Dense: denseNEON, Max: maxNEON,
 	}

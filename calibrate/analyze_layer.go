@@ -42,7 +42,7 @@ func newComparison(l *int8.Layer, relu bool) *comparison {
 		c.codes = make([]bool, codeSpan)
 	}
 	switch l.Op.(type) {
-	case *int8.Conv, *int8.AvgPool:
+	case *int8.Conv, *int8.AveragePool:
 		out := signal{Tensor: &l.Out, relu: relu}
 		c.grid = Precision{}.grid(out)
 		c.rounding = Precision{Unclipped: true}.grid(out)

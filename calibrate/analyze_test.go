@@ -196,9 +196,9 @@ func TestSplitOfOneLayersNoise(t *testing.T) {
 			split := l.Weights.Noise + l.Rounding.Noise + l.Clipping.Noise
 			require.InEpsilon(t, split, l.Isolated.Noise, 0.1, l.Layer)
 			require.InEpsilon(t, weightNoise(t, g, n, i, pictures), *l.Weights.SQNR(), 0.01, l.Layer)
-		case *int8.MaxPool, int8.GlobalSum:
+		case *int8.MaxPool, int8.GlobalAveragePool:
 			require.Nil(t, l.Isolated.SQNR(), l.Layer)
-		case *int8.AvgPool:
+		case *int8.AveragePool:
 			require.Zero(t, l.Clipping.Noise)
 			require.Equal(t, l.Rounding, l.Isolated)
 		case *int8.Dense:

@@ -119,7 +119,7 @@ func (k *curve) follow(folded *models.Graph, norms map[string]*models.BatchNorm)
 			if ok = ok && both; ok {
 				d = in.combine(other, func(v, w float32) float32 { return v + w })
 			}
-		case *models.MaxPool, *models.AvgPool, models.GlobalAvgPool:
+		case *models.MaxPool, *models.AveragePool, models.GlobalAveragePool:
 			d = in
 		default:
 			ok = false

@@ -37,7 +37,7 @@ func trained(t *testing.T, rng *rand.Rand) (*models.Graph, noise) {
 	convNorm("b", "a_relu", 1, 32, 48)
 	add("sum", models.Add{}, "b_bn", "side_bn")
 	add("sum_relu", models.ReLU{}, "sum")
-	add("average", models.GlobalAvgPool{}, "sum_relu")
+	add("average", models.GlobalAveragePool{}, "sum_relu")
 	add("fc", &models.Dense{In: 48, Out: classes, Weight: normal(rng, 48*classes), Bias: normal(rng, classes)}, "average")
 	return g, pictures
 }

@@ -81,7 +81,7 @@ func tie(g *models.Graph) *ties {
 		t.to = append(t.to, i+1)
 		switch n.Op.(type) {
 		case *models.Conv:
-		case models.ReLU, models.Add, *models.MaxPool, *models.AvgPool, models.GlobalAvgPool:
+		case models.ReLU, models.Add, *models.MaxPool, *models.AveragePool, models.GlobalAveragePool:
 			for _, in := range n.Inputs {
 				t.join(t.number[in], i+1)
 			}

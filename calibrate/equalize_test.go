@@ -35,7 +35,7 @@ func streamClassifier(rng *rand.Rand) (*models.Graph, noise) {
 			{Name: "d", Inputs: []string{"c"}, Op: conv(1, 24, 32)},
 			{Name: "sum2", Inputs: []string{"d", "first"}, Op: models.Add{}},
 			{Name: "second", Inputs: []string{"sum2"}, Op: models.ReLU{}},
-			{Name: "average", Inputs: []string{"second"}, Op: models.GlobalAvgPool{}},
+			{Name: "average", Inputs: []string{"second"}, Op: models.GlobalAveragePool{}},
 			{Name: "fc", Inputs: []string{"average"}, Op: &models.Dense{In: 32, Out: classes, Weight: normal(rng, 32*classes), Bias: normal(rng, classes)}},
 		}}
 	g.Preprocess.Crop = size
@@ -81,7 +81,7 @@ func TestGroupsLeaveOutWhatCannotBeScaled(t *testing.T) {
 		"image":      chain(shape, models.ReLU{}, conv()),
 		"batch norm": chain(shape, conv(), models.ReLU{}, batchNormOf(rng, 3), conv()),
 		"output":     chain(shape, conv(), models.ReLU{}),
-		"softmax":    chain(shape, conv(), models.GlobalAvgPool{}, models.Softmax{}),
+		"softmax":    chain(shape, conv(), models.GlobalAveragePool{}, models.Softmax{}),
 	} {
 		groups, err := Groups(g)
 		require.NoError(t, err)

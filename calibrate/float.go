@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"slices"
 
-	"edgeclassify/internal/team"
+	"edgeclassify/internal/threadpool"
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
@@ -18,7 +18,7 @@ type Executor struct {
 	values  [][]float32 // by tensor number; 0 is the image
 	threads int
 	scratch [][]float32 // one for each thread
-	team    *team.Team
+	pool    *threadpool.Pool
 }
 
 // Visitor is shown the output of a node. The values, in HWC order, are valid
@@ -54,7 +54,7 @@ func (e *Executor) Run(image []float32, visit Visitor) ([]float32, error) {
 	if visit == nil {
 		visit = func(string, tensor.Shape, []float32) {}
 	}
-	frame := e.team.Begin()
+	frame := e.pool.Begin()
 	for thread := 1; thread < e.threads; thread++ {
 		go e.frame(thread, frame, nil)
 	}
@@ -62,12 +62,12 @@ func (e *Executor) Run(image []float32, visit Visitor) ([]float32, error) {
 	return slices.Clone(e.values[len(e.plan.steps)]), nil
 }
 
-// frame takes part in every step, of which each is two to the team: the work,
+// frame takes part in every step, of which each is two to the pool: the work,
 // and the visit, which thread 0 makes. A thread that comes late finds nothing
 // to do, and nobody waits for it.
 func (e *Executor) frame(thread int, frame int64, visit Visitor) {
 	for i, s := range e.plan.steps {
-		e.team.Work(thread, 2*i, frame, func(chunk int) {
+		e.pool.Work(thread, 2*i, frame, func(chunk int) {
 			var residual []float32
 			if len(s.src) > 1 {
 				residual = e.values[s.src[1]]
@@ -78,9 +78,9 @@ func (e *Executor) frame(thread int, frame int64, visit Visitor) {
 		switch {
 		case !s.shown:
 		case thread == 0:
-			e.team.Work(thread, 2*i+1, frame, func(int) { visit(s.name, s.shape, e.values[i+1]) })
+			e.pool.Work(thread, 2*i+1, frame, func(int) { visit(s.name, s.shape, e.values[i+1]) })
 		default:
-			e.team.Await(2*i+1, frame)
+			e.pool.Await(2*i+1, frame)
 		}
 	}
 }
@@ -90,7 +90,7 @@ func (e *Executor) chunks() int {
 	if e.threads == 1 {
 		return 1
 	}
-	return team.Share * e.threads
+	return threadpool.Share * e.threads
 }
 
 // plan is a compiled graph. It is immutable and shared by clones.
@@ -223,7 +223,7 @@ func (p *plan) executor(threads int) *Executor {
 	for range p.steps {
 		chunks = append(chunks, e.chunks(), 1)
 	}
-	e.team = team.New(threads, runtime.NumCPU(), chunks)
+	e.pool = threadpool.New(threads, runtime.NumCPU(), chunks)
 	for range threads {
 		e.scratch = append(e.scratch, make([]float32, p.scratch))
 	}

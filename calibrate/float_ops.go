@@ -27,9 +27,9 @@ func compileOp(op models.Op, in, out tensor.Shape, relu bool) (operation, error)
 		return operation{run: add, overX: true, overZ: true}, nil
 	case *models.MaxPool:
 		return operation{run: maxPool{window{op.Window, in, out}}.run}, nil
-	case *models.AvgPool:
+	case *models.AveragePool:
 		return operation{run: avgPool{window{op.Window, in, out}, op.CountPad}.run}, nil
-	case models.GlobalAvgPool:
+	case models.GlobalAveragePool:
 		return operation{run: globalAvgPool{in}.run}, nil
 	case models.Softmax:
 		return operation{run: softmax, overX: true}, nil

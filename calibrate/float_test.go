@@ -33,11 +33,11 @@ func graphs(rng *rand.Rand) map[string]*models.Graph {
 		"depthwise":             chain(tensor.Shape{H: 8, W: 9, C: 6}, conv2d(rng, window(3, 3, 2, 1, 0, 1, 1, 1), 6, 6, 6)),
 		"depthwise multiplier":  chain(tensor.Shape{H: 8, W: 9, C: 6}, conv2d(rng, tensor.Square(3, 1, 1), 6, 6, 12)),
 		"maxpool":               chain(tensor.Shape{H: 8, W: 9, C: 6}, &models.MaxPool{Window: window(3, 2, 2, 1, 1, 0, 0, 1)}),
-		"avgpool":               chain(tensor.Shape{H: 8, W: 9, C: 6}, &models.AvgPool{Window: window(3, 2, 2, 1, 1, 0, 0, 1)}),
-		"avgpool count pad":     chain(tensor.Shape{H: 8, W: 9, C: 6}, &models.AvgPool{Window: tensor.Square(3, 2, 1), CountPad: true}),
+		"avgpool":               chain(tensor.Shape{H: 8, W: 9, C: 6}, &models.AveragePool{Window: window(3, 2, 2, 1, 1, 0, 0, 1)}),
+		"avgpool count pad":     chain(tensor.Shape{H: 8, W: 9, C: 6}, &models.AveragePool{Window: tensor.Square(3, 2, 1), CountPad: true}),
 		"batchnorm":             chain(tensor.Shape{H: 5, W: 4, C: 6}, batchNormOf(rng, 6)),
 		"relu":                  chain(tensor.Shape{H: 50, W: 40, C: 6}, models.ReLU{}),
-		"global pool":           chain(tensor.Shape{H: 5, W: 4, C: 6}, models.GlobalAvgPool{}),
+		"global pool":           chain(tensor.Shape{H: 5, W: 4, C: 6}, models.GlobalAveragePool{}),
 		"dense": chain(tensor.Shape{H: 2, W: 3, C: 5}, &models.Dense{
 			In: 30, Out: 11, Weight: normal(rng, 330), Bias: normal(rng, 11)}),
 		"dense without bias": chain(tensor.Shape{H: 1, W: 1, C: 5}, &models.Dense{In: 5, Out: 70, Weight: normal(rng, 350)}),
@@ -80,7 +80,7 @@ func residual(rng *rand.Rand) *models.Graph {
 		{Name: "c_bn", Inputs: []string{"c"}, Op: batchNormOf(rng, 24)},
 		{Name: "late", Inputs: []string{"sum_relu", "c_bn"}, Op: models.Add{}},
 		{Name: "twice", Inputs: []string{"late", "late"}, Op: models.Add{}},
-		{Name: "pool", Inputs: []string{"twice"}, Op: models.GlobalAvgPool{}},
+		{Name: "pool", Inputs: []string{"twice"}, Op: models.GlobalAveragePool{}},
 		{Name: "fc", Inputs: []string{"pool"}, Op: &models.Dense{In: 24, Out: 10, Weight: normal(rng, 240), Bias: normal(rng, 10)}},
 		{Name: "probabilities", Inputs: []string{"fc"}, Op: models.Softmax{}},
 	}}

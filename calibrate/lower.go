@@ -93,7 +93,7 @@ func (l *lowerer) visit(name string) (unit, error) {
 		if _, pool := u.op.(*models.MaxPool); pool {
 			u.relu = source.relu
 		}
-		if _, pool := u.op.(*models.AvgPool); pool {
+		if _, pool := u.op.(*models.AveragePool); pool {
 			u.relu = source.relu
 		}
 	}
@@ -128,7 +128,7 @@ func (l *lowerer) match(name string) (unit, error) {
 	switch n.Op.(type) {
 	case *models.Conv:
 		return u, nil
-	case *models.MaxPool, *models.AvgPool, models.GlobalAvgPool, *models.Dense:
+	case *models.MaxPool, *models.AveragePool, models.GlobalAveragePool, *models.Dense:
 		if !u.relu {
 			return u, nil
 		}

@@ -45,7 +45,7 @@ func classifier(rng *rand.Rand) (*models.Graph, noise) {
 		conv2d(rng, tensor.Square(3, 2, 1), 2, 24, 32), models.ReLU{},
 		&models.MaxPool{Window: tensor.Square(2, 2, 0)},
 		conv2d(rng, tensor.Square(1, 1, 0), 1, 32, 24), models.ReLU{},
-		models.GlobalAvgPool{},
+		models.GlobalAveragePool{},
 		&models.Dense{In: 24, Out: 10, Weight: normal(rng, 240), Bias: normal(rng, 10)})
 	g.Preprocess = preprocess.Torchvision()
 	g.Preprocess.Crop = 12

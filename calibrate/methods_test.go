@@ -91,7 +91,7 @@ func TestGains(t *testing.T) {
 		{Name: "b", Inputs: []string{"a"}, Op: pointwise(2, 2, 2, 0, 3, 1)},
 		{Name: "sum", Inputs: []string{"b", "a"}, Op: models.Add{}},
 		{Name: "relu", Inputs: []string{"sum"}, Op: models.ReLU{}},
-		{Name: "pool", Inputs: []string{"relu"}, Op: models.GlobalAvgPool{}},
+		{Name: "pool", Inputs: []string{"relu"}, Op: models.GlobalAveragePool{}},
 		{Name: "fc", Inputs: []string{"pool"}, Op: &models.Dense{In: 2, Out: 3, Weight: []float32{1, 0, 0, 2, 3, 0}}},
 	}}
 	shapes, err := g.Shapes()

@@ -115,10 +115,10 @@ func (q *quantizer) layer(u unit) (int8.Layer, error) {
 		l.Op, out, err = q.conv(u, op, in)
 	case *models.MaxPool:
 		l.Op = &int8.MaxPool{Window: op.Window}
-	case *models.AvgPool:
-		l.Op = &int8.AvgPool{Window: op.Window, CountPad: op.CountPad}
-	case models.GlobalAvgPool:
-		l.Op = int8.GlobalSum{}
+	case *models.AveragePool:
+		l.Op = &int8.AveragePool{Window: op.Window, CountPad: op.CountPad}
+	case models.GlobalAveragePool:
+		l.Op = int8.GlobalAveragePool{}
 		out.Tensor = int8.Tensor{Shape: u.shape, Type: int8.Int16, Bound: int32(min(math.MaxInt16, in.SumBound()))}
 		out.scale /= float64(in.Shape.H * in.Shape.W)
 	case *models.Dense:

@@ -90,7 +90,7 @@ func referenceOp(t *testing.T, op models.Op, out volume, src []volume) {
 			_, greatest, _ := referenceWindow(op.Window, in, y, x, c)
 			return greatest
 		})
-	case *models.AvgPool:
+	case *models.AveragePool:
 		each(func(y, x, c int) float64 {
 			sum, _, count := referenceWindow(op.Window, in, y, x, c)
 			if op.CountPad {
@@ -98,7 +98,7 @@ func referenceOp(t *testing.T, op models.Op, out volume, src []volume) {
 			}
 			return sum / float64(count)
 		})
-	case models.GlobalAvgPool:
+	case models.GlobalAveragePool:
 		whole := tensor.Window{KH: in.H, KW: in.W, StrideH: 1, StrideW: 1}
 		each(func(_, _, c int) float64 {
 			sum, _, count := referenceWindow(whole, in, 0, 0, c)

@@ -131,8 +131,8 @@ func newSimulator(g *models.Graph, n *int8.Network) (*simulator, error) {
 
 // floatKind is the kind of the float operation that a layer stems from.
 func floatKind(op int8.Op) string {
-	if _, ok := op.(int8.GlobalSum); ok {
-		return models.GlobalAvgPool{}.Kind()
+	if _, ok := op.(int8.GlobalAveragePool); ok {
+		return models.GlobalAveragePool{}.Kind()
 	}
 	return op.Kind()
 }
@@ -170,10 +170,10 @@ func (s *simulator) layer(prefix string, l *int8.Layer, made map[string]signal, 
 	case *int8.MaxPool:
 		out.codes = in.codes
 		s.add(out.node, &models.MaxPool{Window: op.Window}, in.node)
-	case *int8.AvgPool:
-		s.add(out.node+averages, &models.AvgPool{Window: op.Window, CountPad: op.CountPad}, in.node)
+	case *int8.AveragePool:
+		s.add(out.node+averages, &models.AveragePool{Window: op.Window, CountPad: op.CountPad}, in.node)
 		s.add(out.node, p.grid(out), out.node+averages)
-	case int8.GlobalSum:
+	case int8.GlobalAveragePool:
 		s.add(out.node, planeSum(in.Shape), in.node)
 	case *int8.Dense:
 		s.add(out.node, s.head(l, op, in, p), in.node)

@@ -39,10 +39,10 @@ func residualClassifier(rng *rand.Rand) (*models.Graph, noise) {
 	add("b1+", models.ReLU{}, "b1")
 	add("b2", conv2d(rng, tensor.Square(1, 1, 0), 1, 24, 24), "b1+")
 	add("bsum", models.Add{}, "asum+", "b2")
-	add("average", &models.AvgPool{Window: tensor.Square(2, 1, 1), CountPad: true}, "bsum")
+	add("average", &models.AveragePool{Window: tensor.Square(2, 1, 1), CountPad: true}, "bsum")
 	add("c", conv2d(rng, tensor.Square(1, 1, 0), 1, 24, 30), "average")
 	add("c+", models.ReLU{}, "c")
-	add("pool", models.GlobalAvgPool{}, "c+")
+	add("pool", models.GlobalAveragePool{}, "c+")
 	add("fc", &models.Dense{In: 30, Out: classes, Weight: normal(rng, 30*classes), Bias: normal(rng, classes)}, "pool")
 	g.Preprocess = preprocess.Caffe()
 	g.Preprocess.Crop, g.Preprocess.Std = 17, [3]float32{60, 61, 62}
@@ -89,7 +89,7 @@ func TestSimulationHasTheReferencesBits(t *testing.T) {
 func TestSimulationOfRandomNetworks(t *testing.T) {
 	compared := 0
 	for seed := range uint64(60) {
-		for _, n := range []*int8.Network{nettest.Random(seed), nettest.Mixed(seed)} {
+		for _, n := range []*int8.Network{nettest.Random(seed), nettest.Int16(seed)} {
 			if len(Inexact(n)) > 0 {
 				continue
 			}
@@ -100,7 +100,7 @@ func TestSimulationOfRandomNetworks(t *testing.T) {
 				l := &n.Layers[i]
 				made[l.Name] = s.layer("", l, made, Precision{})
 			}
-			requireReference(t, n, s.simulation(), nettest.Picture(n, seed))
+			requireReference(t, n, s.simulation(), nettest.Image(n, seed))
 		}
 	}
 	require.Greater(t, compared, 60)

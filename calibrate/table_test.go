@@ -58,7 +58,7 @@ func tiny(rng *rand.Rand) (*models.Graph, noise) {
 			{Name: "relu", Inputs: []string{"a"}, Op: models.ReLU{}},
 			{Name: "b", Inputs: []string{"relu"}, Op: conv2d(rng, tensor.Square(1, 1, 0), 2, 2, 2)},
 			{Name: "sum", Inputs: []string{"b", "relu"}, Op: models.Add{}},
-			{Name: "average", Inputs: []string{"sum"}, Op: models.GlobalAvgPool{}},
+			{Name: "average", Inputs: []string{"sum"}, Op: models.GlobalAveragePool{}},
 			{Name: "fc", Inputs: []string{"average"}, Op: &models.Dense{In: 2, Out: 2, Weight: normal(rng, 4), Bias: normal(rng, 2)}},
 		}}
 	g.Preprocess.Crop = 2

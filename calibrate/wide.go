@@ -64,7 +64,7 @@ func (q *quantizer) settle(n *int8.Network) (fine []string) {
 			if l.Out.Type == int8.Int16 {
 				origins[l.Name], bounds[l.Name] = l.Name, math.MaxInt16
 			}
-		case *int8.MaxPool, *int8.AvgPool:
+		case *int8.MaxPool, *int8.AveragePool:
 			origins[l.Name] = source
 		}
 		bound, shifted := q.inputBound(l)
@@ -90,7 +90,7 @@ func (q *quantizer) setBounds(n *int8.Network, origins map[string]string, bounds
 			continue
 		}
 		origin := origins[l.Inputs[0]]
-		if _, sum := l.Op.(int8.GlobalSum); sum && origin != "" {
+		if _, sum := l.Op.(int8.GlobalAveragePool); sum && origin != "" {
 			in := q.tensors[l.Inputs[0]].Tensor
 			in.Bound = bounds[origin]
 			l.Out.Bound = int32(in.SumBound())
@@ -114,7 +114,7 @@ func (q *quantizer) inputBound(l *int8.Layer) (bound int32, shifted bool) {
 				bound, shifted = b, shift > 0
 			}
 		}
-	case int8.GlobalSum:
+	case int8.GlobalAveragePool:
 		in := q.tensors[l.Inputs[0]].Shape
 		bound /= int32(in.H * in.W)
 	}

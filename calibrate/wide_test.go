@@ -53,7 +53,7 @@ func TestWideOutputs(t *testing.T) {
 				if slices.Contains(table.Wide, l.Name) {
 					origin[l.Name] = l.Name
 				}
-			case *int8.MaxPool, *int8.AvgPool:
+			case *int8.MaxPool, *int8.AveragePool:
 				origin[l.Name] = origin[l.Inputs[0]]
 			default:
 				continue
@@ -86,7 +86,7 @@ func requireLargest(t *testing.T, n *int8.Network, unit string, origin map[strin
 	for i := range greater.Layers {
 		if l := &greater.Layers[i]; origin[l.Name] == unit {
 			l.Out.Bound++
-		} else if _, sum := l.Op.(int8.GlobalSum); sum && origin[l.Inputs[0]] == unit {
+		} else if _, sum := l.Op.(int8.GlobalAveragePool); sum && origin[l.Inputs[0]] == unit {
 			in := greater.Layers[i-1].Out
 			require.Equal(t, greater.Layers[i-1].Name, l.Inputs[0])
 			l.Out.Bound = int32(in.SumBound())
@@ -159,7 +159,7 @@ func TestWideStepsThatWouldOverflow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	dense := &models.Dense{In: 8, Out: 3, Weight: normal(rng, 24), Bias: normal(rng, 3)}
 	first, second := signs(rng, tensor.Square(1, 1, 0), 3, 600), signs(rng, tensor.Square(3, 1, 0), 600, 8)
-	ops := []models.Op{first, models.ReLU{}, second, models.ReLU{}, models.GlobalAvgPool{}, dense}
+	ops := []models.Op{first, models.ReLU{}, second, models.ReLU{}, models.GlobalAveragePool{}, dense}
 	n, err := wideChain(t, 6, func(r *RangeTable) { r.Wide = []string{"conv0"} }, ops...)
 	require.NoError(t, err)
 	bound := n.Layers[0].Out.Bound // of 5400 weights of 127
@@ -187,7 +187,7 @@ func TestWideStepsThatWouldOverflow(t *testing.T) {
 func TestWideOutputsThatCannotBe(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	ops := []models.Op{
-		signs(rng, tensor.Square(1, 1, 0), 3, 8), models.ReLU{}, models.GlobalAvgPool{},
+		signs(rng, tensor.Square(1, 1, 0), 3, 8), models.ReLU{}, models.GlobalAveragePool{},
 		&models.Dense{In: 8, Out: 3, Weight: normal(rng, 24), Bias: normal(rng, 3)},
 	}
 	for _, c := range []struct {

@@ -72,14 +72,14 @@ type Status struct {
 	Restarts      uint64  // attempts to open the camera again
 }
 
-// Picture describes the frame's samples to preprocess.Resizer. Raw formats
+// Image describes the frame's samples to preprocess.Resizer. Raw formats
 // are not copied: p is valid as long as the frame is. MJPEG is decoded into
 // memory of its own.
 //
 // Chroma samples are taken to lie in the middle of their pixels. Some cameras
 // place them at the left one: half a pixel, which resizing to 224 leaves
 // nothing of.
-func (f *Frame) Picture(p *preprocess.Picture) error {
+func (f *Frame) Image(p *preprocess.Image) error {
 	if f.Format == MJPEG {
 		decoded, err := preprocess.Decode(bytes.NewReader(f.Data))
 		if err != nil {

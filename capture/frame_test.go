@@ -15,8 +15,8 @@ import (
 // rgb returns what a network would see of f.
 func rgb(t *testing.T, f *Frame) []uint8 {
 	t.Helper()
-	var p preprocess.Picture
-	require.NoError(t, f.Picture(&p))
+	var p preprocess.Image
+	require.NoError(t, f.Image(&p))
 	r, err := preprocess.NewResizer(preprocess.Torchvision())
 	require.NoError(t, err)
 	pix := make([]uint8, 3*224*224)
@@ -81,7 +81,7 @@ func TestFormatsAgree(t *testing.T) {
 		require.NoError(t, err)
 		want := make([]uint8, 3*224*224)
 		two := preprocess.Subsampling{Factor: 2}
-		require.NoError(t, resizer.Resize(want, &preprocess.Picture{
+		require.NoError(t, resizer.Resize(want, &preprocess.Image{
 			Geometry: preprocess.Geometry{Width: size[0], Height: size[1], Model: preprocess.ModelYCbCr, Chroma: [2]preprocess.Subsampling{two, two}},
 			Planes: [3]preprocess.Plane{{Pix: img.Y, Stride: img.YStride, Step: 1},
 				{Pix: img.Cb, Stride: img.CStride, Step: 1}, {Pix: img.Cr, Stride: img.CStride, Step: 1}},
@@ -108,19 +108,19 @@ func TestMJPEGPicture(t *testing.T) {
 	f := &Frame{Format: MJPEG, Data: file.Bytes()}
 	decoded, err := preprocess.Decode(&file)
 	require.NoError(t, err)
-	var p preprocess.Picture
-	require.NoError(t, f.Picture(&p))
+	var p preprocess.Image
+	require.NoError(t, f.Image(&p))
 	require.Equal(t, *decoded, p)
 
 	f.Data = f.Data[:len(f.Data)/2]
-	require.ErrorIs(t, f.Picture(&p), preprocess.ErrDamaged)
+	require.ErrorIs(t, f.Image(&p), preprocess.ErrDamaged)
 }
 
 func TestRawPictureDoesNotAllocate(t *testing.T) {
 	f := frame(scene(640, 480), YUYV, false, 0)
-	var p preprocess.Picture
+	var p preprocess.Image
 	require.Zero(t, testing.AllocsPerRun(10, func() {
-		if err := f.Picture(&p); err != nil {
+		if err := f.Image(&p); err != nil {
 			t.Fatal(err)
 		}
 	}))
@@ -140,7 +140,7 @@ func TestPictureRefuses(t *testing.T) {
 			f := frame(scene(64, 48), format, true, 0)
 			f.Sequence = 77
 			change(f)
-			require.ErrorContains(t, f.Picture(&preprocess.Picture{}), "capture: frame 77: ", "%s %s", format, name)
+			require.ErrorContains(t, f.Image(&preprocess.Image{}), "capture: frame 77: ", "%s %s", format, name)
 		}
 	}
 }
@@ -152,10 +152,10 @@ func BenchmarkFrame(b *testing.B) {
 			f := frame(scene(640, 480), format, false, 0)
 			r, err := preprocess.NewResizer(preprocess.Torchvision())
 			require.NoError(b, err)
-			var p preprocess.Picture
+			var p preprocess.Image
 			pix := make([]uint8, 3*224*224)
 			show := func() {
-				if err := errors.Join(f.Picture(&p), r.Resize(pix, &p)); err != nil {
+				if err := errors.Join(f.Image(&p), r.Resize(pix, &p)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"edgeclassify/internal/pictures"
+	"edgeclassify/internal/images"
 )
 
 // photographs is a session that shows JPEG files in turn.
@@ -43,7 +43,7 @@ func openPhotographs(dir string, o Options) opener {
 
 // list reads the folder, again in every round, and begins a round.
 func (s *photographs) list() error {
-	files, err := pictures.List(s.dir)
+	files, err := images.List(s.dir)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ const jpegQuality = 80
 
 // Encoder makes JPEG files of frames. It keeps its memory.
 type Encoder struct {
-	picture      preprocess.Picture
+	picture      preprocess.Image
 	img          image.YCbCr
 	luma, chroma [256]uint8 // full-range values of the frame's
 	file         bytes.Buffer
@@ -38,7 +38,7 @@ func (e *Encoder) JPEG(f *Frame) ([]byte, error) {
 // planes copies a frame's samples as image/jpeg wants them: in three planes,
 // of full range.
 func (e *Encoder) planes(f *Frame) error {
-	if err := f.Picture(&e.picture); err != nil {
+	if err := f.Image(&e.picture); err != nil {
 		return err
 	}
 	ratio := image.YCbCrSubsampleRatio420

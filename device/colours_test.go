@@ -57,7 +57,7 @@ func colourNetwork() *int8.Network {
 		Input: int8.Tensor{Shape: plane, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}},
 		Layers: []int8.Layer{
 			{Name: "same", Inputs: []string{int8.InputName}, Op: same, Out: colours},
-			{Name: "sum", Inputs: []string{"same"}, Op: int8.GlobalSum{}, Out: int8.Tensor{
+			{Name: "sum", Inputs: []string{"same"}, Op: int8.GlobalAveragePool{}, Out: int8.Tensor{
 				Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int16, Scale: 1. / (side * side), Bound: int32(colours.SumBound())}},
 			{Name: "compare", Inputs: []string{"sum"}, Op: compare, Out: int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: 4}, Type: int8.Int32}},
 		},
@@ -71,7 +71,7 @@ func colourModel(t testing.TB) machine.Files {
 	t.Helper()
 	n := colourNetwork()
 	n.SelfTest = &int8.SelfTest{Seed: 1}
-	logits, err := n.Reference(n.SelfTest.Picture(n), nil)
+	logits, err := n.Reference(n.SelfTest.Image(n), nil)
 	require.NoError(t, err)
 	n.SelfTest.LogitsSHA256 = int8.HashLogits(logits)
 	path := filepath.Join(t.TempDir(), "colours.q8")

@@ -3,12 +3,12 @@ package int8
 // Generic is the portable kernel: no assembly, any CPU.
 func Generic() Kernel {
 	return Kernel{
-		Name:        "generic",
-		Channels:    panel,
-		Convolution: func(l *Layer) Convolution { return genericConv{l.Op.(*Conv)} },
-		Mixed:       func(l *Layer, _ *Tensor) Convolution { return genericMixed{genericConv{l.Op.(*Conv)}, &l.Out} },
-		Dense:       denseGeneric,
-		Max:         maxGeneric,
+		Name:             "generic",
+		NR:               panel,
+		Convolution:      func(l *Layer) Convolution { return genericConv{l.Op.(*Conv)} },
+		ConvolutionInt16: func(l *Layer, _ *Tensor) Convolution { return genericInt16{genericConv{l.Op.(*Conv)}, &l.Out} },
+		Dense:            denseGeneric,
+		Max:              maxGeneric,
 	}
 }
 
@@ -78,13 +78,13 @@ func (t *ConvTask) window(sums *[pairs]int64, src []int8, y, x, c0 int, weights 
 	}
 }
 
-// genericMixed is genericConv for int16 tensors.
-type genericMixed struct {
+// genericInt16 is genericConv for int16 tensors.
+type genericInt16 struct {
 	genericConv
 	out *Tensor
 }
 
-func (c genericMixed) Run(t *ConvTask, part Part, scratch []int64) {
+func (c genericInt16) Run(t *ConvTask, part Part, scratch []int64) {
 	var acc [panel]int32
 	t.panels(part, func(c0, c1 int) {
 		weights := t.packPanel(scratch, c0, c1)
@@ -105,7 +105,7 @@ func (c genericMixed) Run(t *ConvTask, part Part, scratch []int64) {
 				for i := range c1 - c0 {
 					acc[i] = unpack(&sums, i)
 				}
-				t.StoreMixed(c.out, 0, y, x, c0, acc[:c1-c0])
+				t.StoreInt16(c.out, 0, y, x, c0, acc[:c1-c0])
 			}
 		}
 	})

@@ -7,14 +7,14 @@ type Kernel struct {
 	// Unsigned says that the kernel's activations are stored with the sign bit
 	// flipped, as q + 128 in a byte: some CPUs multiply unsigned by signed.
 	Unsigned bool
-	// Channels is the number of output channels computed together: work is
+	// NR is the number of output channels computed together: work is
 	// split among threads at its multiples, and with groups between groups.
-	Channels int
+	NR int
 	// Convolution packs the weights of a layer, whose Op is a *Conv and whose
 	// tensors are int8.
 	Convolution func(l *Layer) Convolution
-	// Mixed is Convolution for a layer with an int16 input, residual or output.
-	Mixed func(l *Layer, in *Tensor) Convolution
+	// ConvolutionInt16 is Convolution for a layer with an int16 input, residual or output.
+	ConvolutionInt16 func(l *Layer, in *Tensor) Convolution
 	// Dense computes the classes [lo, hi).
 	Dense func(d *Dense, dst []int32, src []int16, lo, hi int)
 	// Max replaces count runs of n values by the larger of dst's and src's; the

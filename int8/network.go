@@ -11,7 +11,7 @@
 // [-127, 127], symmetric, with one scale per output channel. Accumulators are
 // int32 and never overflow: Validate proves it from the weights.
 //
-// # Mixed precision
+// # Int16 precision
 //
 // Where 8 bits lose too much, a layer's output may be int16 instead: symmetric,
 // with zero point 0 and values in [-Bound, Bound], or in [0, Bound] behind a
@@ -181,7 +181,7 @@ type Provenance struct {
 	RangesHash string `json:"ranges_sha256,omitempty"` // SHA-256 of the range table, where one was given
 }
 
-// Op is one of *Conv, *MaxPool, *AvgPool, GlobalSum and *Dense.
+// Op is one of *Conv, *MaxPool, *AveragePool, GlobalAveragePool and *Dense.
 type Op interface {
 	// Kind is the operation's name in files and reports.
 	Kind() string
@@ -208,16 +208,16 @@ type Conv struct {
 // MaxPool takes the maximum over each window; padding never wins.
 type MaxPool struct{ tensor.Window }
 
-// AvgPool averages over each window, rounding half up. Padding counts as
+// AveragePool averages over each window, rounding half up. Padding counts as
 // zeros if CountPad is set, and is left out of sum and count otherwise.
-type AvgPool struct {
+type AveragePool struct {
 	tensor.Window
 	CountPad bool
 }
 
-// GlobalSum adds up q - Zero of each channel over the plane, in int16. Its
+// GlobalAveragePool adds up q - Zero of each channel over the plane, in int16. Its
 // output's scale is the input's divided by the number of pixels.
-type GlobalSum struct{}
+type GlobalAveragePool struct{}
 
 // Dense is the fully connected classifier on int16 sums.
 type Dense struct {
@@ -227,11 +227,11 @@ type Dense struct {
 	Scale   []float32 // [Out], real value of one logit step
 }
 
-func (*Conv) Kind() string     { return "conv" }
-func (*MaxPool) Kind() string  { return "maxpool" }
-func (*AvgPool) Kind() string  { return "avgpool" }
-func (GlobalSum) Kind() string { return "globalsum" }
-func (*Dense) Kind() string    { return "dense" }
+func (*Conv) Kind() string             { return "conv" }
+func (*MaxPool) Kind() string          { return "maxpool" }
+func (*AveragePool) Kind() string      { return "avgpool" }
+func (GlobalAveragePool) Kind() string { return "globalsum" }
+func (*Dense) Kind() string            { return "dense" }
 
 // Logits is the shape of the network's output: its number of classes.
 func (n *Network) Logits() *Dense {

@@ -34,9 +34,9 @@ func (n *Network) Reference(rgb []uint8, visit func(l *Layer, values []int32)) (
 			out = op.reference(src, in, residual, &l.Out)
 		case *MaxPool:
 			out = op.reference(src, in.Shape, l.Out.Shape)
-		case *AvgPool:
+		case *AveragePool:
 			out = op.reference(src, in, l.Out.Shape)
-		case GlobalSum:
+		case GlobalAveragePool:
 			out = op.reference(src, in)
 		case *Dense:
 			out = op.reference(src)
@@ -109,7 +109,7 @@ func (p *MaxPool) reference(src []int32, in, out tensor.Shape) []int32 {
 	return dst
 }
 
-func (p *AvgPool) reference(src []int32, in *Tensor, out tensor.Shape) []int32 {
+func (p *AveragePool) reference(src []int32, in *Tensor, out tensor.Shape) []int32 {
 	dst := make([]int32, out.Elements())
 	zero := int32(in.ZeroAt(0))
 	for y := range out.H {
@@ -130,7 +130,7 @@ func (p *AvgPool) reference(src []int32, in *Tensor, out tensor.Shape) []int32 {
 	return dst
 }
 
-func (GlobalSum) reference(src []int32, in *Tensor) []int32 {
+func (GlobalAveragePool) reference(src []int32, in *Tensor) []int32 {
 	dst := make([]int32, in.Shape.C)
 	for i, q := range src {
 		dst[i%in.Shape.C] += q - int32(in.ZeroAt(0))

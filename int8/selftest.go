@@ -15,11 +15,11 @@ type SelfTest struct {
 	LogitsSHA256 string `json:"logits_sha256"` // of the answer, see HashLogits
 }
 
-// Picture is RGB noise of n's input shape: the upper bytes of a PCG-DXSM
+// Image is RGB noise of n's input shape: the upper bytes of a PCG-DXSM
 // generator (O'Neill, "PCG: A Family of Simple Fast Space-Efficient
 // Statistically Good Algorithms for Random Number Generation", 2014) with state
 // Seed and 0.
-func (t *SelfTest) Picture(n *Network) []uint8 {
+func (t *SelfTest) Image(n *Network) []uint8 {
 	rng := rand.NewPCG(t.Seed, 0)
 	rgb := make([]uint8, n.Input.Shape.Elements())
 	for i := range rgb {

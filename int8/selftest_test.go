@@ -13,10 +13,10 @@ import (
 func TestSelfTestPictureIsFixed(t *testing.T) {
 	n := nettest.Random(1)
 	test := int8.SelfTest{Seed: 1}
-	first := test.Picture(n)
+	first := test.Image(n)
 	require.Len(t, first, n.Input.Shape.Elements())
 	require.Equal(t, []uint8{0x99, 0x16, 0xb7}, first[:3])
-	require.NotEqual(t, first, (&int8.SelfTest{Seed: 2}).Picture(n))
+	require.NotEqual(t, first, (&int8.SelfTest{Seed: 2}).Image(n))
 }
 
 func TestSelfTestFindsAWrongBit(t *testing.T) {

@@ -88,7 +88,7 @@ func (l *Layer) validate(before map[string]*Layer) error {
 // nothing reads its logits.
 func checkReader(reader, from Op) error {
 	_, dense := reader.(*Dense)
-	_, sums := from.(GlobalSum)
+	_, sums := from.(GlobalAveragePool)
 	_, logits := from.(*Dense)
 	switch {
 	case logits:
@@ -250,7 +250,7 @@ func (p *MaxPool) check(in []*Tensor, out *Tensor) error {
 	return checkPool(p.Window, in, out)
 }
 
-func (p *AvgPool) check(in []*Tensor, out *Tensor) error {
+func (p *AveragePool) check(in []*Tensor, out *Tensor) error {
 	if p.KH*p.KW > maxWindow {
 		return fmt.Errorf("window %dx%d has more than %d pixels", p.KH, p.KW, maxWindow)
 	}
@@ -278,7 +278,7 @@ func checkPool(w tensor.Window, in []*Tensor, out *Tensor) error {
 // int16 activations fits int32.
 const maxWindow = math.MaxInt16 / 255
 
-func (GlobalSum) check(in []*Tensor, out *Tensor) error {
+func (GlobalAveragePool) check(in []*Tensor, out *Tensor) error {
 	if len(in) != 1 {
 		return fmt.Errorf("has %d inputs, want 1", len(in))
 	}

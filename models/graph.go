@@ -31,7 +31,7 @@ type Node struct {
 	Op     Op
 }
 
-// Op is one of *Conv, *BatchNorm, ReLU, *MaxPool, *AvgPool, GlobalAvgPool,
+// Op is one of *Conv, *BatchNorm, ReLU, *MaxPool, *AveragePool, GlobalAveragePool,
 // Add, *Dense and Softmax.
 type Op interface {
 	// Kind is the operation's name for people: "conv", "batchnorm", ...
@@ -60,9 +60,9 @@ type BatchNorm struct {
 // MaxPool takes the maximum over each window; padding never wins.
 type MaxPool struct{ tensor.Window }
 
-// AvgPool averages over each window. Padding counts as zeros if CountPad is
+// AveragePool averages over each window. Padding counts as zeros if CountPad is
 // set, and is left out of sum and count otherwise.
-type AvgPool struct {
+type AveragePool struct {
 	tensor.Window
 	CountPad bool
 }
@@ -77,23 +77,23 @@ type Dense struct {
 type (
 	// ReLU is max(x, 0).
 	ReLU struct{}
-	// GlobalAvgPool averages each channel over the whole plane.
-	GlobalAvgPool struct{}
+	// GlobalAveragePool averages each channel over the whole plane.
+	GlobalAveragePool struct{}
 	// Add is the sum of two tensors of one shape.
 	Add struct{}
 	// Softmax turns logits into probabilities.
 	Softmax struct{}
 )
 
-func (*Conv) Kind() string         { return "conv" }
-func (*BatchNorm) Kind() string    { return "batchnorm" }
-func (ReLU) Kind() string          { return "relu" }
-func (*MaxPool) Kind() string      { return "maxpool" }
-func (*AvgPool) Kind() string      { return "avgpool" }
-func (GlobalAvgPool) Kind() string { return "globalavgpool" }
-func (Add) Kind() string           { return "add" }
-func (*Dense) Kind() string        { return "dense" }
-func (Softmax) Kind() string       { return "softmax" }
+func (*Conv) Kind() string             { return "conv" }
+func (*BatchNorm) Kind() string        { return "batchnorm" }
+func (ReLU) Kind() string              { return "relu" }
+func (*MaxPool) Kind() string          { return "maxpool" }
+func (*AveragePool) Kind() string      { return "avgpool" }
+func (GlobalAveragePool) Kind() string { return "globalavgpool" }
+func (Add) Kind() string               { return "add" }
+func (*Dense) Kind() string            { return "dense" }
+func (Softmax) Kind() string           { return "softmax" }
 
 // Infer implements Op.
 func (c *Conv) Infer(in []tensor.Shape) (tensor.Shape, error) {
@@ -141,10 +141,10 @@ func (Softmax) Infer(in []tensor.Shape) (tensor.Shape, error) { return unary(in)
 func (p *MaxPool) Infer(in []tensor.Shape) (tensor.Shape, error) { return pool(p.Window, in) }
 
 // Infer implements Op.
-func (p *AvgPool) Infer(in []tensor.Shape) (tensor.Shape, error) { return pool(p.Window, in) }
+func (p *AveragePool) Infer(in []tensor.Shape) (tensor.Shape, error) { return pool(p.Window, in) }
 
 // Infer implements Op.
-func (GlobalAvgPool) Infer(in []tensor.Shape) (tensor.Shape, error) {
+func (GlobalAveragePool) Infer(in []tensor.Shape) (tensor.Shape, error) {
 	s, err := unary(in)
 	return tensor.Shape{H: 1, W: 1, C: s.C}, err
 }

@@ -25,7 +25,7 @@ func (g *Graph) Hash() string {
 			hashFloats(h, op.Gamma, op.Beta, op.Mean, op.Variance)
 		case *MaxPool:
 			fmt.Fprintf(h, " %v\n", op.Window)
-		case *AvgPool:
+		case *AveragePool:
 			fmt.Fprintf(h, " %v %v\n", op.Window, op.CountPad)
 		case *Dense:
 			fmt.Fprintf(h, " %d %d\n", op.In, op.Out)

@@ -235,7 +235,7 @@ func (b *kerasBuilder) convert(l kerasLayer, c kerasConfig, in []value) (value, 
 	case "Softmax":
 		return b.activation(l.Name, "softmax", x)
 	case "GlobalAveragePooling2D":
-		return b.add(l.Name, GlobalAvgPool{}, x.nonNegative, x)
+		return b.add(l.Name, GlobalAveragePool{}, x.nonNegative, x)
 	case "Add":
 		return b.add(l.Name, Add{}, x.nonNegative && in[1].nonNegative, in...)
 	case "Dense":
@@ -441,7 +441,7 @@ func (b *kerasBuilder) avgPool(name string, c kerasConfig, x value) (value, erro
 	if padded && string(c.Padding) != `"valid"` {
 		return value{}, errors.New(`follows ZeroPadding2D with padding "same" of its own, which is not supported`)
 	}
-	return b.add(name, &AvgPool{Window: w, CountPad: padded}, x.nonNegative, x)
+	return b.add(name, &AveragePool{Window: w, CountPad: padded}, x.nonNegative, x)
 }
 
 func zeroPadding(c kerasConfig, x value) (value, error) {

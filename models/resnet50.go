@@ -125,7 +125,7 @@ func (b *resNetBuilder) build(version ResNetVersion, classes int) {
 			inC = 256 << stage
 		}
 	}
-	x = b.add("avgpool", GlobalAvgPool{}, x)
+	x = b.add("avgpool", GlobalAveragePool{}, x)
 	x = b.denseLayer(x, inC, classes)
 	if version == V1 {
 		b.add("softmax", Softmax{}, x)

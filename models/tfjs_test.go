@@ -126,7 +126,7 @@ func windowOf(t *testing.T, g *Graph, name string) tensor.Window {
 				return op.Window
 			case *MaxPool:
 				return op.Window
-			case *AvgPool:
+			case *AveragePool:
 				return op.Window
 			}
 		}
@@ -233,8 +233,8 @@ func TestTFJSPooling(t *testing.T) {
 		then("max1", "MaxPooling2D", pool2D(2, 1, "same")).
 		then("pad2", "ZeroPadding2D", pad2D(1, 1, 1, 1)).
 		then("max2", "MaxPooling2D", pool2D(3, 2, "valid")).head(3).load(t)
-	require.Equal(t, &AvgPool{Window: tensor.Square(3, 1, 1)}, g.Nodes[0].Op)
-	require.Equal(t, &AvgPool{Window: tensor.Window{KH: 2, KW: 2, StrideH: 1, StrideW: 1, Top: 1, Left: 1}, CountPad: true}, g.Nodes[1].Op)
+	require.Equal(t, &AveragePool{Window: tensor.Square(3, 1, 1)}, g.Nodes[0].Op)
+	require.Equal(t, &AveragePool{Window: tensor.Window{KH: 2, KW: 2, StrideH: 1, StrideW: 1, Top: 1, Left: 1}, CountPad: true}, g.Nodes[1].Op)
 	require.Equal(t, tensor.Window{KH: 2, KW: 2, StrideH: 1, StrideW: 1, Bottom: 1, Right: 1}, windowOf(t, g, "max1"))
 	require.Equal(t, tensor.Square(3, 2, 1), windowOf(t, g, "max2"))
 }

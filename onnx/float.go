@@ -48,7 +48,7 @@ func (g *graph) float(n models.Node, in tensor.Shape) error {
 		g.node("Conv", name, name, inputs, append(geometry(op.Window), integer("group", op.Groups))...)
 	case *models.MaxPool:
 		g.node("MaxPool", name, name, inputs, geometry(op.Window)...)
-	case *models.AvgPool:
+	case *models.AveragePool:
 		g.node("AveragePool", name, name, inputs, averaging(op.Window, op.CountPad)...)
 	case *models.Dense:
 		inputs = []string{g.node("Flatten", name+".flatten", name+".input", inputs)}
@@ -65,7 +65,7 @@ func (g *graph) float(n models.Node, in tensor.Shape) error {
 		g.node("Relu", name, name, inputs)
 	case models.Add:
 		g.node("Add", name, name, inputs)
-	case models.GlobalAvgPool:
+	case models.GlobalAveragePool:
 		g.node("GlobalAveragePool", name, name, inputs)
 	case models.Softmax:
 		g.node("Softmax", name, name, inputs, integer("axis", 1))

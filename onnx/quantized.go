@@ -74,11 +74,11 @@ func (e *exporter) layer(l *int8.Layer) error {
 		return e.conv(l, op, in)
 	case *int8.MaxPool:
 		e.node("MaxPool", l.Name, l.Name, l.Inputs, geometry(op.Window)...)
-	case *int8.AvgPool:
+	case *int8.AveragePool:
 		x := e.real(l.Name+".input", l.Inputs[0], in)
 		y := e.node("AveragePool", l.Name, l.Name+".real", []string{x}, averaging(op.Window, op.CountPad)...)
 		e.round(l.Name, y, l.Out)
-	case int8.GlobalSum: // as the average, in floating point
+	case int8.GlobalAveragePool: // as the average, in floating point
 		x := e.real(l.Name+".input", l.Inputs[0], in)
 		e.node("GlobalAveragePool", l.Name, l.Name, []string{x})
 	case *int8.Dense:

@@ -39,7 +39,7 @@ func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
 }
 
 func TestQuantizedRunsAsTheReference(t *testing.T) {
-	networks, mixed := exportable(9, nettest.Random), exportable(4, nettest.Mixed)
+	networks, int16s := exportable(9, nettest.Random), exportable(4, nettest.Int16)
 	for _, c := range []struct {
 		name     string
 		networks []*int8.Network
@@ -50,15 +50,15 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 		{"signed", networks, onnx.Options{}, 32},
 		{"unsigned exact", networks, onnx.Options{Unsigned: true, Exact: true}, 38},
 		{"signed exact", networks, onnx.Options{Exact: true}, 38},
-		{"mixed", mixed, onnx.Options{Unsigned: true}, 28},
-		{"mixed exact", mixed, onnx.Options{Exact: true}, 35},
+		{"int16", int16s, onnx.Options{Unsigned: true}, 28},
+		{"int16 exact", int16s, onnx.Options{Exact: true}, 35},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, n := range c.networks {
 				clear(n.Logits().Bias) // its extremes would hide everything else
 				s := load(t, func(w io.Writer) error { return onnx.WriteQuantized(w, n, c.options) })
 				for picture := range uint64(2) {
-					rgb := nettest.Picture(n, picture)
+					rgb := nettest.Image(n, picture)
 					q, err := n.Reference(rgb, nil)
 					require.NoError(t, err)
 					want := make([]float32, len(q))
@@ -100,7 +100,7 @@ func TestRuntimeRefusesDamage(t *testing.T) {
 // globallyPooled is a float network with a global average pool.
 func globallyPooled() *models.Graph {
 	g := everyOperation()
-	g.Nodes = append(g.Nodes[:7], models.Node{Name: "pooled", Inputs: []string{"g"}, Op: models.GlobalAvgPool{}})
+	g.Nodes = append(g.Nodes[:7], models.Node{Name: "pooled", Inputs: []string{"g"}, Op: models.GlobalAveragePool{}})
 	return g
 }
 
@@ -123,8 +123,8 @@ func everyOperation() *models.Graph {
 			{Name: "e", Inputs: []string{"c"}, Op: &models.Conv{Window: lopsided, Groups: 1, InC: 6, OutC: 4, Weight: values(144), Bias: values(4)}},
 			{Name: "f", Inputs: []string{"d", "e"}, Op: models.Add{}},
 			{Name: "g", Inputs: []string{"f"}, Op: &models.MaxPool{Window: tensor.Square(3, 1, 1)}},
-			{Name: "h", Inputs: []string{"g"}, Op: &models.AvgPool{Window: tensor.Square(2, 2, 1), CountPad: true}},
-			{Name: "i", Inputs: []string{"h"}, Op: &models.AvgPool{Window: tensor.Square(2, 1, 1)}},
+			{Name: "h", Inputs: []string{"g"}, Op: &models.AveragePool{Window: tensor.Square(2, 2, 1), CountPad: true}},
+			{Name: "i", Inputs: []string{"h"}, Op: &models.AveragePool{Window: tensor.Square(2, 1, 1)}},
 			{Name: "j", Inputs: []string{"i"}, Op: &models.Dense{In: 96, Out: 4, Weight: values(384), Bias: values(4)}},
 			{Name: "k", Inputs: []string{"j"}, Op: models.Softmax{}},
 		},

@@ -40,7 +40,7 @@ func formats() [2]format {
 }
 
 // DecodeFile reads the JPEG or PNG picture at path; see Decode.
-func DecodeFile(path string) (*Picture, error) {
+func DecodeFile(path string) (*Image, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %w", err)
@@ -61,7 +61,7 @@ func DecodeFile(path string) (*Picture, error) {
 // of another format, or beyond MaxPixels, MinSide and MaxAspect: see ErrEmpty
 // and its neighbours. Decoding takes up to 24 bytes per pixel (progressive
 // CMYK), of which at most 8 stay.
-func Decode(r io.Reader) (*Picture, error) {
+func Decode(r io.Reader) (*Image, error) {
 	p, err := decode(r)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %w", err)
@@ -69,7 +69,7 @@ func Decode(r io.Reader) (*Picture, error) {
 	return p, nil
 }
 
-func decode(r io.Reader) (*Picture, error) {
+func decode(r io.Reader) (*Image, error) {
 	file, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -132,9 +132,9 @@ func decodeError(err error) error {
 
 // fromImage wraps img, sharing its samples where their layout allows. Alpha
 // is dropped, not composited, and of 16-bit samples the high byte is kept.
-func fromImage(img image.Image) (*Picture, error) {
+func fromImage(img image.Image) (*Image, error) {
 	b := img.Bounds()
-	p := &Picture{Geometry: Geometry{Width: b.Dx(), Height: b.Dy(), Model: ModelRGB}}
+	p := &Image{Geometry: Geometry{Width: b.Dx(), Height: b.Dy(), Model: ModelRGB}}
 	switch img := img.(type) {
 	case *image.YCbCr:
 		return p, p.setYCbCr(img)
@@ -160,18 +160,18 @@ func fromImage(img image.Image) (*Picture, error) {
 	return p, nil
 }
 
-func (p *Picture) setGray(pix []uint8, stride, step int) {
+func (p *Image) setGray(pix []uint8, stride, step int) {
 	p.Model = ModelGray
 	p.Planes[0] = Plane{Pix: pix, Stride: stride, Step: step}
 }
 
-func (p *Picture) setRGB(pix []uint8, stride, step, sample int) {
+func (p *Image) setRGB(pix []uint8, stride, step, sample int) {
 	for c := range p.Planes {
 		p.Planes[c] = Plane{Pix: pix, Origin: c * sample, Stride: stride, Step: step}
 	}
 }
 
-func (p *Picture) setYCbCr(img *image.YCbCr) error {
+func (p *Image) setYCbCr(img *image.YCbCr) error {
 	factors := map[image.YCbCrSubsampleRatio][2]int{
 		image.YCbCrSubsampleRatio444: {1, 1},
 		image.YCbCrSubsampleRatio422: {2, 1},

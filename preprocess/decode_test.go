@@ -142,7 +142,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"hollow jpeg":     {withSize(good, 10_000, 10_000), ErrDamaged, "cannot hold 10000x10000"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var p *Picture
+			var p *Image
 			var err error
 			allocated := allocatedBytes(func() { p, err = Decode(bytes.NewReader(c.file)) })
 			require.ErrorIs(t, err, c.want)
@@ -225,7 +225,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(pngHeader(16, 16))
 
 	f.Fuzz(func(t *testing.T, file []byte) {
-		var p *Picture
+		var p *Image
 		var err error
 		allocated := allocatedBytes(func() { p, err = Decode(bytes.NewReader(file)) })
 		// A byte of PNG can stand for 8256 pixels of 8 bytes.

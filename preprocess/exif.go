@@ -18,7 +18,7 @@ func (o orientation) mirrorX() bool { return o == 2 || o == 3 || o == 7 || o == 
 func (o orientation) mirrorY() bool { return o == 3 || o == 4 || o == 6 || o == 7 }
 
 // apply turns p upright without moving a sample: only addresses change.
-func (o orientation) apply(p *Picture) {
+func (o orientation) apply(p *Image) {
 	for i := range p.Model.planes() {
 		w, h := p.extent(i)
 		plane := &p.Planes[i]

@@ -79,8 +79,8 @@ func (p Plane) contains(width, height int) bool {
 	return lo >= 0 && hi < len(p.Pix)
 }
 
-// Picture is a decoded picture, upright.
-type Picture struct {
+// Image is a decoded picture, upright.
+type Image struct {
 	Geometry
 	Planes [3]Plane // as many as Model needs
 }
@@ -143,7 +143,7 @@ func checkSize(width, height int) error {
 }
 
 // check reports whether p can be read as its geometry says.
-func (p *Picture) check() error {
+func (p *Image) check() error {
 	for i := range p.Model.planes() {
 		if w, h := p.extent(i); !p.Planes[i].contains(w, h) {
 			return fmt.Errorf("%w: plane %d has %d bytes, too few for its %dx%d samples",

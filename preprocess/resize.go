@@ -24,7 +24,7 @@ func NewResizer(s Spec) (*Resizer, error) {
 
 // Resize writes the RGB pixels of p, [Crop][Crop][3], to dst, which must hold
 // exactly that many.
-func (r *Resizer) Resize(dst []uint8, p *Picture) error {
+func (r *Resizer) Resize(dst []uint8, p *Image) error {
 	if want := 3 * r.spec.Crop * r.spec.Crop; len(dst) != want {
 		return fmt.Errorf("preprocess: destination of %d bytes: want %d", len(dst), want)
 	}
@@ -122,7 +122,7 @@ func newPlan(s Spec, g Geometry) plan {
 }
 
 // run writes the RGB pixels of p to dst.
-func (pl *plan) run(dst []uint8, p *Picture) {
+func (pl *plan) run(dst []uint8, p *Image) {
 	pl.resize(dst, &p.Planes[0], pl.luma)
 	switch p.Model {
 	case ModelGray:

@@ -26,8 +26,8 @@ var kinds = []kind{
 
 // synthesize returns a picture whose samples are those of fill(plane, x, y).
 // Rows are padded, with bytes that must not show.
-func synthesize(k kind, width, height int, fill func(plane, x, y int) uint8) *Picture {
-	p := &Picture{Geometry: Geometry{Width: width, Height: height, Model: k.model,
+func synthesize(k kind, width, height int, fill func(plane, x, y int) uint8) *Image {
+	p := &Image{Geometry: Geometry{Width: width, Height: height, Model: k.model,
 		Chroma: [2]Subsampling{{Factor: k.fx}, {Factor: k.fy}}}}
 	for i := range k.model.planes() {
 		w, h := p.extent(i)
@@ -54,12 +54,12 @@ func texture(seed uint64) func(plane, x, y int) uint8 {
 	}
 }
 
-func at(p *Picture, plane, x, y int) uint8 {
+func at(p *Image, plane, x, y int) uint8 {
 	s := p.Planes[plane]
 	return s.Pix[s.Origin+y*s.Stride+x*s.Step]
 }
 
-func resize(t testing.TB, s Spec, p *Picture) []uint8 {
+func resize(t testing.TB, s Spec, p *Image) []uint8 {
 	t.Helper()
 	r, err := NewResizer(s)
 	require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestGrayIsGray(t *testing.T) {
 			p.Planes[1], p.Planes[2] = p.Planes[0], p.Planes[0]
 		}
 		got := resize(t, small(), p)
-		require.Equal(t, resize(t, small(), &Picture{
+		require.Equal(t, resize(t, small(), &Image{
 			Geometry: Geometry{Width: width, Height: height, Model: ModelGray},
 			Planes:   [3]Plane{p.Planes[0]},
 		}), got)
@@ -164,7 +164,7 @@ type floatPicture struct {
 	planes        [3][]float64
 }
 
-func fullResolution(p *Picture, o orientation) floatPicture {
+func fullResolution(p *Image, o orientation) floatPicture {
 	f := floatPicture{p.Width, p.Height, p.Model, [3][]float64{}}
 	if o.transposed() {
 		f.width, f.height = p.Height, p.Width
@@ -277,7 +277,7 @@ func TestPackedCameraFormats(t *testing.T) {
 		yuyv[y*stride+2*x] = at(planar422, 0, x, y)
 		yuyv[y*stride+2*x+1] = at(planar422, 1+x%2, x/2, y)
 	}
-	got := resize(t, small(), &Picture{Geometry: planar422.Geometry, Planes: [3]Plane{
+	got := resize(t, small(), &Image{Geometry: planar422.Geometry, Planes: [3]Plane{
 		{Pix: yuyv, Stride: stride, Step: 2}, {Pix: yuyv, Origin: 1, Stride: stride, Step: 4}, {Pix: yuyv, Origin: 3, Stride: stride, Step: 4}}})
 	require.Equal(t, resize(t, small(), planar422), got)
 
@@ -291,7 +291,7 @@ func TestPackedCameraFormats(t *testing.T) {
 		x, y := i%(width/2), i/(width/2)
 		chroma[y*width+2*x], chroma[y*width+2*x+1] = at(planar420, 1, x, y), at(planar420, 2, x, y)
 	}
-	got = resize(t, small(), &Picture{Geometry: planar420.Geometry, Planes: [3]Plane{
+	got = resize(t, small(), &Image{Geometry: planar420.Geometry, Planes: [3]Plane{
 		{Pix: nv12, Stride: width, Step: 1}, {Pix: chroma, Stride: width, Step: 2}, {Pix: chroma, Origin: 1, Stride: width, Step: 2}}})
 	require.Equal(t, resize(t, small(), planar420), got)
 }
@@ -355,7 +355,7 @@ func TestOrientationIsExact(t *testing.T) {
 func TestInterleavedPlanes(t *testing.T) {
 	const width, height, step = 91, 67, 4
 	planar := synthesize(kinds[1], width, height, texture(3))
-	packed := &Picture{Geometry: planar.Geometry}
+	packed := &Image{Geometry: planar.Geometry}
 	pix := make([]uint8, step*width*height)
 	for c := range 3 {
 		for i := range width * height {
@@ -418,25 +418,25 @@ func TestResizeRefuses(t *testing.T) {
 	r, err := NewResizer(small())
 	require.NoError(t, err)
 	rgb := make([]uint8, 3*30*30)
-	good := func() *Picture { return synthesize(kinds[4], 64, 48, texture(1)) }
+	good := func() *Image { return synthesize(kinds[4], 64, 48, texture(1)) }
 	require.NoError(t, r.Resize(rgb, good()))
 	require.ErrorContains(t, r.Resize(rgb[1:], good()), "want 2700")
 
 	for name, c := range map[string]struct {
-		change func(*Picture)
+		change func(*Image)
 		want   error
 	}{
-		"short plane":     {func(p *Picture) { p.Planes[2].Pix = p.Planes[2].Pix[:100] }, ErrDamaged},
-		"origin":          {func(p *Picture) { p.Planes[0].Origin = -1 }, ErrDamaged},
-		"step":            {func(p *Picture) { p.Planes[0].Step = -1 }, ErrDamaged},
-		"stride":          {func(p *Picture) { p.Planes[0].Stride *= 2 }, ErrDamaged},
-		"model":           {func(p *Picture) { p.Model = 9 }, ErrFormat},
-		"factor":          {func(p *Picture) { p.Chroma[0].Factor = 0 }, ErrFormat},
-		"lead":            {func(p *Picture) { p.Chroma[1].Lead = 2 }, ErrFormat},
-		"negative width":  {func(p *Picture) { p.Width = -64 }, ErrTooSmall},
-		"large":           {func(p *Picture) { p.Width, p.Height = 10_001, 10_000 }, ErrTooLarge},
-		"larger than int": {func(p *Picture) { p.Width, p.Height = math.MaxInt, math.MaxInt }, ErrTooLarge},
-		"long":            {func(p *Picture) { p.Height = 64*16 + 1 }, ErrTooLong},
+		"short plane":     {func(p *Image) { p.Planes[2].Pix = p.Planes[2].Pix[:100] }, ErrDamaged},
+		"origin":          {func(p *Image) { p.Planes[0].Origin = -1 }, ErrDamaged},
+		"step":            {func(p *Image) { p.Planes[0].Step = -1 }, ErrDamaged},
+		"stride":          {func(p *Image) { p.Planes[0].Stride *= 2 }, ErrDamaged},
+		"model":           {func(p *Image) { p.Model = 9 }, ErrFormat},
+		"factor":          {func(p *Image) { p.Chroma[0].Factor = 0 }, ErrFormat},
+		"lead":            {func(p *Image) { p.Chroma[1].Lead = 2 }, ErrFormat},
+		"negative width":  {func(p *Image) { p.Width = -64 }, ErrTooSmall},
+		"large":           {func(p *Image) { p.Width, p.Height = 10_001, 10_000 }, ErrTooLarge},
+		"larger than int": {func(p *Image) { p.Width, p.Height = math.MaxInt, math.MaxInt }, ErrTooLarge},
+		"long":            {func(p *Image) { p.Height = 64*16 + 1 }, ErrTooLong},
 	} {
 		p := good()
 		c.change(p)

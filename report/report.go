@@ -19,7 +19,7 @@ type Report struct {
 	Evaluation *Evaluation     `json:"evaluation,omitempty"`
 	Ablation   []Trial         `json:"ablation,omitempty"`
 	Layers     []Layer         `json:"layers"`
-	Worst      []Picture       `json:"worst,omitempty"` // the pictures with the lowest SQNR first
+	Worst      []Image         `json:"worst,omitempty"` // the pictures with the lowest SQNR first
 	Arena      []Buffer        `json:"arena,omitempty"`
 }
 
@@ -153,8 +153,8 @@ type Promotion struct {
 	Chosen       bool    `json:"chosen"`
 }
 
-// Picture is one picture's outcome.
-type Picture struct {
+// Image is one picture's outcome.
+type Image struct {
 	Name  string  `json:"name"`
 	JPEG  []byte  `json:"jpeg,omitempty"` // a small rendering of what the network saw
 	Truth string  `json:"truth,omitempty"`

@@ -135,7 +135,7 @@ func histogram(rng *rand.Rand) *report.Histogram {
 	return h
 }
 
-func picture(t *testing.T, rng *rand.Rand, i int) report.Picture {
+func picture(t *testing.T, rng *rand.Rand, i int) report.Image {
 	img := image.NewRGBA(image.Rect(0, 0, 160, 160))
 	for y := range 160 {
 		for x := range 160 {
@@ -144,7 +144,7 @@ func picture(t *testing.T, rng *rand.Rand, i int) report.Picture {
 	}
 	var b bytes.Buffer
 	require.NoError(t, jpeg.Encode(&b, img, nil))
-	p := report.Picture{Name: fmt.Sprintf("ILSVRC2012_val_%08d.JPEG", 1+rng.IntN(50000)), JPEG: b.Bytes(), Truth: "tiger cat", SQNR: 11 + float64(i)/2}
+	p := report.Image{Name: fmt.Sprintf("ILSVRC2012_val_%08d.JPEG", 1+rng.IntN(50000)), JPEG: b.Bytes(), Truth: "tiger cat", SQNR: 11 + float64(i)/2}
 	p.Float = []report.Guess{{Class: "tiger cat", Probability: 0.41}, {Class: "tabby, tabby cat", Probability: 0.38}, {Class: "Egyptian cat", Probability: 0.08}}
 	p.Int8 = []report.Guess{{Class: "tabby, tabby cat", Probability: 0.4}, {Class: "tiger cat", Probability: 0.39}, {Class: "Egyptian cat", Probability: 0.09}}
 	return p

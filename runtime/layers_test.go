@@ -13,7 +13,7 @@ func TestLayersGiveTheReferencesTensors(t *testing.T) {
 	for _, kernel := range Kernels() {
 		for seed := range uint64(20) {
 			n := nettest.Random(seed)
-			rgb := nettest.Picture(n, 1)
+			rgb := nettest.Image(n, 1)
 			var want [][]int32
 			_, err := n.Reference(rgb, func(_ *int8.Layer, values []int32) { want = append(want, values) })
 			require.NoError(t, err)

@@ -14,8 +14,8 @@ import (
 func TestPackedWeightsAreNotReadAgain(t *testing.T) {
 	for _, kernel := range Kernels() {
 		for seed := range uint64(10) {
-			n := nettest.Mixed(seed)
-			rgb := nettest.Picture(n, 1)
+			n := nettest.Int16(seed)
+			rgb := nettest.Image(n, 1)
 			want, err := n.Reference(rgb, nil)
 			require.NoError(t, err)
 

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 
 	"edgeclassify/int8"
-	"edgeclassify/internal/team"
+	"edgeclassify/internal/threadpool"
 	"edgeclassify/tensor"
 )
 
@@ -140,7 +140,7 @@ func (p *Plan) bind() {
 
 // planes is the number of planes of a layer's output. Sums are no activations.
 func planes(l *int8.Layer) int {
-	if _, sums := l.Op.(int8.GlobalSum); l.Out.Type == int8.Int16 && !sums {
+	if _, sums := l.Op.(int8.GlobalAveragePool); l.Out.Type == int8.Int16 && !sums {
 		return 2
 	}
 	return 1
@@ -203,10 +203,10 @@ func (p *Plan) split(s *step) {
 		switch op := s.layer.Op.(type) {
 		case *int8.Conv:
 			s.byRows = shape.Elements() > len(op.Weight)
-			if unit = p.kernel.Channels; op.Groups > 1 {
+			if unit = p.kernel.NR; op.Groups > 1 {
 				unit = op.OutC / op.Groups
 			}
-		case int8.GlobalSum, *int8.Dense:
+		case int8.GlobalAveragePool, *int8.Dense:
 			s.byRows = false
 		}
 	}
@@ -219,7 +219,7 @@ func (p *Plan) split(s *step) {
 	blocks := (length + unit - 1) / unit
 	n := 1
 	if p.threads > 1 {
-		n = min(team.Share*p.threads, blocks)
+		n = min(threadpool.Share*p.threads, blocks)
 	}
 	for i := range n {
 		lo, hi := blocks*i/n*unit, min(blocks*(i+1)/n*unit, length)
@@ -258,8 +258,8 @@ func (p *Plan) convolution(s *step, packed func([]int8.Value)) int8.Convolution 
 		return nil
 	}
 	var conv int8.Convolution
-	if p.mixed(s) {
-		conv = p.kernel.Mixed(s.layer, p.buffers[s.in].tensor)
+	if p.hasInt16(s) {
+		conv = p.kernel.ConvolutionInt16(s.layer, p.buffers[s.in].tensor)
 	} else {
 		conv = p.kernel.Convolution(s.layer)
 	}
@@ -269,8 +269,8 @@ func (p *Plan) convolution(s *step, packed func([]int8.Value)) int8.Convolution 
 	return conv
 }
 
-// mixed says whether an activation of the step is int16.
-func (p *Plan) mixed(s *step) bool {
+// hasInt16 says whether an activation of the step is int16.
+func (p *Plan) hasInt16(s *step) bool {
 	return p.buffers[s.in].planes > 1 || p.buffers[s.out].planes > 1 || s.res >= 0 && p.buffers[s.res].planes > 1
 }
 

@@ -198,7 +198,7 @@ func maxPool16(dst, src *plane, op *int8.MaxPool, part int8.Part, best []int32) 
 	}
 }
 
-func avgPool(dst, src *plane, op *int8.AvgPool, part int8.Part) {
+func avgPool(dst, src *plane, op *int8.AveragePool, part int8.Part) {
 	for y := part.Y0; y < part.Y1; y++ {
 		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
 		for x := range dst.shape.W {

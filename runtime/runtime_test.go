@@ -19,9 +19,9 @@ func TestSessionsGiveTheReferencesBits(t *testing.T) {
 	}
 }
 
-func TestMixedSessionsGiveTheReferencesBits(t *testing.T) {
+func TestInt16SessionsGiveTheReferencesBits(t *testing.T) {
 	for seed := range uint64(60) {
-		checkBits(t, nettest.Mixed(seed), 1, 2, 3, 4)
+		checkBits(t, nettest.Int16(seed), 1, 2, 3, 4)
 	}
 }
 
@@ -32,7 +32,7 @@ func checkBits(t *testing.T, n *int8.Network, threads ...int) {
 	var want [images][]int32
 	for image := range want {
 		var err error
-		want[image], err = n.Reference(nettest.Picture(n, uint64(image)), nil)
+		want[image], err = n.Reference(nettest.Image(n, uint64(image)), nil)
 		require.NoError(t, err)
 	}
 	for _, kernel := range Kernels() {
@@ -41,7 +41,7 @@ func checkBits(t *testing.T, n *int8.Network, threads ...int) {
 			require.NoError(t, err)
 			s := p.NewSession()
 			for image, want := range want {
-				got, err := s.Run(nettest.Picture(n, uint64(image)))
+				got, err := s.Run(nettest.Image(n, uint64(image)))
 				require.NoError(t, err)
 				require.Equal(t, want, got, "%s, kernel %s, %d threads, image %d", n.Name, kernel.Name, threads, image)
 			}
@@ -54,7 +54,7 @@ func TestConcurrentSessionsOfOnePlan(t *testing.T) {
 	n := nettest.Random(5)
 	p, err := Compile(n, Options{Threads: 2})
 	require.NoError(t, err)
-	want, err := n.Reference(nettest.Picture(n, 1), nil)
+	want, err := n.Reference(nettest.Image(n, 1), nil)
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -62,7 +62,7 @@ func TestConcurrentSessionsOfOnePlan(t *testing.T) {
 			s := p.NewSession()
 			defer s.Close()
 			for range 20 {
-				got, err := s.Run(nettest.Picture(n, 1))
+				got, err := s.Run(nettest.Image(n, 1))
 				if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 					t.Errorf("concurrent session: error %v or other logits", err)
 				}
@@ -73,7 +73,7 @@ func TestConcurrentSessionsOfOnePlan(t *testing.T) {
 }
 
 func TestFramesDoNotAllocate(t *testing.T) {
-	for _, n := range []*int8.Network{nettest.Random(3), nettest.Mixed(3), nettest.Mixed(8)} {
+	for _, n := range []*int8.Network{nettest.Random(3), nettest.Int16(3), nettest.Int16(8)} {
 		for _, kernel := range Kernels() {
 			for _, threads := range []int{1, 4} {
 				require.Zero(t, allocations(t, n, kernel.Name, threads), "%s, kernel %s, %d threads", n.Name, kernel.Name, threads)
@@ -88,7 +88,7 @@ func allocations(t *testing.T, n *int8.Network, kernel string, threads int) floa
 	require.NoError(t, err)
 	s := p.NewSession()
 	defer s.Close()
-	rgb, top := nettest.Picture(n, 1), make([]Prediction, 5)
+	rgb, top := nettest.Image(n, 1), make([]Prediction, 5)
 	frame := func() {
 		logits, err := s.Run(rgb)
 		if err != nil {
@@ -119,7 +119,7 @@ func TestCompileAndRunRejectBadArguments(t *testing.T) {
 	_, err = s.Run(make([]uint8, 5))
 	require.ErrorContains(t, err, "the picture has 5 bytes")
 	s.Close()
-	_, err = s.Run(nettest.Picture(n, 1))
+	_, err = s.Run(nettest.Image(n, 1))
 	require.ErrorContains(t, err, "closed")
 }
 
@@ -129,7 +129,7 @@ func TestTopRanksAndNormalizes(t *testing.T) {
 	require.NoError(t, err)
 	s := p.NewSession()
 	defer s.Close()
-	logits, err := s.Run(nettest.Picture(n, 9))
+	logits, err := s.Run(nettest.Image(n, 9))
 	require.NoError(t, err)
 	all := make([]Prediction, len(logits)+3)
 	require.Equal(t, len(logits), p.Top(all, logits))
@@ -190,7 +190,7 @@ func TestProbabilitiesAreTopsForAllClasses(t *testing.T) {
 	require.NoError(t, err)
 	s := p.NewSession()
 	defer s.Close()
-	logits, err := s.Run(nettest.Picture(n, 9))
+	logits, err := s.Run(nettest.Image(n, 9))
 	require.NoError(t, err)
 	all, probs := make([]Prediction, len(logits)), make([]float64, len(logits))
 	p.Top(all, logits)

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 
 	"edgeclassify/int8"
-	"edgeclassify/internal/team"
+	"edgeclassify/internal/threadpool"
 )
 
 // Session runs a plan on pictures, one at a time. It owns the memory and the
@@ -22,7 +22,7 @@ type Session struct {
 	scratch [][]int64 // one for each thread
 	logits  []int32
 	times   []time.Duration // where to record the steps' times; nil for nowhere
-	team    *team.Team
+	pool    *threadpool.Pool
 	closed  atomic.Bool
 }
 
@@ -42,7 +42,7 @@ func (p *Plan) NewSession() *Session {
 		s.scratch = append(s.scratch, make([]int64, words))
 	}
 	s.logits = values[int32](arena, &p.buffers[len(p.buffers)-1])
-	s.team = team.New(p.threads, DefaultThreads(), chunks)
+	s.pool = threadpool.New(p.threads, DefaultThreads(), chunks)
 	cores := fastCores()
 	for t := 1; t < p.threads; t++ {
 		go s.help(t, cores)
@@ -65,7 +65,7 @@ func (p *Plan) scratch(st *step) int {
 // Close ends the session's threads. The session cannot run afterwards.
 func (s *Session) Close() {
 	if !s.closed.Swap(true) {
-		s.team.Begin()
+		s.pool.Begin()
 	}
 }
 
@@ -89,7 +89,7 @@ func (s *Session) RunTimed(rgb []uint8, times []time.Duration) ([]int32, error) 
 		return nil, fmt.Errorf("runtime: room for %d times, want %d", len(times), len(s.plan.steps))
 	}
 	s.image, s.times = rgb, times
-	s.frame(0, s.team.Begin())
+	s.frame(0, s.pool.Begin())
 	s.image, s.times = nil, nil
 	return s.logits, nil
 }
@@ -97,7 +97,7 @@ func (s *Session) RunTimed(rgb []uint8, times []time.Duration) ([]int32, error) 
 // help works on frames, beside the caller, until the session is closed.
 func (s *Session) help(thread int, cores []int) {
 	pin(thread, s.plan.threads, cores)
-	for frame := s.team.Next(0); !s.closed.Load(); frame = s.team.Next(frame) {
+	for frame := s.pool.Next(0); !s.closed.Load(); frame = s.pool.Next(frame) {
 		s.frame(thread, frame)
 	}
 }
@@ -111,7 +111,7 @@ func (s *Session) frame(thread int, frame int64) {
 			start = time.Now()
 		}
 		parts, op := s.plan.steps[i].parts, s.ops[i]
-		s.team.Work(thread, i, frame, func(chunk int) { op(parts[chunk], s.scratch[thread]) })
+		s.pool.Work(thread, i, frame, func(chunk int) { op(parts[chunk], s.scratch[thread]) })
 		if timed {
 			s.times[i] = time.Since(start)
 		}
@@ -135,7 +135,7 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 		return compileConv(p, st, op, arena)
 	case *int8.MaxPool:
 		src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
-		if p.mixed(st) {
+		if p.hasInt16(st) {
 			return func(part int8.Part, scratch []int64) {
 				maxPool16(&dst, &src, op, part, cast[int32](scratch))
 				dst.fillHalo(part)
@@ -145,13 +145,13 @@ func (s *Session) compile(st *step, arena []byte) func(int8.Part, []int64) {
 			maxPool(&dst, &src, op, p.kernel.Max, part, cast[int8.Value](scratch))
 			dst.fillHalo(part)
 		}
-	case *int8.AvgPool:
+	case *int8.AveragePool:
 		src, dst := p.bindPlane(arena, st.in), p.bindPlane(arena, st.out)
 		return func(part int8.Part, _ []int64) {
 			avgPool(&dst, &src, op, part)
 			dst.fillHalo(part)
 		}
-	case int8.GlobalSum:
+	case int8.GlobalAveragePool:
 		src, dst := p.bindPlane(arena, st.in), values[int16](arena, out)
 		return func(part int8.Part, _ []int64) { globalSum(dst, &src, part) }
 	}

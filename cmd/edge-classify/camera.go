@@ -106,7 +106,7 @@ func readBoard() board.State { return board.Read(os.DirFS("/")) }
 // Classify writes the probability of each class in a camera's frame to probs.
 func (c *classifier) Classify(f *capture.Frame, probs []float64) (took stream.Phases, err error) {
 	start := time.Now()
-	if err := f.Picture(&c.frame); err != nil {
+	if err := f.Image(&c.frame); err != nil {
 		return took, err
 	}
 	took.Decode = ms(time.Since(start))

@@ -17,7 +17,7 @@ type classifier struct {
 	session *runtime.Session
 	resizer *preprocess.Resizer
 	rgb     []uint8
-	frame   preprocess.Picture
+	frame   preprocess.Image
 }
 
 func newClassifier(plan *runtime.Plan) (*classifier, error) {
@@ -39,7 +39,7 @@ func (c *classifier) Classes() []labels.Class { return c.plan.Network().Classes 
 
 // run gives the logits of a picture, which the next run overwrites, and notes
 // how long that took.
-func (c *classifier) run(p *preprocess.Picture, took *stream.Phases) ([]int32, error) {
+func (c *classifier) run(p *preprocess.Image, took *stream.Phases) ([]int32, error) {
 	start := time.Now()
 	if err := c.resizer.Resize(c.rgb, p); err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func checkAnswer(n *int8.Network, session *runtime.Session) check {
 	if n.SelfTest == nil {
 		return warning(name, "the file carries none", "make the file again with 'quantize build' of this version")
 	}
-	logits, err := session.Run(n.SelfTest.Picture(n))
+	logits, err := session.Run(n.SelfTest.Image(n))
 	if err == nil {
 		err = n.SelfTest.Check(logits)
 	}

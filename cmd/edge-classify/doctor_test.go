@@ -25,7 +25,7 @@ import (
 func testedModel(t *testing.T, change func(*int8.SelfTest)) string {
 	n := nettest.Random(1)
 	n.SelfTest = &int8.SelfTest{Seed: 7}
-	logits, err := n.Reference(n.SelfTest.Picture(n), nil)
+	logits, err := n.Reference(n.SelfTest.Image(n), nil)
 	require.NoError(t, err)
 	n.SelfTest.LogitsSHA256 = int8.HashLogits(logits)
 	change(n.SelfTest)

@@ -10,7 +10,7 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/cli"
-	"edgeclassify/internal/pictures"
+	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
 	"edgeclassify/stream"
 )
@@ -45,7 +45,7 @@ func runFiles(ctx context.Context, o options, s cli.Streams) error {
 		files := []string{path}
 		if path != "-" {
 			var err error
-			if files, err = pictures.List(path); err != nil {
+			if files, err = images.List(path); err != nil {
 				if err := show(result{Path: path}, err); err != nil {
 					return err
 				}
@@ -83,7 +83,7 @@ func (c *classifier) file(path string, stdin io.Reader, top int) (result, error)
 	return r, nil
 }
 
-func decode(path string, stdin io.Reader) (*preprocess.Picture, error) {
+func decode(path string, stdin io.Reader) (*preprocess.Image, error) {
 	if path != "-" {
 		return preprocess.DecodeFile(path)
 	}

@@ -36,7 +36,7 @@ func colourModel(t *testing.T) string {
 		Layers: []int8.Layer{
 			{Name: "same", Inputs: []string{int8.InputName}, Op: same,
 				Out: int8.Tensor{Shape: image, Type: int8.Int8, Scale: 1, Zero: []int8.Value{-128}}},
-			{Name: "sum", Inputs: []string{"same"}, Op: int8.GlobalSum{},
+			{Name: "sum", Inputs: []string{"same"}, Op: int8.GlobalAveragePool{},
 				Out: int8.Tensor{Shape: vector, Type: int8.Int16, Scale: 1, Bound: 255 * side * side}},
 			{Name: "mean", Inputs: []string{"sum"}, Out: int8.Tensor{Shape: vector, Type: int8.Int32}, Op: &int8.Dense{
 				In: 3, Out: 3, Weight: []int8.Value{100, 0, 0, 0, 100, 0, 0, 0, 100},

@@ -226,7 +226,7 @@ func newSelfTest(n *int8.Network, threads int) (*int8.SelfTest, error) {
 	session := plan.NewSession()
 	defer session.Close()
 	test := &int8.SelfTest{Seed: 1}
-	logits, err := session.Run(test.Picture(n))
+	logits, err := session.Run(test.Image(n))
 	test.LogitsSHA256 = int8.HashLogits(logits)
 	return test, err
 }

@@ -48,7 +48,7 @@ func smallGraph() *models.Graph {
 		Nodes: []models.Node{
 			{Name: "conv", Inputs: []string{"image"}, Op: &models.Conv{Window: tensor.Square(5, 4, 2), Groups: 1, InC: 3, OutC: 8, Weight: normal(8 * 75)}},
 			{Name: "relu", Inputs: []string{"conv"}, Op: models.ReLU{}},
-			{Name: "pool", Inputs: []string{"relu"}, Op: models.GlobalAvgPool{}},
+			{Name: "pool", Inputs: []string{"relu"}, Op: models.GlobalAveragePool{}},
 			{Name: "dense", Inputs: []string{"pool"}, Op: &models.Dense{In: 8, Out: 12, Weight: normal(96)}},
 		},
 	}

@@ -25,9 +25,9 @@ const (
 
 // worst runs the networks again on the n pictures with the lowest SQNR and
 // reports what they say, the lowest first: none without a float network.
-func (e *evaluation) worst(ctx context.Context, threads, n int) ([]report.Picture, error) {
+func (e *evaluation) worst(ctx context.Context, threads, n int) ([]report.Image, error) {
 	pictures := e.lowest(n)
-	out := make([]report.Picture, len(pictures))
+	out := make([]report.Image, len(pictures))
 	err := e.each(ctx, threads, len(pictures), nil, func(w *evalWorker, k int) error {
 		i := pictures[k]
 		rgb, err := e.set.Load(i)
@@ -55,13 +55,13 @@ func (e *evaluation) lowest(n int) []int {
 }
 
 // describe shows a picture of a known verdict.
-func (w *evalWorker) describe(file string, v verdict, rgb []uint8) (p report.Picture, err error) {
+func (w *evalWorker) describe(file string, v verdict, rgb []uint8) (p report.Image, err error) {
 	quantized, float, err := w.run(rgb)
 	if err != nil {
 		return p, err
 	}
 	classes := w.network.Classes
-	p = report.Picture{
+	p = report.Image{
 		Name:  filepath.Base(file),
 		SQNR:  *sqnr(v.Signal, v.Noise),
 		Float: guess(float, classes),

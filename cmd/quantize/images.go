@@ -8,7 +8,7 @@ import (
 
 	"edgeclassify/calibrate"
 	"edgeclassify/int8"
-	"edgeclassify/internal/pictures"
+	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
 )
 
@@ -24,7 +24,7 @@ func (s imageSet) Load(i int) ([]uint8, error) { return s.spec.File(s.files[i]) 
 // draw takes the pictures of a folder, or limit of them at random: the same
 // ones for the same folder, limit and seed.
 func draw(path string, spec preprocess.Spec, limit int, seed uint64) (imageSet, error) {
-	files, err := pictures.List(path)
+	files, err := images.List(path)
 	if err != nil {
 		return imageSet{}, err
 	}

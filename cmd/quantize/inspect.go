@@ -108,7 +108,7 @@ func inspect(m *q8.Model, p *runtime.Plan) inspection {
 			zero := int(l.Out.Zero[0])
 			info.Zero = &zero
 		}
-		if _, sums := l.Op.(int8.GlobalSum); l.Out.Type == int8.Int16 && !sums {
+		if _, sums := l.Op.(int8.GlobalAveragePool); l.Out.Type == int8.Int16 && !sums {
 			low, high := l.Out.Limits()
 			info.Limits = []int32{low, high}
 		}

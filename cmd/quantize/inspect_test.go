@@ -14,9 +14,9 @@ import (
 )
 
 func TestInspectShowsInt16Layers(t *testing.T) {
-	n, layer := nettest.Mixed(0), -1
+	n, layer := nettest.Int16(0), -1
 	for seed := uint64(1); layer < 0; seed++ {
-		n = nettest.Mixed(seed)
+		n = nettest.Int16(seed)
 		layer = slices.IndexFunc(n.Layers, func(l int8.Layer) bool {
 			conv, ok := l.Op.(*int8.Conv)
 			return ok && l.Out.Type == int8.Int16 && conv.ResidualShift > 0

@@ -296,7 +296,7 @@ func microseconds(n *int8.Network, outputs map[string]bool) float64 {
 			if wide[l.Name] {
 				cycles += values * float64(op.KH*op.KW) * poolCycles
 			}
-		case *int8.AvgPool: // in Go, whatever the type
+		case *int8.AveragePool: // in Go, whatever the type
 			wide[l.Name] = wide[l.Inputs[0]]
 		}
 	}

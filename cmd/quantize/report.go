@@ -214,7 +214,7 @@ func layerOf(l *int8.Layer, a calibrate.LayerAnalysis) report.Layer {
 // covered is the span of an activation's codes; sums and logits have none.
 func covered(l *int8.Layer) *report.Range {
 	switch l.Op.(type) {
-	case int8.GlobalSum, *int8.Dense:
+	case int8.GlobalAveragePool, *int8.Dense:
 		return nil
 	}
 	low, high := l.Out.Limits()

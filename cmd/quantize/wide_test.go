@@ -85,9 +85,9 @@ func randomGraph(seed uint64) *models.Graph {
 		x, channels = b.block(channels, out, x), out
 	}
 	if b.IntN(2) == 0 {
-		x = b.add(&models.AvgPool{Window: tensor.Square(2, 1, 1), CountPad: b.IntN(2) == 0}, x)
+		x = b.add(&models.AveragePool{Window: tensor.Square(2, 1, 1), CountPad: b.IntN(2) == 0}, x)
 	}
-	x = b.add(models.GlobalAvgPool{}, x)
+	x = b.add(models.GlobalAveragePool{}, x)
 	b.add(&models.Dense{In: channels, Out: classes, Weight: b.normal(channels*classes, 0.5), Bias: b.normal(classes, 0.2)}, x)
 	return b.Graph
 }
@@ -147,10 +147,10 @@ func TestRandomNetworksWithInt16Outputs(t *testing.T) {
 func planeBefore(n *int8.Network, name string) int {
 	for i := range n.Layers {
 		l := &n.Layers[i]
-		if _, pool := l.Op.(*int8.AvgPool); pool && l.Inputs[0] == name {
+		if _, pool := l.Op.(*int8.AveragePool); pool && l.Inputs[0] == name {
 			name = l.Name
 		}
-		if _, sum := l.Op.(int8.GlobalSum); sum && l.Inputs[0] == name {
+		if _, sum := l.Op.(int8.GlobalAveragePool); sum && l.Inputs[0] == name {
 			in := layer(n, name).Out.Shape
 			return in.H * in.W
 		}

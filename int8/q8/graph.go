@@ -79,7 +79,7 @@ func describeLayer(l *int8.Layer) layer {
 		d.Shift, d.Residual, d.ResidualShift = op.Shift, op.Residual, op.ResidualShift
 	case *int8.MaxPool:
 		d.Window = &op.Window
-	case *int8.AvgPool:
+	case *int8.AveragePool:
 		d.Window, d.CountPad = &op.Window, op.CountPad
 	case *int8.Dense:
 		d.InChannels, d.OutChannels = op.In, op.Out
@@ -150,9 +150,9 @@ func (d *layer) operation() (int8.Op, error) {
 	case "maxpool":
 		return &int8.MaxPool{Window: window}, nil
 	case "avgpool":
-		return &int8.AvgPool{Window: window, CountPad: d.CountPad}, nil
+		return &int8.AveragePool{Window: window, CountPad: d.CountPad}, nil
 	case "globalsum":
-		return int8.GlobalSum{}, nil
+		return int8.GlobalAveragePool{}, nil
 	case "dense":
 		return &int8.Dense{In: d.InChannels, Out: d.OutChannels}, nil
 	}

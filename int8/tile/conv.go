@@ -24,11 +24,11 @@ func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{micro: m, depth: conv.KH * conv.KW * (conv.InC / conv.Groups)}
 	run := conv.KW * conv.InC
-	c.runs, c.steps = conv.KH, ceil(run, m.Depth)
+	c.runs, c.steps = conv.KH, ceil(run, m.KR)
 	if m.gathers(conv, l.Out.Shape) {
 		run = c.depth
-		c.runs, c.steps = 1, ceil(run, m.Depth)
-		c.chunk = min(l.Out.Shape.W, m.block(c.steps*m.Depth))
+		c.runs, c.steps = 1, ceil(run, m.KR)
+		c.chunk = min(l.Out.Shape.W, m.block(c.steps*m.KR))
 	}
 	c.pack(conv, run)
 	return c
@@ -38,17 +38,17 @@ func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
 // channels do not lie side by side, where rows are too short to fill a tile,
 // and where padding every row to whole steps wastes more than a quarter.
 func (m *Micro) gathers(c *int8.Conv, out tensor.Shape) bool {
-	if c.Groups > 1 || c.KH > 1 && out.W < m.smallest().Pixels {
+	if c.Groups > 1 || c.KH > 1 && out.W < m.smallest().MR {
 		return true
 	}
 	run := c.KW * c.InC
-	return 4*c.KH*ceil(run, m.Depth) > 5*ceil(c.KH*run, m.Depth)
+	return 4*c.KH*ceil(run, m.KR) > 5*ceil(c.KH*run, m.KR)
 }
 
-func (m *Micro) largest() Shape  { return slices.MaxFunc(m.Shapes, byPixels) }
-func (m *Micro) smallest() Shape { return slices.MinFunc(m.Shapes, byPixels) }
+func (m *Micro) largest() Shape  { return slices.MaxFunc(m.Shapes, byMR) }
+func (m *Micro) smallest() Shape { return slices.MinFunc(m.Shapes, byMR) }
 
-func byPixels(a, b Shape) int { return a.Pixels - b.Pixels }
+func byMR(a, b Shape) int { return a.MR - b.MR }
 
 func ceil(n, unit int) int { return (n + unit - 1) / unit }
 
@@ -70,13 +70,13 @@ func (c *Conv) Scratch() int {
 
 func (c *Conv) scratch() (windows, tile int) {
 	if c.chunk > 0 { // and a tile that goes beyond the last pixel
-		windows = (c.chunk + c.micro.smallest().Pixels) * c.steps * c.micro.Depth
+		windows = (c.chunk + c.micro.smallest().MR) * c.steps * c.micro.KR
 	}
-	return windows, c.micro.largest().Pixels * c.micro.Channels
+	return windows, c.micro.largest().MR * c.micro.NR
 }
 
 // Run computes the part of the task. Parts begin at multiples of
-// Micro.Channels.
+// Micro.NR.
 func (c *Conv) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
 	windows, tile := c.scratch()
@@ -176,7 +176,7 @@ const near = 32 << 10
 // block is the pixels whose windows of the given bytes fill half of it: whole
 // tiles, and at least one.
 func (m *Micro) block(window int) int {
-	tile := m.Shapes[0].Pixels
+	tile := m.Shapes[0].MR
 	return max(near/2/window/tile, 1) * tile
 }
 
@@ -206,15 +206,15 @@ func (w *work) contiguous() bool {
 // as fit, and the last tile begins early enough to end with the run.
 func (w *work) row(r run, p *panel) {
 	first, last := w.micro.Shapes[0], w.micro.Shapes[len(w.micro.Shapes)-1]
-	n := r.pixels / first.Pixels
-	for n > 0 && (r.pixels-n*first.Pixels)%last.Pixels != 0 {
+	n := r.pixels / first.MR
+	for n > 0 && (r.pixels-n*first.MR)%last.MR != 0 {
 		n--
 	}
-	if r.pixels%last.Pixels != 0 && n == 0 {
-		n = r.pixels / first.Pixels
+	if r.pixels%last.MR != 0 && n == 0 {
+		n = r.pixels / first.MR
 	}
 	r = w.tiles(first, n, r, p)
-	r = w.tiles(last, r.pixels/last.Pixels, r, p)
+	r = w.tiles(last, r.pixels/last.MR, r, p)
 	if r.pixels > 0 {
 		w.tail(r, p)
 	}
@@ -227,16 +227,16 @@ func (w *work) tail(r run, p *panel) {
 		w.staged(s, w.windowsOf(r, s, 1, p), r, 0, p)
 		return
 	}
-	if before := s.Pixels - r.pixels; r.x >= before {
+	if before := s.MR - r.pixels; r.x >= before {
 		r.x -= before
 		w.staged(s, w.windowsOf(r, s, 1, p), r, before, p)
 		return
 	}
 	// The part is smaller than a tile: repeat one pixel's window.
 	for ; r.pixels > 0; r.pixels-- {
-		a := w.windowsOf(run{r.y, r.x, 1}, Shape{Pixels: 1}, 1, p)
+		a := w.windowsOf(run{r.y, r.x, 1}, Shape{MR: 1}, 1, p)
 		a.SrcStep = 0
-		w.staged(s, a, run{r.y, r.x - s.Pixels + 1, s.Pixels}, s.Pixels-1, p)
+		w.staged(s, a, run{r.y, r.x - s.MR + 1, s.MR}, s.MR-1, p)
 		r.x++
 	}
 }
@@ -246,15 +246,15 @@ func (w *work) tiles(s Shape, n int, r run, p *panel) run {
 	if n == 0 {
 		return r
 	}
-	if p.lanes == w.micro.Channels {
+	if p.lanes == w.micro.NR {
 		a := w.windowsOf(r, s, n, p)
 		w.store(&a, r, s, n, p)
 		s.Run(a)
-		return run{r.y, r.x + n*s.Pixels, r.pixels - n*s.Pixels}
+		return run{r.y, r.x + n*s.MR, r.pixels - n*s.MR}
 	}
 	for range n {
 		w.staged(s, w.windowsOf(r, s, 1, p), r, 0, p)
-		r = run{r.y, r.x + s.Pixels, r.pixels - s.Pixels}
+		r = run{r.y, r.x + s.MR, r.pixels - s.MR}
 	}
 	return r
 }
@@ -270,9 +270,9 @@ func (w *work) args(p *panel) Args {
 // windowsOf points to the windows of n tiles.
 func (w *work) windowsOf(r run, s Shape, n int, p *panel) Args {
 	from, a := &w.source, w.args(p)
-	a.SrcRow, a.SrcStep, a.SrcNext, a.Tiles = from.run, from.pixel, s.Pixels*from.pixel, n
+	a.SrcRow, a.SrcStep, a.SrcNext, a.Tiles = from.run, from.pixel, s.MR*from.pixel, n
 	first := r.y*from.row + (r.x-from.x0)*from.pixel
-	end := first + (n*s.Pixels-1)*from.pixel + (w.runs-1)*from.run + w.steps*w.micro.Depth
+	end := first + (n*s.MR-1)*from.pixel + (w.runs-1)*from.run + w.steps*w.micro.KR
 	a.Src = pointer(from.data[first:end])
 	return a
 }
@@ -280,8 +280,8 @@ func (w *work) windowsOf(r run, s Shape, n int, p *panel) Args {
 // store writes the outputs of n tiles where they belong.
 func (w *work) store(a *Args, r run, s Shape, n int, p *panel) {
 	t := w.t
-	span := (n*s.Pixels-1)*t.OutC + w.micro.Channels
-	a.DstStep, a.DstNext = t.OutC, s.Pixels*t.OutC
+	span := (n*s.MR-1)*t.OutC + w.micro.NR
+	a.DstStep, a.DstNext = t.OutC, s.MR*t.OutC
 	a.Dst = pointer(t.Dst[r.y*t.DstRow+r.x*t.OutC+p.channel:][:span])
 	if t.Res != nil {
 		a.ResStep, a.ResNext = a.DstStep, a.DstNext
@@ -294,16 +294,16 @@ func (w *work) store(a *Args, r run, s Shape, n int, p *panel) {
 // output may lie in the residual's memory, so that nothing may be computed
 // from a pixel that is already stored. The first skip pixels are not used.
 func (w *work) staged(s Shape, a Args, r run, skip int, p *panel) {
-	t, lanes := w.t, w.micro.Channels
-	end := min(s.Pixels, skip+r.pixels)
+	t, lanes := w.t, w.micro.NR
+	end := min(s.MR, skip+r.pixels)
 	at := func(row, pixel int) int { return r.y*row + (r.x+pixel)*t.OutC + p.channel }
 	if t.Res != nil {
-		a.Res, a.ResStep = pointer(w.res[:s.Pixels*lanes]), lanes
+		a.Res, a.ResStep = pointer(w.res[:s.MR*lanes]), lanes
 		for i := skip; i < end; i++ {
 			copy(w.res[i*lanes:], t.Res[at(t.ResRow, i):][:p.lanes])
 		}
 	}
-	a.Dst, a.DstStep = pointer(w.out[:s.Pixels*lanes]), lanes
+	a.Dst, a.DstStep = pointer(w.out[:s.MR*lanes]), lanes
 	s.Run(a)
 	for i := skip; i < end; i++ {
 		copy(t.Dst[at(t.DstRow, i):][:p.lanes], w.out[i*lanes:])
@@ -313,7 +313,7 @@ func (w *work) staged(s Shape, a Args, r run, skip int, p *panel) {
 // gathered computes with windows copied together, some pixels of a row at a
 // time, each group's for all of its panels.
 func (w *work) gathered() {
-	w.source = source{data: w.windows, pixel: w.steps * w.micro.Depth, spare: true}
+	w.source = source{data: w.windows, pixel: w.steps * w.micro.KR, spare: true}
 	for y := w.part.Y0; y < w.part.Y1; y++ {
 		for x := 0; x < w.t.OW; x += w.chunk {
 			r := run{y, x, min(w.chunk, w.t.OW-x)}
@@ -340,7 +340,7 @@ func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Va
 		length, runs = channels, t.KW
 	}
 	for i := range r.pixels {
-		dst := windows[i*c.steps*c.micro.Depth:]
+		dst := windows[i*c.steps*c.micro.KR:]
 		for ky := range t.KH {
 			at := (r.y*t.StrideH+ky)*t.SrcRow + (r.x+i)*t.StrideW*t.InC + group*channels
 			for range runs {

@@ -9,13 +9,13 @@ import (
 // Kernel makes a kernel of the micro-kernels.
 func (m *Micro) Kernel() int8.Kernel {
 	return int8.Kernel{
-		Name:        m.Name,
-		Unsigned:    m.Unsigned,
-		Channels:    m.Channels,
-		Convolution: m.Pack,
-		Mixed:       m.PackMixed,
-		Dense:       m.dense,
-		Max:         m.max,
+		Name:             m.Name,
+		Unsigned:         m.Unsigned,
+		NR:               m.NR,
+		Convolution:      m.Pack,
+		ConvolutionInt16: m.PackInt16,
+		Dense:            m.dense,
+		Max:              m.max,
 	}
 }
 

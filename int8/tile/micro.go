@@ -16,14 +16,14 @@ import (
 
 // Micro is the micro-kernels of one kind of CPU. Its assembly trusts its
 // arguments: this package keeps every byte that it touches inside the slices
-// of the task, given that rows of windows may be read up to Depth-1 bytes
+// of the task, given that rows of windows may be read up to KR-1 bytes
 // beyond their end.
 type Micro struct {
 	Name string
-	// Channels is the number of output channels of a tile, a panel.
-	Channels int
-	// Depth is the number of input values that one step multiplies.
-	Depth int
+	// NR is the number of output channels of a tile, a panel.
+	NR int
+	// KR is the number of input values that one step multiplies.
+	KR int
 	// Unsigned says that activations are stored as q + 128.
 	Unsigned bool
 	// Order, if not nil, is the channel that each place of a panel holds.
@@ -48,8 +48,8 @@ type Micro struct {
 
 // Shape is a tile of some pixels and the code that computes it.
 type Shape struct {
-	Pixels int
-	Run    func(Args)
+	MR  int
+	Run func(Args)
 }
 
 // Args is a row of tiles of one panel. Assembly relies on the order and size
@@ -61,7 +61,7 @@ type Args struct {
 	Panel   unsafe.Pointer // biases, multipliers, weights: see pack
 	Tiles   int            // number of tiles, at least 1
 	Runs    int            // rows of a window
-	Steps   int            // steps of Depth values in a row of a window
+	Steps   int            // steps of KR values in a row of a window
 	SrcRow  int            // from one row of a window to the next
 	SrcStep int            // from one pixel's window to the next pixel's
 	DstStep int            // from one pixel's output to the next pixel's
@@ -78,7 +78,7 @@ type Args struct {
 const Vector = 16
 
 // RequantizeArgs is the sums of one pixel's channels, and where their outputs go:
-// see int8.ConvTask.StoreMixed. Assembly relies on the order and size of the
+// see int8.ConvTask.StoreInt16. Assembly relies on the order and size of the
 // fields.
 type RequantizeArgs struct {
 	Sums       unsafe.Pointer // int32 [Length], of the source or of its high bytes

@@ -8,9 +8,9 @@ import (
 
 // panel is the output channels of one tile, packed:
 //
-//	int32 bias[Channels]
-//	int32 multiplier[Channels]
-//	int8 weight[Runs][Steps][Channels][Depth]
+//	int32 bias[NR]
+//	int32 multiplier[NR]
+//	int8 weight[Runs][Steps][NR][KR]
 //	int8 wide[Runs*Steps/WideSteps]: 1 where Micro.Wide says so
 //
 // The places of missing channels and of values behind the end of a run are
@@ -30,14 +30,14 @@ const align = 64
 // input.
 func (c *Conv) pack(conv *int8.Conv, run int) {
 	m, groupOut := c.micro, conv.OutC/conv.Groups
-	weights := c.runs * c.steps * m.Channels * m.Depth
-	size := ceil(8*m.Channels+weights+m.flags(c.runs*c.steps), align) * align
-	count := conv.Groups * ceil(groupOut, m.Channels)
+	weights := c.runs * c.steps * m.NR * m.KR
+	size := ceil(8*m.NR+weights+m.flags(c.runs*c.steps), align) * align
+	count := conv.Groups * ceil(groupOut, m.NR)
 	memory := make([]int8.Value, count*size+align)
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
 	for g := range conv.Groups {
-		for o := 0; o < groupOut; o += m.Channels {
-			p := panel{channel: g*groupOut + o, lanes: min(m.Channels, groupOut-o), group: g, data: memory[:size:size]}
+		for o := 0; o < groupOut; o += m.NR {
+			p := panel{channel: g*groupOut + o, lanes: min(m.NR, groupOut-o), group: g, data: memory[:size:size]}
 			memory = memory[size:]
 			c.fill(&p, conv, run)
 			c.panels = append(c.panels, p)
@@ -47,8 +47,8 @@ func (c *Conv) pack(conv *int8.Conv, run int) {
 
 func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
 	m := c.micro
-	words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(p.data))), 2*m.Channels)
-	rows := make([][]int8.Value, m.Channels) // by place; nil where no channel is
+	words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(p.data))), 2*m.NR)
+	rows := make([][]int8.Value, m.NR) // by place; nil where no channel is
 	for place := range rows {
 		lane := place
 		if m.Order != nil {
@@ -63,20 +63,20 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
 		if m.Unsigned {
 			words[place] -= 128 * sum(rows[place])
 		}
-		words[m.Channels+place] = conv.Multiplier[o]
+		words[m.NR+place] = conv.Multiplier[o]
 	}
-	weights := p.data[8*m.Channels:][:c.runs*c.steps*m.Channels*m.Depth]
+	weights := p.data[8*m.NR:][:c.runs*c.steps*m.NR*m.KR]
 	for r := range c.runs {
-		part := weights[r*c.steps*m.Channels*m.Depth:]
+		part := weights[r*c.steps*m.NR*m.KR:]
 		for first := 0; first < run; first += block {
 			for place, row := range rows {
 				if row != nil {
-					spread(part[first*m.Channels+place*m.Depth:], row[r*run+first:r*run+min(first+block, run)], m.Depth, m.Channels*m.Depth)
+					spread(part[first*m.NR+place*m.KR:], row[r*run+first:r*run+min(first+block, run)], m.KR, m.NR*m.KR)
 				}
 			}
 		}
 	}
-	p.wide = m.mark(weights, p.data[8*m.Channels+len(weights):])
+	p.wide = m.mark(weights, p.data[8*m.NR+len(weights):])
 }
 
 func (m *Micro) flags(steps int) int {
@@ -92,7 +92,7 @@ func (m *Micro) mark(weights, flags []int8.Value) int {
 	if m.Wide == nil {
 		return 0
 	}
-	count, size := 0, m.WideSteps*m.Channels*m.Depth
+	count, size := 0, m.WideSteps*m.NR*m.KR
 	for i := 0; len(weights) >= size; i++ {
 		if m.Wide(weights[:size]) {
 			flags[i] = 1
@@ -105,7 +105,7 @@ func (m *Micro) mark(weights, flags []int8.Value) int {
 
 // block is the values of a row that are packed before the next row's: what
 // they spread over stays in the nearest cache meanwhile. It is a multiple of
-// every Depth.
+// every KR.
 const block = 64
 
 // spread copies src to dst, depth values at every distance values.

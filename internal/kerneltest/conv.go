@@ -42,14 +42,14 @@ func (b *bench) convolution(g geometry, seed uint64) error {
 	return b.run(t, g, seed, b.kernel.Convolution(&t.layer))
 }
 
-// mixed is convolution with an int16 tensor at least.
-func (b *bench) mixed(g geometry, seed uint64) error {
+// convInt16 is convolution with an int16 tensor at least.
+func (b *bench) convInt16(g geometry, seed uint64) error {
 	random := newSource(seed)
 	t, err := b.trial(random, g, random.formats())
 	if err != nil {
 		return err
 	}
-	return b.run(t, g, seed, b.kernel.Mixed(&t.layer, &t.in))
+	return b.run(t, g, seed, b.kernel.ConvolutionInt16(&t.layer, &t.in))
 }
 
 func (b *bench) run(t *trial, g geometry, seed uint64, convolution int8.Convolution) error {
@@ -106,7 +106,7 @@ func (b *bench) trial(random *source, g geometry, f formats) (*trial, error) {
 	t := &trial{
 		formats: f,
 		layer:   int8.Layer{Name: "trial", Op: c, Out: f.out},
-		parts:   random.parts(g, b.kernel.Channels),
+		parts:   random.parts(g, b.kernel.NR),
 		buffers: []*buffer{weights},
 	}
 	t.task = int8.ConvTask{Conv: c, OH: g.OH, OW: g.OW}

@@ -20,9 +20,9 @@ func Run(t *testing.T, kernels []int8.Kernel) {
 	for _, k := range kernels {
 		t.Run(k.Name, func(t *testing.T) {
 			require.NotEmpty(t, k.Name)
-			require.Positive(t, k.Channels)
+			require.Positive(t, k.NR)
 			b := newBench(t, k)
-			for _, s := range sweeps(k.Channels) {
+			for _, s := range sweeps(k.NR) {
 				t.Run("convolution/"+s.name, func(t *testing.T) {
 					for i, g := range s.geometries {
 						if seed := uint64(i); !thin(i) {
@@ -30,10 +30,10 @@ func Run(t *testing.T, kernels []int8.Kernel) {
 						}
 					}
 				})
-				t.Run("mixed/"+s.name, func(t *testing.T) {
+				t.Run("int16/"+s.name, func(t *testing.T) {
 					for i, g := range s.geometries {
 						if seed := uint64(i); !thin(i) {
-							require.NoError(t, b.mixed(g, seed), "%+v with seed %d", g, seed)
+							require.NoError(t, b.convInt16(g, seed), "%+v with seed %d", g, seed)
 						}
 					}
 				})
@@ -68,7 +68,7 @@ func Fuzz(f *testing.F, kernels []int8.Kernel) {
 		}
 		for _, b := range benches {
 			require.NoError(t, b.convolution(g, seed), "kernel %s, %+v with seed %d", b.kernel.Name, g, seed)
-			require.NoError(t, b.mixed(g, seed), "kernel %s, mixed, %+v with seed %d", b.kernel.Name, g, seed)
+			require.NoError(t, b.convInt16(g, seed), "kernel %s, int16, %+v with seed %d", b.kernel.Name, g, seed)
 		}
 	})
 }

@@ -140,7 +140,7 @@ func TestMistakesOfVectorsAreFound(t *testing.T) {
 
 // The trials obey the contract and reach its corners.
 func TestTrialsCoverTheContract(t *testing.T) {
-	b := newBench(t, int8.Kernel{Channels: 32})
+	b := newBench(t, int8.Kernel{NR: 32})
 	shifts, multipliers, ratios := map[uint8]int{}, map[int32]int{}, map[int32]int{}
 	outputs, inPlace, split, gaps := map[int32]int{}, 0, 0, 0
 	var accumulators, requantized int64

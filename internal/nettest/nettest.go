@@ -25,12 +25,12 @@ const maxMACs = 400_000
 // include the extremes that int8.Network.Validate allows.
 func Random(seed uint64) *int8.Network { return random(fmt.Sprintf("random-%d", seed), seed, false) }
 
-// Mixed is Random with about half of the convolutions' outputs in int16: with
+// Int16 is Random with about half of the convolutions' outputs in int16: with
 // any bound, of both signs or not negative.
-func Mixed(seed uint64) *int8.Network { return random(fmt.Sprintf("mixed-%d", seed), seed, true) }
+func Int16(seed uint64) *int8.Network { return random(fmt.Sprintf("int16-%d", seed), seed, true) }
 
-func random(name string, seed uint64, mixed bool) *int8.Network {
-	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), mixed: mixed, net: &int8.Network{Name: name}}
+func random(name string, seed uint64, withInt16 bool) *int8.Network {
+	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), withInt16: withInt16, net: &int8.Network{Name: name}}
 	x := b.image()
 	for range 1 + b.IntN(5) {
 		x = b.block(x)
@@ -42,8 +42,8 @@ func random(name string, seed uint64, mixed bool) *int8.Network {
 	return b.net
 }
 
-// Picture returns random RGB pixels for n: noise, flat extremes or a ramp.
-func Picture(n *int8.Network, seed uint64) []uint8 {
+// Image returns random RGB pixels for n: noise, flat extremes or a ramp.
+func Image(n *int8.Network, seed uint64) []uint8 {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	kind := rng.IntN(5)
 	rgb := make([]uint8, n.Input.Shape.Elements())
@@ -68,9 +68,9 @@ type node struct {
 
 type builder struct {
 	*rand.Rand
-	mixed bool // int16 activations, too
-	net   *int8.Network
-	nodes []node // the activations so far
+	withInt16 bool // int16 activations, too
+	net       *int8.Network
+	nodes     []node // the activations so far
 }
 
 // chance is true once in n times.
@@ -124,7 +124,7 @@ func (b *builder) add(op int8.Op, out int8.Tensor, inputs ...string) node {
 	b.net.Layers = append(b.net.Layers, l)
 	x := node{l.Name, out}
 	switch op.(type) {
-	case int8.GlobalSum, *int8.Dense:
+	case int8.GlobalAveragePool, *int8.Dense:
 	default:
 		b.nodes = append(b.nodes, x)
 	}
@@ -162,7 +162,7 @@ func (b *builder) layer(x node, stride int) node {
 	if b.chance(2) {
 		return b.add(&int8.MaxPool{Window: w}, out, x.name)
 	}
-	return b.add(&int8.AvgPool{Window: w, CountPad: b.chance(2)}, out, x.name)
+	return b.add(&int8.AveragePool{Window: w, CountPad: b.chance(2)}, out, x.name)
 }
 
 // geometry is the shape of a convolution.
@@ -268,7 +268,7 @@ func (b *builder) conv(x node, g geometry, residual string) node {
 
 // activation draws the output of a convolution.
 func (b *builder) activation(shape tensor.Shape) int8.Tensor {
-	if b.mixed && b.chance(2) {
+	if b.withInt16 && b.chance(2) {
 		return int8.Tensor{Shape: shape, Type: int8.Int16, Scale: b.scale(),
 			Bound: pick(b, math.MaxInt16, math.MaxInt16, int32(1+b.IntN(math.MaxInt16)), int32(1+b.IntN(1000))), NonNegative: b.chance(2)}
 	}
@@ -369,7 +369,7 @@ func maxMultiplier(a, residual int64) int32 {
 // classifier appends global sum and dense layer.
 func (b *builder) classifier(x node) {
 	pixels := float32(x.Shape.H * x.Shape.W)
-	pooled := b.add(int8.GlobalSum{}, int8.Tensor{
+	pooled := b.add(int8.GlobalAveragePool{}, int8.Tensor{
 		Shape: tensor.Shape{H: 1, W: 1, C: x.Shape.C}, Type: int8.Int16,
 		Scale: x.Scale / pixels, Bound: int32(x.SumBound())}, x.name)
 	d := &int8.Dense{In: x.Shape.C, Out: pick(b, 1, 2, 3, 5, 10, 13)}

@@ -56,7 +56,7 @@ func features(n *int8.Network) map[string]bool {
 			f["zero between"] = f["zero between"] || z != -128 && z != 0 && z != 127
 		}
 		switch op := l.Op.(type) {
-		case *int8.AvgPool:
+		case *int8.AveragePool:
 			f["avgpool with padding in the count"] = f["avgpool with padding in the count"] || op.CountPad && op.Top+op.Left+op.Bottom+op.Right > 0
 		case *int8.Conv:
 			convFeatures(f, op)
@@ -107,14 +107,14 @@ func convFeatures(f map[string]bool, c *int8.Conv) {
 // TestNetworksCompute checks that the networks are not dead: a comparison with
 // the reference would prove little if all activations were saturated.
 func TestNetworksCompute(t *testing.T) {
-	for name, network := range map[string]func(uint64) *int8.Network{"int8": nettest.Random, "mixed": nettest.Mixed} {
+	for name, network := range map[string]func(uint64) *int8.Network{"int8": nettest.Random, "int16": nettest.Int16} {
 		const networks = 40
 		alive, inner, all := 0, 0, 0
 		for seed := range uint64(networks) {
 			n := network(seed)
-			a, err := n.Reference(nettest.Picture(n, 1), func(l *int8.Layer, values []int32) {
+			a, err := n.Reference(nettest.Image(n, 1), func(l *int8.Layer, values []int32) {
 				switch l.Op.(type) {
-				case int8.GlobalSum, *int8.Dense:
+				case int8.GlobalAveragePool, *int8.Dense:
 					return
 				}
 				low, high := l.Out.Limits()
@@ -126,7 +126,7 @@ func TestNetworksCompute(t *testing.T) {
 				}
 			})
 			require.NoError(t, err)
-			b, err := n.Reference(nettest.Picture(n, 2), nil)
+			b, err := n.Reference(nettest.Image(n, 2), nil)
 			require.NoError(t, err)
 			if fmt.Sprint(a) != fmt.Sprint(b) {
 				alive++
@@ -137,11 +137,11 @@ func TestNetworksCompute(t *testing.T) {
 	}
 }
 
-// TestMixedVariety finds every combination of types that a layer can have.
-func TestMixedVariety(t *testing.T) {
+// TestInt16Variety finds every combination of types that a layer can have.
+func TestInt16Variety(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range uint64(600) {
-		n := nettest.Mixed(seed)
+		n := nettest.Int16(seed)
 		require.NoError(t, n.Validate(), "seed %d", seed)
 		tensors := map[string]*int8.Tensor{int8.InputName: &n.Input}
 		for i := range n.Layers {

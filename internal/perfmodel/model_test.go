@@ -178,7 +178,7 @@ func TestRecordedTilesCoverTheLayer(t *testing.T) {
 		for _, k := range []kernel{i8mm(), neonDot(), neon(), neonA53()} {
 			checkCovered(t, nettest.Random(seed), k)
 			if k.sums.function != "" {
-				checkCovered(t, nettest.Mixed(seed), k)
+				checkCovered(t, nettest.Int16(seed), k)
 			}
 		}
 	}
@@ -215,10 +215,10 @@ func checkCovered(t *testing.T, n *int8.Network, k kernel) {
 		}
 		require.GreaterOrEqual(t, products, planes*int(l.MACs()), "%s, %v, kernel %s", n.Name, l, k.name)
 		c := l.Out.Shape.C / l.Op.(*int8.Conv).Groups
-		if mixed(l, in) && c < k.channels { // a single panel, less than which is left to Go
+		if hasInt16(l, in) && c < k.channels { // a single panel, less than which is left to Go
 			require.Equal(t, l.Out.Shape.Elements()/c*(c/tile.RequantizeVector*tile.RequantizeVector), outputs, "%s, %v", n.Name, l)
 		}
-		if !mixed(l, in) {
+		if !hasInt16(l, in) {
 			require.Zero(t, outputs)
 		}
 	}

@@ -157,7 +157,7 @@ func (p *predictor) network(n *int8.Network, threads int) ([]work, error) {
 			for i, name := range l.Inputs {
 				inputs[i] = tensors[name]
 			}
-			if mixed(l, inputs) {
+			if hasInt16(l, inputs) {
 				w.class += " with int16"
 			}
 			var shares []share

@@ -51,11 +51,11 @@ type recorder struct {
 }
 
 func newRecorder(k kernel) *recorder {
-	r := &recorder{micro: &tile.Micro{Name: k.name, Channels: k.channels, Depth: k.depth, Wide: k.wide, WideSteps: k.wideSteps}}
+	r := &recorder{micro: &tile.Micro{Name: k.name, NR: k.channels, KR: k.depth, Wide: k.wide, WideSteps: k.wideSteps}}
 	for _, s := range k.shapes {
-		r.micro.Shapes = append(r.micro.Shapes, tile.Shape{Pixels: s.pixels, Run: func(a tile.Args) { r.note(s, a) }})
+		r.micro.Shapes = append(r.micro.Shapes, tile.Shape{MR: s.pixels, Run: func(a tile.Args) { r.note(s, a) }})
 	}
-	r.micro.Sums = tile.Shape{Pixels: k.sums.pixels, Run: func(a tile.Args) {
+	r.micro.Sums = tile.Shape{MR: k.sums.pixels, Run: func(a tile.Args) {
 		r.count(k.sums, a)
 		r.windows += a.Tiles * k.sums.pixels
 	}}
@@ -105,8 +105,8 @@ func (r *recorder) count(s shape, a tile.Args) {
 func (r *recorder) layer(l *int8.Layer, in []*int8.Tensor, srcRow, dstRow, threads int) ([]share, int) {
 	r.conv = l.Op.(*int8.Conv)
 	var packed int8.Convolution
-	if mixed(l, in) {
-		packed = r.micro.PackMixed(l, in[0])
+	if hasInt16(l, in) {
+		packed = r.micro.PackInt16(l, in[0])
 	} else {
 		packed = r.micro.Pack(l)
 	}
@@ -119,7 +119,7 @@ func (r *recorder) layer(l *int8.Layer, in []*int8.Tensor, srcRow, dstRow, threa
 	}
 	scratch := make([]int64, packed.Scratch())
 	var shares []share
-	for _, part := range split(l, r.micro.Channels, threads) {
+	for _, part := range split(l, r.micro.NR, threads) {
 		r.share = share{tiles: map[tileKind]*tileCount{}, outputs: map[outputKind]*outputCount{}}
 		r.windows, r.panels = 0, map[unsafe.Pointer]bool{}
 		packed.Run(t, part, scratch)
@@ -129,8 +129,8 @@ func (r *recorder) layer(l *int8.Layer, in []*int8.Tensor, srcRow, dstRow, threa
 	return shares, packed.Bytes()
 }
 
-// mixed says whether an activation of the layer is int16.
-func mixed(l *int8.Layer, in []*int8.Tensor) bool {
+// hasInt16 says whether an activation of the layer is int16.
+func hasInt16(l *int8.Layer, in []*int8.Tensor) bool {
 	return l.Out.Type == int8.Int16 || slices.ContainsFunc(in, func(t *int8.Tensor) bool { return t.Type == int8.Int16 })
 }
 

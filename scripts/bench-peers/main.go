@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"edgeclassify/internal/cli"
-	"edgeclassify/internal/pictures"
+	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
 )
 
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	files, err := pictures.List(o.photos)
+	files, err := images.List(o.photos)
 	if err != nil {
 		return err
 	}

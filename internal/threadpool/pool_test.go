@@ -1,4 +1,4 @@
-package team
+package threadpool
 
 import (
 	"runtime"
@@ -15,14 +15,14 @@ func TestEveryChunkOnceAndStepsInOrder(t *testing.T) {
 	const frames = 200
 	for _, threads := range []int{1, 2, 3, 8} {
 		chunks := []int{1, 7, 2, 16, 3}
-		team := New(threads, runtime.NumCPU(), chunks)
+		pool := New(threads, runtime.NumCPU(), chunks)
 		done := make([][]int, len(chunks))
 		for i, n := range chunks {
 			done[i] = make([]int, n)
 		}
 		frame := func(thread int, number int64) {
 			for step := range chunks {
-				team.Work(thread, step, number, func(chunk int) {
+				pool.Work(thread, step, number, func(chunk int) {
 					if step > 0 {
 						for _, n := range done[step-1] {
 							if int64(n) != number {
@@ -37,15 +37,15 @@ func TestEveryChunkOnceAndStepsInOrder(t *testing.T) {
 		var helpers sync.WaitGroup
 		for thread := 1; thread < threads; thread++ {
 			helpers.Go(func() {
-				for number := team.Next(0); number <= frames; number = team.Next(number) {
+				for number := pool.Next(0); number <= frames; number = pool.Next(number) {
 					frame(thread, number)
 				}
 			})
 		}
 		for range frames {
-			frame(0, team.Begin())
+			frame(0, pool.Begin())
 		}
-		team.Begin() // the frame that ends the helpers
+		pool.Begin() // the frame that ends the helpers
 		helpers.Wait()
 		for step := range done {
 			for chunk, n := range done[step] {
@@ -57,21 +57,21 @@ func TestEveryChunkOnceAndStepsInOrder(t *testing.T) {
 
 // A thread that never comes holds up nobody.
 func TestAbsentThreadIsNotMissed(t *testing.T) {
-	team := New(4, 4, []int{16, 16})
+	pool := New(4, 4, []int{16, 16})
 	for range 10 {
-		frame, count := team.Begin(), 0
+		frame, count := pool.Begin(), 0
 		for step := range 2 {
-			team.Work(1, step, frame, func(int) { count++ })
+			pool.Work(1, step, frame, func(int) { count++ })
 		}
 		require.Equal(t, 32, count)
 	}
 }
 
 func TestAwaitSeesTheWork(t *testing.T) {
-	team := New(2, 2, []int{1})
+	pool := New(2, 2, []int{1})
 	result := 0
-	frame := team.Begin()
-	go team.Work(0, 0, frame, func(int) { result = 42 })
-	team.Await(0, frame)
+	frame := pool.Begin()
+	go pool.Work(0, 0, frame, func(int) { result = 42 })
+	pool.Await(0, frame)
 	require.Equal(t, 42, result)
 }

@@ -1,5 +1,5 @@
-// Package pictures finds picture files.
-package pictures
+// Package images finds picture files.
+package images
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ func List(path string) ([]string, error) {
 	var files []string
 	// Unlike filepath.WalkDir, this follows a path that is a symbolic link.
 	err = fs.WalkDir(os.DirFS(path), ".", func(p string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && isPicture(p) {
+		if err == nil && !d.IsDir() && isImage(p) {
 			files = append(files, filepath.Join(path, filepath.FromSlash(p)))
 		}
 		return err
@@ -39,7 +39,7 @@ func List(path string) ([]string, error) {
 	return files, nil
 }
 
-func isPicture(path string) bool {
+func isImage(path string) bool {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".jpg", ".jpeg", ".png":
 		return true

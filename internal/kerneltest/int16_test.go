@@ -11,7 +11,7 @@ import (
 	"edgeclassify/int8"
 )
 
-func TestMistakesOfMixedConvolutionsAreFound(t *testing.T) {
+func TestMistakesOfInt16ConvolutionsAreFound(t *testing.T) {
 	var sink int8.Value
 	for name, run := range map[string]func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64){
 		"low bytes of the source one too late": func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64) {
@@ -76,13 +76,13 @@ func TestMistakesOfMixedConvolutionsAreFound(t *testing.T) {
 				t.Skip("reads are caught by inaccessible pages, which the harness makes on Linux and macOS only")
 			}
 			k := int8.Generic()
-			k.Mixed = func(l *int8.Layer, in *int8.Tensor) int8.Convolution {
-				return mutant{int8.Generic().Mixed(l, in), run}
+			k.ConvolutionInt16 = func(l *int8.Layer, in *int8.Tensor) int8.Convolution {
+				return mutant{int8.Generic().ConvolutionInt16(l, in), run}
 			}
 			b := newBench(t, k)
 			found := 0
 			for seed := range uint64(100) {
-				if b.mixed(geometry{3, 9, 3, 3, 1, 1, 1, 3, 19}, seed) != nil {
+				if b.convInt16(geometry{3, 9, 3, 3, 1, 1, 1, 3, 19}, seed) != nil {
 					found++
 				}
 			}
@@ -92,8 +92,8 @@ func TestMistakesOfMixedConvolutionsAreFound(t *testing.T) {
 }
 
 // The trials obey the contract and reach its corners.
-func TestMixedTrialsCoverTheContract(t *testing.T) {
-	b := newBench(t, int8.Kernel{Channels: 8})
+func TestInt16TrialsCoverTheContract(t *testing.T) {
+	b := newBench(t, int8.Kernel{NR: 8})
 	types, shifts := map[[3]int8.Type]int{}, map[uint8]int{}
 	var accumulators, requantized int64
 	inputs, outputs, inPlace := map[int32]bool{}, map[int32]bool{}, 0

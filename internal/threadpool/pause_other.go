@@ -1,6 +1,6 @@
 //go:build !(amd64 || arm64) || purego
 
-package team
+package threadpool
 
 // pause has nothing to tell this CPU.
 func pause() {}

@@ -14,7 +14,7 @@ import (
 
 // mixed is a network whose convolutions have every combination of types, on a
 // single pixel.
-func mixed() *int8.Network {
+func withInt16() *int8.Network {
 	spec := preprocess.Caffe()
 	spec.Resize, spec.Crop = 1, 1
 	pixel := tensor.Shape{H: 1, W: 1, C: 1}
@@ -40,7 +40,7 @@ func mixed() *int8.Network {
 			{Name: "sum", Inputs: []string{"flat", "up"}, Op: conv(1, 1<<14, 8, 0), Out: relu},     // int8 + int16 to int16
 			{Name: "down", Inputs: []string{"sum", "flat"}, Op: last, Out: wide},                   // int16 + int8 to int16
 			{Name: "pool", Inputs: []string{"down"}, Op: &int8.MaxPool{Window: tensor.Square(1, 1, 0)}, Out: wide},
-			{Name: "add", Inputs: []string{"pool"}, Op: int8.GlobalSum{}, Out: sums},
+			{Name: "add", Inputs: []string{"pool"}, Op: int8.GlobalAveragePool{}, Out: sums},
 			{Name: "fc", Inputs: []string{"add"}, Op: &int8.Dense{In: 1, Out: 1, Weight: []int8.Value{1}, Bias: []int32{0}, Scale: []float32{1}},
 				Out: int8.Tensor{Shape: pixel, Type: int8.Int32}},
 		},
@@ -48,8 +48,8 @@ func mixed() *int8.Network {
 }
 
 // The values are computed by hand.
-func TestMixedReference(t *testing.T) {
-	n := mixed()
+func TestInt16Reference(t *testing.T) {
+	n := withInt16()
 	require.NoError(t, n.Validate())
 	got := map[string]int32{}
 	_, err := n.Reference([]uint8{128 + 11, 0, 0}, func(l *int8.Layer, values []int32) { got[l.Name] = values[0] })
@@ -68,7 +68,7 @@ func TestMixedReference(t *testing.T) {
 	require.Zero(t, got["sum"], "but not behind a ReLU")
 }
 
-func TestValidateMixed(t *testing.T) {
+func TestValidateInt16(t *testing.T) {
 	conv := func(n *int8.Network, i int) *int8.Conv { return n.Layers[i].Op.(*int8.Conv) }
 	for name, test := range map[string]struct {
 		edit func(*int8.Network)
@@ -101,7 +101,7 @@ func TestValidateMixed(t *testing.T) {
 		"classifier without sums": {func(n *int8.Network) { n.Layers[6].Inputs[0] = "pool" }, `layer "fc" (dense): input "pool": a dense layer follows the global average pool`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := mixed()
+			n := withInt16()
 			test.edit(n)
 			require.ErrorContains(t, n.Validate(), test.want)
 		})
@@ -109,7 +109,7 @@ func TestValidateMixed(t *testing.T) {
 }
 
 func TestSumsOfInt16MustFit(t *testing.T) {
-	n := mixed()
+	n := withInt16()
 	n.Preprocess.Resize, n.Preprocess.Crop = 2, 2
 	n.Input.Shape.H, n.Input.Shape.W = 2, 2
 	for i := range 5 {

@@ -1,6 +1,6 @@
 //go:build (amd64 || arm64) && !purego
 
-package team
+package threadpool
 
 // pause tells the CPU that the thread waits for another one's store.
 func pause()

@@ -1,5 +1,5 @@
-// Package team shares the work of one step after another among a few threads.
-package team
+// Package pool shares the work of one step after another among a few threads.
+package threadpool
 
 import (
 	"sync"
@@ -15,13 +15,13 @@ const spins = 2000
 // enough to cost nothing, enough for others to help out.
 const Share = 4
 
-// Team is threads on their way through the steps of frames. A step's work is in
+// Pool is threads on their way through the steps of frames. A step's work is in
 // chunks, some for each thread. A thread takes its own and then those that
 // others have not begun, so that one that loses its core to another program
 // holds up nobody unless it is amid a chunk. A step begins when all chunks of
 // the one before are done. (Work stealing as in Blumofe, Leiserson: Scheduling
 // Multithreaded Computations by Work Stealing, 1999, from fixed queues.)
-type Team struct {
+type Pool struct {
 	threads int
 	spins   int
 	steps   []progress
@@ -51,10 +51,10 @@ type counter struct {
 	_ [56]byte
 }
 
-// New makes a team for steps of the given numbers of chunks. If there are
+// New makes a pool for steps of the given numbers of chunks. If there are
 // more threads than cores, spinning would keep the others from working.
-func New(threads, cores int, chunks []int) *Team {
-	t := &Team{threads: threads, steps: make([]progress, len(chunks))}
+func New(threads, cores int, chunks []int) *Pool {
+	t := &Pool{threads: threads, steps: make([]progress, len(chunks))}
 	if threads <= cores {
 		t.spins = spins
 	}
@@ -71,21 +71,21 @@ func New(threads, cores int, chunks []int) *Team {
 }
 
 // Begin lets the threads begin the next frame, and returns its number.
-func (t *Team) Begin() int64 {
+func (t *Pool) Begin() int64 {
 	frame := t.frame.Add(1)
 	t.wakeUp()
 	return frame
 }
 
 // Next waits for the frame after the given one, or for a later one.
-func (t *Team) Next(frame int64) int64 {
+func (t *Pool) Next(frame int64) int64 {
 	t.wait(&t.frame, frame+1)
 	return t.frame.Load()
 }
 
 // Work does chunks of a step until none is left to take, and waits until all
 // are done. A thread that comes late finds nothing to do.
-func (t *Team) Work(thread, step int, frame int64, do func(chunk int)) {
+func (t *Pool) Work(thread, step int, frame int64, do func(chunk int)) {
 	p := &t.steps[step]
 	for i := range t.threads {
 		q := &p.queues[(thread+i)%t.threads]
@@ -104,7 +104,7 @@ func (t *Team) Work(thread, step int, frame int64, do func(chunk int)) {
 }
 
 // Await waits until all chunks of a step are done.
-func (t *Team) Await(step int, frame int64) {
+func (t *Pool) Await(step int, frame int64) {
 	p := &t.steps[step]
 	t.wait(&p.done.Int64, frame*p.chunks)
 }
@@ -123,7 +123,7 @@ func (q *queue) take(frame int64) (chunk int, ok bool) {
 }
 
 // wait returns when the counter has reached the value.
-func (t *Team) wait(counter *atomic.Int64, value int64) {
+func (t *Pool) wait(counter *atomic.Int64, value int64) {
 	for range t.spins {
 		if counter.Load() >= value {
 			return
@@ -141,7 +141,7 @@ func (t *Team) wait(counter *atomic.Int64, value int64) {
 	t.lock.Unlock()
 }
 
-func (t *Team) wakeUp() {
+func (t *Pool) wakeUp() {
 	if t.asleep.Load() > 0 {
 		t.lock.Lock()
 		t.wake.Broadcast()

@@ -6,24 +6,24 @@ import (
 	"edgeclassify/int8"
 )
 
-// mixed is a convolution with an int16 input, residual or output. Windows are
+// convInt16 is a convolution with an int16 input, residual or output. Windows are
 // copied together, for an int16 input those of the plane of high bytes and then
 // those of the plane of low bytes: to the micro-kernel they are pixels as any
 // other, whose sums it stores.
-type mixed struct {
+type convInt16 struct {
 	Conv
 	out    *int8.Tensor
 	planes int     // of the input: 2 if it is int16
 	bias   []int32 // with what int8.Join adds
 }
 
-// PackMixed packs the weights of layer l, whose Op is an *int8.Conv.
-func (m *Micro) PackMixed(l *int8.Layer, in *int8.Tensor) int8.Convolution {
+// PackInt16 packs the weights of layer l, whose Op is an *int8.Conv.
+func (m *Micro) PackInt16(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
 	depth := conv.KH * conv.KW * (conv.InC / conv.Groups)
-	micro := &Micro{Channels: m.Channels, Depth: m.Depth, Unsigned: m.Unsigned, Sums: m.Sums, Requantize: m.Requantize} // channels in their own order
-	c := &mixed{
-		Conv: Conv{micro: micro, depth: depth, runs: 1, steps: ceil(depth, m.Depth)},
+	micro := &Micro{NR: m.NR, KR: m.KR, Unsigned: m.Unsigned, Sums: m.Sums, Requantize: m.Requantize} // channels in their own order
+	c := &convInt16{
+		Conv: Conv{micro: micro, depth: depth, runs: 1, steps: ceil(depth, m.KR)},
 		out:  &l.Out, planes: 1, bias: conv.Bias,
 	}
 	if in.Type == int8.Int16 {
@@ -42,18 +42,18 @@ func (m *Micro) PackMixed(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 
 // pixels whose windows are to be copied at a time: some whole tiles, so that
 // calls take little time, if their windows stay near.
-func (c *mixed) pixels() int {
+func (c *convInt16) pixels() int {
 	const tiles = 4
-	return c.micro.Sums.Pixels * max(1, min(tiles, near/2/(c.planes*c.window()*c.micro.Sums.Pixels)))
+	return c.micro.Sums.MR * max(1, min(tiles, near/2/(c.planes*c.window()*c.micro.Sums.MR)))
 }
 
 // window is the bytes of a copied window.
-func (c *mixed) window() int { return c.steps * c.micro.Depth }
+func (c *convInt16) window() int { return c.steps * c.micro.KR }
 
 // scratch is the bytes of copied windows and the number of sums: whole tiles,
 // by the panels of a group.
-func (c *mixed) scratch() (windows, sums int) {
-	tile := c.micro.Sums.Pixels
+func (c *convInt16) scratch() (windows, sums int) {
+	tile := c.micro.Sums.MR
 	rows := ceil(c.planes*c.chunk, tile) * tile
 	group := 0
 	for i := range c.panels {
@@ -61,21 +61,21 @@ func (c *mixed) scratch() (windows, sums int) {
 			group++
 		}
 	}
-	return rows * c.window(), rows * group * c.micro.Channels
+	return rows * c.window(), rows * group * c.micro.NR
 }
 
 // Scratch is the words of memory that a thread needs.
-func (c *mixed) Scratch() int {
+func (c *convInt16) Scratch() int {
 	windows, sums := c.scratch()
 	return ceil(4*sums+windows, 8)
 }
 
 // Bytes is the memory of panels and biases.
-func (c *mixed) Bytes() int { return c.Conv.Bytes() + 4*len(c.bias) }
+func (c *convInt16) Bytes() int { return c.Conv.Bytes() + 4*len(c.bias) }
 
 // Run computes the part of the task. Parts begin at multiples of
-// Micro.Channels, with groups between groups.
-func (c *mixed) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
+// Micro.NR, with groups between groups.
+func (c *convInt16) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	_, n := c.scratch()
 	sums := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(scratch))), 2*len(scratch))[:n]
 	windows := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))[4*n:]
@@ -96,14 +96,14 @@ func (c *mixed) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 }
 
 // group computes a run, some panels of one group.
-func (c *mixed) group(t *int8.ConvTask, r run, panels []panel, windows []int8.Value, sums []int32) {
-	rows, width := c.planes*r.pixels, len(panels)*c.micro.Channels
+func (c *convInt16) group(t *int8.ConvTask, r run, panels []panel, windows []int8.Value, sums []int32) {
+	rows, width := c.planes*r.pixels, len(panels)*c.micro.NR
 	c.copyWindows(windows, t, t.Src, r, panels[0].group)
 	if c.planes == 2 {
 		c.copyWindows(windows[r.pixels*c.window():], t, t.SrcLow, r, panels[0].group)
 	}
 	for i := range panels {
-		c.multiply(&panels[i], windows, sums[i*c.micro.Channels:], rows, width)
+		c.multiply(&panels[i], windows, sums[i*c.micro.NR:], rows, width)
 	}
 	last := &panels[len(panels)-1]
 	first, channels := panels[0].channel, last.channel+last.lanes-panels[0].channel
@@ -123,7 +123,7 @@ func (c *mixed) group(t *int8.ConvTask, r run, panels []panel, windows []int8.Va
 }
 
 // requantize stores a pixel's channels from the first on, whole vectors.
-func (c *mixed) requantize(t *int8.ConvTask, y, x, first int, sums, low []int32) {
+func (c *convInt16) requantize(t *int8.ConvTask, y, x, first int, sums, low []int32) {
 	n := len(sums)
 	at := func(plane []int8.Value, row int) unsafe.Pointer {
 		if plane == nil {
@@ -142,25 +142,25 @@ func (c *mixed) requantize(t *int8.ConvTask, y, x, first int, sums, low []int32)
 func words(s []int32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
 // rest is requantize for less than a vector.
-func (c *mixed) rest(t *int8.ConvTask, y, x, first int, sums, low []int32) {
+func (c *convInt16) rest(t *int8.ConvTask, y, x, first int, sums, low []int32) {
 	for i, v := range low {
 		sums[i] = sums[i]<<8 + v
 	}
 	for i, b := range c.bias[first:][:len(sums)] {
 		sums[i] += b
 	}
-	t.StoreMixed(c.out, c.micro.flip(), y, x, first, sums)
+	t.StoreInt16(c.out, c.micro.flip(), y, x, first, sums)
 }
 
 // multiply stores the sums of a panel for rows of windows, and of more windows
 // up to whole tiles. Sums of one window are width apart from the next one's.
-func (c *mixed) multiply(p *panel, windows []int8.Value, sums []int32, rows, width int) {
+func (c *convInt16) multiply(p *panel, windows []int8.Value, sums []int32, rows, width int) {
 	s := c.micro.Sums
 	s.Run(Args{
 		Panel: pointer(p.data), Src: pointer(windows), Dst: words(sums),
-		Tiles: ceil(rows, s.Pixels), Runs: 1, Steps: c.steps,
-		SrcStep: c.window(), SrcNext: s.Pixels * c.window(),
-		DstStep: 4 * width, DstNext: s.Pixels * 4 * width,
+		Tiles: ceil(rows, s.MR), Runs: 1, Steps: c.steps,
+		SrcStep: c.window(), SrcNext: s.MR * c.window(),
+		DstStep: 4 * width, DstNext: s.MR * 4 * width,
 	})
 }
 

@@ -12,10 +12,10 @@ func Split(q int32) (high, low int8) { return int8(q >> 8), int8(q) ^ -128 }
 // Join is the inverse of Split.
 func Join(high, low int8) int32 { return int32(high)<<8 + int32(low) + 128 }
 
-// StoreMixed requantizes the biased accumulators of pixel (y, x) from channel c
-// on, which it overwrites, and stores them: for convolutions of the Mixed kind.
+// StoreInt16 requantizes the biased accumulators of pixel (y, x) from channel c
+// on, which it overwrites, and stores them: for convolutions of the Int16 kind.
 // Flip is what stored bytes are to be XORed with for their value.
-func (t *ConvTask) StoreMixed(out *Tensor, flip int8, y, x, c int, acc []int32) {
+func (t *ConvTask) StoreInt16(out *Tensor, flip int8, y, x, c int, acc []int32) {
 	multiplier, shift := t.Multiplier[c:][:len(acc)], t.Shift&31
 	for i, m := range multiplier {
 		acc[i] = mulHigh(acc[i]<<shift, m) + half
