@@ -9,7 +9,7 @@
 // are int8. Behind a ReLU the zero point is -128, so that all 256 codes are
 // used and saturation at -128 is the ReLU itself. Weights are int8 in
 // [-127, 127], symmetric, with one scale per output channel. Accumulators are
-// int32 and never overflow: Validate proves it from the weights.
+// int32 and never overflow: NewNetwork proves it from the weights.
 //
 // # Int16 precision
 //
@@ -55,220 +55,160 @@
 package int8
 
 import (
+	"errors"
 	"fmt"
-	"math"
 
-	"edgeclassify/labels"
-	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
 )
 
 // Network is a quantized network: layers in topological order, the last one
-// giving the int32 logits. It is never modified once built.
+// giving the int32 logits. NewNetwork makes it; it is never modified.
 type Network struct {
-	Name       string
-	Input      Tensor // the image: RGB pixels minus 128
-	Layers     []Layer
-	Preprocess preprocess.Spec
-	Classes    []labels.Class
-	Provenance Provenance
-	SelfTest   *SelfTest // nil where there is none
+	Name   string
+	Input  Tensor // the image: pixels minus 128
+	Layers []Layer
+
+	topology *tensor.Topology
 }
 
-// InputName is the name by which layers refer to the image.
+// InputName is the name of the image's tensor.
 const InputName = "image"
 
-// Layer is one operation. Its output tensor carries the layer's name.
+// Layer is one operation. It makes the tensor that carries its name.
 type Layer struct {
 	Name   string
-	Inputs []string
+	Inputs []tensor.ID
 	Op     Op
 	Out    Tensor
 }
 
-// Value is the built-in int8, whose name an import of this package hides.
-type Value = int8
-
-// Type is the integer type of a tensor.
-type Type string
-
-// The types of tensors: activations are Int8 or Int16, pooled sums Int16 and
-// logits Int32.
+// Limits on geometry: far above any real network, small enough that no product
+// of sizes overflows.
 const (
-	Int8  Type = "int8"
-	Int16 Type = "int16"
-	Int32 Type = "int32"
+	maxSide     = 1 << 14
+	maxChannels = 1 << 16
+	maxElements = 1 << 28
 )
 
-// Size is the number of bytes of one value.
-func (t Type) Size() int {
-	switch t {
-	case Int8:
-		return 1
-	case Int16:
-		return 2
-	default:
-		return 4
+// NewNetwork makes a network that is valid: shapes follow from each other, all
+// lengths fit, scales are positive, and no accumulator can leave int32 whatever
+// the image shows. Errors name the layer. The layers are the network's from then
+// on.
+func NewNetwork(name string, input Tensor, layers []Layer) (*Network, error) {
+	n := &Network{Name: name, Input: input, Layers: layers, topology: tensor.NewTopology(InputName)}
+	if err := n.checkEnds(); err != nil {
+		return nil, fmt.Errorf("int8: network %q: %w", name, err)
 	}
+	for i := range layers {
+		l := &layers[i]
+		if l.Op == nil {
+			return nil, fmt.Errorf("int8: layer %q has no operation", l.Name)
+		}
+		if err := n.add(l); err != nil {
+			return nil, fmt.Errorf("int8: %v: %w", l, err)
+		}
+	}
+	return n, nil
 }
 
-// Tensor describes the values of one tensor.
-type Tensor struct {
-	Shape tensor.Shape `json:"shape"`
-	Type  Type         `json:"type"`
-	// Scale is the real value of one step; 0 for logits, whose scales are per
-	// class, and for the image, whose scales are folded into the first
-	// convolution.
-	Scale float32 `json:"scale"`
-	// Zero is the value that stands for real zero: one for all channels or one
-	// per channel. Empty for all but int8 activations, where it is 0.
-	Zero []int8 `json:"zero,omitempty"`
-	// Bound is the largest magnitude of an int16 value. That of sums is
-	// SumBound of the tensor that is added up. 0 for other types.
-	Bound int32 `json:"bound,omitempty"`
-	// NonNegative says that an int16 activation is at least 0, as behind a ReLU.
-	NonNegative bool `json:"non_negative,omitempty"`
+// checkEnds checks the image and that there are logits.
+func (n *Network) checkEnds() error {
+	if len(n.Layers) == 0 {
+		return errors.New("no layers")
+	}
+	if _, ok := n.Layers[len(n.Layers)-1].Op.(*Dense); !ok {
+		return errors.New("the last layer is not a dense classifier")
+	}
+	in := &n.Input
+	if c := in.Shape.C; in.Type != Int8 || c != 1 && c != 3 {
+		return fmt.Errorf("input is %v %s, want an int8 image of 1 or 3 channels", in.Shape, in.Type)
+	}
+	if err := in.checkType(in.Shape.C); err != nil {
+		return fmt.Errorf("input %w", err)
+	}
+	return checkShape(in.Shape)
 }
 
-// Limits are the least and the greatest value of an activation.
-func (t *Tensor) Limits() (low, high int32) {
+// add checks a layer behind those before it.
+func (n *Network) add(l *Layer) error {
+	if err := checkShape(l.Out.Shape); err != nil {
+		return err
+	}
+	if _, err := n.topology.Add(l.Name, l.Inputs...); err != nil {
+		return err
+	}
+	takes, _ := l.Op.Content()
+	in := make([]*Tensor, len(l.Inputs))
+	for i, id := range l.Inputs {
+		if err := takes.fits(n.Content(id)); err != nil {
+			return fmt.Errorf("input %q: %w", n.topology.Name(id), err)
+		}
+		in[i] = n.Tensor(id)
+	}
+	return l.Op.check(in, &l.Out)
+}
+
+// fits reports why an operation that takes such content cannot have another.
+func (takes Content) fits(content Content) error {
 	switch {
-	case t.Type == Int8:
-		return math.MinInt8, math.MaxInt8
-	case t.NonNegative:
-		return 0, t.Bound
-	default:
-		return -t.Bound, t.Bound
+	case content == Logits:
+		return errors.New("nothing can read the logits of a dense layer")
+	case takes == Sums && content != Sums:
+		return errors.New("a dense layer follows the global average pool")
+	case takes != Sums && content == Sums:
+		return errors.New("the sums of a global average pool are for a dense layer only")
 	}
+	return nil
 }
 
-// SumBound is the Bound of the sums over an activation's plane.
-func (t *Tensor) SumBound() int64 {
-	reach := int64(t.Bound)
-	if t.Type == Int8 {
-		reach = math.MaxUint8
+// Topology is how the layers are connected; nil of a network that NewNetwork has
+// not made.
+func (n *Network) Topology() *tensor.Topology { return n.topology }
+
+// Tensor is the tensor of that number.
+func (n *Network) Tensor(id tensor.ID) *Tensor {
+	if id == tensor.Input {
+		return &n.Input
 	}
-	return reach * int64(t.Shape.H) * int64(t.Shape.W)
+	return &n.Layers[id.Node()].Out
 }
 
-// magnitude is the largest |q|.
-func (t *Tensor) magnitude() int64 {
-	low, high := t.Limits()
-	return int64(max(-low, high))
-}
-
-// ZeroAt is the zero point of channel c.
-func (t *Tensor) ZeroAt(c int) int8 {
-	switch len(t.Zero) {
-	case 0:
-		return 0
-	case 1:
-		return t.Zero[0]
-	default:
-		return t.Zero[c]
+// Inputs are the tensors that a layer reads.
+func (n *Network) Inputs(l *Layer) []*Tensor {
+	in := make([]*Tensor, len(l.Inputs))
+	for i, id := range l.Inputs {
+		in[i] = n.Tensor(id)
 	}
+	return in
 }
 
-// Provenance says where a quantized network comes from.
-type Provenance struct {
-	Tool       string `json:"tool"`                    // program and version
-	Source     string `json:"source"`                  // the float model's file name
-	SourceHash string `json:"source_sha256"`           // SHA-256 over the float model's weights and topology
-	Method     string `json:"method"`                  // how activation ranges were chosen, and corrections
-	Images     int    `json:"images"`                  // number of calibration images
-	ImagesHash string `json:"images_sha256,omitempty"` // SHA-256 over the calibration images' pixels
-	Seed       uint64 `json:"seed"`                    // which images were drawn
-	RangesHash string `json:"ranges_sha256,omitempty"` // SHA-256 of the range table, where one was given
+// Content is what a tensor holds.
+func (n *Network) Content(id tensor.ID) Content {
+	if id == tensor.Input {
+		return Activation
+	}
+	_, out := n.Layers[id.Node()].Op.Content()
+	return out
 }
 
-// Op is one of *Conv, *MaxPool, *AveragePool, GlobalAveragePool and *Dense.
-type Op interface {
-	// Kind is the operation's name in files and reports.
-	Kind() string
-	// check reports what is wrong with the operation between these tensors.
-	check(in []*Tensor, out *Tensor) error
-}
-
-// Conv is a convolution with its requantization, and the residual add where
-// the layer has a second input. See the package documentation for the formula.
-type Conv struct {
-	tensor.Window
-	Groups     int
-	InC, OutC  int
-	Weight     []int8    // OHWI: [OutC][KH][KW][InC/Groups]
-	Bias       []int32   // [OutC], in accumulator units, zero points folded in
-	Multiplier []int32   // [OutC], positive
-	Scale      []float32 // [OutC], real value of one weight step; informative
-	Shift      uint8     // left shift of the biased accumulator
-	Residual   int32     // 64 * 2^ResidualShift * residual scale / output scale; 0 without residual
-	// ResidualShift is the fraction bits of Residual: 0 for an int8 residual.
-	ResidualShift uint8
-}
-
-// MaxPool takes the maximum over each window; padding never wins.
-type MaxPool struct{ tensor.Window }
-
-// AveragePool averages over each window, rounding half up. Padding counts as
-// zeros if CountPad is set, and is left out of sum and count otherwise.
-type AveragePool struct {
-	tensor.Window
-	CountPad bool
-}
-
-// GlobalAveragePool adds up q - Zero of each channel over the plane, in int16. Its
-// output's scale is the input's divided by the number of pixels.
-type GlobalAveragePool struct{}
-
-// Dense is the fully connected classifier on int16 sums.
-type Dense struct {
-	In, Out int
-	Weight  []int8    // [Out][In]
-	Bias    []int32   // [Out], in accumulator units
-	Scale   []float32 // [Out], real value of one logit step
-}
-
-func (*Conv) Kind() string             { return "conv" }
-func (*MaxPool) Kind() string          { return "maxpool" }
-func (*AveragePool) Kind() string      { return "avgpool" }
-func (GlobalAveragePool) Kind() string { return "globalsum" }
-func (*Dense) Kind() string            { return "dense" }
-
-// Logits is the shape of the network's output: its number of classes.
-func (n *Network) Logits() *Dense {
+// Classifier is the last layer's operation: it gives the logits.
+func (n *Network) Classifier() *Dense {
 	return n.Layers[len(n.Layers)-1].Op.(*Dense)
-}
-
-// Scaled turns int32 logits into real ones.
-func (d *Dense) Scaled(dst []float32, logits []int32) {
-	for i, v := range logits {
-		dst[i] = float32(v) * d.Scale[i]
-	}
 }
 
 // MACs is the number of multiply-accumulates of the layer.
 func (l *Layer) MACs() int64 {
-	switch op := l.Op.(type) {
-	case *Conv:
-		return int64(l.Out.Shape.Elements()) * int64(op.depth())
-	case *Dense:
-		return int64(op.In) * int64(op.Out)
-	}
-	return 0
+	return int64(l.Out.Shape.Elements()) * int64(l.Op.Parameters().Depth())
 }
 
 // WeightBytes is the memory of the layer's weights, biases and multipliers.
-func (l *Layer) WeightBytes() int {
-	switch op := l.Op.(type) {
-	case *Conv:
-		return len(op.Weight) + 4*len(op.Bias) + 4*len(op.Multiplier)
-	case *Dense:
-		return len(op.Weight) + 4*len(op.Bias)
-	}
-	return 0
-}
+func (l *Layer) WeightBytes() int { return l.Op.Parameters().Bytes() }
 
-// depth is the number of products in one accumulator.
-func (c *Conv) depth() int { return c.KH * c.KW * (c.InC / c.Groups) }
+// Activation says whether the layer's output is one.
+func (l *Layer) Activation() bool {
+	_, out := l.Op.Content()
+	return out == Activation
+}
 
 func (l *Layer) String() string {
 	return fmt.Sprintf("layer %q (%s)", l.Name, l.Op.Kind())

@@ -72,7 +72,9 @@ type value struct {
 
 // kerasBuilder turns layers into nodes.
 type kerasBuilder struct {
-	graph   *Graph
+	graph   *Builder // nil before the input layer
+	input   tensor.Shape
+	last    string // node
 	weights Tensors
 	values  map[string]value // by layer
 }
@@ -86,38 +88,33 @@ func (m kerasModel) graph(weights Tensors) (*Graph, error) {
 	if len(c.Inputs) != 1 || len(c.Outputs) != 1 {
 		return nil, fmt.Errorf("the model has %d inputs and %d outputs, expected one of each", len(c.Inputs), len(c.Outputs))
 	}
-	b := kerasBuilder{graph: &Graph{Name: c.Name}, weights: weights, values: map[string]value{}}
+	b := kerasBuilder{weights: weights, values: map[string]value{}}
 	for _, l := range c.Layers {
 		if err := b.layer(l); err != nil {
 			return nil, fmt.Errorf("layer %q (%s): %w", l.Name, l.Class, err)
 		}
 	}
-	return b.finish(c.Outputs[0])
+	return b.finish(c.Name, c.Outputs[0])
 }
 
-func (b *kerasBuilder) finish(output []any) (*Graph, error) {
-	g := b.graph
+func (b *kerasBuilder) finish(name string, output []any) (*Graph, error) {
 	out, err := b.value(output)
 	if err != nil {
 		return nil, fmt.Errorf("output: %w", err)
 	}
-	if n := len(g.Nodes); n == 0 || out.node != g.Nodes[n-1].Name || out.pad != (padding{}) {
+	if b.last == "" || out.node != b.last || out.pad != (padding{}) {
 		return nil, fmt.Errorf("output layer %v is not the last operation", output[0])
 	}
-	if g.Input.C != 3 || g.Input.H != g.Input.W {
-		return nil, fmt.Errorf("input is %v, expected a square picture of 3 channels", g.Input)
+	if b.input.C != 3 || b.input.H != b.input.W {
+		return nil, fmt.Errorf("input is %v, expected a square picture of 3 channels", b.input)
 	}
 	if out.shape.H != 1 || out.shape.W != 1 {
 		return nil, fmt.Errorf("output is %v, expected one value per class", out.shape)
 	}
-	g.Preprocess = preprocess.Caffe()
-	g.Preprocess.Resize = (g.Input.H*g.Preprocess.Resize + g.Preprocess.Crop/2) / g.Preprocess.Crop
-	g.Preprocess.Crop = g.Input.H
-	g.Classes = classNames(out.shape.Elements())
-	if _, err := g.Shapes(); err != nil {
-		return nil, err
-	}
-	return g, nil
+	p := preprocess.Caffe()
+	p.Resize = (b.input.H*p.Resize + p.Crop/2) / p.Crop
+	p.Crop = b.input.H
+	return b.graph.Graph(name, p, classNames(out.shape.Elements()))
 }
 
 // layer adds the nodes of one layer.
@@ -138,7 +135,7 @@ func (b *kerasBuilder) layer(l kerasLayer) error {
 		}
 	}
 	if l.Class == "InputLayer" {
-		return b.input(l.Name, c)
+		return b.inputLayer(l.Name, c)
 	}
 	in, err := b.inputs(l)
 	if err != nil {
@@ -152,8 +149,8 @@ func (b *kerasBuilder) layer(l kerasLayer) error {
 	return nil
 }
 
-func (b *kerasBuilder) input(name string, c kerasConfig) error {
-	if b.graph.InputName != "" {
+func (b *kerasBuilder) inputLayer(name string, c kerasConfig) error {
+	if b.graph != nil {
 		return errors.New("the model has a second input")
 	}
 	s := c.BatchShape
@@ -163,9 +160,9 @@ func (b *kerasBuilder) input(name string, c kerasConfig) error {
 	if min(*s[1], *s[2], *s[3]) < 1 || max(*s[1], *s[2], *s[3]) > maxSide {
 		return fmt.Errorf("batch_input_shape [null, %d, %d, %d]: want numbers from 1 to %d", *s[1], *s[2], *s[3], maxSide)
 	}
-	b.graph.InputName = name
-	b.graph.Input = tensor.Shape{H: *s[1], W: *s[2], C: *s[3]}
-	b.values[name] = value{node: name, shape: b.graph.Input}
+	b.input = tensor.Shape{H: *s[1], W: *s[2], C: *s[3]}
+	b.graph = NewBuilder(name, b.input)
+	b.values[name] = value{node: name, shape: b.input}
 	return nil
 }
 
@@ -251,17 +248,17 @@ func (b *kerasBuilder) convert(l kerasLayer, c kerasConfig, in []value) (value, 
 	return value{}, errors.New("layers of this class are not supported")
 }
 
-// add appends a node and checks it at once, so that the error names the layer.
+// add appends a node.
 func (b *kerasBuilder) add(name string, op Op, nonNegative bool, in ...value) (value, error) {
-	names, shapes := make([]string, len(in)), make([]tensor.Shape, len(in))
+	names := make([]string, len(in))
 	for i, v := range in {
-		names[i], shapes[i] = v.node, v.shape
+		names[i] = v.node
 	}
-	shape, err := op.Infer(shapes)
+	shape, err := b.graph.Add(name, op, names...)
 	if err != nil {
 		return value{}, err
 	}
-	b.graph.Nodes = append(b.graph.Nodes, Node{Name: name, Inputs: names, Op: op})
+	b.last = name
 	return value{node: name, shape: shape, nonNegative: nonNegative}, nil
 }
 

@@ -50,24 +50,20 @@ func resNet50(version ResNetVersion, classes int, t Tensors) (*Graph, error) {
 	if classes < 1 {
 		return nil, fmt.Errorf("ResNet50: %d classes, want at least one", classes)
 	}
+	name, spec := "ResNet50 "+version.String(), preprocess.Torchvision()
 	b := resNetBuilder{
 		dialect: torchDialect{},
 		weights: t,
-		graph: &Graph{
-			Name: "ResNet50 " + version.String(), InputName: "input", Input: tensor.Shape{H: 224, W: 224, C: 3},
-			Preprocess: preprocess.Torchvision(), Classes: classNames(classes),
-		},
+		graph:   NewBuilder("input", tensor.Shape{H: 224, W: 224, C: 3}),
 	}
 	if version == V1 {
-		b.dialect = kerasDialect{}
-		b.graph.Preprocess = preprocess.Caffe()
+		b.dialect, spec = kerasDialect{}, preprocess.Caffe()
 	}
 	b.build(version, classes)
 	if b.err != nil {
-		return nil, fmt.Errorf("%s: %w", b.graph.Name, b.err)
+		return nil, fmt.Errorf("%s: %w", name, b.err)
 	}
-	_, err := b.graph.Shapes()
-	return b.graph, err
+	return b.graph.Graph(name, spec, classNames(classes))
 }
 
 // classNames are ImageNet's for a thousand classes, and numbers otherwise.
@@ -109,7 +105,7 @@ type dialect interface {
 type resNetBuilder struct {
 	dialect
 	weights Tensors
-	graph   *Graph
+	graph   *Builder
 	err     error
 }
 
@@ -185,7 +181,9 @@ func (b *resNetBuilder) denseLayer(x string, in, out int) string {
 }
 
 func (b *resNetBuilder) add(name string, op Op, inputs ...string) string {
-	b.graph.Nodes = append(b.graph.Nodes, Node{Name: name, Inputs: inputs, Op: op})
+	if b.err == nil {
+		_, b.err = b.graph.Add(name, op, inputs...)
+	}
 	return name
 }
 

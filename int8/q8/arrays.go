@@ -20,22 +20,11 @@ type array struct {
 
 // arrays lists the arrays of a layer, in the order of the format.
 func arrays(l *int8.Layer) []array {
-	switch op := l.Op.(type) {
-	case *int8.Conv:
-		return []array{
-			{l.Name + ".weight", []int{op.OutC, op.KH, op.KW, op.InC / op.Groups}, &op.Weight},
-			{l.Name + ".bias", []int{op.OutC}, &op.Bias},
-			{l.Name + ".multiplier", []int{op.OutC}, &op.Multiplier},
-			{l.Name + ".scale", []int{op.OutC}, &op.Scale},
-		}
-	case *int8.Dense:
-		return []array{
-			{l.Name + ".weight", []int{op.Out, op.In}, &op.Weight},
-			{l.Name + ".bias", []int{op.Out}, &op.Bias},
-			{l.Name + ".scale", []int{op.Out}, &op.Scale},
-		}
+	list := codecs[l.Op.Kind()].arrays(l.Op)
+	for i := range list {
+		list[i].name = l.Name + "." + list[i].name
 	}
-	return nil
+	return list
 }
 
 // tensor returns the stored form: weights as a view, the rest as a
@@ -91,13 +80,13 @@ func (a array) load(t safetensors.Tensor) error {
 	return nil
 }
 
-// load fills all arrays of n. Every tensor of the file must be used: a tensor
+// load fills all arrays of the layers. Every tensor of the file must be used: a tensor
 // that nothing reads is a sign of a graph that does not belong to it. None may
 // be used twice, or a small file could ask for many copies of one tensor.
-func load(n *int8.Network, f *safetensors.File) error {
+func load(layers []int8.Layer, f *safetensors.File) error {
 	used := map[string]bool{}
-	for i := range n.Layers {
-		for _, a := range arrays(&n.Layers[i]) {
+	for i := range layers {
+		for _, a := range arrays(&layers[i]) {
 			t, ok := f.Tensor(a.name)
 			if !ok {
 				return fmt.Errorf("tensor %q is missing", a.name)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"edgeclassify/int8"
 	"edgeclassify/tensor"
@@ -44,22 +45,26 @@ type layer struct {
 	Output        int8.Tensor `json:"output"`
 }
 
-// describe returns the metadata of n, without the checksum.
-func describe(n *int8.Network) (map[string]string, error) {
-	g := graph{Name: n.Name, Input: n.Input}
-	for i := range n.Layers {
-		text, err := json.Marshal(describeLayer(&n.Layers[i]))
+// describe returns the metadata of m, without the checksum, given the names of its
+// layers' inputs.
+func describe(m *Model, inputs [][]string) (map[string]string, error) {
+	g := graph{Name: m.Name, Input: m.Input}
+	for i := range m.Layers {
+		l := &m.Layers[i]
+		d := layer{Name: l.Name, Op: l.Op.Kind(), Inputs: inputs[i], Output: l.Out}
+		codecs[d.Op].describe(l.Op, &d)
+		text, err := json.Marshal(d)
 		if err != nil {
-			return nil, fmt.Errorf("%v: %w", &n.Layers[i], err)
+			return nil, fmt.Errorf("%v: %w", l, err)
 		}
 		g.Layers = append(g.Layers, text)
 	}
 	metadata := map[string]string{"format": format, "version": version}
 	documents := map[string]any{
-		"graph": g, "preprocessing": n.Preprocess, "labels": n.Classes, "provenance": n.Provenance,
+		"graph": g, "preprocessing": m.Preprocess, "labels": m.Classes, "provenance": m.Provenance,
 	}
-	if n.SelfTest != nil {
-		documents["selftest"] = n.SelfTest
+	if m.SelfTest != nil {
+		documents["selftest"] = m.SelfTest
 	}
 	for key, document := range documents {
 		text, err := json.Marshal(document)
@@ -71,33 +76,18 @@ func describe(n *int8.Network) (map[string]string, error) {
 	return metadata, nil
 }
 
-func describeLayer(l *int8.Layer) layer {
-	d := layer{Name: l.Name, Op: l.Op.Kind(), Inputs: l.Inputs, Output: l.Out}
-	switch op := l.Op.(type) {
-	case *int8.Conv:
-		d.Window, d.Groups, d.InChannels, d.OutChannels = &op.Window, op.Groups, op.InC, op.OutC
-		d.Shift, d.Residual, d.ResidualShift = op.Shift, op.Residual, op.ResidualShift
-	case *int8.MaxPool:
-		d.Window = &op.Window
-	case *int8.AveragePool:
-		d.Window, d.CountPad = &op.Window, op.CountPad
-	case *int8.Dense:
-		d.InChannels, d.OutChannels = op.In, op.Out
-	}
-	return d
-}
-
-// parse is the inverse of describe: the network without its arrays, not yet
-// valid. It accepts nothing that describe would not have written.
-func parse(metadata map[string]string) (*int8.Network, error) {
-	n, g := &int8.Network{}, graph{}
+// parse is the inverse of describe: a model whose network has no arrays yet, and
+// is to be made of its name, input and layers. It accepts nothing that describe
+// would not have written.
+func parse(metadata map[string]string) (*Model, error) {
+	m, g := &Model{Network: &int8.Network{}}, graph{}
 	for _, d := range []struct {
 		key      string
 		into     any
 		optional bool
 	}{
-		{"graph", &g, false}, {"preprocessing", &n.Preprocess, false}, {"labels", &n.Classes, false},
-		{"provenance", &n.Provenance, false}, {"selftest", &n.SelfTest, true},
+		{"graph", &g, false}, {"preprocessing", &m.Preprocess, false}, {"labels", &m.Classes, false},
+		{"provenance", &m.Provenance, false}, {"selftest", &m.SelfTest, true},
 	} {
 		text, ok := metadata[d.key]
 		if !ok && d.optional {
@@ -113,50 +103,53 @@ func parse(metadata map[string]string) (*int8.Network, error) {
 			return nil, fmt.Errorf("metadata %s: %w", d.key, err)
 		}
 	}
-	n.Name, n.Input = g.Name, g.Input
+	m.Name, m.Input = g.Name, g.Input
+	topology := tensor.NewTopology(int8.InputName)
+	var inputs [][]string
 	for i, text := range g.Layers {
-		l, err := parseLayer(text)
+		d, l, err := parseLayer(text, topology)
 		if err != nil {
-			return nil, fmt.Errorf("metadata graph: layer %d %q: %w", i, l.Name, err)
+			return nil, fmt.Errorf("metadata graph: layer %d %q: %w", i, d.Name, err)
 		}
-		n.Layers = append(n.Layers, l)
+		m.Layers, inputs = append(m.Layers, l), append(inputs, d.Inputs)
 	}
-	return n, checkCanonical(n, metadata)
+	return m, checkCanonical(m, inputs, metadata)
 }
 
-// parseLayer returns a layer that has at least its name where it fails.
-func parseLayer(text []byte) (int8.Layer, error) {
-	var d layer
-	err := unmarshal(text, &d)
-	l := int8.Layer{Name: d.Name, Inputs: d.Inputs, Out: d.Output}
-	if err == nil {
-		l.Op, err = d.operation()
+// parseLayer reads a layer behind those of the topology, to which it adds it.
+func parseLayer(text []byte, before *tensor.Topology) (d layer, l int8.Layer, err error) {
+	if err := unmarshal(text, &d); err != nil {
+		return d, l, err
 	}
-	return l, err
+	c, ok := codecs[d.Op]
+	if !ok {
+		return d, l, fmt.Errorf("unknown operation %q; this program knows %s", d.Op, strings.Join(slices.Sorted(maps.Keys(codecs)), ", "))
+	}
+	if d.Window == nil {
+		d.Window = &tensor.Window{}
+	}
+	l = int8.Layer{Name: d.Name, Out: d.Output}
+	if l.Op, err = c.operation(&d); err != nil {
+		return d, l, err
+	}
+	if l.Inputs, err = before.IDs(d.Inputs); err != nil {
+		return d, l, err
+	}
+	_, err = before.Add(l.Name, l.Inputs...)
+	return d, l, err
 }
 
-func (d *layer) operation() (int8.Op, error) {
-	var window tensor.Window
-	if d.Window != nil {
-		window = *d.Window
-	}
-	switch d.Op {
-	case "conv":
-		if d.Groups < 1 {
-			return nil, fmt.Errorf("%d groups, want at least 1", d.Groups)
-		}
-		return &int8.Conv{Window: window, Groups: d.Groups, InC: d.InChannels, OutC: d.OutChannels,
-			Shift: d.Shift, Residual: d.Residual, ResidualShift: d.ResidualShift}, nil
-	case "maxpool":
-		return &int8.MaxPool{Window: window}, nil
-	case "avgpool":
-		return &int8.AveragePool{Window: window, CountPad: d.CountPad}, nil
-	case "globalsum":
-		return int8.GlobalAveragePool{}, nil
-	case "dense":
-		return &int8.Dense{In: d.InChannels, Out: d.OutChannels}, nil
-	}
-	return nil, fmt.Errorf("unknown operation %q; this program knows conv, maxpool, avgpool, globalsum and dense", d.Op)
+// codec is how operations of one kind are stored.
+type codec struct {
+	describe  func(op int8.Op, d *layer)
+	operation func(d *layer) (int8.Op, error) // the inverse, without arrays
+	arrays    func(op int8.Op) []array        // in the order of the format
+}
+
+// codecs are those of all kinds of operations.
+var codecs = map[string]codec{
+	"conv": convCodec, "dense": denseCodec, "maxpool": maxPoolCodec, "avgpool": averagePoolCodec,
+	"globalsum": globalAveragePoolCodec,
 }
 
 // unmarshal is json.Unmarshal, but refuses unknown fields.
@@ -171,8 +164,8 @@ func unmarshal(text []byte, into any) error {
 
 // checkCanonical finds what encoding/json forgives: repeated keys, other
 // capitals, surplus elements, fields of other operations, spaces.
-func checkCanonical(n *int8.Network, metadata map[string]string) error {
-	canonical, err := describe(n)
+func checkCanonical(m *Model, inputs [][]string, metadata map[string]string) error {
+	canonical, err := describe(m, inputs)
 	if err != nil {
 		return err
 	}

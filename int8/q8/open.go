@@ -8,11 +8,11 @@ import (
 	"edgeclassify/int8"
 )
 
-// Model is an open model file.
-type Model struct {
-	Network *int8.Network // its weights are views into the file: not to be used after Close
-	SHA256  string        // the file's checksum, see the package documentation
-	Size    int64         // the file's size in bytes
+// File is an open model file.
+type File struct {
+	*Model        // its weights are views into the file: not to be used after Close
+	SHA256 string // the file's checksum, see the package documentation
+	Size   int64  // the file's size in bytes
 
 	file  []byte
 	unmap func() error
@@ -22,19 +22,19 @@ type Model struct {
 // and are shared with other processes, and reads it once to verify it. On
 // systems without memory maps it reads the file.
 //
-// While the model is open the file may be replaced, as [Write] does, or
+// While it is open the file may be replaced, as [Write] does, or
 // removed, but not overwritten or cut short in place.
-func Open(path string) (*Model, error) {
+func Open(path string) (*File, error) {
 	b, unmap, err := mapFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("q8: %w", err)
 	}
-	n, checksum, err := decode(b)
+	m, checksum, err := decode(b)
 	if err != nil {
 		unmap()
 		return nil, fmt.Errorf("q8: %s: %w", path, err)
 	}
-	return &Model{Network: n, SHA256: checksum, Size: int64(len(b)), file: b, unmap: unmap}, nil
+	return &File{Model: m, SHA256: checksum, Size: int64(len(b)), file: b, unmap: unmap}, nil
 }
 
 // mapFile returns the contents of a file. Errors name it.
@@ -68,18 +68,18 @@ func mapFile(path string) (b []byte, unmap func() error, err error) {
 // Release tells the system that the program does not need these weights in
 // memory. They stay valid: whoever reads them again gets them from the file.
 // Slices of anything but the file are left alone.
-func (m *Model) Release(weights []int8.Value) {
+func (f *File) Release(weights []int8.Value) {
 	first := uintptr(unsafe.Pointer(unsafe.SliceData(weights)))
-	start := first - uintptr(unsafe.Pointer(unsafe.SliceData(m.file))) // wraps around before the file
-	if size := uintptr(len(m.file)); start < size && uintptr(len(weights)) <= size-start {
-		release(m.file, int(start), int(start)+len(weights))
+	start := first - uintptr(unsafe.Pointer(unsafe.SliceData(f.file))) // wraps around before the file
+	if size := uintptr(len(f.file)); start < size && uintptr(len(weights)) <= size-start {
+		release(f.file, int(start), int(start)+len(weights))
 	}
 }
 
 // Close releases the file. Closing twice is fine.
-func (m *Model) Close() error {
-	unmap := m.unmap
-	m.file, m.unmap = nil, nil
+func (f *File) Close() error {
+	unmap := f.unmap
+	f.file, f.unmap = nil, nil
 	if unmap == nil {
 		return nil
 	}

@@ -64,25 +64,25 @@ const (
 	unsealed = "0000000000000000000000000000000000000000000000000000000000000000"
 )
 
-// Write validates n and writes it to path, which afterwards holds the whole
-// model or is as it was.
-func Write(path string, n *int8.Network) error {
-	return atomicfile.Write(path, 0o644, func(w io.Writer) error { return Encode(w, n) })
+// Write writes m to path, which afterwards holds the whole model or is as it was.
+func Write(path string, m *Model) error {
+	return atomicfile.Write(path, 0o644, func(w io.Writer) error { return Encode(w, m) })
 }
 
-// Encode validates n and writes its file to w. Equal networks give equal bytes.
-func Encode(w io.Writer, n *int8.Network) error {
-	if err := encode(w, n); err != nil {
+// Encode writes the file of m to w. Equal models give equal bytes.
+func Encode(w io.Writer, m *Model) error {
+	if err := encode(w, m); err != nil {
 		return fmt.Errorf("q8: %w", err)
 	}
 	return nil
 }
 
-func encode(w io.Writer, n *int8.Network) error {
-	if err := n.Validate(); err != nil {
-		return err
+func encode(w io.Writer, m *Model) error {
+	inputs := make([][]string, len(m.Layers))
+	for i, l := range m.Layers {
+		inputs[i] = m.Topology().Names(l.Inputs)
 	}
-	metadata, err := describe(n)
+	metadata, err := describe(m, inputs)
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func encode(w io.Writer, n *int8.Network) error {
 		return err
 	}
 	var tensors []safetensors.Tensor
-	for i := range n.Layers {
-		for _, a := range arrays(&n.Layers[i]) {
+	for i := range m.Layers {
+		for _, a := range arrays(&m.Layers[i]) {
 			tensors = append(tensors, a.tensor())
 		}
 	}
@@ -106,18 +106,18 @@ func encode(w io.Writer, n *int8.Network) error {
 }
 
 // Decode reads a whole file. The network's weights are views into b, which
-// must not change afterwards; everything else is copied. The network is valid,
-// and encoding it gives the file's metadata and tensors again.
-func Decode(b []byte) (*int8.Network, error) {
-	n, _, err := decode(b)
+// must not change afterwards; everything else is copied. Encoding the model gives
+// the file's metadata and tensors again.
+func Decode(b []byte) (*Model, error) {
+	m, _, err := decode(b)
 	if err != nil {
 		return nil, fmt.Errorf("q8: %w", err)
 	}
-	return n, nil
+	return m, nil
 }
 
 // decode also returns the checksum.
-func decode(b []byte) (n *int8.Network, checksum string, err error) {
+func decode(b []byte) (m *Model, checksum string, err error) {
 	f, err := safetensors.Parse(b)
 	if err != nil {
 		return nil, "", explain(b, err)
@@ -130,23 +130,26 @@ func decode(b []byte) (n *int8.Network, checksum string, err error) {
 	// it. What does not match it is reported as damaged, whatever else is wrong.
 	verified := make(chan error, 1)
 	go func() { verified <- verify(b, checksum) }()
-	n, err = build(f)
+	m, err = build(f)
 	if damage := <-verified; damage != nil {
 		return nil, "", damage
 	}
-	return n, checksum, err
+	return m, checksum, err
 }
 
-// build makes the network of a file's contents.
-func build(f *safetensors.File) (*int8.Network, error) {
-	n, err := parse(f.Metadata)
+// build makes the model of a file's contents.
+func build(f *safetensors.File) (*Model, error) {
+	m, err := parse(f.Metadata)
 	if err != nil {
 		return nil, err
 	}
-	if err := load(n, f); err != nil {
+	if err := load(m.Layers, f); err != nil {
 		return nil, err
 	}
-	return n, n.Validate()
+	if m.Network, err = int8.NewNetwork(m.Name, m.Input, m.Layers); err != nil {
+		return nil, err
+	}
+	return m, m.check()
 }
 
 // explain says what b is if it is one of the things that end up in place of

@@ -7,6 +7,7 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/int8/q8"
+	"edgeclassify/internal/nettest"
 )
 
 // Files with and without a self-test are read as they were written.
@@ -18,7 +19,7 @@ func TestSelfTestIsOptional(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, read.SelfTest)
 
-	n.SelfTest = &int8.SelfTest{Seed: 1<<64 - 1, LogitsSHA256: "abc"}
+	n.SelfTest = &q8.SelfTest{Seed: 1<<64 - 1, LogitsSHA256: "abc"}
 	file = encode(t, n)
 	require.Equal(t, `{"seed":18446744073709551615,"logits_sha256":"abc"}`, takeApart(t, file).Metadata["selftest"])
 	read, err = q8.Decode(file)
@@ -31,4 +32,22 @@ func TestSelfTestIsOptional(t *testing.T) {
 		_, err := q8.Decode(seal(c.bytes(), []byte(c.Metadata["sha256"])))
 		require.ErrorContains(t, err, "metadata", bad)
 	}
+}
+
+// The image is part of the file format: it must never change.
+func TestSelfTestImageIsFixed(t *testing.T) {
+	n := nettest.Random(1)
+	test := q8.SelfTest{Seed: 1}
+	first := test.Image(n)
+	require.Len(t, first, n.Input.Shape.Elements())
+	require.Equal(t, []uint8{0x99, 0x16, 0xb7}, first[:3])
+	require.NotEqual(t, first, (&q8.SelfTest{Seed: 2}).Image(n))
+}
+
+func TestSelfTestFindsAWrongBit(t *testing.T) {
+	logits := []int32{1, -2, 1 << 30}
+	test := q8.SelfTest{LogitsSHA256: int8.HashLogits(logits)}
+	require.NoError(t, test.Check(logits))
+	logits[1] ^= 1
+	require.ErrorContains(t, test.Check(logits), "self-test")
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
@@ -22,7 +23,7 @@ const maxMACs = 400_000
 // 3; padding on some sides only; shifts; residual inputs from an identity, a
 // projection or any older tensor), pooling, global sum and classifier. Channel
 // counts favour odd numbers; zero points, weights, biases and multipliers
-// include the extremes that int8.Network.Validate allows.
+// include the extremes that int8.NewNetwork allows.
 func Random(seed uint64) *int8.Network { return random(fmt.Sprintf("random-%d", seed), seed, false) }
 
 // Int16 is Random with about half of the convolutions' outputs in int16: with
@@ -30,7 +31,17 @@ func Random(seed uint64) *int8.Network { return random(fmt.Sprintf("random-%d", 
 func Int16(seed uint64) *int8.Network { return random(fmt.Sprintf("int16-%d", seed), seed, true) }
 
 func random(name string, seed uint64, withInt16 bool) *int8.Network {
-	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), withInt16: withInt16, net: &int8.Network{Name: name}}
+	return randomModel(name, seed, withInt16).Network
+}
+
+// Model is Random, or Int16, with all that belongs to a model file.
+func Model(seed uint64, withInt16 bool) *q8.Model {
+	return randomModel(fmt.Sprintf("model-%d", seed), seed, withInt16)
+}
+
+// randomModel is valid, or this package is wrong.
+func randomModel(name string, seed uint64, withInt16 bool) *q8.Model {
+	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), withInt16: withInt16}
 	x := b.image()
 	for range 1 + b.IntN(5) {
 		x = b.block(x)
@@ -39,7 +50,15 @@ func random(name string, seed uint64, withInt16 bool) *int8.Network {
 		x = b.layer(x, 2)
 	}
 	b.classifier(x)
-	return b.net
+	n, err := int8.NewNetwork(name, b.input, b.layers)
+	if err != nil {
+		panic(err)
+	}
+	m, err := q8.New(n, b.spec, b.classes, b.provenance, nil)
+	if err != nil {
+		panic(err)
+	}
+	return m
 }
 
 // Image returns random RGB pixels for n: noise, flat extremes or a ramp.
@@ -60,17 +79,22 @@ func Image(n *int8.Network, seed uint64) []uint8 {
 	return rgb
 }
 
-// node is a tensor by name.
+// node is a tensor by number.
 type node struct {
-	name string
+	id tensor.ID
 	int8.Tensor
 }
 
 type builder struct {
 	*rand.Rand
 	withInt16 bool // int16 activations, too
-	net       *int8.Network
-	nodes     []node // the activations so far
+
+	input      int8.Tensor
+	layers     []int8.Layer
+	spec       preprocess.Spec
+	classes    []labels.Class
+	provenance q8.Provenance
+	nodes      []node // the activations so far
 }
 
 // chance is true once in n times.
@@ -106,26 +130,24 @@ func (b *builder) image() node {
 	spec := pick(b, preprocess.Caffe(), preprocess.Torchvision())
 	spec.Crop = 8 + b.IntN(33)
 	spec.Resize = spec.Crop + b.IntN(8)
-	b.net.Preprocess = spec
-	b.net.Input = int8.Tensor{
+	b.spec = spec
+	b.input = int8.Tensor{
 		Shape: tensor.Shape{H: spec.Crop, W: spec.Crop, C: 3},
 		Type:  int8.Int8,
 		Zero:  []int8.Value{b.zero(), b.zero(), b.zero()},
 	}
-	b.net.Provenance = int8.Provenance{Tool: "nettest", Source: b.net.Name, Method: "random", Images: b.IntN(100), Seed: b.Uint64()}
-	x := node{int8.InputName, b.net.Input}
+	b.provenance = q8.Provenance{Tool: "nettest", Source: "nettest", Method: "random", Images: b.IntN(100), Seed: b.Uint64()}
+	x := node{tensor.Input, b.input}
 	b.nodes = append(b.nodes, x)
 	return x
 }
 
 // add appends a layer.
-func (b *builder) add(op int8.Op, out int8.Tensor, inputs ...string) node {
-	l := int8.Layer{Name: fmt.Sprintf("layer%d.%s", len(b.net.Layers), op.Kind()), Inputs: inputs, Op: op, Out: out}
-	b.net.Layers = append(b.net.Layers, l)
-	x := node{l.Name, out}
-	switch op.(type) {
-	case int8.GlobalAveragePool, *int8.Dense:
-	default:
+func (b *builder) add(op int8.Op, out int8.Tensor, inputs ...tensor.ID) node {
+	l := int8.Layer{Name: fmt.Sprintf("layer%d.%s", len(b.layers), op.Kind()), Inputs: inputs, Op: op, Out: out}
+	b.layers = append(b.layers, l)
+	x := node{tensor.Output(len(b.layers) - 1), out}
+	if l.Activation() {
 		b.nodes = append(b.nodes, x)
 	}
 	return x
@@ -134,35 +156,35 @@ func (b *builder) add(op int8.Op, out int8.Tensor, inputs ...string) node {
 // block appends one layer or a residual block: a branch of one or two
 // convolutions and, for the residual, x itself or a projection of it.
 func (b *builder) block(x node) node {
-	if !b.chance(2) || x.name == int8.InputName {
+	if !b.chance(2) || x.id == tensor.Input {
 		return b.layer(x, 1)
 	}
 	branch := x
 	if b.chance(2) {
-		branch = b.conv(x, b.geometry(x.Shape, 1), "")
+		branch = b.conv(x, b.geometry(x.Shape, 1), anyOther)
 	}
 	last := b.geometry(branch.Shape, 1)
 	if out, err := last.output(branch.Shape); err == nil && out != x.Shape {
 		if projection, ok := last.match(x.Shape, out); ok {
-			x = b.conv(x, projection, "")
+			x = b.conv(x, projection, anyOther)
 		}
 	}
-	return b.conv(branch, last, x.name)
+	return b.conv(branch, last, x.id)
 }
 
 // layer appends a convolution or a pooling with at least that stride. Pooling
 // does not take the image: it has a zero point per channel.
 func (b *builder) layer(x node, stride int) node {
-	if x.name == int8.InputName || !b.chance(3) {
-		return b.conv(x, b.geometry(x.Shape, stride), "")
+	if x.id == tensor.Input || !b.chance(3) {
+		return b.conv(x, b.geometry(x.Shape, stride), anyOther)
 	}
 	w := b.window(x.Shape, stride)
 	out := x.Tensor
 	out.Shape.H, out.Shape.W, _ = w.Infer(x.Shape.H, x.Shape.W)
 	if b.chance(2) {
-		return b.add(&int8.MaxPool{Window: w}, out, x.name)
+		return b.add(&int8.MaxPool{Window: w}, out, x.id)
 	}
-	return b.add(&int8.AveragePool{Window: w, CountPad: b.chance(2)}, out, x.name)
+	return b.add(&int8.AveragePool{Window: w, CountPad: b.chance(2)}, out, x.id)
 }
 
 // geometry is the shape of a convolution.
@@ -239,9 +261,12 @@ func divisor(b *builder, n int) int {
 	}
 }
 
-// conv appends the convolution. The tensor named residual is added if its
-// shape fits; with no name, any older one that fits is, once in four times.
-func (b *builder) conv(x node, g geometry, residual string) node {
+// anyOther stands for any older tensor.
+const anyOther tensor.ID = -1
+
+// conv appends the convolution. The residual is added if its shape fits; any
+// other one that fits is once in four times.
+func (b *builder) conv(x node, g geometry, residual tensor.ID) node {
 	shape, _ := g.output(x.Shape)
 	out := b.activation(shape)
 	c := &int8.Conv{
@@ -252,10 +277,10 @@ func (b *builder) conv(x node, g geometry, residual string) node {
 	for i := range c.Scale {
 		c.Scale[i] = b.scale()
 	}
-	inputs := []string{x.name}
+	inputs := []tensor.ID{x.id}
 	var added int64
 	if r, ok := b.residual(shape, residual); ok {
-		inputs = append(inputs, r.name)
+		inputs = append(inputs, r.id)
 		c.Residual = pick[int32](b, 16, 37, 50, 64, 64, 64, 77, 100, 128, 200, 1, math.MaxInt16)
 		if r.Type == int8.Int16 {
 			c.Residual, c.ResidualShift = int32(1+b.IntN(math.MaxInt16)), uint8(b.IntN(31))
@@ -281,10 +306,10 @@ func magnitude(t int8.Tensor) int64 {
 	return int64(max(-low, high))
 }
 
-func (b *builder) residual(shape tensor.Shape, name string) (node, bool) {
+func (b *builder) residual(shape tensor.Shape, id tensor.ID) (node, bool) {
 	for _, i := range b.Perm(len(b.nodes)) {
 		x := b.nodes[i]
-		if x.Shape == shape && (x.name == name || name == "" && b.chance(4)) {
+		if x.Shape == shape && (x.id == id || id == anyOther && b.chance(4)) {
 			return x, true
 		}
 	}
@@ -371,7 +396,7 @@ func (b *builder) classifier(x node) {
 	pixels := float32(x.Shape.H * x.Shape.W)
 	pooled := b.add(int8.GlobalAveragePool{}, int8.Tensor{
 		Shape: tensor.Shape{H: 1, W: 1, C: x.Shape.C}, Type: int8.Int16,
-		Scale: x.Scale / pixels, Bound: int32(x.SumBound())}, x.name)
+		Scale: x.Scale / pixels, Bound: int32(x.SumBound())}, x.id)
 	d := &int8.Dense{In: x.Shape.C, Out: pick(b, 1, 2, 3, 5, 10, 13)}
 	d.Weight = b.weights(d.In * d.Out)
 	for o := range d.Out {
@@ -379,7 +404,7 @@ func (b *builder) classifier(x node) {
 		limit := math.MaxInt32 - int64(pooled.Bound)*sum
 		d.Bias = append(d.Bias, int32(pick(b, 0, limit, -limit, b.Int64N(limit)-limit/2)))
 		d.Scale = append(d.Scale, b.scale())
-		b.net.Classes = append(b.net.Classes, labels.Class{ID: fmt.Sprintf("n%08d", o), Name: fmt.Sprintf("<class> & %q №%d", "α", o)})
+		b.classes = append(b.classes, labels.Class{ID: fmt.Sprintf("n%08d", o), Name: fmt.Sprintf("<class> & %q №%d", "α", o)})
 	}
-	b.add(d, int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: d.Out}, Type: int8.Int32}, pooled.name)
+	b.add(d, int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: d.Out}, Type: int8.Int32}, pooled.id)
 }

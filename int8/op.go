@@ -1,0 +1,138 @@
+package int8
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"edgeclassify/tensor"
+)
+
+// Op is an operation. Each stands in a file of its own: its formula, its check and
+// its reference.
+type Op interface {
+	// Kind is the operation's name in files and reports.
+	Kind() string
+	// Content is what the operation's inputs and its output hold.
+	Content() (in, out Content)
+	// Parameters are its weights; the zero value if it has none.
+	Parameters() Parameters
+	// check reports what is wrong with the operation between these tensors.
+	check(in []*Tensor, out *Tensor) error
+	// reference computes the output.
+	reference(in []operand, out *Tensor) []int32
+}
+
+// Content is what the values of a tensor are.
+type Content uint8
+
+// The contents of tensors: quantized activations, the sums of a global average
+// pool, and logits.
+const (
+	Activation Content = iota
+	Sums
+	Logits
+)
+
+// Parameters are an operation's weights in rows of one output channel each. An
+// accumulator is the sum of a row times inputs, plus the bias, shifted left.
+type Parameters struct {
+	Weight     []int8  // [len(Bias)][depth]
+	Bias       []int32 // of each output channel
+	Multiplier []int32 // of each output channel; nil where nothing is requantized
+	Shift      uint8
+}
+
+// Depth is the number of products in an accumulator; 0 without weights.
+func (p Parameters) Depth() int { return len(p.Weight) / max(1, len(p.Bias)) }
+
+// Row is the weights of an output channel.
+func (p Parameters) Row(channel int) []int8 {
+	depth := p.Depth()
+	return p.Weight[channel*depth : (channel+1)*depth]
+}
+
+// Bytes is the memory that the parameters take.
+func (p Parameters) Bytes() int { return len(p.Weight) + 4*len(p.Bias) + 4*len(p.Multiplier) }
+
+// operand is a tensor with its values.
+type operand struct {
+	*Tensor
+	values []int32
+}
+
+// inside calls f for every pixel of the window at output (y, x) that lies in
+// the plane.
+func inside(w tensor.Window, in tensor.Shape, y, x int, f func(iy, ix int)) {
+	for iy := max(0, y*w.StrideH-w.Top); iy < min(in.H, y*w.StrideH-w.Top+w.KH); iy++ {
+		for ix := max(0, x*w.StrideW-w.Left); ix < min(in.W, x*w.StrideW-w.Left+w.KW); ix++ {
+			f(iy, ix)
+		}
+	}
+}
+
+func checkShape(s tensor.Shape) error {
+	if min(s.H, s.W, s.C) < 1 || max(s.H, s.W) > maxSide || s.C > maxChannels || int64(s.H)*int64(s.W)*int64(s.C) > maxElements {
+		return fmt.Errorf("shape %v is out of range", s)
+	}
+	return nil
+}
+
+// checkWindow checks a window between an input and an output.
+func checkWindow(w tensor.Window, in, out *Tensor) error {
+	if max(w.KH, w.KW, w.StrideH, w.StrideW) > maxSide {
+		return fmt.Errorf("kernel %dx%d, stride %dx%d is out of range", w.KH, w.KW, w.StrideH, w.StrideW)
+	}
+	h, wd, err := w.Infer(in.Shape.H, in.Shape.W)
+	if err != nil {
+		return err
+	}
+	if h != out.Shape.H || wd != out.Shape.W {
+		return fmt.Errorf("output is %v, the window gives %dx%d", out.Shape, h, wd)
+	}
+	return nil
+}
+
+func checkPool(w tensor.Window, in []*Tensor, out *Tensor) error {
+	if len(in) != 1 {
+		return fmt.Errorf("has %d inputs, want 1", len(in))
+	}
+	if err := errors.Join(checkActivation("input", in[0]), checkActivation("output", out)); err != nil {
+		return err
+	}
+	if in[0].Type != out.Type || in[0].Bound != out.Bound || in[0].NonNegative != out.NonNegative {
+		return errors.New("input and output differ in type or bound")
+	}
+	if in[0].Scale != out.Scale || in[0].ZeroAt(0) != out.ZeroAt(0) || in[0].Shape.C != out.Shape.C {
+		return errors.New("input and output differ in scale, zero point or channels")
+	}
+	return checkWindow(w, in[0], out)
+}
+
+func checkLen(what string, got, want int) error {
+	if got != want {
+		return fmt.Errorf("%s has %d values, want %d", what, got, want)
+	}
+	return nil
+}
+
+// weightSum checks that weights are symmetric and is their AbsSum.
+func weightSum(w []int8) (int64, error) {
+	if slices.Contains(w, -128) {
+		return 0, errors.New("a weight is -128; weights are in -127..127")
+	}
+	return AbsSum(w), nil
+}
+
+// AbsSum is the sum of |w|: the largest |sum of w*x| for |x| <= 1.
+func AbsSum(w []int8) int64 {
+	var sum int64
+	for _, v := range w {
+		sum += abs64(int32(v))
+	}
+	return sum
+}
+
+// abs64 compiles to a conditional move: branches on the signs of weights, which
+// no CPU predicts, would take longer than all else in loading a model.
+func abs64(v int32) int64 { return max(int64(v), -int64(v)) }

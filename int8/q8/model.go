@@ -1,0 +1,54 @@
+package q8
+
+import (
+	"fmt"
+
+	"edgeclassify/int8"
+	"edgeclassify/labels"
+	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
+)
+
+// Model is a network with all that it takes to use it: what a file holds. New
+// makes it; it is never modified.
+type Model struct {
+	*int8.Network
+	Preprocess preprocess.Spec
+	Classes    []labels.Class // in the order of the logits
+	Provenance Provenance
+	SelfTest   *SelfTest // nil where there is none
+}
+
+// New checks that what belongs to a network fits it. The self-test may be nil.
+func New(n *int8.Network, p preprocess.Spec, classes []labels.Class, from Provenance, test *SelfTest) (*Model, error) {
+	m := &Model{Network: n, Preprocess: p, Classes: classes, Provenance: from, SelfTest: test}
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("q8: network %q: %w", n.Name, err)
+	}
+	return m, nil
+}
+
+func (m *Model) check() error {
+	if err := m.Preprocess.Validate(); err != nil {
+		return err
+	}
+	if classes := m.Classifier().Out; len(m.Classes) != classes {
+		return fmt.Errorf("%d class names for %d classes", len(m.Classes), classes)
+	}
+	if want := (tensor.Shape{H: m.Preprocess.Crop, W: m.Preprocess.Crop, C: 3}); m.Input.Shape != want {
+		return fmt.Errorf("input is %v, preprocessing gives %v", m.Input.Shape, want)
+	}
+	return nil
+}
+
+// Provenance says where a quantized network comes from.
+type Provenance struct {
+	Tool       string `json:"tool"`                    // program and version
+	Source     string `json:"source"`                  // the float model's file name
+	SourceHash string `json:"source_sha256"`           // SHA-256 over the float model's weights and topology
+	Method     string `json:"method"`                  // how activation ranges were chosen, and corrections
+	Images     int    `json:"images"`                  // number of calibration images
+	ImagesHash string `json:"images_sha256,omitempty"` // SHA-256 over the calibration images' pixels
+	Seed       uint64 `json:"seed"`                    // which images were drawn
+	RangesHash string `json:"ranges_sha256,omitempty"` // SHA-256 of the range table, where one was given
+}

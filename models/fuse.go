@@ -1,0 +1,98 @@
+package models
+
+import (
+	"slices"
+
+	"edgeclassify/tensor"
+)
+
+// Unit is what is computed in one go: a node, the residual add behind it and the
+// ReLU behind that, so that the tensors between them are never stored.
+type Unit struct {
+	Node   *Node       // that does the work
+	Inputs []tensor.ID // of the node; the residual, if there is one, is the last
+	Output tensor.ID   // that of the unit's last node
+	Added  bool        // there is a residual
+	ReLU   bool        // there is a ReLU
+}
+
+// Fuse groups the nodes into units, in an order in which they can run. Operations
+// for which host is true take a residual and a ReLU. Tensors that are shown, and
+// those with several consumers, are not hidden within a unit. Where both sides of
+// an add could be its host, it is the one at the end of the longer path from the
+// last fork, so that the shortcut is the residual.
+func (g *Graph) Fuse(host func(Op) bool, shown ...tensor.ID) []Unit {
+	f := fuser{g, host, shown}
+	hidden := map[tensor.ID]bool{}
+	var units []Unit
+	for i := range slices.Backward(g.Nodes) {
+		if hidden[tensor.Output(i)] {
+			continue
+		}
+		u, inside := f.match(tensor.Output(i))
+		for _, id := range inside {
+			hidden[id] = true
+		}
+		units = append(units, u)
+	}
+	slices.Reverse(units)
+	return units
+}
+
+type fuser struct {
+	*Graph
+	host  func(Op) bool
+	shown []tensor.ID
+}
+
+// match returns the unit that makes a tensor, and the tensors hidden inside.
+func (f *fuser) match(output tensor.ID) (u Unit, inside []tensor.ID) {
+	at := output
+	_, relu := f.node(at).Op.(ReLU)
+	if before := f.node(at).Inputs[0]; relu && f.hidden(before) {
+		at, inside = before, append(inside, before)
+	} else {
+		relu = false
+	}
+	if _, sum := f.node(at).Op.(Add); sum {
+		if host, residual, ok := f.sides(f.node(at)); ok {
+			n := f.node(host)
+			return Unit{n, append(slices.Clone(n.Inputs), residual), output, true, relu}, append(inside, host)
+		}
+	}
+	if relu && f.host(f.node(at).Op) {
+		return Unit{Node: f.node(at), Inputs: f.node(at).Inputs, Output: output, ReLU: true}, inside
+	}
+	return Unit{Node: f.node(output), Inputs: f.node(output).Inputs, Output: output}, nil
+}
+
+// sides picks the host of an add.
+func (f *fuser) sides(add *Node) (host, residual tensor.ID, ok bool) {
+	longest := -1
+	for i, in := range add.Inputs {
+		if !f.hidden(in) || !f.host(f.node(in).Op) {
+			continue
+		}
+		if d := f.distance(in); d > longest {
+			longest, host, residual, ok = d, in, add.Inputs[1-i], true
+		}
+	}
+	return host, residual, ok
+}
+
+func (f *fuser) node(id tensor.ID) *Node { return &f.Nodes[id.Node()] }
+
+// hidden tells whether a tensor can be: a node makes it and one alone reads it.
+func (f *fuser) hidden(id tensor.ID) bool {
+	return id != tensor.Input && len(f.topology.Consumers(id)) == 1 && !slices.Contains(f.shown, id)
+}
+
+// distance counts the nodes from the image or the nearest fork to a tensor.
+func (f *fuser) distance(id tensor.ID) int {
+	d := 0
+	for id != tensor.Input && (d == 0 || len(f.topology.Consumers(id)) == 1) {
+		id = f.node(id).Inputs[0]
+		d++
+	}
+	return d
+}
