@@ -148,7 +148,7 @@ func TestImpossibleNetworks(t *testing.T) {
 		require.ErrorContains(t, err, c.want, name)
 		_, err = Observe(t.Context(), g, pictures, ObserveOptions{Threads: 2})
 		require.ErrorContains(t, err, c.want, name)
-		_, err = Search(t.Context(), g, pictures, SearchOptions{Engine: referenceEngine{}, Threads: 2})
+		_, err = Search(t.Context(), g, pictures, SearchOptions{Threads: 2})
 		require.ErrorContains(t, err, c.want, name)
 	}
 
@@ -165,7 +165,7 @@ func TestImpossibleNetworks(t *testing.T) {
 		_, err := Quantize(g, seen(t, g, pictures, 2).Table(m))
 		require.ErrorContains(t, err, `layer "a3"`, "%s", m)
 	}
-	_, err = Search(t.Context(), g, pictures, SearchOptions{Engine: referenceEngine{}, Threads: 2})
+	_, err = Search(t.Context(), g, pictures, SearchOptions{Threads: 2})
 	require.ErrorContains(t, err, `mse ranges: calibrate: layer "a3"`)
 }
 

@@ -6,23 +6,12 @@ import (
 	"maps"
 	"time"
 
-	"edgeclassify/int8"
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
 
-// Engine runs quantized networks on pictures as boards do.
-type Engine interface {
-	// Logits returns the real logits of every picture.
-	Logits(ctx context.Context, n *int8.Network, pictures [][]uint8) ([][]float32, error)
-	// Means returns the averages of q - zero of each channel of the named
-	// layers' outputs, over all pictures and pixels.
-	Means(ctx context.Context, n *int8.Network, pictures [][]uint8, layers ...string) (map[string][]float64, error)
-}
-
 // SearchOptions steer Search.
 type SearchOptions struct {
-	Engine  Engine
 	Threads int
 	Prior   *RangeTable // see RangeTable.Blend; may be nil
 	// What is not to be tried.
@@ -237,7 +226,7 @@ func (s *search) try(ctx context.Context, m move) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", m.step, err)
 	}
-	logits, err := s.Engine.Logits(ctx, n, s.judges)
+	logits, err := int8Logits(ctx, n, s.judges, s.Threads)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (s *search) drifts(ctx context.Context, c *candidate, layers []string) ([][
 			}
 		}
 	}
-	means, err := s.Engine.Means(ctx, n, s.pictures, layers...)
+	means, err := int8Means(ctx, n, s.pictures, s.Threads, layers...)
 	if err != nil {
 		return nil, err
 	}

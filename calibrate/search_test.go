@@ -3,7 +3,6 @@ package calibrate
 import (
 	"bytes"
 	"context"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -16,47 +15,8 @@ import (
 	"edgeclassify/models"
 )
 
-// referenceEngine is the arithmetic contract itself as an Engine.
-type referenceEngine struct{}
-
-func (referenceEngine) Logits(ctx context.Context, n *int8.Network, pictures [][]uint8) ([][]float32, error) {
-	out := make([][]float32, len(pictures))
-	for i, rgb := range pictures {
-		logits, err := n.Reference(rgb, nil)
-		if err := errors.Join(err, ctx.Err()); err != nil {
-			return nil, err
-		}
-		out[i] = make([]float32, len(logits))
-		n.Logits().Scaled(out[i], logits)
-	}
-	return out, nil
-}
-
-func (referenceEngine) Means(ctx context.Context, n *int8.Network, pictures [][]uint8, layers ...string) (map[string][]float64, error) {
-	means := map[string][]float64{}
-	for _, rgb := range pictures {
-		_, err := n.Reference(rgb, func(l *int8.Layer, values []int32) {
-			if !slices.Contains(layers, l.Name) {
-				return
-			}
-			channels := l.Out.Shape.C
-			if means[l.Name] == nil {
-				means[l.Name] = make([]float64, channels)
-			}
-			for i, q := range values {
-				means[l.Name][i%channels] += float64(int(q)-int(l.Out.ZeroAt(i%channels))) / float64(len(values)/channels*len(pictures))
-			}
-		})
-		if err := errors.Join(err, ctx.Err()); err != nil {
-			return nil, err
-		}
-	}
-	return means, nil
-}
-
 func find(t *testing.T, g *models.Graph, pictures Images, o SearchOptions) *Found {
 	t.Helper()
-	o.Engine = referenceEngine{}
 	o.Skip = func(error) {}
 	o.Threads = max(1, o.Threads)
 	f, err := Search(t.Context(), g, pictures, o)
@@ -93,7 +53,7 @@ func signalToNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures nois
 			rgbs, exact = append(rgbs, rgb), append(exact, floatLogits(t, g, rgb))
 		}
 	}
-	logits, err := referenceEngine{}.Logits(t.Context(), n, rgbs)
+	logits, err := int8Logits(t.Context(), n, rgbs, 2)
 	require.NoError(t, err)
 	db, _ := compare(exact, logits)
 	return db
@@ -166,7 +126,7 @@ func TestSearchMendsOutliersAndItsTableIsStored(t *testing.T) {
 // A candidate that no integer network can hold is not kept.
 func TestImpossibleCandidatesDoNotEndTheSearch(t *testing.T) {
 	g, pictures := streamClassifier(rand.New(rand.NewPCG(12, 1)))
-	s := &search{SearchOptions: SearchOptions{Engine: referenceEngine{}, Threads: 1}, graph: g, tables: map[choice]*RangeTable{}}
+	s := &search{SearchOptions: SearchOptions{Threads: 1}, graph: g, tables: map[choice]*RangeTable{}}
 	require.NoError(t, s.prepare(t.Context(), pictures))
 	impossible := s.widening([]string{"c_conv"}, 1e-30)
 	require.ErrorContains(t, s.try(t.Context(), impossible), `layer "c_conv": channel 0`)
@@ -229,7 +189,7 @@ func TestSearchLeavesOutUnreadablePicturesOnce(t *testing.T) {
 	g, pictures := streamClassifier(rand.New(rand.NewPCG(8, 1)))
 	pictures.n, pictures.missing = 30, map[int]bool{0: true, 13: true, 29: true}
 	var skipped []error
-	o := SearchOptions{Engine: referenceEngine{}, Threads: 3, Skip: func(err error) { skipped = append(skipped, err) }}
+	o := SearchOptions{Threads: 3, Skip: func(err error) { skipped = append(skipped, err) }}
 	f, err := Search(t.Context(), g, pictures, o)
 	require.NoError(t, err)
 	require.Len(t, skipped, 3)
@@ -244,7 +204,7 @@ func TestSearchLeavesOutUnreadablePicturesOnce(t *testing.T) {
 
 func TestSearchWithoutPictures(t *testing.T) {
 	g, pictures := streamClassifier(rand.New(rand.NewPCG(9, 1)))
-	o := SearchOptions{Engine: referenceEngine{}, Threads: 2, Skip: func(error) {}}
+	o := SearchOptions{Threads: 2, Skip: func(error) {}}
 	pictures.n, pictures.missing = 3, map[int]bool{0: true, 1: true, 2: true}
 	_, err := Search(t.Context(), g, pictures, o)
 	require.ErrorContains(t, err, "none of the pictures could be loaded")
@@ -257,7 +217,7 @@ func TestSearchWithoutPictures(t *testing.T) {
 func TestSearchIsCancelled(t *testing.T) {
 	g, pictures := streamClassifier(rand.New(rand.NewPCG(10, 1)))
 	stages := map[string]bool{}
-	o := SearchOptions{Engine: referenceEngine{}, Threads: 2, Progress: func(stage string, _, _ int) { stages[stage] = true }}
+	o := SearchOptions{Threads: 2, Progress: func(stage string, _, _ int) { stages[stage] = true }}
 	_, err := Search(t.Context(), g, pictures, o)
 	require.NoError(t, err)
 	require.Greater(t, len(stages), 2)
@@ -273,14 +233,26 @@ func TestSearchIsCancelled(t *testing.T) {
 	}
 }
 
-func TestEngineThatFailsEndsTheSearch(t *testing.T) {
+// Pictures of another size than at first.
+func TestRunThatFailsEndsTheSearch(t *testing.T) {
 	g, pictures := streamClassifier(rand.New(rand.NewPCG(11, 1)))
-	_, err := Search(t.Context(), g, pictures, SearchOptions{Engine: brokenEngine{}, Threads: 1})
-	require.ErrorContains(t, err, "no such kernel")
+	loaded := 0
+	_, err := Search(t.Context(), g, cut{pictures, &loaded}, SearchOptions{Threads: 1})
+	require.ErrorContains(t, err, "runtime: the picture has 10 bytes")
 }
 
-type brokenEngine struct{ referenceEngine }
+// cut pictures are whole when the search runs the float network on all of them,
+// and cut off when it loads those held out.
+type cut struct {
+	Images
+	loaded *int
+}
 
-func (brokenEngine) Logits(context.Context, *int8.Network, [][]uint8) ([][]float32, error) {
-	return nil, errors.New("no such kernel")
+func (c cut) Load(i int) ([]uint8, error) {
+	rgb, err := c.Images.Load(i)
+	*c.loaded++
+	if all := c.Len(); *c.loaded > all && *c.loaded <= all+all/4 {
+		rgb = rgb[:10]
+	}
+	return rgb, err
 }

@@ -70,7 +70,7 @@ func TestSearchMendsACorruptedResNet50(t *testing.T) {
 	ruined := agreement(t, folded, seen.Table(calibrate.MinMax), pictures, want)
 	var found *calibrate.Found
 	for budget := 25 * time.Second; found == nil || !slices.ContainsFunc(found.Trials, isEqualization); budget *= 2 {
-		found, err = calibrate.Search(t.Context(), folded, set, calibrate.SearchOptions{Engine: engine(2), Threads: 2, Budget: budget})
+		found, err = calibrate.Search(t.Context(), folded, set, calibrate.SearchOptions{Threads: 2, Budget: budget})
 		require.NoError(t, err)
 	}
 	mended := agreement(t, folded, found.Table, pictures, want)
@@ -135,10 +135,8 @@ func agreement(t *testing.T, g *models.Graph, table *calibrate.RangeTable, pictu
 	t.Helper()
 	n, err := calibrate.Quantize(g, table)
 	require.NoError(t, err)
-	logits, err := engine(2).Logits(t.Context(), n, pictures)
-	require.NoError(t, err)
 	agree := 0
-	for i, l := range logits {
+	for i, l := range int8Logits(t, n, pictures) {
 		if slices.Index(l, slices.Max(l)) == classes[i] {
 			agree++
 		}

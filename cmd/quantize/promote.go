@@ -127,18 +127,30 @@ func (p *promoter) prepare(ctx context.Context, bars *bars) error {
 	})
 }
 
-// measure asks the integer engine for what share of answers a network changes.
+// measure asks the integer runtime for what share of answers a network changes.
 func (p *promoter) measure(ctx context.Context, n *int8.Network) error {
-	logits, err := engine(p.o.threads).Logits(ctx, n, p.pictures)
+	plan, err := runtime.Compile(n, runtime.Options{Threads: 1})
 	if err != nil {
 		return err
 	}
-	margins := make([]calibrate.Margin, len(logits))
-	for i := range logits {
-		margins[i] = calibrate.NewMargin(p.exact[i], logits[i])
+	sessions := make([]*runtime.Session, min(p.o.threads, len(p.pictures)))
+	for i := range sessions {
+		sessions[i] = plan.NewSession()
+		defer sessions[i].Close()
 	}
+	margins := make([]calibrate.Margin, len(p.pictures))
+	err = calibrate.EachImage(ctx, len(sessions), len(p.pictures), nil, func(worker, i int) error {
+		quantized, err := sessions[worker].Run(p.pictures[i])
+		if err != nil {
+			return err
+		}
+		logits := make([]float32, len(quantized))
+		n.Logits().Scaled(logits, quantized)
+		margins[i] = calibrate.NewMargin(p.exact[i], logits)
+		return nil
+	})
 	p.rounds = append(p.rounds, round{n, calibrate.Disagreement(margins)})
-	return nil
+	return err
 }
 
 func (p *promoter) drop() float64 { return p.rounds[len(p.rounds)-1].drop }

@@ -143,7 +143,7 @@ func (c *calibration) search(ctx context.Context, o buildOptions, skip func(erro
 	// A network without batch norms has no prior, which is no error here.
 	prior, _ := calibrate.DataFree(c.graph)
 	c.found, err = calibrate.Search(ctx, c.folded, c.set, calibrate.SearchOptions{
-		Engine: engine(o.threads), Threads: o.threads, Budget: o.budget, Prior: prior,
+		Threads: o.threads, Budget: o.budget, Prior: prior,
 		WithoutBias: !o.correctBias, WithoutEqualization: !o.equalize, WithoutRounding: !o.roundWeights,
 		Skip: skip, Progress: progress,
 	})

@@ -186,8 +186,7 @@ func logitNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures shades)
 		require.NoError(t, err)
 		rgbs = append(rgbs, rgb)
 	}
-	logits, err := engine(2).Logits(context.Background(), n, rgbs)
-	require.NoError(t, err)
+	logits := int8Logits(t, n, rgbs)
 	noise, input := 0.0, make([]float32, 3*pictures.pixels)
 	for i, rgb := range rgbs {
 		g.Preprocess.Float(input, rgb)
@@ -198,4 +197,20 @@ func logitNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures shades)
 		}
 	}
 	return 10 * math.Log10(noise)
+}
+
+// int8Logits are the real logits of the integer runtime.
+func int8Logits(t *testing.T, n *int8.Network, pictures [][]uint8) [][]float32 {
+	plan, err := runtime.Compile(n, runtime.Options{Threads: 2})
+	require.NoError(t, err)
+	session := plan.NewSession()
+	defer session.Close()
+	out := make([][]float32, len(pictures))
+	for i, rgb := range pictures {
+		logits, err := session.Run(rgb)
+		require.NoError(t, err)
+		out[i] = make([]float32, len(logits))
+		n.Logits().Scaled(out[i], logits)
+	}
+	return out
 }

@@ -1,0 +1,52 @@
+package calibrate
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/int8"
+)
+
+// Logits and means are those of the arithmetic contract.
+func TestInt8LogitsAndMeansAreTheReferences(t *testing.T) {
+	g, pictures := residualClassifier(rand.New(rand.NewPCG(13, 1)))
+	n := quantizedBy(t, g, seen(t, g, pictures, 2).Table(MSE))
+	const images = 5
+	layers := []string{n.Layers[0].Name, n.Layers[len(n.Layers)-3].Name}
+	rgbs, logits, means := make([][]uint8, images), make([][]float32, images), map[string][]float64{}
+	for i := range rgbs {
+		var err error
+		rgbs[i], err = pictures.Load(i)
+		require.NoError(t, err)
+		reference, err := n.Reference(rgbs[i], func(l *int8.Layer, values []int32) {
+			channels := l.Out.Shape.C
+			if means[l.Name] == nil {
+				means[l.Name] = make([]float64, channels)
+			}
+			for k, q := range values {
+				means[l.Name][k%channels] += float64(int(q)-int(l.Out.ZeroAt(k%channels))) / float64(len(values)/channels*images)
+			}
+		})
+		require.NoError(t, err)
+		logits[i] = make([]float32, len(reference))
+		n.Logits().Scaled(logits[i], reference)
+	}
+	for _, threads := range []int{1, 3} {
+		got, err := int8Logits(t.Context(), n, rgbs, threads)
+		require.NoError(t, err)
+		require.Equal(t, logits, got)
+		found, err := int8Means(t.Context(), n, rgbs, threads, layers...)
+		require.NoError(t, err)
+		require.Len(t, found, len(layers))
+		for _, name := range layers {
+			require.InDeltaSlice(t, means[name], found[name], 1e-9, name)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := int8Logits(ctx, n, rgbs, 2)
+	require.ErrorIs(t, err, context.Canceled)
+}
