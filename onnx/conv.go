@@ -24,7 +24,7 @@ func quantizedConv(e *exporter, l *layer) error {
 	c, in := l.Op.(*int8.Conv), e.tensors[l.Inputs[0]]
 	scales, weightScales := make([]float32, c.OutC), make([]float32, c.OutC)
 	for o := range scales {
-		step := factor(c, o) * float64(l.Out.Scale)
+		step := c.RealMultiplier(o) * float64(l.Out.Scale)
 		scales[o], weightScales[o] = float32(step), float32(step/float64(in.Scale))
 	}
 	bias, err := e.unfold(l, c, in)
@@ -43,21 +43,10 @@ func quantizedConv(e *exporter, l *layer) error {
 		parameter(&e.graph, l.Name+".bias", bias, scales, c.OutC),
 	}, append(geometry(window), integer("group", c.Groups))...)
 	if c.Residual != 0 {
-		y = e.add(l, y, residualRatio(c))
+		y = e.add(l, y, c.RealResidual())
 	}
 	e.round(l.Name, y, l.Out)
 	return nil
-}
-
-// factor is what one step of channel o's accumulator is worth in steps of the
-// output.
-func factor(c *int8.Conv, o int) float64 {
-	return math.Ldexp(float64(c.Multiplier[o]), int(c.Shift)-31) / int8.OneOut
-}
-
-// residualRatio is the residual's scale in that of the output.
-func residualRatio(c *int8.Conv) float64 {
-	return math.Ldexp(float64(c.Residual), -int(c.ResidualShift)) / int8.OneOut
 }
 
 // unfold takes the zero points of input, residual and output out of the biases.
@@ -65,7 +54,7 @@ func (e *exporter) unfold(l *layer, c *int8.Conv, in int8.Tensor) ([]int32, erro
 	offset := float64(l.Out.ZeroAt(0))
 	if c.Residual != 0 {
 		residual := e.tensors[l.Inputs[1]]
-		offset -= float64(residualRatio(c) * float64(residual.ZeroAt(0)))
+		offset -= float64(c.RealResidual() * float64(residual.ZeroAt(0)))
 	}
 	bias, depth := make([]int32, c.OutC), len(c.Weight)/c.OutC
 	for o := range bias {
@@ -73,7 +62,7 @@ func (e *exporter) unfold(l *layer, c *int8.Conv, in int8.Tensor) ([]int32, erro
 		for _, w := range c.Weight[o*depth : (o+1)*depth] {
 			sum += int(w)
 		}
-		b := float64(int(c.Bias[o])+sum*int(in.ZeroAt(0))) - math.Round(offset/factor(c, o))
+		b := float64(int(c.Bias[o])+sum*int(in.ZeroAt(0))) - math.Round(offset/c.RealMultiplier(o))
 		if math.Abs(b) > math.MaxInt32 {
 			return nil, fmt.Errorf("channel %d: the bias without zero points is %g steps of the accumulator, beyond int32", o, b)
 		}
