@@ -31,10 +31,10 @@ func withInt16() *int8.Network {
 		Name:  "int16",
 		Input: int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}},
 		Layers: []int8.Layer{
-			{Name: "up", Inputs: []tensor.ID{0}, Op: conv(3, 0, 0, 7), Out: wide},        // int8 to int16
-			{Name: "flat", Inputs: []tensor.ID{0}, Op: conv(3, 0, 0, -300), Out: narrow}, // int8 to int8
-			{Name: "sum", Inputs: []tensor.ID{2, 1}, Op: conv(1, 1<<14, 8, 0), Out: relu},     // int8 + int16 to int16
-			{Name: "down", Inputs: []tensor.ID{3, 2}, Op: last, Out: wide},                   // int16 + int8 to int16
+			{Name: "up", Inputs: []tensor.ID{0}, Op: conv(3, 0, 0, 7), Out: wide},         // int8 to int16
+			{Name: "flat", Inputs: []tensor.ID{0}, Op: conv(3, 0, 0, -300), Out: narrow},  // int8 to int8
+			{Name: "sum", Inputs: []tensor.ID{2, 1}, Op: conv(1, 1<<14, 8, 0), Out: relu}, // int8 + int16 to int16
+			{Name: "down", Inputs: []tensor.ID{3, 2}, Op: last, Out: wide},                // int16 + int8 to int16
 			{Name: "pool", Inputs: []tensor.ID{4}, Op: &int8.MaxPool{Window: tensor.Square(1, 1, 0)}, Out: wide},
 			{Name: "add", Inputs: []tensor.ID{5}, Op: int8.GlobalAveragePool{}, Out: sums},
 			{Name: "fc", Inputs: []tensor.ID{6}, Op: &int8.Dense{In: 1, Out: 1, Weight: []int8.Value{1}, Bias: []int32{0}, Scale: []float32{1}},
