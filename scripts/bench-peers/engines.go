@@ -148,6 +148,6 @@ func (e peer[T]) run(rgb []uint8, frames int) ([]float32, []time.Duration, error
 
 func normalized(spec preprocess.Spec, rgb []uint8) []float32 {
 	image := make([]float32, len(rgb))
-	spec.Float(image, rgb)
+	spec.Float(image, rgb) // they are as long
 	return image
 }
