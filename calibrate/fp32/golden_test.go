@@ -1,4 +1,4 @@
-package calibrate
+package fp32
 
 import (
 	"cmp"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/npy"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
@@ -73,53 +74,55 @@ func readCheckpoint(t testing.TB) checkpoint {
 	return c
 }
 
-func consumers(g *models.Graph, name string) []models.Node {
-	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n models.Node) bool { return !slices.Contains(n.Inputs, name) })
+func consumers(g *models.Graph, id tensor.ID) (made []tensor.ID) {
+	for _, node := range g.Topology().Consumers(id) {
+		made = append(made, tensor.Output(node))
+	}
+	return made
 }
 
 // layerEnd follows the normalization and activation behind a node: the
 // checkpoint holds the values after them.
-func layerEnd(g *models.Graph, name string) string {
-	next := consumers(g, name)
+func layerEnd(g *models.Graph, id tensor.ID) tensor.ID {
+	next := consumers(g, id)
 	if len(next) == 1 {
-		if kind := next[0].Op.Kind(); kind == "batchnorm" || kind == "relu" {
-			return layerEnd(g, next[0].Name)
+		if kind := g.Nodes[next[0].Node()].Op.Kind(); kind == "batchnorm" || kind == "relu" {
+			return layerEnd(g, next[0])
 		}
 	}
-	return name
+	return id
 }
 
-// nodeOf is the node that makes the checkpoint's layer. Layers have the names
-// of convolutions, but for the image, the sums at the ends of blocks and the
-// global pooling.
-func nodeOf(g *models.Graph, layer string) string {
+// tensorOf is the checkpoint's layer. Layers have the names of convolutions, but
+// for the image, the sums at the ends of blocks and the global pooling.
+func tensorOf(t *testing.T, g *models.Graph, layer string) tensor.ID {
+	t.Helper()
 	if block, ok := strings.CutSuffix(layer, "_add"); ok {
-		return layerEnd(g, consumers(g, layerEnd(g, block+"_branch2c"))[0].Name)
+		return layerEnd(g, consumers(g, layerEnd(g, graphtest.ID(t, g, block+"_branch2c")))[0])
 	}
 	switch layer {
 	case "in":
-		return g.InputName
+		return tensor.Input
 	case "gap":
-		return g.Nodes[slices.IndexFunc(g.Nodes, func(n models.Node) bool { return n.Op.Kind() == "globalavgpool" })].Name
+		return tensor.Output(slices.IndexFunc(g.Nodes, func(n models.Node) bool { return n.Op.Kind() == "globalavgpool" }))
 	}
-	return layerEnd(g, layer)
+	return layerEnd(g, graphtest.ID(t, g, layer))
 }
 
 func TestExecutorMatchesCheckpoint(t *testing.T) {
 	want := readCheckpoint(t)
 	unfolded := resNet50(t)
-	folded, err := Fold(unfolded)
+	folded, err := unfolded.Fold()
 	require.NoError(t, err)
 	for name, g := range map[string]*models.Graph{"unfolded": unfolded, "folded": folded} {
 		t.Run(name, func(t *testing.T) {
-			outputs := run(t, showingAll(t, g, 2), want.image)
-			outputs[g.InputName] = want.image
-			shapes, err := g.Shapes()
-			require.NoError(t, err)
+			outputs := run(t, g, showingAll(t, g, 2), want.image)
+			outputs[g.InputName()] = want.image
 			for layer, golden := range want.layers {
-				node := nodeOf(g, layer)
-				require.NotNil(t, outputs[node], "layer %s, node %s", layer, node)
-				golden.compare(t, layer, shapes[node], outputs[node])
+				id := tensorOf(t, g, layer)
+				name := g.Topology().Name(id)
+				require.NotNil(t, outputs[name], "layer %s, node %s", layer, name)
+				golden.compare(t, layer, g.Shape(id), outputs[name])
 			}
 			compareTopFive(t, want.topFive, outputs["fc1000"])
 		})
@@ -214,9 +217,7 @@ func classify(e *Executor, g *models.Graph, photograph string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	image := make([]float32, len(rgb))
-	g.Preprocess.Float(image, rgb)
-	probabilities, err := e.Run(image, nil)
+	probabilities, err := e.RunImage(rgb, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -226,9 +227,9 @@ func classify(e *Executor, g *models.Graph, photograph string) (int, error) {
 func best(v []float32) int { return slices.Index(v, slices.Max(v)) }
 
 func BenchmarkResNet50(b *testing.B) {
-	folded, err := Fold(resNet50(b))
+	folded, err := resNet50(b).Fold()
 	require.NoError(b, err)
-	image := make([]float32, folded.Input.Elements())
+	image := make([]float32, folded.Input().Elements())
 	for i := range image {
 		image[i] = float32(i%255) - 128
 	}

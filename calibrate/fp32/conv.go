@@ -1,4 +1,4 @@
-package calibrate
+package fp32
 
 import (
 	"edgeclassify/internal/sgemm"
@@ -25,7 +25,11 @@ type conv struct {
 // over them they fit the L2 cache of a desktop core.
 const blockLen = 1 << 16
 
-func newConv(op *models.Conv, g window, relu bool) (operation, error) {
+func newConv(op *models.Conv, in, out tensor.Shape, relu bool) (Operation, error) {
+	g := window{op.Window, in, out}
+	if op.Depthwise() {
+		return newDepthwise(op, g), nil
+	}
 	c := conv{window: g, relu: relu, groups: make([]*sgemm.Weights, op.Groups)}
 	outputs, inputs := op.OutC/op.Groups, len(op.Weight)/op.OutC
 	for i := range c.groups {
@@ -35,7 +39,7 @@ func newConv(op *models.Conv, g window, relu bool) (operation, error) {
 		}
 		var err error
 		if c.groups[i], err = sgemm.Pack(op.Weight[i*outputs*inputs:][:outputs*inputs], bias, outputs, inputs, op.KH); err != nil {
-			return operation{}, err
+			return Operation{}, err
 		}
 	}
 	c.copied = op.Groups > 1 || max(c.Top, c.Left, c.Bottom, c.Right) > 0
@@ -49,19 +53,17 @@ func newConv(op *models.Conv, g window, relu bool) (operation, error) {
 	if c.byPanels() {
 		c.block = c.lines
 	}
-	o := operation{run: c.run, overZ: true}
+	o := Operation{Run: c.run, OverZ: true}
 	if c.copied {
-		o.scratch = c.rows(c.block) * c.pitch()
+		o.Scratch = c.rows(c.block) * c.pitch()
 	}
 	return o, nil
 }
 
-func newDense(op *models.Dense, relu bool) (operation, error) {
-	in, out := tensor.Shape{H: 1, W: 1, C: op.In}, tensor.Shape{H: 1, W: 1, C: op.Out}
-	window := window{tensor.Square(1, 1, 0), in, out}
-	return newConv(&models.Conv{
-		Window: window.Window, Groups: 1, InC: op.In, OutC: op.Out, Weight: op.Weight, Bias: op.Bias,
-	}, window, relu)
+// convHosts leaves out depthwise convolutions.
+func convHosts(op models.Op) bool {
+	c, ok := op.(*models.Conv)
+	return ok && !c.Depthwise()
 }
 
 // channels is the input channels of a group.
@@ -77,12 +79,12 @@ func (c conv) rows(lines int) int { return (lines-1)*c.StrideH + c.KH }
 // among threads and gone over once.
 func (c conv) byPanels() bool { return c.groups[0].Outputs >= c.out.H*c.out.W }
 
-func (c conv) run(w worker, y, x, residual []float32) {
+func (c conv) run(w Worker, y, x, residual []float32) {
 	lines, panels := [2]int{0, c.lines}, [2]int{0, c.groups[0].Panels()}
 	if c.byPanels() {
-		panels[0], panels[1] = w.part(panels[1], 1)
+		panels[0], panels[1] = w.Part(panels[1], 1)
 	} else {
-		lines[0], lines[1] = w.part(lines[1], 1)
+		lines[0], lines[1] = w.Part(lines[1], 1)
 	}
 	if panels[0] == panels[1] {
 		return

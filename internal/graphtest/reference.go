@@ -1,4 +1,4 @@
-package calibrate
+package graphtest
 
 import (
 	"math"
@@ -28,30 +28,30 @@ func (v volume) within(y, x, c int) (float64, bool) {
 	return *v.at(y, x, c), true
 }
 
-// reference computes every node of g by its definition, in float64.
-func reference(t *testing.T, g *models.Graph, image []float32) map[string][]float64 {
+// Reference computes every node of g by its definition, in float64.
+func Reference(t testing.TB, g *models.Graph, image []float32) map[string][]float64 {
 	t.Helper()
-	shapes, err := g.Shapes()
-	require.NoError(t, err)
-	in := newVolume(g.Input)
+	t.Helper()
+	in := newVolume(g.Input())
 	for i, v := range image {
 		in.values[i] = float64(v)
 	}
-	volumes := map[string]volume{g.InputName: in}
+	volumes := []volume{in} // by tensor
 	results := map[string][]float64{}
 	for _, n := range g.Nodes {
-		out := newVolume(shapes[n.Name])
+		out := newVolume(n.Shape)
 		var src []volume
-		for _, name := range n.Inputs {
-			src = append(src, volumes[name])
+		for _, id := range n.Inputs {
+			src = append(src, volumes[id])
 		}
 		referenceOp(t, n.Op, out, src)
-		volumes[n.Name], results[n.Name] = out, out.values
+		volumes, results[n.Name] = append(volumes, out), out.values
 	}
 	return results
 }
 
-func referenceOp(t *testing.T, op models.Op, out volume, src []volume) {
+func referenceOp(t testing.TB, op models.Op, out volume, src []volume) {
+	t.Helper()
 	in := src[0]
 	each := func(value func(y, x, c int) float64) {
 		for y := range out.H {
@@ -143,4 +143,17 @@ func referenceWindow(w tensor.Window, in volume, y, x, c int) (sum, greatest flo
 		}
 	}
 	return sum, greatest, count
+}
+
+// RequireClose compares values, to a share of the largest.
+func RequireClose(t testing.TB, want []float64, got []float32, relative float64, what string) {
+	t.Helper()
+	require.Len(t, got, len(want), what)
+	scale := 0.0
+	for _, v := range want {
+		scale = max(scale, math.Abs(v))
+	}
+	for i := range want {
+		require.InDelta(t, want[i], got[i], relative*scale, "%s: value %d", what, i)
+	}
 }
