@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"edgeclassify/tensor"
 )
 
 // columns is the width of the memory map in a diagram.
@@ -16,22 +18,25 @@ func (p *Plan) WriteDiagram(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: kernel %s, %d threads, arena %d bytes (lower bound %d), weights %d bytes\n",
 		p.network.Name, p.kernel.Name, p.threads, p.arenaBytes, p.bound, p.WeightBytes())
-	width := len("layer")
-	for i := range p.buffers {
-		width = max(width, len(p.buffers[i].name))
+	width, names := len("layer"), p.Steps()
+	for _, name := range names {
+		width = max(width, len(name))
 	}
 	fmt.Fprintf(&b, "%4s  %-*s  %-9s  %-16s  %10s  %9s  arena\n", "step", width, "layer", "op", "output", "split", "live")
 	for i := range p.steps {
-		s := &p.steps[i]
-		kind, out := "image", &p.buffers[s.out]
-		if s.layer != nil {
-			kind = s.layer.Op.Kind()
-		}
 		fmt.Fprintf(&b, "%4d  %-*s  %-9s  %-16s  %10s  %9d  %s\n",
-			i, width, out.name, kind, out.shapeName(), s.splitName(), p.live(i), p.memoryMap(i))
+			i, width, names[i], p.kind(tensor.ID(i)), p.buffers[i].shapeName(), p.steps[i].splitName(), p.live(i), p.memoryMap(i))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// kind names what makes a tensor.
+func (p *Plan) kind(id tensor.ID) string {
+	if id == tensor.Input {
+		return "image"
+	}
+	return p.network.Layers[id.Node()].Op.Kind()
 }
 
 // Buffer is a tensor's place in the arena, padding included, and the steps that
@@ -46,15 +51,15 @@ type Buffer struct {
 // Buffers are the tensors in the order of the steps that make them.
 func (p *Plan) Buffers() []Buffer {
 	buffers := make([]Buffer, len(p.buffers))
-	for i := range p.buffers {
+	for i, name := range p.Steps() {
 		b := &p.buffers[i]
-		buffers[i] = Buffer{Name: b.name, Offset: b.offset, Bytes: b.life.size, First: b.life.first, Last: b.life.last}
+		buffers[i] = Buffer{Name: name, Offset: b.offset, Bytes: b.life.Size, First: b.life.First, Last: b.life.Last}
 	}
 	return buffers
 }
 
 func (b *buffer) shapeName() string {
-	if b.planes > 1 {
+	if b.halves > 1 {
 		return fmt.Sprintf("%v %s", b.tensor.Shape, b.tensor.Type)
 	}
 	return b.tensor.Shape.String()
@@ -74,11 +79,11 @@ func (s *step) splitName() string {
 // liveAt calls f for every buffer alive in a step, each piece of memory once:
 // of an output written over its residual, the output counts.
 func (p *Plan) liveAt(step int, f func(b *buffer)) {
-	s := &p.steps[step]
+	out := &p.buffers[step]
 	for i := range p.buffers {
 		b := &p.buffers[i]
-		alive := b.life.first <= step && step <= b.life.last
-		replaced := i == s.res && p.buffers[s.out].offset == b.offset
+		alive := b.life.First <= step && step <= b.life.Last
+		replaced := i == out.life.Over && out.offset == b.offset
 		if alive && !replaced {
 			f(b)
 		}
@@ -87,7 +92,7 @@ func (p *Plan) liveAt(step int, f func(b *buffer)) {
 
 func (p *Plan) live(step int) int {
 	sum := 0
-	p.liveAt(step, func(b *buffer) { sum += b.life.size })
+	p.liveAt(step, func(b *buffer) { sum += b.life.Size })
 	return sum
 }
 
@@ -96,10 +101,10 @@ func (p *Plan) memoryMap(step int) string {
 	cell := (p.arenaBytes + columns - 1) / columns
 	p.liveAt(step, func(b *buffer) {
 		mark := byte('=')
-		if b == &p.buffers[p.steps[step].out] {
+		if b == &p.buffers[step] {
 			mark = '#'
 		}
-		for c := b.offset / cell; c <= (b.offset+b.life.size-1)/cell; c++ {
+		for c := b.offset / cell; c <= (b.offset+b.life.Size-1)/cell; c++ {
 			cells[c] = mark
 		}
 	})

@@ -4,41 +4,50 @@ import (
 	"iter"
 
 	"edgeclassify/int8"
+	"edgeclassify/tensor"
 )
 
-// Layers runs the plan on one picture layer by layer, on the caller's thread
-// alone, and yields each layer with its output: a function that copies it, in
-// HWC order. The loop may end early. The picture has the size that Run asks for.
-func (s *Session) Layers(rgb []uint8) iter.Seq2[*int8.Layer, func() []int32] {
+// Layers runs the plan on one image layer by layer, on the caller's thread alone,
+// and yields each layer with its output: a function that copies it, in HWC order.
+// The loop may end early. Layers fails as Run does.
+func (s *Session) Layers(image []uint8) (iter.Seq2[*int8.Layer, func() []int32], error) {
+	if err := s.check(image); err != nil {
+		return nil, err
+	}
 	return func(yield func(*int8.Layer, func() []int32) bool) {
-		s.image = rgb
+		s.image = image
 		defer func() { s.image = nil }()
-		for i := range s.plan.steps {
-			st := &s.plan.steps[i]
-			for _, part := range st.parts {
-				s.ops[i](part, s.scratch[0])
-			}
-			if st.layer != nil && !yield(st.layer, func() []int32 { return s.output(st.out) }) {
+		s.step(tensor.Input)
+		for i := range s.plan.network.Layers {
+			id := tensor.Output(i)
+			s.step(id)
+			if !yield(&s.plan.network.Layers[i], func() []int32 { return s.output(id) }) {
 				return
 			}
 		}
+	}, nil
+}
+
+// step makes a tensor.
+func (s *Session) step(id tensor.ID) {
+	for _, part := range s.plan.steps[id].parts {
+		s.tasks[id](part, s.scratch[0])
 	}
 }
 
 // output copies a tensor out of the arena.
-func (s *Session) output(buffer int) []int32 {
-	b := &s.plan.buffers[buffer]
-	switch b.tensor.Type {
-	case int8.Int16:
-		return widened(values[int16](s.arena, b))
-	case int8.Int32:
-		return widened(values[int32](s.arena, b))
+func (s *Session) output(id tensor.ID) []int32 {
+	switch s.plan.network.Content(id) {
+	case int8.Sums:
+		return widened(values[int16](s, id))
+	case int8.Logits:
+		return widened(values[int32](s, id))
 	}
-	p := s.plan.bindPlane(s.arena, buffer)
+	p := s.plane(id)
 	out := make([]int32, 0, p.shape.Elements())
 	for y := range p.shape.H {
-		for _, v := range p.data[p.at(y, 0):][:p.shape.W*p.shape.C] {
-			out = append(out, int32(v^p.flip))
+		for at := p.at(y, 0); at < p.at(y, p.shape.W); at++ {
+			out = append(out, p.value(at))
 		}
 	}
 	return out

@@ -27,7 +27,7 @@ func TestPackedWeightsAreNotReadAgain(t *testing.T) {
 			require.NoError(t, err)
 			convolutions := 0
 			for i := range p.steps {
-				if conv := p.steps[i].conv; conv != nil && conv.Bytes() > 0 {
+				if c, ok := p.steps[i].operator.(*conv); ok && c.packed.Bytes() > 0 {
 					convolutions++
 				}
 			}

@@ -1,18 +1,16 @@
 package runtime
 
 import (
-	"encoding/binary"
-	"math"
 	"slices"
 
 	"edgeclassify/int8"
 	"edgeclassify/tensor"
 )
 
-// plane is an activation in the arena, its halo included.
+// plane is the feature map of an activation in the arena, its halo included.
 type plane struct {
 	data    []int8.Value // of an int16 tensor the high bytes, see int8.Split
-	low     []int8.Value // the low ones; nil of an int8 tensor
+	low     []int8.Value // the low bytes; nil of an int8 tensor
 	shape   tensor.Shape
 	halo    halo
 	row     int          // bytes from one row to the next
@@ -21,27 +19,27 @@ type plane struct {
 	zeroLow []int8.Value
 }
 
-// bindPlane finds the plane of a buffer.
-func (p *Plan) bindPlane(arena []byte, buffer int) plane {
-	b := &p.buffers[buffer]
+// plane finds that of a tensor, an activation.
+func (s *Session) plane(id tensor.ID) plane {
+	b := &s.plan.buffers[id]
 	size := b.rows() * b.rowBytes()
-	bytes := view[int8.Value](arena, b, b.planes*size)
-	pl := plane{
+	bytes := view[int8.Value](s.arena, b, b.halves*size)
+	p := plane{
 		data:  bytes[:size],
 		shape: b.tensor.Shape, halo: b.halo, row: b.rowBytes(),
 		zero: make([]int8.Value, b.tensor.Shape.C),
 	}
-	if p.kernel.Unsigned {
-		pl.flip = -128
+	if s.plan.kernel.Unsigned {
+		p.flip = -128
 	}
-	for c := range pl.zero {
-		pl.zero[c] = b.tensor.ZeroAt(c) ^ pl.flip
+	for c := range p.zero {
+		p.zero[c] = b.tensor.ZeroAt(c) ^ p.flip
 	}
-	if b.planes == 2 {
+	if b.halves == 2 {
 		_, low := int8.Split(0)
-		pl.low, pl.zeroLow = bytes[size:], slices.Repeat([]int8.Value{low ^ pl.flip}, b.tensor.Shape.C)
+		p.low, p.zeroLow = bytes[size:], slices.Repeat([]int8.Value{low ^ p.flip}, b.tensor.Shape.C)
 	}
-	return pl
+	return p
 }
 
 // at is the index of pixel (y, x), which may lie in the halo.
@@ -106,143 +104,8 @@ func (p *plane) fill(y, x0, x1 int, part int8.Part) {
 	}
 }
 
-// loadImage stores RGB pixels minus 128.
-func loadImage(dst *plane, rgb []uint8, part int8.Part) {
-	width := dst.shape.W * dst.shape.C
-	for y := part.Y0; y < part.Y1; y++ {
-		row := cast[uint8](dst.data[dst.at(y, 0):][:width])
-		copy(row, rgb[y*width:])
-		if dst.flip == 0 {
-			flipSigns(row)
-		}
-	}
-}
-
-// flipSigns subtracts 128 from every byte, eight at a time.
-func flipSigns(b []uint8) {
-	for ; len(b) >= 8; b = b[8:] {
-		binary.NativeEndian.PutUint64(b, binary.NativeEndian.Uint64(b)^0x8080808080808080)
-	}
-	for i := range b {
-		b[i] ^= 0x80
-	}
-}
-
 // span clips a window at output position i of one axis to the plane.
 func span(i, stride, pad, kernel, length int) (lo, hi int) {
 	lo = i*stride - pad
 	return max(lo, 0), min(lo+kernel, length)
-}
-
-// maxPool takes the maximum over the rows of a window, for the whole width,
-// and then over its columns, for all output pixels at once.
-func maxPool(dst, src *plane, op *int8.MaxPool, larger maximum, part int8.Part, scratch []int8.Value) {
-	c := dst.shape.C
-	rows := scratch[:src.shape.W*c]
-	for y := part.Y0; y < part.Y1; y++ {
-		out := dst.data[dst.at(y, 0):][:dst.shape.W*c]
-		fill(out, -128^dst.flip)
-		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
-		if top >= bottom {
-			continue
-		}
-		copy(rows, src.data[src.at(top, 0):])
-		for iy := top + 1; iy < bottom; iy++ {
-			larger(rows, src.data[src.at(iy, 0):], len(rows), 1, 0, 0)
-		}
-		for kx := range op.KW {
-			// The outputs whose column kx lies in the plane.
-			x := max(0, (op.Left-kx+op.StrideW-1)/op.StrideW)
-			ix := x*op.StrideW - op.Left + kx
-			if x < dst.shape.W && ix < src.shape.W {
-				n := min(dst.shape.W-x, (src.shape.W-1-ix)/op.StrideW+1)
-				larger(out[x*c:], rows[ix*c:], c, n, c, op.StrideW*c)
-			}
-		}
-	}
-}
-
-// maximum is int8.Kernel.Max.
-type maximum = func(dst, src []int8.Value, n, count, dstStep, srcStep int)
-
-func fill(s []int8.Value, v int8.Value) {
-	s[0] = v
-	for n := 1; n < len(s); n *= 2 {
-		copy(s[n:], s[:n])
-	}
-}
-
-// maxPool16 is maxPool for int16 tensors. Best has room for a pixel.
-func maxPool16(dst, src *plane, op *int8.MaxPool, part int8.Part, best []int32) {
-	c := dst.shape.C
-	best = best[:c]
-	for y := part.Y0; y < part.Y1; y++ {
-		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
-		for x := range dst.shape.W {
-			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
-			for i := range best {
-				best[i] = math.MinInt16
-			}
-			for iy := top; iy < bottom; iy++ {
-				for ix := left; ix < right; ix++ {
-					high, low := src.data[src.at(iy, ix):][:c], src.low[src.at(iy, ix):][:c]
-					for i := range best {
-						best[i] = max(best[i], int8.Join(high[i]^src.flip, low[i]^src.flip))
-					}
-				}
-			}
-			for i, q := range best {
-				dst.set(dst.at(y, x)+i, q)
-			}
-		}
-	}
-}
-
-func avgPool(dst, src *plane, op *int8.AveragePool, part int8.Part) {
-	for y := part.Y0; y < part.Y1; y++ {
-		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
-		for x := range dst.shape.W {
-			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
-			count := (bottom - top) * (right - left)
-			if op.CountPad {
-				count = op.KH * op.KW
-			}
-			for c := range dst.shape.C {
-				zero, sum := int32(src.zero[c]^src.flip), int32(0)
-				for iy := top; iy < bottom; iy++ {
-					for ix := left; ix < right; ix++ {
-						sum += src.value(src.at(iy, ix)+c) - zero
-					}
-				}
-				dst.set(dst.at(y, x)+c, int8.Average(sum, int32(count))+zero)
-			}
-		}
-	}
-}
-
-func globalSum(dst []int16, src *plane, part int8.Part) {
-	sums := dst[part.C0:part.C1]
-	clear(sums)
-	src.addTo(sums, src.data, src.zero, part)
-	if src.low == nil {
-		return
-	}
-	for i := range sums {
-		sums[i] <<= 8 // may wrap around: only the total has to fit
-	}
-	src.addTo(sums, src.low, src.zeroLow, part)
-}
-
-// addTo adds the part's sums of q - zero over the plane with these bytes.
-func (p *plane) addTo(sums []int16, data, zero []int8.Value, part int8.Part) {
-	for i, zero := range zero[part.C0:part.C1] {
-		sums[i] -= int16(zero^p.flip) * int16(p.shape.H*p.shape.W)
-	}
-	for y := range p.shape.H {
-		for x := range p.shape.W {
-			for i, v := range data[p.at(y, x)+part.C0:][:len(sums)] {
-				sums[i] += int16(v ^ p.flip)
-			}
-		}
-	}
 }

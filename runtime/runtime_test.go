@@ -3,7 +3,6 @@ package runtime
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -110,8 +109,8 @@ func TestCompileAndRunRejectBadArguments(t *testing.T) {
 	require.ErrorContains(t, err, "1000 threads")
 	_, err = Compile(n, Options{Threads: 1, Kernel: "abacus"})
 	require.ErrorContains(t, err, `no kernel "abacus" for this CPU, which has: `)
-	_, err = Compile(&int8.Network{}, Options{Threads: 1})
-	require.Error(t, err)
+	_, err = Compile(&int8.Network{Name: "copy", Input: n.Input, Layers: n.Layers}, Options{Threads: 1})
+	require.ErrorContains(t, err, `network "copy" was not made by int8.NewNetwork`)
 
 	p, err := Compile(n, Options{Threads: 2})
 	require.NoError(t, err)
@@ -136,7 +135,7 @@ func TestTopRanksAndNormalizes(t *testing.T) {
 	sum := 0.0
 	for i, v := range all[:len(logits)] {
 		sum += v.Prob
-		require.Equal(t, float32(logits[v.Class])*n.Logits().Scale[v.Class], v.Logit)
+		require.Equal(t, float32(logits[v.Class])*n.Classifier().Scale[v.Class], v.Logit)
 		if i > 0 {
 			require.GreaterOrEqual(t, all[i-1].Logit, v.Logit)
 		}
@@ -145,28 +144,6 @@ func TestTopRanksAndNormalizes(t *testing.T) {
 	two := make([]Prediction, 2)
 	require.Equal(t, 2, p.Top(two, logits))
 	require.Equal(t, all[:2], two)
-}
-
-func TestPlaceNeverOverlapsAndMeetsTheBound(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for round := range 200 {
-		var buffers []interval
-		for range 1 + random.IntN(20) {
-			first := random.IntN(20)
-			buffers = append(buffers, interval{first, first + random.IntN(6), 64 * (1 + random.IntN(100))})
-		}
-		offsets, peak := place(buffers)
-		for i, a := range buffers {
-			require.LessOrEqual(t, offsets[i]+a.size, peak)
-			for j, b := range buffers[:i] {
-				if a.overlaps(b) {
-					disjoint := offsets[i]+a.size <= offsets[j] || offsets[j]+b.size <= offsets[i]
-					require.True(t, disjoint, "round %d: buffers %d and %d", round, i, j)
-				}
-			}
-		}
-		require.GreaterOrEqual(t, peak, lowerBound(buffers))
-	}
 }
 
 func TestDiagramShowsEveryStep(t *testing.T) {

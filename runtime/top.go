@@ -4,7 +4,7 @@ import "math"
 
 // Prediction is one class with its probability.
 type Prediction struct {
-	Class int     // index into Network.Classes
+	Class int     // index into the model's classes
 	Logit float32 // real value
 	Prob  float64 // softmax over all classes
 }
@@ -13,7 +13,7 @@ type Prediction struct {
 // many there are: len(dst) or all classes. Equal logits rank by class number.
 // It does not allocate.
 func (p *Plan) Top(dst []Prediction, logits []int32) int {
-	scale := p.network.Logits().Scale
+	scale := p.network.Classifier().Scale
 	n := 0
 	for class, v := range logits {
 		logit := float32(v) * scale[class]
@@ -44,7 +44,7 @@ func (p *Plan) Top(dst []Prediction, logits []int32) int {
 // Probabilities writes the softmax of the logits to dst, which holds one value
 // for each class. It does not allocate.
 func (p *Plan) Probabilities(dst []float64, logits []int32) {
-	scale := p.network.Logits().Scale
+	scale := p.network.Classifier().Scale
 	best := math.Inf(-1)
 	for class, v := range logits {
 		dst[class] = float64(float32(v) * scale[class])

@@ -1,4 +1,4 @@
-package calibrate
+package quantize
 
 import (
 	"math"
@@ -9,16 +9,18 @@ import (
 	"edgeclassify/tensor"
 )
 
-// covariance is that of the inputs which the weights of an output channel are
-// multiplied by, over windows of pictures: what an error in several weights
-// does to the output.
-type covariance struct {
+// Hessian is that of the squared error of an output with respect to the weights of
+// its channel, but for a factor: H = E[xx'] over the windows x of images that the
+// weights multiply, as in Frantar and Alistarh, "Optimal Brain Compression" (NeurIPS
+// 2022) and GPTQ (ICLR 2023). The mean of x is left out: what it adds to the output
+// the bias takes up. H tells what errors in several weights do to the output.
+type Hessian struct {
 	depth  int
 	groups [][]float32 // [groups][depth * depth]
 }
 
-// sampler gathers windows of a unit's input and adds up their products.
-type sampler struct {
+// HessianSampler gathers windows of a unit's input and adds up their products.
+type HessianSampler struct {
 	window  tensor.Window
 	in      tensor.Shape
 	depth   int
@@ -31,21 +33,17 @@ type sampler struct {
 
 const (
 	batchLen = 512
-	// perPicture is the number of windows that are taken of a picture.
-	perPicture = 64
+	// perImage is the number of windows that are taken of an image.
+	perImage = 64
 	// damping, a share of the mean variance, is added to each: correlations of
 	// so few windows are partly chance.
 	damping = 0.02
 )
 
-// newSampler takes a unit that is a convolution or the classifier, and the
-// shape of its input.
-func newSampler(u unit, in tensor.Shape) *sampler {
-	s := &sampler{window: tensor.Square(1, 1, 0), in: in}
-	groups := 1
-	if op, ok := u.op.(*models.Conv); ok {
-		s.window, groups = op.Window, op.Groups
-	}
+// NewHessianSampler takes a unit with weights, and the shape of its input.
+func NewHessianSampler(u *Unit, in tensor.Shape) *HessianSampler {
+	groups := u.Op.(models.Linear).Parameters().Groups
+	s := &HessianSampler{window: u.operation().window(u.Op), in: in}
 	s.depth = s.window.KH * s.window.KW * in.C / groups
 	for range groups {
 		s.batch = append(s.batch, make([]float32, s.depth*batchLen))
@@ -55,13 +53,13 @@ func newSampler(u unit, in tensor.Shape) *sampler {
 	return s
 }
 
-// add takes windows of a picture's tensor, in HWC order, spread evenly.
-func (s *sampler) add(x []float32) error {
+// Add takes windows of an image's tensor, in HWC order, spread evenly.
+func (s *HessianSampler) Add(x []float32) error {
 	h, w, err := s.window.Infer(s.in.H, s.in.W)
 	if err != nil {
 		return err
 	}
-	n := min(perPicture, h*w)
+	n := min(perImage, h*w)
 	for i := range n {
 		at := (2*i + 1) * h * w / (2 * n)
 		s.gather(x, at/w, at%w)
@@ -75,7 +73,7 @@ func (s *sampler) add(x []float32) error {
 }
 
 // gather puts the window of output pixel (oy, ox) into a column of the batch.
-func (s *sampler) gather(x []float32, oy, ox int) {
+func (s *HessianSampler) gather(x []float32, oy, ox int) {
 	channels := s.in.C / len(s.batch)
 	for group, batch := range s.batch {
 		at := s.waiting
@@ -96,7 +94,7 @@ func (s *sampler) gather(x []float32, oy, ox int) {
 }
 
 // flush adds the products of the waiting windows.
-func (s *sampler) flush() error {
+func (s *HessianSampler) flush() error {
 	for group, batch := range s.batch {
 		for k := range s.depth {
 			row := batch[k*batchLen : (k+1)*batchLen]
@@ -111,7 +109,7 @@ func (s *sampler) flush() error {
 			return err
 		}
 		squares := s.squares[group]
-		parallel(rows.Panels(), func(panel int) {
+		Parallel(rows.Panels(), func(panel int) {
 			rows.Mul(sgemm.Results{Values: squares, Residual: squares, Stride: s.depth},
 				sgemm.Windows{Values: batch, Count: s.depth, Length: s.depth, Step: len(batch), Stride: batchLen, Pitch: batchLen}, panel)
 		})
@@ -121,8 +119,8 @@ func (s *sampler) flush() error {
 	return nil
 }
 
-// covariance ends the sampling.
-func (s *sampler) covariance() (*covariance, error) {
+// Hessian ends the sampling.
+func (s *HessianSampler) Hessian() (*Hessian, error) {
 	if err := s.flush(); err != nil {
 		return nil, err
 	}
@@ -141,21 +139,39 @@ func (s *sampler) covariance() (*covariance, error) {
 			c[i*s.depth+i] += float32(damping*trace/float64(s.depth)) + math.SmallestNonzeroFloat32
 		}
 	}
-	return &covariance{s.depth, s.squares}, nil
+	return &Hessian{s.depth, s.squares}, nil
 }
 
-// of is the covariance that row o of so many reads.
-func (c *covariance) of(o, rows int) []float32 { return c.groups[o*len(c.groups)/rows] }
+// of is that of row o of so many.
+func (h *Hessian) of(o, rows int) []float32 { return h.groups[o*len(h.groups)/rows] }
+
+// HessianScales are those of unit i's rows of weights.
+func (q *Quantizer) HessianScales(i int, h *Hessian) PerChannel {
+	weight, bias := q.exact(i)
+	scales := make(PerChannel, len(bias))
+	Parallel(len(scales), func(o int) { scales[o] = h.scale(weight[o*h.depth:(o+1)*h.depth], o, len(scales)) })
+	return scales.Rounded()
+}
+
+// HessianSteps are those of unit i's weights with the scales of a table.
+func (q *Quantizer) HessianSteps(i int, h *Hessian, t *RangeTable) (Steps, error) {
+	r, err := q.byTable(i, t)
+	if err != nil {
+		return nil, err
+	}
+	weight, _ := q.exact(i)
+	return h.steps(weight, r)
+}
 
 // scale is that of a row of weights with the least expected squared error of
 // the output, errors of weights taken for independent; 0 for a row of zeros.
-func (c *covariance) scale(row []float32, o, rows int) float64 {
-	cov := c.of(o, rows)
+func (h *Hessian) scale(row []float32, o, rows int) float64 {
+	hessian := h.of(o, rows)
 	return bestScale(row, func(scale float32) float64 {
 		inverse, sum := 1/scale, 0.0
 		for k, w := range row {
 			d := w - float32(roundWeight(w, inverse)*scale)
-			sum += float64(float32(float32(d*d) * cov[k*c.depth+k]))
+			sum += float64(float32(float32(d*d) * hessian[k*h.depth+k]))
 		}
 		return sum
 	})
@@ -163,26 +179,26 @@ func (c *covariance) scale(row []float32, o, rows int) float64 {
 
 const (
 	sweeps     = 4 // over all weights; later ones change next to nothing
-	rowsAtOnce = 8 // that share a row of the covariance while it is in the cache
+	rowsAtOnce = 8 // that share a row of the Hessian while it is in the cache
 )
 
 // steps finds by how much to move rounded weights, -1, 0 or 1, for the least
-// expected squared error of the outputs d'Cd, d being scale*q - w: coordinate
+// expected squared error of the outputs d'Hd, d being scale*q - w: coordinate
 // descent, in place of the gradient descent of Nagel et al., "Up or Down?
 // Adaptive Rounding for Post-Training Quantization" (ICML 2020), on the same
 // objective. What the mean of the inputs adds is left to the bias.
-func (c *covariance) steps(weight []float32, r *rounded) (Steps, error) {
-	gradient, err := c.gradient(weight, r)
+func (h *Hessian) steps(weight []float32, r *rounded) (Steps, error) {
+	gradient, err := h.gradient(weight, r)
 	if err != nil {
 		return nil, err
 	}
 	rows, steps := len(r.scales), make(Steps, len(weight))
-	parallel((rows+rowsAtOnce-1)/rowsAtOnce, func(block int) {
+	Parallel((rows+rowsAtOnce-1)/rowsAtOnce, func(block int) {
 		first := block * rowsAtOnce
 		for range sweeps {
-			for k := range c.depth {
+			for k := range h.depth {
 				for o := first; o < min(first+rowsAtOnce, rows); o++ {
-					c.step(k, float32(r.scales[o]), c.of(o, rows), gradient[o*c.depth:(o+1)*c.depth], &steps[o*c.depth+k], r.weight[o*c.depth+k])
+					h.step(k, float32(r.scales[o]), h.of(o, rows), gradient[o*h.depth:(o+1)*h.depth], &steps[o*h.depth+k], r.weight[o*h.depth+k])
 				}
 			}
 		}
@@ -191,7 +207,7 @@ func (c *covariance) steps(weight []float32, r *rounded) (Steps, error) {
 }
 
 // step moves weight k of a row down its gradient if that lessens the error.
-func (c *covariance) step(k int, scale float32, cov, gradient []float32, step *int8.Value, q int8.Value) {
+func (h *Hessian) step(k int, scale float32, hessian, gradient []float32, step *int8.Value, q int8.Value) {
 	direction, slope := int8.Value(-1), gradient[k]
 	if slope < 0 {
 		direction, slope = 1, -slope
@@ -200,7 +216,7 @@ func (c *covariance) step(k int, scale float32, cov, gradient []float32, step *i
 	if moved < -1 || moved > 1 || int(q)+int(moved) > 127 || int(q)+int(moved) < -127 {
 		return
 	}
-	row := cov[k*c.depth : (k+1)*c.depth]
+	row := hessian[k*h.depth : (k+1)*h.depth]
 	if 2*slope <= float32(scale*row[k]) {
 		return
 	}
@@ -211,22 +227,22 @@ func (c *covariance) step(k int, scale float32, cov, gradient []float32, step *i
 	}
 }
 
-// gradient is C * (scale*q - w), for all rows.
-func (c *covariance) gradient(weight []float32, r *rounded) ([]float32, error) {
+// gradient is H * (scale*q - w), for all rows.
+func (h *Hessian) gradient(weight []float32, r *rounded) ([]float32, error) {
 	d, g := make([]float32, len(weight)), make([]float32, len(weight))
 	for i, w := range weight {
-		d[i] = float32(float64(float64(r.weight[i])*r.scales[i/c.depth]) - float64(w))
+		d[i] = float32(float64(float64(r.weight[i])*r.scales[i/h.depth]) - float64(w))
 	}
-	n := len(weight) / len(c.groups)
-	for group, cov := range c.groups {
-		packed, err := sgemm.Pack(cov, nil, c.depth, c.depth, 1)
+	n := len(weight) / len(h.groups)
+	for group, hessian := range h.groups {
+		packed, err := sgemm.Pack(hessian, nil, h.depth, h.depth, 1)
 		if err != nil {
 			return nil, err
 		}
 		from, to := d[group*n:(group+1)*n], g[group*n:(group+1)*n]
-		parallel(packed.Panels(), func(panel int) {
-			packed.Mul(sgemm.Results{Values: to, Stride: c.depth},
-				sgemm.Windows{Values: from, Count: n / c.depth, Length: n / c.depth, Step: n, Stride: c.depth, Pitch: c.depth}, panel)
+		Parallel(packed.Panels(), func(panel int) {
+			packed.Mul(sgemm.Results{Values: to, Stride: h.depth},
+				sgemm.Windows{Values: from, Count: n / h.depth, Length: n / h.depth, Step: n, Stride: h.depth, Pitch: h.depth}, panel)
 		})
 	}
 	return g, nil

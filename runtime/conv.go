@@ -1,0 +1,73 @@
+package runtime
+
+import (
+	"edgeclassify/int8"
+)
+
+// conv is a convolution with its residual.
+type conv struct {
+	node
+	op     *int8.Conv
+	packed int8.Convolution
+}
+
+func newConv(n node) operator { return &conv{node: n, op: n.layer.Op.(*int8.Conv)} }
+
+func (c *conv) halo() halo {
+	w, in, out := c.op.Window, c.in[0].Shape, c.layer.Out.Shape
+	return halo{
+		top:    w.Top,
+		left:   w.Left,
+		bottom: max(0, (out.H-1)*w.StrideH+w.KH-w.Top-in.H),
+		right:  max(0, (out.W-1)*w.StrideW+w.KW-w.Left-in.W),
+	}
+}
+
+// inPlace is the residual: each of its values is read before it is replaced, and
+// by the same thread.
+func (c *conv) inPlace() int {
+	if len(c.in) == 2 && c.layer.Inputs[0] != c.layer.Inputs[1] {
+		return 1
+	}
+	return -1
+}
+
+// split is by rows where activations outweigh weights, so that a thread's rows
+// stay in its cache; else by channels, so that each weight is read by one thread
+// only.
+func (c *conv) split() (byRows bool, channels int) {
+	channels = c.kernel.NR
+	if c.op.Groups > 1 {
+		channels = c.op.OutC / c.op.Groups
+	}
+	return c.layer.Out.Shape.Elements() > len(c.op.Weight), channels
+}
+
+func (c *conv) pack(packed func(weights []int8.Value)) {
+	if c.hasInt16() {
+		c.packed = c.kernel.ConvolutionInt16(c.layer, c.in[0])
+	} else {
+		c.packed = c.kernel.Convolution(c.layer)
+	}
+	if packed != nil && c.packed.Bytes() > 0 {
+		packed(c.op.Weight)
+	}
+}
+
+func (c *conv) scratch() int { return c.packed.Scratch() }
+
+func (c *conv) bind(s *Session) task {
+	src, dst := s.plane(c.layer.Inputs[0]), s.plane(c.out)
+	t := &int8.ConvTask{Conv: c.op, OH: dst.shape.H, OW: dst.shape.W, SrcRow: src.row, DstRow: dst.row}
+	t.Src, t.SrcLow = src.from(-c.op.Top, -c.op.Left)
+	t.Dst, t.DstLow = dst.from(0, 0)
+	if len(c.in) == 2 {
+		res := s.plane(c.layer.Inputs[1])
+		t.Res, t.ResLow = res.from(0, 0)
+		t.ResRow = res.row
+	}
+	return func(part int8.Part, scratch []int64) {
+		c.packed.Run(t, part, scratch)
+		dst.fillHalo(part)
+	}
+}

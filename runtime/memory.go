@@ -1,0 +1,87 @@
+package runtime
+
+import (
+	"fmt"
+
+	"edgeclassify/int8"
+	"edgeclassify/internal/arena"
+	"edgeclassify/tensor"
+)
+
+// buffer is one tensor's place in the arena, padding included.
+type buffer struct {
+	tensor *int8.Tensor
+	halves int // 2 for an int16 activation: its high and its low bytes, see int8.Split
+	halo   halo
+	life   arena.Buffer // in steps; Over is the input that it may be written over
+	offset int
+}
+
+// halo is the padding stored around a tensor for the operations that read it.
+type halo struct{ top, left, bottom, right int }
+
+func (h halo) union(o halo) halo {
+	return halo{max(h.top, o.top), max(h.left, o.left), max(h.bottom, o.bottom), max(h.right, o.right)}
+}
+
+// buffer makes that of a tensor, alive from its step to its last use.
+func (p *Plan) buffer(id tensor.ID) buffer {
+	b := buffer{tensor: p.network.Tensor(id), halves: 1, life: arena.Buffer{First: int(id), Last: int(id), Over: -1}}
+	if p.network.Content(id) == int8.Activation && b.tensor.Type == int8.Int16 {
+		b.halves = 2
+	}
+	if consumers := p.network.Topology().Consumers(id); len(consumers) > 0 {
+		b.life.Last = int(tensor.Output(consumers[len(consumers)-1]))
+	}
+	if p.network.Content(id) == int8.Logits { // the caller reads them after the last step
+		b.life.Last++
+	}
+	return b
+}
+
+func (b *buffer) rowBytes() int { return int(b.row64()) }
+
+// rows is the number of rows of a plane.
+func (b *buffer) rows() int { return b.halo.top + b.tensor.Shape.H + b.halo.bottom }
+
+// align is the alignment of buffers: a cache line.
+const align = 64
+
+// row64 and size are in 64 bits because a hostile network's do not fit 32.
+func (b *buffer) row64() int64 {
+	return int64(b.halo.left+b.tensor.Shape.W+b.halo.right) * int64(b.tensor.Shape.C) * int64(b.tensor.Type.Size()/b.halves)
+}
+
+func (b *buffer) size() int64 {
+	return (int64(b.halves)*int64(b.rows())*b.row64() + align - 1) / align * align
+}
+
+// layOut places all buffers in the arena, outputs over inputs where operations
+// allow it.
+func (p *Plan) layOut() error {
+	lives := make([]arena.Buffer, len(p.buffers))
+	var total int64
+	for i := range p.buffers {
+		b := &p.buffers[i]
+		if total += b.size(); total > maxActivationBytes {
+			return fmt.Errorf("its activations exceed %d bytes", maxActivationBytes)
+		}
+		b.life.Size = int(b.size())
+		if in := p.steps[i].inPlace(); in >= 0 {
+			over := p.network.Layers[tensor.ID(i).Node()].Inputs[in]
+			if b.alike(&p.buffers[over]) {
+				b.life.Over = int(over)
+			}
+		}
+		lives[i] = b.life
+	}
+	offsets, peak, bound := arena.Place(lives)
+	for i := range p.buffers {
+		p.buffers[i].offset = offsets[i]
+	}
+	p.arenaBytes, p.bound = peak, bound
+	return nil
+}
+
+// alike says whether two tensors of one shape are laid out alike.
+func (b *buffer) alike(o *buffer) bool { return b.halo == o.halo && b.halves == o.halves }

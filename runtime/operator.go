@@ -1,0 +1,75 @@
+package runtime
+
+import (
+	"fmt"
+	"slices"
+
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
+
+// operator is what a plan asks of an operation between its tensors. Each stands
+// in a file of its own; operators lists them.
+type operator interface {
+	// halo is the padding of its first input that it reads from memory.
+	halo() halo
+	// inPlace is the number of the input over which it may write its output, pixel
+	// by pixel; -1 for none.
+	inPlace() int
+	// split says how threads share it: by rows of the output, or by so many output
+	// channels at a time.
+	split() (byRows bool, channels int)
+	// pack packs its weights for the kernel. Packed, if not nil, is told of those
+	// that were copied.
+	pack(packed func(weights []int8.Value))
+	// scratch is the words of working memory that a thread needs.
+	scratch() int
+	// bind is the function that computes a part in a session's memory.
+	bind(s *Session) task
+}
+
+// task computes a part of an operation's output.
+type task = func(part int8.Part, scratch []int64)
+
+// operators makes those of the layers, by int8.Op.Kind.
+var operators = map[string]func(n node) operator{
+	(*int8.Conv)(nil).Kind():        newConv,
+	(*int8.MaxPool)(nil).Kind():     newMaxPool,
+	(*int8.AveragePool)(nil).Kind(): newAveragePool,
+	int8.GlobalAveragePool{}.Kind(): newGlobalAveragePool,
+	(*int8.Dense)(nil).Kind():       newDense,
+}
+
+// operator makes that of a tensor.
+func (p *Plan) operator(id tensor.ID) (operator, error) {
+	if id == tensor.Input {
+		return imageLoader{node{out: id}}, nil
+	}
+	l := &p.network.Layers[id.Node()]
+	create := operators[l.Op.Kind()]
+	if create == nil {
+		return nil, fmt.Errorf("%v is of a kind that the runtime does not have", l)
+	}
+	return create(node{kernel: &p.kernel, layer: l, in: p.network.Inputs(l), out: id}), nil
+}
+
+// node is an operation between its tensors. Its methods are those of an operator
+// that reads no padding and has no weights, shared by rows.
+type node struct {
+	kernel *int8.Kernel
+	layer  *int8.Layer
+	in     []*int8.Tensor
+	out    tensor.ID
+}
+
+func (node) halo() halo              { return halo{} }
+func (node) inPlace() int            { return -1 }
+func (node) split() (bool, int)      { return true, 1 }
+func (node) pack(func([]int8.Value)) {}
+func (node) scratch() int            { return 0 }
+
+// hasInt16 says whether the output or an input, all of them activations, is int16.
+func (n *node) hasInt16() bool {
+	return n.layer.Out.Type == int8.Int16 ||
+		slices.ContainsFunc(n.in, func(t *int8.Tensor) bool { return t.Type == int8.Int16 })
+}
