@@ -1,0 +1,149 @@
+package fp32
+
+import (
+	"edgeclassify/internal/sgemm"
+	"edgeclassify/models"
+	"edgeclassify/tensor"
+)
+
+// conv is a convolution, with the residual and the ReLU behind it: packed
+// weights times windows of the input, which are read where they lie. Only
+// padding and groups ask for a copy, of the input's rows as they are.
+type conv struct {
+	window
+	groups []*sgemm.Weights
+	relu   bool
+	copied bool
+	// A line is up to length output pixels whose windows are at one distance:
+	// a row of the image or, where rows follow each other without a gap, a
+	// piece of the whole. Lines begin step values apart in the input.
+	lines, length, step int
+	block               int // lines to go over with all weights
+}
+
+// blockLen is how many values of input a block takes: with the weights that go
+// over them they fit the L2 cache of a desktop core.
+const blockLen = 1 << 16
+
+func newConv(op *models.Conv, in, out tensor.Shape, relu bool) (Operation, error) {
+	g := window{op.Window, in, out}
+	if op.Depthwise() {
+		return newDepthwise(op, g), nil
+	}
+	c := conv{window: g, relu: relu, groups: make([]*sgemm.Weights, op.Groups)}
+	outputs, inputs := op.OutC/op.Groups, len(op.Weight)/op.OutC
+	for i := range c.groups {
+		var bias []float32
+		if op.Bias != nil {
+			bias = op.Bias[i*outputs:][:outputs]
+		}
+		var err error
+		if c.groups[i], err = sgemm.Pack(op.Weight[i*outputs*inputs:][:outputs*inputs], bias, outputs, inputs, op.KH); err != nil {
+			return Operation{}, err
+		}
+	}
+	c.copied = op.Groups > 1 || max(c.Top, c.Left, c.Bottom, c.Right) > 0
+	c.lines, c.length, c.step = g.out.H, g.out.W, c.StrideH*c.pitch()
+	if !c.copied && c.Window == tensor.Square(1, 1, 0) {
+		pixels := g.out.H * g.out.W
+		c.length = min(4*c.groups[0].TileRows(), pixels)
+		c.lines, c.step = (pixels+c.length-1)/c.length, c.length*c.in.C
+	}
+	c.block = min(max(blockLen/c.step, 1), c.lines)
+	if c.byPanels() {
+		c.block = c.lines
+	}
+	o := Operation{Run: c.run, OverZ: true}
+	if c.copied {
+		o.Scratch = c.rows(c.block) * c.pitch()
+	}
+	return o, nil
+}
+
+// convHosts leaves out depthwise convolutions.
+func convHosts(op models.Op) bool {
+	c, ok := op.(*models.Conv)
+	return ok && !c.Depthwise()
+}
+
+// channels is the input channels of a group.
+func (c conv) channels() int { return c.in.C / len(c.groups) }
+
+// pitch is the distance of input rows where windows read them.
+func (c conv) pitch() int { return (c.Left + c.in.W + c.Right) * c.channels() }
+
+// rows is the number of input rows under a number of output rows.
+func (c conv) rows(lines int) int { return (lines-1)*c.StrideH + c.KH }
+
+// byPanels tells whether weights outweigh pixels. The larger side is shared out
+// among threads and gone over once.
+func (c conv) byPanels() bool { return c.groups[0].Outputs >= c.out.H*c.out.W }
+
+func (c conv) run(w Worker, y, x, residual []float32) {
+	lines, panels := [2]int{0, c.lines}, [2]int{0, c.groups[0].Panels()}
+	if c.byPanels() {
+		panels[0], panels[1] = w.Part(panels[1], 1)
+	} else {
+		lines[0], lines[1] = w.Part(lines[1], 1)
+	}
+	if panels[0] == panels[1] {
+		return
+	}
+	for group := range c.groups {
+		for first := lines[0]; first < lines[1]; first += c.block {
+			last := min(first+c.block, lines[1])
+			source := c.source(w.scratch, x, group, first, last)
+			for panel := panels[0]; panel < panels[1]; panel++ {
+				c.multiply(y, source, residual, group, first, last, panel)
+			}
+		}
+	}
+}
+
+// source is the input from where the windows of the first line begin.
+func (c conv) source(scratch, x []float32, group, first, last int) []float32 {
+	if !c.copied {
+		return x[first*c.step:]
+	}
+	rows := scratch[:c.rows(last-first)*c.pitch()]
+	c.copy(rows, x[group*c.channels():], first*c.StrideH-c.Top)
+	return rows
+}
+
+// multiply computes one panel's outputs of lines first <= i < last, whose
+// windows begin with x.
+func (c conv) multiply(y, x, residual []float32, group, first, last, panel int) {
+	first, last = first*c.length, min(last*c.length, c.out.H*c.out.W)
+	at := first*c.out.C + group*c.groups[group].Outputs
+	results := sgemm.Results{Values: y[at:], Stride: c.out.C, ReLU: c.relu}
+	if residual != nil {
+		results.Residual = residual[at:]
+	}
+	c.groups[group].Mul(results, sgemm.Windows{
+		Values: x, Count: last - first, Length: c.length,
+		Step: c.step, Stride: c.StrideW * c.channels(), Pitch: c.pitch(),
+	}, panel)
+}
+
+// copy fills dst with input rows from iy on, with their padding: the first
+// channels of each pixel that fill a group.
+func (c conv) copy(dst, src []float32, iy int) {
+	pitch, channels := c.pitch(), c.channels()
+	for ; len(dst) > 0; dst, iy = dst[pitch:], iy+1 {
+		row := dst[:pitch]
+		if iy < 0 || iy >= c.in.H {
+			clear(row)
+			continue
+		}
+		clear(row[:c.Left*channels])
+		clear(row[pitch-c.Right*channels:])
+		row, from := row[c.Left*channels:], src[iy*c.in.W*c.in.C:]
+		if channels == c.in.C {
+			copy(row, from[:c.in.W*channels])
+			continue
+		}
+		for i := range c.in.W {
+			copy(row[i*channels:][:channels], from[i*c.in.C:])
+		}
+	}
+}

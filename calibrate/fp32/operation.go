@@ -1,0 +1,93 @@
+package fp32
+
+import (
+	"fmt"
+
+	"edgeclassify/models"
+	"edgeclassify/tensor"
+)
+
+// Operation is a step's arithmetic, compiled.
+type Operation struct {
+	// Run computes one worker's part of y. It reads all of x, and of z, the
+	// second input if there is one, at least that part.
+	Run     func(w Worker, y, x, z []float32)
+	Scratch int // length of the scratch that Run asks of every worker
+	// OverX and OverZ tell whether y may be x or z; otherwise it overlaps
+	// neither.
+	OverX, OverZ bool
+}
+
+// Compiler is an operation of another package that knows how to run.
+type Compiler interface {
+	models.Op
+	Compile() Operation
+}
+
+// Worker is a thread at work on one of a step's chunks.
+type Worker struct {
+	number, of int // of the chunk
+	scratch    []float32
+}
+
+// Line is the values of a cache line, which threads should not share.
+const Line = 16
+
+// Part is the worker's part of the range [0, n), divided at multiples of align.
+func (w Worker) Part(n, align int) (from, to int) {
+	units := (n + align - 1) / align
+	return min(w.number*units/w.of*align, n), min((w.number+1)*units/w.of*align, n)
+}
+
+// kernel is how operations of one kind are run.
+type kernel struct {
+	// compile takes the shapes of the first input and of the output, and whether
+	// the unit has a ReLU.
+	compile func(op models.Op, in, out tensor.Shape, relu bool) (Operation, error)
+	// hosts tells which operations take a residual and a ReLU; nil is none.
+	hosts func(op models.Op) bool
+}
+
+// kernels are those of all kinds of operations.
+var kernels = map[string]kernel{
+	"add":           {compile: of(newAdd)},
+	"avgpool":       {compile: of(newAveragePool)},
+	"batchnorm":     {compile: of(newBatchNorm)},
+	"conv":          {of(newConv), convHosts},
+	"dense":         {of(newDense), denseHosts},
+	"globalavgpool": {compile: of(newGlobalAveragePool)},
+	"maxpool":       {compile: of(newMaxPool)},
+	"relu":          {compile: of(newReLU)},
+	"softmax":       {compile: of(newSoftmax)},
+}
+
+// of makes a compile that takes any operation.
+func of[T models.Op](compile func(op T, in, out tensor.Shape, relu bool) (Operation, error)) func(models.Op, tensor.Shape, tensor.Shape, bool) (Operation, error) {
+	return func(op models.Op, in, out tensor.Shape, relu bool) (Operation, error) {
+		known, ok := op.(T)
+		if !ok {
+			return Operation{}, unknown(op)
+		}
+		return compile(known, in, out, relu)
+	}
+}
+
+func unknown(op models.Op) error { return fmt.Errorf("the float executor does not know %T", op) }
+
+// hosts tells whether an operation takes a residual and a ReLU.
+func hosts(op models.Op) bool {
+	k := kernels[op.Kind()]
+	return k.hosts != nil && k.hosts(op)
+}
+
+func compileUnit(g *models.Graph, u models.Unit) (Operation, error) {
+	op := u.Node.Op
+	if c, ok := op.(Compiler); ok {
+		return c.Compile(), nil
+	}
+	k, ok := kernels[op.Kind()]
+	if !ok {
+		return Operation{}, unknown(op)
+	}
+	return k.compile(op, g.Shape(u.Inputs[0]), u.Node.Shape, u.ReLU)
+}

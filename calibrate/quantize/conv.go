@@ -1,0 +1,117 @@
+package quantize
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"edgeclassify/int8"
+	"edgeclassify/models"
+	"edgeclassify/tensor"
+)
+
+var convolution = operation{
+	layer: conv, hosts: true, ranged: true,
+	window: func(op models.Op) tensor.Window { return op.(*models.Conv).Window },
+}
+
+func conv(a *attempt, i int, in activation) (int8.Op, activation, error) {
+	u := &a.units[i]
+	op := u.Op.(*models.Conv)
+	out, err := a.rangedOutput(i)
+	if err != nil {
+		return nil, out, err
+	}
+	l, err := a.linear(i, in)
+	if err != nil {
+		return nil, out, err
+	}
+	c := &int8.Conv{
+		Window: op.Window, Groups: op.Groups, InC: op.InC, OutC: op.OutC,
+		Weight: slices.Clone(l.rounded.weight), Bias: make([]int32, op.OutC),
+		Multiplier: make([]int32, op.OutC), Scale: make([]float32, op.OutC),
+	}
+	constant := 0.0 // what the zero points of residual and output add, in real units
+	if len(u.inputs) == 2 {
+		residual := a.tensors[u.inputs[1]]
+		if err := addResidual(c, residual, &out); err != nil {
+			return nil, out, err
+		}
+		constant -= float64(residual.scale * float64(residual.ZeroAt(0)))
+	}
+	constant += float64(out.scale * float64(out.ZeroAt(0)))
+	scales := l.fit(c, in.scale, out.scale, constant)
+	Parallel(op.OutC, func(o int) { l.correct(o, row(l.geometry, c.Weight, o), scales[o]) })
+	for o, scale := range scales {
+		c.Scale[o] = float32(scale)
+		if c.Multiplier[o], err = int8.QuantizeMultiplier(scale*in.scale/out.scale, c.Shift); err != nil {
+			return nil, out, fmt.Errorf("channel %d: %w", o, err)
+		}
+		// The step of the accumulator that the rounded multiplier stands for.
+		step := math.Ldexp(float64(c.Multiplier[o]), int(c.Shift)-37) * out.scale
+		zeros := ZeroSum(row(l.geometry, c.Weight, o), &in.Tensor, l.first(o), l.groupIn)
+		c.Bias[o] = saturated(math.Round((l.bias[o]+constant)/step) - float64(zeros))
+	}
+	return c, out, nil
+}
+
+// rangedOutput is an output whose type, scale and zero point follow from its range.
+// An int16 one may reach as far as its type until settle finds its bound.
+func (a *attempt) rangedOutput(i int) (activation, error) {
+	u := &a.units[i]
+	r, ok := a.table.Ranges[u.Name]
+	if !ok {
+		return activation{}, errors.New("the range table has no entry for it; was it made for another model?")
+	}
+	if u.ReLU {
+		r.Min = 0
+	}
+	if err := r.check(); err != nil {
+		return activation{}, err
+	}
+	scale, zero := r.Params()
+	if bits := a.fractions[i]; bits > 0 {
+		out := int8.Tensor{Shape: u.Shape, Type: int8.Int16, Bound: math.MaxInt16, NonNegative: u.ReLU}
+		return activation{out, math.Ldexp(scale, -bits)}, nil
+	}
+	return activation{int8.Tensor{Shape: u.Shape, Type: int8.Int8, Zero: []int8.Value{zero}}, scale}, nil
+}
+
+// addResidual sets how c adds the residual to its output. Where that is int8,
+// the output's scale is moved to the nearest one that makes their ratio an integer.
+func addResidual(c *int8.Conv, residual activation, out *activation) (err error) {
+	ratio := residual.scale / out.scale
+	if residual.Type == int8.Int16 {
+		c.Residual, c.ResidualShift, err = int8.QuantizeResidual(ratio)
+		return err
+	}
+	c.Residual = int32(max(1, min(math.MaxInt16, math.Round(int8.OneOut*ratio))))
+	out.scale = int8.OneOut * residual.scale / float64(c.Residual)
+	return nil
+}
+
+// fit sets the shift and returns the scales of c's rows, given those of its
+// tensors. A channel of tiny weights must not push its bias out of int32, nor one
+// of many its sum where others need the shift, and a dead one needs some scale:
+// such rows are rounded again, to coarser steps.
+func (l *linear) fit(c *int8.Conv, in, out, constant float64) []float64 {
+	scales := slices.Clone(l.rounded.scales)
+	// What the weights of a channel can make of inputs of 128.
+	reach := make([]float64, len(scales))
+	for i, w := range l.weight {
+		reach[i/l.depth] += 128 * math.Abs(float64(w))
+	}
+	for raised := true; raised; {
+		raised = false
+		c.Shift = int8.ShiftFor(slices.Max(scales) * in / out)
+		for o, s := range scales {
+			least := math.Ldexp(max(math.Abs(l.bias[o]+constant)/(1<<28)/in, out/(1<<20)/in, reach[o]/(1<<30)), int(c.Shift))
+			if s < least {
+				scales[o], raised = least, true
+				roundWeights(row(l.geometry, c.Weight, o), row(l.geometry, l.weight, o), least)
+			}
+		}
+	}
+	return scales
+}
