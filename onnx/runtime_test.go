@@ -30,7 +30,7 @@ func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
 	var b bytes.Buffer
 	require.NoError(t, write(&b))
 	require.NoError(t, os.WriteFile(file, b.Bytes(), 0o600))
-	s, err := onnxruntime.Open("../build/peers", file, 1)
+	s, err := onnxruntime.Open("../build/peers", file, onnxruntime.Options{Threads: 1, Exact: true})
 	if errors.Is(err, onnxruntime.ErrMissing) {
 		testneed.Missing(t, "%v", err)
 	}
@@ -56,7 +56,7 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, n := range c.networks {
-				clear(n.Logits().Bias) // its extremes would hide everything else
+				clear(n.Classifier().Bias) // its extremes would hide everything else
 				s := load(t, func(w io.Writer) error { return onnx.WriteQuantized(w, n, c.options) })
 				for picture := range uint64(2) {
 					rgb := nettest.Image(n.Network, picture)
@@ -94,7 +94,7 @@ func TestRuntimeRefusesDamage(t *testing.T) {
 	load(t, func(w io.Writer) error { return onnx.WriteFloat(w, everyOperation()) }) // or skip
 	file := filepath.Join(t.TempDir(), "text.onnx")
 	require.NoError(t, os.WriteFile(file, []byte("not a model"), 0o600))
-	_, err := onnxruntime.Open("../build/peers", file, 1)
+	_, err := onnxruntime.Open("../build/peers", file, onnxruntime.Options{Threads: 1, Exact: true})
 	require.ErrorContains(t, err, "text.onnx")
 }
 

@@ -79,7 +79,7 @@ func newVariant[T uint8 | float32](name, file string, input func(rgb []uint8) []
 		return variant{}, err
 	}
 	return variant{name, func(peers string, threads int) (engine, error) {
-		s, err := onnxruntime.Open(peers, file, threads)
+		s, err := onnxruntime.Open(peers, file, onnxruntime.Options{Threads: threads})
 		return peer[T]{s, input}, err
 	}}, f.Close()
 }
