@@ -6,10 +6,12 @@
 // A RUN is [-need 'PROGRAM: HOW TO INSTALL IT'] [NAME=VALUE]... and arguments of
 // go test. Without its program it is skipped as one test, or fails as one where
 // the environment variable CI is "true". The exit code is that of the first run
-// that fails, and 1 if no test passed at all.
+// that fails, and 1 if no test passed at all. The environment variable GO may name
+// another go.
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -29,13 +31,17 @@ type run struct {
 }
 
 func split(words []string) (runs []run) {
-	for {
-		end := slices.Index(words, "--")
-		if end < 0 {
-			return append(runs, parse(words))
+	for len(words) > 0 {
+		run, rest := words, []string(nil)
+		if end := slices.Index(words, "--"); end >= 0 {
+			run, rest = words[:end], words[end+1:]
 		}
-		runs, words = append(runs, parse(words[:end])), words[end+1:]
+		if len(run) > 0 {
+			runs = append(runs, parse(run))
+		}
+		words = rest
 	}
+	return runs
 }
 
 var assignment = regexp.MustCompile(`^\w+=`)
@@ -79,7 +85,7 @@ func (r run) test(s *summary) int {
 			return s.missing(r.String(), program+" is missing:"+install)
 		}
 	}
-	cmd := exec.Command("go", append([]string{"test", "-json"}, r.args...)...)
+	cmd := exec.Command(cmp.Or(os.Getenv("GO"), "go"), append([]string{"test", "-json"}, r.args...)...)
 	cmd.Env, cmd.Stderr = append(os.Environ(), r.env...), os.Stderr
 	events, err := cmd.StdoutPipe()
 	if err == nil {
