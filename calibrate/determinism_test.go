@@ -72,9 +72,7 @@ func TestWriteOutcomes(t *testing.T) {
 // On a board the same network comes out as on a desktop, but for what the order
 // of float sums changes: ranges in the fifth digit, and hardly a weight.
 func TestArm64FindsTheSameNetwork(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds an arm64 program")
-	}
+	testneed.Long(t, "builds an arm64 program")
 	qemu := testneed.Program(t, "qemu-aarch64", "apt-get install qemu-user")
 	program, file := filepath.Join(t.TempDir(), "calibrate.test"), filepath.Join(t.TempDir(), "outcomes.json")
 	build := exec.Command("go", "test", "-c", "-o", program, ".")

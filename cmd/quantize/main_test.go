@@ -25,9 +25,7 @@ func quantize(args ...string) (code int, stdout, stderr string) {
 }
 
 func needWeights(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs whole networks")
-	}
+	testneed.Long(t, "runs whole networks")
 	testneed.Weights(t, "resnet50-keras")
 }
 
