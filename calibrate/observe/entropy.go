@@ -1,12 +1,16 @@
-package calibrate
+package observe
 
-import "math"
+import (
+	"math"
+
+	"edgeclassify/calibrate/quantize"
+)
 
 // leastDivergence searches the range whose codes keep most of the information
 // in the distribution of magnitudes: the Kullback-Leibler calibration of Migacz,
 // "8-bit Inference with TensorRT" (GTC 2017). Exact zeros are left out: every
 // range represents them exactly, and behind a ReLU they would outweigh the rest.
-func (h *histogram) leastDivergence(full Range) Range {
+func (h *Histogram) leastDivergence(full quantize.Range) quantize.Range {
 	counts := h.magnitudes()
 	levels := 256
 	if h.signed() {
@@ -24,11 +28,11 @@ func (h *histogram) leastDivergence(full Range) Range {
 		}
 	}
 	reach := float64(best) * float64(h.width)
-	return Range{Min: max(full.Min, -reach), Max: min(full.Max, reach)}
+	return quantize.Range{Min: max(full.Min, -reach), Max: min(full.Max, reach)}
 }
 
 // magnitudes are the counts of both signs up to the last that is not zero.
-func (h *histogram) magnitudes() []float64 {
+func (h *Histogram) magnitudes() []float64 {
 	counts, n := make([]float64, half), 0
 	positive, negative := h.sides()
 	for _, side := range [][]uint64{positive, negative} {

@@ -1,9 +1,11 @@
-package calibrate
+package observe
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"slices"
+
+	"edgeclassify/calibrate/quantize"
 )
 
 // half is the number of bins on each side of zero. The bin width is a power of
@@ -11,11 +13,11 @@ import (
 // span the largest magnitude, many for each of the 255 steps of an int8.
 const half = 1 << 13
 
-// histogram counts the values of one tensor over any number of images in
+// Histogram counts the values of one tensor over any number of images in
 // constant memory. Because widths are powers of two and bins merge exactly, it
 // depends on the values alone, not on their order, and histograms of parts add
 // up to the histogram of the whole.
-type histogram struct {
+type Histogram struct {
 	exponent int // the bin width is 2^exponent
 	width    float32
 	// counts[half] counts zeros, counts[half+1+i] values in [i, i+1) * width and
@@ -24,13 +26,14 @@ type histogram struct {
 	min, max float32
 }
 
-func newHistogram() *histogram {
-	h := &histogram{counts: make([]uint64, 2*half+1)}
+// NewHistogram is one of no values.
+func NewHistogram() *Histogram {
+	h := &Histogram{counts: make([]uint64, 2*half+1)}
 	h.setExponent(-40)
 	return h
 }
 
-func (h *histogram) setExponent(e int) {
+func (h *Histogram) setExponent(e int) {
 	h.exponent, h.width = e, float32(math.Ldexp(1, e))
 }
 
@@ -43,8 +46,8 @@ func bin(v, inverse float32) int {
 	return half + int(int32(v*inverse)) + int(sign)
 }
 
-// add counts values; it fails on NaN and infinities.
-func (h *histogram) add(values []float32) error {
+// Add counts values; it fails on NaN and infinities.
+func (h *Histogram) Add(values []float32) error {
 	lo, hi, err := extremes(values)
 	if err != nil {
 		return err
@@ -59,7 +62,7 @@ func (h *histogram) add(values []float32) error {
 
 // addBoth counts values in HWC order: in plain once, in weighted as often as the
 // weight of their channel says. Both must have counted the same values before.
-func addBoth(plain, weighted *histogram, values []float32, weights []uint64) error {
+func addBoth(plain, weighted *Histogram, values []float32, weights []uint64) error {
 	lo, hi, err := extremes(values)
 	if err != nil {
 		return err
@@ -92,37 +95,59 @@ func extremes(values []float32) (lo, hi float32, err error) {
 		lo = math.Float32frombits(least)
 	}
 	if !(lo >= -math.MaxFloat32 && hi <= math.MaxFloat32) {
-		return 0, 0, fmt.Errorf("a value is NaN or infinite")
+		return 0, 0, errors.New("a value is NaN or infinite")
 	}
 	return lo, hi, nil
 }
 
 // reach makes room for values from lo to hi.
-func (h *histogram) reach(lo, hi float32) {
+func (h *Histogram) reach(lo, hi float32) {
 	h.min, h.max = min(h.min, lo), max(h.max, hi)
 	h.cover(max(-lo, hi))
 }
 
-// signed tells whether any value was negative.
-func (h *histogram) signed() bool { return h.min < 0 }
+// Limits are the least and the greatest value, or zero where that is less or
+// greater.
+func (h *Histogram) Limits() quantize.Range {
+	return quantize.Range{Min: float64(h.min), Max: float64(h.max)}
+}
 
-func (h *histogram) zeros() uint64 { return h.counts[half] }
+// Bins are the counts in at most n bins from a value on, as wide as a power of
+// two.
+func (h *Histogram) Bins(n int) (from, width float64, counts []uint64) {
+	width = float64(h.width)
+	bin := func(v float64) int { return int(math.Floor(v / width)) }
+	for bin(float64(h.max))-bin(float64(h.min)) >= n {
+		width *= 2
+	}
+	first := bin(float64(h.min))
+	counts = make([]uint64, bin(float64(h.max))-first+1)
+	counts[-first] += h.zeros()
+	// A bin whose outer edge is the minimum has its centre beyond.
+	h.each(func(value float64, n uint64) { counts[max(bin(value)-first, 0)] += n })
+	return float64(first) * width, width, counts
+}
+
+// signed tells whether any value was negative.
+func (h *Histogram) signed() bool { return h.min < 0 }
+
+func (h *Histogram) zeros() uint64 { return h.counts[half] }
 
 // sides are the counts of positive and of negative values by magnitude.
-func (h *histogram) sides() (positive, negative []uint64) {
+func (h *Histogram) sides() (positive, negative []uint64) {
 	negative = slices.Clone(h.counts[:half])
 	slices.Reverse(negative)
 	return h.counts[half+1:], negative
 }
 
-func (h *histogram) clone() *histogram {
+func (h *Histogram) clone() *Histogram {
 	c := *h
 	c.counts = slices.Clone(h.counts)
 	return &c
 }
 
 // cover widens the bins until the magnitude falls into one.
-func (h *histogram) cover(magnitude float32) {
+func (h *Histogram) cover(magnitude float32) {
 	steps := 0
 	for float64(magnitude) >= math.Ldexp(half, h.exponent+steps) {
 		steps++
@@ -141,8 +166,8 @@ func (h *histogram) cover(magnitude float32) {
 	h.counts = merged
 }
 
-// join adds the counts of other.
-func (h *histogram) join(other *histogram) {
+// Join adds the counts of other.
+func (h *Histogram) Join(other *Histogram) {
 	h.reach(other.min, other.max)
 	if other.exponent < h.exponent {
 		other = other.clone()
@@ -155,7 +180,7 @@ func (h *histogram) join(other *histogram) {
 
 // each calls f with the centre and count of every bin that is not empty, zero
 // apart.
-func (h *histogram) each(f func(value float64, count uint64)) {
+func (h *Histogram) each(f func(value float64, count uint64)) {
 	width := float64(h.width)
 	for i, n := range h.counts[half+1:] {
 		if n > 0 {

@@ -1,4 +1,4 @@
-package calibrate
+package observe
 
 import (
 	"math"
@@ -22,15 +22,15 @@ func gaussian(n int, seed uint64, signed bool) []float32 {
 
 func TestHistogramDoesNotDependOnOrderOrParts(t *testing.T) {
 	parts := [][]float32{gaussian(500, 1, true), gaussian(500, 9, false), gaussian(500, 4, true), {0, 0, 1e-30}}
-	whole := newHistogram()
+	whole := NewHistogram()
 	for _, p := range parts {
-		require.NoError(t, whole.add(p))
+		require.NoError(t, whole.Add(p))
 	}
-	joined := newHistogram()
+	joined := NewHistogram()
 	for i := len(parts) - 1; i >= 0; i-- {
-		h := newHistogram()
-		require.NoError(t, h.add(parts[i]))
-		joined.join(h)
+		h := NewHistogram()
+		require.NoError(t, h.Add(parts[i]))
+		joined.Join(h)
 	}
 	require.Equal(t, whole, joined)
 	total := whole.zeros()
@@ -54,12 +54,12 @@ func TestBothHistogramsHaveTheSameBins(t *testing.T) {
 	weights := []uint64{3, 1, 1024}
 	for _, signed := range []bool{false, true} {
 		values := append(gaussian(2999, 2, signed), 0)
-		plain, weighted, want, repeated := newHistogram(), newHistogram(), newHistogram(), newHistogram()
+		plain, weighted, want, repeated := NewHistogram(), NewHistogram(), NewHistogram(), NewHistogram()
 		require.NoError(t, addBoth(plain, weighted, values, weights))
-		require.NoError(t, want.add(values))
+		require.NoError(t, want.Add(values))
 		for i, v := range values {
 			for range weights[i%3] {
-				require.NoError(t, repeated.add([]float32{v}))
+				require.NoError(t, repeated.Add([]float32{v}))
 			}
 		}
 		require.Equal(t, want, plain)
@@ -96,39 +96,6 @@ func TestMagnitudes(t *testing.T) {
 }
 
 func TestHistogramRejectsNaNAndInfinity(t *testing.T) {
-	require.Error(t, newHistogram().add([]float32{1, float32(math.NaN())}))
-	require.Error(t, newHistogram().add([]float32{float32(math.Inf(-1))}))
-}
-
-func TestLeastSquaresRangeBeatsMinMaxAndPercentile(t *testing.T) {
-	for _, signed := range []bool{false, true} {
-		h := newHistogram()
-		require.NoError(t, h.add(gaussian(100_000, 0, signed)))
-		require.NoError(t, h.add([]float32{20})) // an outlier
-		full, mse, cut := MinMax.choose(h), MSE.choose(h), Percentile.choose(h)
-		require.EqualValues(t, 20, full.Max)
-		require.Less(t, mse.Max, full.Max)
-		require.Less(t, h.loss(mse, 1), h.loss(full, 1))
-		require.LessOrEqual(t, h.loss(mse, 1), h.loss(cut, 1))
-		require.InDelta(t, 3.9, cut.Max, 0.5) // of a normal distribution
-		require.Equal(t, signed, mse.Min < 0)
-
-		wide := ClipMSE.choose(h)
-		require.Greater(t, wide.Max, mse.Max)
-		require.Less(t, wide.Max, full.Max)
-		require.Less(t, h.loss(wide, clipWeight), h.loss(mse, clipWeight))
-	}
-}
-
-func TestDeadTensorGetsAFiniteRange(t *testing.T) {
-	h := newHistogram()
-	require.NoError(t, h.add(make([]float32, 10)))
-	for _, m := range Methods() {
-		require.NoError(t, m.choose(h).check())
-	}
-}
-
-func TestWeightScaleOfDeadAndPlainChannels(t *testing.T) {
-	require.Zero(t, weightScale(make([]float32, 9)))
-	require.InDelta(t, 0.5, weightScale([]float32{63.5, -63.5, 1, -0.5}), 1e-6)
+	require.Error(t, NewHistogram().Add([]float32{1, float32(math.NaN())}))
+	require.Error(t, NewHistogram().Add([]float32{float32(math.Inf(-1))}))
 }
