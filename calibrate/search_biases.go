@@ -6,7 +6,6 @@ import (
 
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
-	"edgeclassify/calibrate/quantize"
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )

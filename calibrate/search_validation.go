@@ -42,7 +42,7 @@ func (s *search) prepare(ctx context.Context, images dataset.Images) error {
 	if err := s.observe(ctx, &s.best); err != nil {
 		return err
 	}
-	s.peaks = s.best.fit.Peaks
+	s.peaks = s.best.fit.Peaks()
 	return nil
 }
 
