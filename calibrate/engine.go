@@ -4,12 +4,14 @@ import (
 	"context"
 	"slices"
 
+	"edgeclassify/calibrate/dataset"
 	"edgeclassify/int8"
 	"edgeclassify/runtime"
+	"edgeclassify/tensor"
 )
 
 // int8Logits are the real logits that the integer runtime gives for each image,
-// preprocessed as by Images.Load, of which it runs as many at a time as there
+// preprocessed, of which it runs as many at a time as there
 // are threads.
 func int8Logits(ctx context.Context, n *int8.Network, images [][]uint8, threads int) ([][]float32, error) {
 	logits := make([][]float32, len(images))
@@ -19,43 +21,54 @@ func int8Logits(ctx context.Context, n *int8.Network, images [][]uint8, threads 
 			return err
 		}
 		logits[i] = make([]float32, len(quantized))
-		n.Logits().Scaled(logits[i], quantized)
+		n.Classifier().Scaled(logits[i], quantized)
 		return nil
 	})
 }
 
-// int8Means are the averages of q - zero of each channel of the named layers'
-// outputs, over all images and pixels.
-func int8Means(ctx context.Context, n *int8.Network, images [][]uint8, threads int, layers ...string) (map[string][]float64, error) {
-	sums := make([]map[string][]int64, len(images))
-	err := eachSession(ctx, n, len(images), threads, func(s *runtime.Session, i int) error {
-		sums[i] = map[string][]int64{}
-		for l, output := range s.Layers(images[i]) {
-			if slices.Contains(layers, l.Name) {
-				sums[i][l.Name] = channelSums(l, output())
-			}
-			if len(sums[i]) == len(layers) {
-				break
-			}
-		}
-		return nil
+// int8Means are the averages of q - zero of each channel of tensors, over all
+// images and pixels.
+func int8Means(ctx context.Context, n *int8.Network, images [][]uint8, threads int, tensors []tensor.ID) ([][]float64, error) {
+	sums := make([][][]int64, len(images)) // by image and tensor
+	err := eachSession(ctx, n, len(images), threads, func(s *runtime.Session, i int) (err error) {
+		sums[i], err = sumsOf(n, s, images[i], tensors)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	means := map[string][]float64{}
-	for i := range n.Layers {
-		if l := &n.Layers[i]; slices.Contains(layers, l.Name) {
-			m, count := make([]float64, l.Out.Shape.C), float64(l.Out.Shape.H*l.Out.Shape.W*len(images))
-			for _, s := range sums {
-				for c, v := range s[l.Name] {
-					m[c] += float64(v) / count
-				}
+	means := make([][]float64, len(tensors))
+	for at, id := range tensors {
+		shape := n.Tensor(id).Shape
+		means[at] = make([]float64, shape.C)
+		count := float64(shape.H * shape.W * len(images))
+		for _, s := range sums {
+			for c, v := range s[at] {
+				means[at][c] += float64(v) / count
 			}
-			means[l.Name] = m
 		}
 	}
 	return means, nil
+}
+
+// sumsOf are the sums of q - zero of each channel of tensors.
+func sumsOf(n *int8.Network, s *runtime.Session, image []uint8, tensors []tensor.ID) ([][]int64, error) {
+	layers, err := s.Layers(image)
+	if err != nil {
+		return nil, err
+	}
+	sums, layer, last := make([][]int64, len(tensors)), 0, slices.Max(tensors)
+	for l, output := range layers {
+		layer++
+		id := tensor.ID(layer)
+		if at := slices.Index(tensors, id); at >= 0 {
+			sums[at] = channelSums(l, output())
+		}
+		if id == last {
+			break
+		}
+	}
+	return sums, nil
 }
 
 // channelSums adds up q - zero of each channel.
@@ -81,5 +94,5 @@ func eachSession(ctx context.Context, n *int8.Network, images, threads int, do f
 		sessions[i] = plan.NewSession()
 		defer sessions[i].Close()
 	}
-	return EachImage(ctx, len(sessions), images, nil, func(worker, i int) error { return do(sessions[worker], i) })
+	return dataset.Each(ctx, len(sessions), images, nil, func(worker, i int) error { return do(sessions[worker], i) })
 }

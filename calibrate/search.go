@@ -6,6 +6,9 @@ import (
 	"maps"
 	"time"
 
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/observe"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
@@ -13,309 +16,298 @@ import (
 // SearchOptions steer Search.
 type SearchOptions struct {
 	Threads int
-	Prior   *RangeTable // see RangeTable.Blend; may be nil
+	Prior   *quantize.RangeTable // see RangeTable.Blend; may be nil
 	// What is not to be tried.
 	WithoutBias, WithoutEqualization, WithoutRounding bool
 	// Budget ends the search early; 0 lets it try everything. What a search that
 	// ended early finds depends on the machine's speed.
 	Budget   time.Duration
-	Skip     func(err error)                     // as in ObserveOptions
-	Progress func(stage string, done, total int) // if not nil
+	Skip     func(err error)                     // as in dataset.Pass
+	Progress func(phase string, done, total int) // if not nil
 }
 
 // Found is the outcome of Search.
 type Found struct {
-	Table  *RangeTable
-	Trials []Trial // none where there were too few pictures to search
-	// Tried of Planned moves were tried: fewer where the budget ended.
+	Table  *quantize.RangeTable
+	Hashes dataset.Hashes // of the images
+	Trials []Trial        // none where there were too few images to search
+	// Tried of Planned candidates were tried: fewer where the budget ended.
 	Tried, Planned int
 }
 
-// Trial is a step of the search, measured on the pictures held out.
+// Trial is a step of the search, measured on the validation set: the best of its
+// candidates.
 type Trial struct {
-	Name      string  // what it adds to the trials kept before it
-	SQNR      float64 // of the logits, in dB, the mean of the pictures
-	Agreement float64 // share of pictures with the float network's first class
-	Kept      bool
+	Name      string  `json:"name"`      // what it adds to the trials kept before it
+	MeanSQNR  float64 `json:"sqnr_db"`   // of the logits, in dB, the mean of the images
+	Agreement float64 `json:"agreement"` // share of images with the float network's first class
+	Kept      bool    `json:"kept"`      // the trials after it, and the table, have it
 }
 
 const (
-	searchImages = 128 // the search looks at so many pictures, the ranges at all
-	leastImages  = 16  // too few to hold some out
+	searchImages = 128 // the search looks at so many images, the ranges at all
+	leastImages  = 16  // too few for a validation set
 )
 
 // Search finds the table with the least noise in the logits: it tries one
 // method after another, keeps those that help, and then moves the ranges and
-// biases layer by layer. With very few pictures it takes what is best in
-// general.
+// biases layer by layer. With very few images it takes what is best in general.
 //
-// A quarter of the pictures is held out to judge by: those in which the last
+// A quarter of the images is the validation set: those in which the last
 // convolution responds most strongly. What they need of ranges is not in the
-// other pictures, just as what pictures to come need is in none of these; a
-// quarter at random would favour ranges that are too tight for the rare picture.
-func Search(ctx context.Context, g *models.Graph, images Images, o SearchOptions) (*Found, error) {
-	s := &search{SearchOptions: o, graph: g, tables: map[choice]*RangeTable{}}
+// other images, just as what images to come need is in none of these; a quarter
+// at random would favour ranges that are too tight for the rare image.
+func Search(ctx context.Context, g *models.Graph, images dataset.Images, o SearchOptions) (*Found, error) {
+	s := &search{SearchOptions: o, graph: g, tables: map[source]*quantize.RangeTable{}}
 	if o.Budget > 0 {
 		s.deadline = time.Now().Add(o.Budget)
 	}
 	if err := s.prepare(ctx, images); err != nil {
 		return nil, err
 	}
-	if len(s.judges) == 0 {
+	if len(s.validation) == 0 {
 		s.takeGeneral()
 		return s.found(0, 0), nil
 	}
-	moves := s.moves()
-	for i, m := range moves {
+	candidates := s.candidates()
+	for i, c := range candidates {
 		if i > 0 && !s.deadline.IsZero() && time.Now().After(s.deadline) {
-			if i <= len(Methods()) { // ranges and biases have not been compared yet
+			if i <= len(quantize.Methods()) { // ranges and biases have not been compared yet
 				s.takeGeneral()
 			}
-			return s.found(i, len(moves)), nil
+			return s.found(i, len(candidates)), nil
 		}
-		if err := s.try(ctx, m); err != nil {
+		if err := s.try(ctx, c); err != nil {
 			return nil, err
 		}
-		s.report("searching")(i+1, len(moves))
+		s.report("searching")(i+1, len(candidates))
 	}
-	return s.found(len(moves), len(moves)), nil
+	return s.found(len(candidates), len(candidates)), nil
 }
 
 // takeGeneral takes what is best where nothing can be compared.
-func (s *search) takeGeneral() { s.best.method, s.best.means = ClipMSE, !s.WithoutBias }
+func (s *search) takeGeneral() { s.best.method, s.best.means = quantize.ClipMSE, !s.WithoutBias }
 
 func (s *search) found(tried, planned int) *Found {
-	s.best.useAll = s.best.all != nil // also where the budget ended before that move
+	s.best.useAll = s.best.all != nil // also where the budget ended before that candidate
 	t := s.table(&s.best)
-	hashes := make(ImageHashes, s.fit.images.Len())
-	for _, part := range []struct {
-		subset
-		hashes ImageHashes
-	}{{s.fit, s.best.fit.hashes}, {s.held, s.heldHashes}} {
-		for i, h := range part.hashes {
-			hashes[part.index[i]] = h
-		}
+	hashes := make(dataset.Hashes, s.fit.Len()+s.held.Len())
+	for i, h := range s.best.fit.Hashes {
+		hashes[s.fit.Index[i]] = h
+	}
+	for i, h := range s.heldHashes {
+		hashes[s.held.Index[i]] = h
 	}
 	t.Images, t.ImagesHash = hashes.Sum()
-	return &Found{Table: t, Trials: s.trials, Tried: tried, Planned: planned}
+	return &Found{Table: t, Hashes: hashes, Trials: s.trials, Tried: tried, Planned: planned}
 }
 
-// candidate is a choice of all that the search can choose. Candidates share
-// what they have in common: maps are never modified.
-type candidate struct {
-	exponents Exponents
-	rounder   *rounder    // of the equalized graph
-	fit, all  *Statistics // of the pictures that are not held out, and of all
-	useAll    bool
-	method    Method
-	means     bool
-	factors   map[string]float64 // by unit, of its range
-	scales    map[string]Means
-	steps     map[string]Steps
-	shifts    map[string]Means
+// choices are all that the search can choose. They share what they have in
+// common: maps are never modified.
+type choices struct {
+	equalization quantize.Equalization
+	quantizer    *quantize.Quantizer // of the equalized graph
+	fit, all     *observe.Statistics // of the images outside the validation set, and of all
+	useAll       bool
+	method       quantize.Method
+	means        bool
+	factors      map[string]float64 // by layer, of its range
+	scales       map[string]quantize.PerChannel
+	steps        map[string]quantize.Steps
+	shifts       map[string]quantize.PerChannel
 }
 
-// table is the candidate as Quantize takes it.
-func (s *search) table(c *candidate) *RangeTable {
+func (s *search) table(c *choices) *quantize.RangeTable {
 	stats := c.fit
 	if c.useAll {
 		stats = c.all
 	}
-	t := *s.chosen(stats, c.method, c.exponents == nil)
+	t := *s.observed(source{stats, c.method}, c.equalization == nil)
 	if !c.means {
 		t.Means = nil
 	}
 	t.Ranges = maps.Clone(t.Ranges)
-	for unit, f := range c.factors {
-		t.Ranges[unit] = t.Ranges[unit].times(f, f)
+	for layer, f := range c.factors {
+		t.Ranges[layer] = t.Ranges[layer].Scaled(f, f)
 	}
-	t.Scales, t.Steps, t.Shifts, t.Exponents = c.scales, c.steps, c.shifts, c.exponents
+	t.Scales, t.Steps, t.Shifts, t.Equalization = c.scales, c.steps, c.shifts, c.equalization
 	return &t
 }
 
-// choice is a table before the search changes it.
-type choice struct {
-	stats  *Statistics
-	method Method
+// source is where a table comes from, before the search changes it.
+type source struct {
+	stats  *observe.Statistics
+	method quantize.Method
 }
 
-// chosen makes each table once: it takes longer than to try it. The prior knows
+// observed makes each table once: it takes longer than to try it. The prior knows
 // nothing of equalized channels.
-func (s *search) chosen(stats *Statistics, m Method, blended bool) *RangeTable {
-	key := choice{stats, m}
-	if s.tables[key] == nil {
-		s.tables[key] = stats.Table(m)
+func (s *search) observed(from source, blended bool) *quantize.RangeTable {
+	if s.tables[from] == nil {
+		s.tables[from] = from.stats.Table(from.method)
 		if s.Prior != nil && blended {
-			s.tables[key] = s.tables[key].Blend(s.Prior)
+			s.tables[from] = s.tables[from].Blend(s.Prior)
 		}
 	}
-	return s.tables[key]
+	return s.tables[from]
 }
 
 type search struct {
 	SearchOptions
-	graph       *models.Graph
-	deadline    time.Time
-	fit, held   subset // all pictures but those held out, and these
-	others      subset // those of the fit that the search looks at
-	heldHashes  ImageHashes
-	judges      [][]uint8              // the pictures held out
-	logits      [][]float32            // their float logits
-	covariances map[string]*covariance // of what early units read, once sampled
-	pictures    [][]uint8              // the others, once loaded
-	exact       *Statistics            // of these
-	peaks       map[string][]float64   // before any equalization
-	tables      map[choice]*RangeTable
-	best        candidate
-	score       float64
-	trials      []Trial
+	graph      *models.Graph
+	deadline   time.Time
+	fit, held  dataset.Subset // all images but those of the validation set, and these
+	others     dataset.Subset // those of the fit that the search looks at
+	heldHashes dataset.Hashes
+	validation [][]uint8            // the images of the validation set
+	logits     [][]float32          // their float logits
+	hessians   []*quantize.Hessian  // by unit, of those of the first stages; once sampled
+	images     [][]uint8            // the others, once loaded
+	exact      *observe.Statistics  // of these
+	peaks      map[string][]float64 // before any equalization
+	tables     map[source]*quantize.RangeTable
+	best       choices
+	score      float64 // its MeanSQNR
+	trials     []Trial
 }
 
-func (s *search) report(stage string) func(done, total int) {
+func (s *search) report(phase string) func(done, total int) {
 	return func(done, total int) {
 		if s.Progress != nil {
-			s.Progress(stage, done, total)
+			s.Progress(phase, done, total)
 		}
 	}
 }
 
-// observe fills in what a candidate's exponents determine.
-func (s *search) observe(ctx context.Context, c *candidate) error {
-	g, err := Equalize(s.graph, c.exponents)
-	if err != nil {
+// observe fills in what the choice of an equalization determines.
+func (s *search) observe(ctx context.Context, c *choices) (err error) {
+	if c.quantizer, err = quantize.New(s.graph, c.equalization); err != nil {
 		return err
 	}
-	units, err := lower(g)
-	if err != nil {
-		return err
-	}
-	c.rounder = newRounder(g, units)
-	o := ObserveOptions{Threads: s.Threads, Skip: func(error) {}}
+	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}}
 	if s.best.fit == nil { // the first time
-		o.Skip, o.Progress = s.Skip, s.report("observing")
+		pass.Skip, pass.Progress = s.Skip, s.report("observing")
 	}
-	if c.fit, err = Observe(ctx, g, s.fit, o); err != nil || s.held.Len() == 0 {
+	if c.fit, err = observe.Observe(ctx, c.quantizer.Graph(), s.fit, pass); err != nil || s.held.Len() == 0 {
 		return err
 	}
-	held, err := Observe(ctx, g, s.held, o)
+	held, err := observe.Observe(ctx, c.quantizer.Graph(), s.held, pass)
 	if err != nil {
 		return err
 	}
-	c.all, s.heldHashes = c.fit.with(held), held.hashes
+	c.all, s.heldHashes = c.fit.With(held), held.Hashes
 	return nil
 }
 
-// move is an attempt to improve on the best candidate.
-type move struct {
-	step   string // moves of one step share a trial
-	always bool   // it is taken whatever the judges say
-	// from makes a candidate of the best one; nil where there is nothing to try.
-	from func(ctx context.Context, best candidate) (*candidate, error)
+// candidate is an attempt to improve on the best choices.
+type candidate struct {
+	trial  string // that it shares with others
+	always bool   // it is taken whatever the validation set says
+	change func(ctx context.Context, c *choices) error
 }
 
-// try makes a move and keeps its candidate if that is better.
-func (s *search) try(ctx context.Context, m move) error {
-	c, err := m.from(ctx, s.best)
-	if err != nil || c == nil {
+// try measures a candidate and keeps its choices if they are better.
+func (s *search) try(ctx context.Context, candidate candidate) error {
+	c := s.best
+	if err := candidate.change(ctx, &c); err != nil {
 		return err
 	}
-	n, err := c.rounder.quantize(s.table(c))
+	n, err := c.quantizer.Network(s.table(&c))
 	switch {
 	case err != nil && len(s.trials) > 0:
 		return nil // no integer network can be so
 	case err != nil:
-		return fmt.Errorf("%s: %w", m.step, err)
+		return fmt.Errorf("%s: %w", candidate.trial, err)
 	}
-	logits, err := int8Logits(ctx, n, s.judges, s.Threads)
+	logits, err := int8Logits(ctx, n, s.validation, s.Threads)
 	if err != nil {
 		return err
 	}
-	noise, agreement := compare(s.logits, logits)
-	t := Trial{Name: m.step, SQNR: noise, Agreement: agreement, Kept: m.always || noise > s.score}
+	sqnr, agreement := compare(s.logits, logits)
+	t := Trial{Name: candidate.trial, MeanSQNR: sqnr, Agreement: agreement, Kept: candidate.always || sqnr > s.score}
 	if t.Kept {
-		s.best, s.score = *c, noise
+		s.best, s.score = c, sqnr
 	}
 	last := len(s.trials) - 1
 	switch {
-	case last < 0 || s.trials[last].Name != m.step:
+	case last < 0 || s.trials[last].Name != t.Name:
 		s.trials = append(s.trials, t)
-	case t.SQNR > s.trials[last].SQNR:
+	case t.MeanSQNR > s.trials[last].MeanSQNR:
 		t.Kept = t.Kept || s.trials[last].Kept
 		s.trials[last] = t
 	}
 	return nil
 }
 
-// moves are all moves, in the order in which they are tried.
-func (s *search) moves() []move {
-	moves := []move{s.change("mse ranges", func(c *candidate) { c.method = MSE })}
-	moves[0].always = true
-	for _, m := range Methods() {
-		if m != MSE {
-			moves = append(moves, s.change(string(m)+" ranges", func(c *candidate) { c.method = m }))
+// candidates are all candidates, in the order in which they are tried.
+func (s *search) candidates() []candidate {
+	all := []candidate{choose("mse ranges", func(c *choices) { c.method = quantize.MSE })}
+	all[0].always = true
+	for _, m := range quantize.Methods() {
+		if m != quantize.MSE {
+			all = append(all, choose(string(m)+" ranges", func(c *choices) { c.method = m }))
 		}
 	}
 	if !s.WithoutBias {
-		moves = append(moves, s.change("bias correction by means", func(c *candidate) { c.means = true }))
+		all = append(all, choose("bias correction by means", func(c *choices) { c.means = true }))
 	}
 	if !s.WithoutEqualization {
-		moves = append(moves, s.equalization(0.25), s.equalization(0.5))
+		all = append(all, s.equalization(0.25), s.equalization(0.5))
 	}
 	if !s.WithoutRounding {
-		for _, units := range s.early() {
-			moves = append(moves, s.rescaling(units), s.rounding(units))
+		for _, stage := range s.early() {
+			all = append(all, s.rescaling(stage), s.rounding(stage))
 		}
 	}
-	for _, units := range s.planes() {
-		moves = append(moves, s.widening(units, 1.3), s.widening(units, 1.3), s.widening(units, 0.8))
+	for _, stage := range s.stages() {
+		all = append(all, widening(stage, 1.3), widening(stage, 1.3), widening(stage, 0.8))
 	}
-	for _, u := range s.best.rounder.units {
-		if _, conv := u.op.(*models.Conv); conv {
-			moves = append(moves, s.widening([]string{u.name}, 1.2), s.widening([]string{u.name}, 0.85))
+	for _, stage := range s.stages() {
+		for i := range stage {
+			all = append(all, widening(stage[i:i+1], 1.2), widening(stage[i:i+1], 0.85))
 		}
 	}
-	all := s.change("ranges of all pictures", func(c *candidate) { c.useAll = true })
-	all.always = true
-	moves = append(moves, all)
+	whole := choose("ranges of all pictures", func(c *choices) { c.useAll = true })
+	whole.always = true
+	all = append(all, whole)
 	if !s.WithoutBias {
-		for _, u := range s.best.rounder.units {
-			moves = append(moves, s.correction(u))
+		for i := range s.best.quantizer.Units() {
+			if s.correctable(i) {
+				all = append(all, s.correction(i))
+			}
 		}
 	}
-	return moves
+	return all
 }
 
-func (s *search) change(step string, change func(c *candidate)) move {
-	return move{step: step, from: func(_ context.Context, c candidate) (*candidate, error) {
-		change(&c)
-		return &c, nil
+func choose(trial string, f func(c *choices)) candidate {
+	return candidate{trial: trial, change: func(_ context.Context, c *choices) error {
+		f(c)
+		return nil
 	}}
 }
 
-// planes are the convolutions by the size of their outputs: their errors add up
+// stages are the convolutions by the size of their outputs: their errors add up
 // in a residual stream.
-func (s *search) planes() (groups [][]string) {
+func (s *search) stages() (stages [][]quantize.Unit) {
 	var shape tensor.Shape
-	for _, u := range s.best.rounder.units {
-		if _, conv := u.op.(*models.Conv); !conv {
-			continue
+	for _, u := range quantize.Activations(s.best.quantizer.Units()) {
+		if u.Shape.H != shape.H || u.Shape.W != shape.W {
+			shape, stages = u.Shape, append(stages, nil)
 		}
-		if u.shape.H != shape.H || u.shape.W != shape.W {
-			shape, groups = u.shape, append(groups, nil)
-		}
-		groups[len(groups)-1] = append(groups[len(groups)-1], u.name)
+		stages[len(stages)-1] = append(stages[len(stages)-1], u)
 	}
-	return groups
+	return stages
 }
 
-func (s *search) widening(units []string, factor float64) move {
-	return s.change("widths of ranges", func(c *candidate) {
+func widening(units []quantize.Unit, factor float64) candidate {
+	return choose("widths of ranges", func(c *choices) {
 		factors := cloned(c.factors)
-		for _, unit := range units {
-			if factors[unit] == 0 {
-				factors[unit] = 1
+		for _, u := range units {
+			if factors[u.Name] == 0 {
+				factors[u.Name] = 1
 			}
-			factors[unit] *= factor
+			factors[u.Name] *= factor
 		}
 		c.factors = factors
 	})
@@ -323,13 +315,9 @@ func (s *search) widening(units []string, factor float64) move {
 
 // equalization makes the channels of every tensor more alike. The network is
 // then another one, which has to be observed.
-func (s *search) equalization(beta float64) move {
-	return move{step: fmt.Sprintf("equalization, beta %g", beta), from: func(ctx context.Context, c candidate) (*candidate, error) {
-		exponents, err := Balance(s.graph, s.peaks, beta)
-		if err != nil {
-			return nil, err
-		}
-		c.exponents = exponents
-		return &c, s.observe(ctx, &c)
+func (s *search) equalization(beta float64) candidate {
+	return candidate{trial: fmt.Sprintf("equalization, beta %g", beta), change: func(ctx context.Context, c *choices) error {
+		c.equalization = quantize.NewEqualization(s.graph, s.peaks, beta)
+		return s.observe(ctx, c)
 	}}
 }

@@ -4,87 +4,67 @@ import (
 	"context"
 	"slices"
 
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/observe"
 	"edgeclassify/models"
+	"edgeclassify/tensor"
 )
+
+// correctable tells whether a unit has biases and its inputs errors.
+func (s *search) correctable(i int) bool {
+	u := &s.best.quantizer.Units()[i]
+	_, linear := u.Op.(models.Linear)
+	return linear && !slices.Contains(u.Sources, tensor.Input)
+}
 
 // correction moves the biases of a unit by what quantization adds to its inputs
 // on average, as the layers before it really are. (Finkelstein et al., "Fighting
 // Quantization Bias With Bias", arXiv:1906.03193, with averages taken through
 // the unit's linear part: before the ReLU.)
-func (s *search) correction(u unit) move {
-	return move{step: "bias correction layer by layer", from: func(ctx context.Context, c candidate) (*candidate, error) {
-		inputs := slices.DeleteFunc(slices.Clone(u.inputs), func(in string) bool { return in == s.graph.InputName })
-		weight, bias := c.rounder.exact(u)
-		if len(bias) == 0 || len(inputs) < len(u.inputs) {
-			return nil, nil
-		}
-		drifts, err := s.drifts(ctx, &c, inputs)
+func (s *search) correction(i int) candidate {
+	return candidate{trial: "bias correction layer by layer", change: func(ctx context.Context, c *choices) error {
+		u := &c.quantizer.Units()[i]
+		errors, err := s.meanErrors(ctx, c, u.Sources)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		shift := moved(u, weight, drifts)
-		for o, before := range c.shifts[u.name] {
+		shift := c.quantizer.BiasShifts(i, errors)
+		for o, before := range c.shifts[u.Name] {
 			shift[o] += before
 		}
-		shifts := cloned(c.shifts)
-		shifts[u.name] = shift.rounded()
-		c.shifts = shifts
-		return &c, nil
+		c.shifts = cloned(c.shifts)
+		c.shifts[u.Name] = shift.Rounded()
+		return nil
 	}}
 }
 
-// drifts are the differences between the means of quantized outputs and of
-// float ones, in real units.
-func (s *search) drifts(ctx context.Context, c *candidate, layers []string) ([][]float64, error) {
-	n, err := c.rounder.quantize(s.table(c))
+// meanErrors are the differences between the means of quantized outputs and of
+// float ones, in real units, by channel.
+func (s *search) meanErrors(ctx context.Context, c *choices, outputs []tensor.ID) ([][]float64, error) {
+	n, err := c.quantizer.Network(s.table(c))
 	if err != nil {
 		return nil, err
 	}
-	if s.pictures == nil {
-		if s.pictures, err = s.others.load(); err != nil {
+	if s.images == nil {
+		if s.images, err = load(s.others); err != nil {
 			return nil, err
 		}
 		s.exact = c.fit
 		if s.others.Len() < s.fit.Len() {
-			if s.exact, err = Observe(ctx, c.rounder.graph, s.others, ObserveOptions{Threads: s.Threads}); err != nil {
+			if s.exact, err = observe.Observe(ctx, c.quantizer.Graph(), s.others, dataset.Pass{Threads: s.Threads}); err != nil {
 				return nil, err
 			}
 		}
 	}
-	means, err := int8Means(ctx, n, s.pictures, s.Threads, layers...)
+	means, err := int8Means(ctx, n, s.images, s.Threads, outputs)
 	if err != nil {
 		return nil, err
 	}
-	drifts := make([][]float64, len(layers))
-	for i := range n.Layers {
-		l := &n.Layers[i]
-		if at := slices.Index(layers, l.Name); at >= 0 {
-			exact := s.exact.means(l.Name)
-			for ch, mean := range means[l.Name] {
-				drifts[at] = append(drifts[at], float64(mean*float64(l.Out.Scale))-exact[ch])
-			}
+	for i, id := range outputs {
+		exact := s.exact.Means(c.quantizer.Units()[id.Node()].Name)
+		for ch, mean := range means[i] {
+			means[i][ch] = float64(mean*float64(n.Tensor(id).Scale)) - exact[ch]
 		}
 	}
-	return drifts, nil
-}
-
-// moved is what the drifts of its inputs do to a unit's biases, to be undone.
-func moved(u unit, weight []float32, drifts [][]float64) Means {
-	outputs, groups := u.shape.C, 1
-	if op, ok := u.op.(*models.Conv); ok {
-		groups = op.Groups
-	}
-	drift := drifts[0]
-	depth, groupIn, groupOut := len(weight)/outputs, len(drift)/groups, outputs/groups
-	shift := make(Means, outputs)
-	parallel(outputs, func(o int) {
-		first := o / groupOut * groupIn
-		for k, w := range weight[o*depth : (o+1)*depth] {
-			shift[o] -= float64(float64(w) * drift[first+k%groupIn])
-		}
-		if len(drifts) > 1 {
-			shift[o] -= drifts[1][o]
-		}
-	})
-	return shift
+	return means, nil
 }

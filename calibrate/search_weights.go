@@ -7,73 +7,63 @@ import (
 	"maps"
 	"slices"
 
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
 
-// earlyWeights bounds the weights that second moments are taken for. The first
-// layers have few, and their errors pass through all others; the moments of the
-// last would take minutes and megabytes of table for little.
+// earlyWeights bounds the weights that Hessians are taken for. The first layers
+// have few, and their errors pass through all others; the Hessians of the last
+// would take minutes and megabytes of table for little.
 const earlyWeights = 2 << 20
 
-// early are the first planes.
-func (s *search) early() (groups [][]string) {
+// early are the first stages.
+func (s *search) early() (early [][]quantize.Unit) {
 	weights := 0
-	for _, units := range s.planes() {
-		for _, u := range s.best.rounder.units {
-			if slices.Contains(units, u.name) {
-				weights += len(u.op.(*models.Conv).Weight)
+	for _, stage := range s.stages() {
+		for _, u := range stage {
+			if l, ok := u.Op.(models.Linear); ok {
+				weights += len(l.Parameters().Weight)
 			}
 		}
 		if weights > earlyWeights {
 			break
 		}
-		groups = append(groups, units)
+		early = append(early, stage)
 	}
-	return groups
+	return early
 }
 
-// rescaling takes second moments of inputs into account in weights' scales.
-func (s *search) rescaling(units []string) move {
-	return move{step: "weight scales by second moments, " + s.plane(units), from: func(ctx context.Context, c candidate) (*candidate, error) {
+// rescaling chooses weights' scales by Hessians.
+func (s *search) rescaling(stage []quantize.Unit) candidate {
+	return candidate{trial: "Hessian-weighted scales, " + outputsOf(stage), change: func(ctx context.Context, c *choices) error {
 		scales := cloned(c.scales)
-		err := s.eachCovariance(ctx, &c, units, func(u unit, weight []float32, cov *covariance) error {
-			rows := make(Means, u.shape.C)
-			parallel(len(rows), func(o int) {
-				rows[o] = cov.scale(weight[o*cov.depth:(o+1)*cov.depth], o, len(rows))
-			})
-			scales[u.name] = rows.rounded()
+		err := s.eachHessian(ctx, c, stage, func(i int, name string, h *quantize.Hessian) error {
+			scales[name] = c.quantizer.HessianScales(i, h)
 			return nil
 		})
 		c.scales = scales
-		return &c, err
+		return err
 	}}
 }
 
-// rounding takes second moments of inputs into account in weights' rounding.
-func (s *search) rounding(units []string) move {
-	return move{step: "rounding by second moments, " + s.plane(units), from: func(ctx context.Context, c candidate) (*candidate, error) {
-		steps, table := cloned(c.steps), s.table(&c)
-		err := s.eachCovariance(ctx, &c, units, func(u unit, weight []float32, cov *covariance) error {
-			rounded, err := c.rounder.byTable(u, table)
-			if err == nil {
-				steps[u.name], err = cov.steps(weight, rounded)
-			}
+// rounding rounds weights by Hessians.
+func (s *search) rounding(stage []quantize.Unit) candidate {
+	return candidate{trial: "Hessian-based rounding, " + outputsOf(stage), change: func(ctx context.Context, c *choices) error {
+		steps, table := cloned(c.steps), s.table(c)
+		err := s.eachHessian(ctx, c, stage, func(i int, name string, h *quantize.Hessian) (err error) {
+			steps[name], err = c.quantizer.HessianSteps(i, h, table)
 			return err
 		})
 		c.steps = steps
-		return &c, err
+		return err
 	}}
 }
 
-// plane names the size of units' outputs.
-func (s *search) plane(units []string) string {
-	for _, u := range s.best.rounder.units {
-		if u.name == units[0] {
-			return fmt.Sprintf("outputs of %dx%d", u.shape.H, u.shape.W)
-		}
-	}
-	return ""
+// outputsOf names a stage by the size of its outputs.
+func outputsOf(stage []quantize.Unit) string {
+	return fmt.Sprintf("outputs of %dx%d", stage[0].Shape.H, stage[0].Shape.W)
 }
 
 // cloned is a copy of m to write to, also of a nil one.
@@ -85,52 +75,40 @@ func cloned[V any](m map[string]V) map[string]V {
 	return c
 }
 
-// eachCovariance calls f for units with their exact weights.
-func (s *search) eachCovariance(ctx context.Context, c *candidate, units []string, f func(u unit, weight []float32, cov *covariance) error) error {
-	if s.covariances == nil {
-		if err := s.sample(ctx, c); err != nil {
+// eachHessian calls f for the units of a stage, by number and name.
+func (s *search) eachHessian(ctx context.Context, c *choices, stage []quantize.Unit, f func(i int, name string, h *quantize.Hessian) error) error {
+	if s.hessians == nil {
+		if err := s.sample(ctx, c.quantizer); err != nil {
 			return err
 		}
 	}
-	for _, u := range c.rounder.units {
-		if !slices.Contains(units, u.name) {
+	for i, u := range c.quantizer.Units() {
+		if !slices.ContainsFunc(stage, func(v quantize.Unit) bool { return v.Name == u.Name }) {
 			continue
 		}
-		weight, _ := c.rounder.exact(u)
-		if err := f(u, weight, s.covariances[u.name]); err != nil {
+		if err := f(i, u.Name, s.hessians[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sample finds the covariances of the inputs of the early units. It runs one
-// picture after another: sums of floats depend on their order.
-func (s *search) sample(ctx context.Context, c *candidate) error {
-	g := c.rounder.graph
-	tensors, shapes := map[string]string{g.InputName: g.InputName}, map[string]tensor.Shape{g.InputName: g.Input}
-	early, samplers := slices.Concat(s.early()...), map[string]map[string]*sampler{} // by tensor and unit
-	for _, u := range c.rounder.units {
-		tensors[u.name], shapes[u.name] = u.tensor, u.shape
-		if in := u.inputs[0]; slices.Contains(early, u.name) {
-			if samplers[tensors[in]] == nil {
-				samplers[tensors[in]] = map[string]*sampler{}
-			}
-			samplers[tensors[in]][u.name] = newSampler(u, shapes[in])
-		}
-	}
-	add := func(tensor string, values []float32) (err error) {
-		for _, s := range samplers[tensor] {
-			err = errors.Join(err, s.add(values))
+// sample finds the Hessians of the early units. It runs one image after another:
+// sums of floats depend on their order.
+func (s *search) sample(ctx context.Context, q *quantize.Quantizer) error {
+	samplers, readers, shown := s.samplers(q)
+	add := func(id tensor.ID, values []float32) (err error) {
+		for _, i := range readers[id] {
+			err = errors.Join(err, samplers[i].Add(values))
 		}
 		return err
 	}
-	shown := slices.DeleteFunc(slices.Collect(maps.Keys(samplers)), func(t string) bool { return t == g.InputName })
-	executor, err := NewExecutor(g, max(1, s.Threads), shown...)
+	executor, err := fp32.NewExecutor(q.Graph(), max(1, s.Threads), shown...)
 	if err != nil {
 		return err
 	}
-	input, zero := make([]float32, g.Input.Elements()), imageTensor(g)
+	zero := quantize.ImageTensor(q.Graph())
+	input := make([]float32, zero.Shape.Elements())
 	for i := range s.others.Len() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -139,26 +117,42 @@ func (s *search) sample(ctx context.Context, c *candidate) error {
 		if err != nil {
 			return err
 		}
-		for k, p := range rgb {
-			input[k] = float32(int(p) - 128 - int(zero.ZeroAt(k%3)))
+		if _, err := executor.RunImage(rgb, add); err != nil { // of the image's size
+			return err
 		}
-		failed := add(g.InputName, input)
-		g.Preprocess.Float(input, rgb)
-		_, err = executor.Run(input, func(name string, _ tensor.Shape, values []float32) {
-			failed = errors.Join(failed, add(name, values))
-		})
-		if err := errors.Join(err, failed); err != nil {
+		for k, p := range rgb {
+			input[k] = float32(int(p) - 128 - int(zero.ZeroAt(k%zero.Shape.C)))
+		}
+		if err := add(tensor.Input, input); err != nil {
 			return err
 		}
 		s.report("sampling")(i+1, s.others.Len())
 	}
-	s.covariances = map[string]*covariance{}
-	for _, of := range samplers {
-		for unit, sampler := range of {
-			if s.covariances[unit], err = sampler.covariance(); err != nil {
-				return err
-			}
+	s.hessians = make([]*quantize.Hessian, len(q.Units()))
+	for i, sampler := range samplers {
+		if s.hessians[i], err = sampler.Hessian(); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// samplers are those of the early units, by number. They read float tensors, which
+// the executor has to show but for the image.
+func (s *search) samplers(q *quantize.Quantizer) (samplers map[int]*quantize.HessianSampler, readers map[tensor.ID][]int, shown []tensor.ID) {
+	samplers, readers = map[int]*quantize.HessianSampler{}, map[tensor.ID][]int{}
+	early, units := slices.Concat(s.early()...), q.Units()
+	for i, u := range units {
+		if !slices.ContainsFunc(early, func(v quantize.Unit) bool { return v.Name == u.Name }) {
+			continue
+		}
+		id := tensor.Input
+		if from := u.Sources[0]; from != tensor.Input {
+			id = units[from.Node()].Output
+			shown = append(shown, id)
+		}
+		samplers[i] = quantize.NewHessianSampler(&units[i], q.Graph().Shape(id))
+		readers[id] = append(readers[id], i)
+	}
+	return samplers, readers, shown
 }

@@ -20,7 +20,7 @@ type Unit struct {
 	ReLU   bool         // the output cannot be negative
 	Shape  tensor.Shape // of the output
 
-	inputs []tensor.ID // by number, where unit i makes tensor i+1
+	Sources []tensor.ID // the inputs by number: 0 is the image, i+1 the output of unit i
 }
 
 // operation is how operations of one kind are quantized.
@@ -107,7 +107,7 @@ func (l *lowerer) visit(id tensor.ID) error {
 			name = l.units[made.Node()].Name
 			u.ReLU = u.ReLU || u.operation().keeps && l.units[made.Node()].ReLU
 		}
-		u.Inputs, u.inputs = append(u.Inputs, name), append(u.inputs, made)
+		u.Inputs, u.Sources = append(u.Inputs, name), append(u.Sources, made)
 	}
 	l.units = append(l.units, u)
 	l.made[id] = tensor.Output(len(l.units) - 1)
@@ -137,7 +137,7 @@ func (u *Unit) check() error {
 	if !ok {
 		return nil
 	}
-	if u.inputs[0] == tensor.Input && l.Parameters().Groups > 1 {
+	if u.Sources[0] == tensor.Input && l.Parameters().Groups > 1 {
 		return errors.New("a convolution of the image's channels in groups has no integer form")
 	}
 	return finite(l.Parameters())
@@ -165,7 +165,7 @@ func Activations(units []Unit) (ranged []Unit) {
 func Averaged(units []Unit) map[string]string {
 	names := map[string]string{}
 	for i := range units {
-		if in := units[i].inputs[0]; units[i].linear() && in != tensor.Input {
+		if in := units[i].Sources[0]; units[i].linear() && in != tensor.Input {
 			names[units[in.Node()].Tensor] = units[in.Node()].Name
 		}
 	}

@@ -1,0 +1,133 @@
+package calibrate
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/tensor"
+)
+
+// prepare chooses the validation set and observes the network.
+func (s *search) prepare(ctx context.Context, images dataset.Images) error {
+	responses, err := s.respond(ctx, dataset.Subset{Images: images, Index: dataset.Evenly(images.Len(), searchImages)})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(responses, func(a, b response) int { return cmp.Compare(b.strength, a.strength) })
+	n := 0
+	if len(responses) >= leastImages {
+		n = len(responses) / 4
+	}
+	held, others := responses[:n], responses[n:]
+	byImage := func(a, b response) int { return a.image - b.image }
+	slices.SortFunc(held, byImage)
+	slices.SortFunc(others, byImage)
+	s.fit.Images, s.held, s.others = images, subset(images, held), subset(images, others)
+	for i := range images.Len() {
+		if !slices.Contains(s.held.Index, i) {
+			s.fit.Index = append(s.fit.Index, i)
+		}
+	}
+	for _, r := range held {
+		s.logits = append(s.logits, r.logits)
+	}
+	if s.validation, err = load(s.held); err != nil {
+		return err
+	}
+	if err := s.observe(ctx, &s.best); err != nil {
+		return err
+	}
+	s.peaks = s.best.fit.Peaks()
+	return nil
+}
+
+// response is what the float network gives for an image.
+type response struct {
+	image    int
+	strength float32 // the last convolution's largest value
+	logits   []float32
+}
+
+// respond runs the float network on images, those that cannot be loaded left out.
+func (s *search) respond(ctx context.Context, images dataset.Subset) ([]response, error) {
+	units, err := quantize.Lower(s.graph)
+	if err != nil {
+		return nil, err
+	}
+	convolutions := quantize.Activations(units)
+	last, logits := convolutions[len(convolutions)-1].Output, units[len(units)-1].Output
+	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}, Progress: s.report("preparing")}
+	workers := make([]response, pass.Workers(images))
+	var responses []response
+	hashes, err := fp32.Watch(ctx, s.graph, images, pass, []tensor.ID{last, logits}, func(worker int, id tensor.ID, values []float32) error {
+		if id == last {
+			workers[worker].strength = slices.Max(values)
+		} else {
+			workers[worker].logits = slices.Clone(values)
+		}
+		return nil
+	}, func(worker int) { responses = append(responses, workers[worker]) })
+	if err != nil {
+		return nil, err
+	}
+	at := 0
+	for i, h := range hashes {
+		if h != nil {
+			responses[at].image = images.Index[i]
+			at++
+		}
+	}
+	return responses, nil
+}
+
+// subset is the images of responses.
+func subset(images dataset.Images, responses []response) dataset.Subset {
+	s := dataset.Subset{Images: images}
+	for _, r := range responses {
+		s.Index = append(s.Index, r.image)
+	}
+	return s
+}
+
+// load returns all images of a set.
+func load(images dataset.Images) (all [][]uint8, err error) {
+	for i := range images.Len() {
+		rgb, err := images.Load(i)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rgb)
+	}
+	return all, nil
+}
+
+// noiseless is the SQNR, in dB, of logits without noise: more than any network's.
+const noiseless = 150.0
+
+// compare measures logits against the float network's: the mean of the images'
+// signal-to-quantization-noise ratios, so that no image outweighs all others, and
+// the share of those with the same first class.
+func compare(exact, logits [][]float32) (meanSQNR, agreement float64) {
+	for i, want := range exact {
+		signal, noise := 0.0, 0.0
+		for c, v := range want {
+			d := float64(logits[i][c]) - float64(v)
+			signal += float64(float64(v) * float64(v))
+			noise += float64(d * d)
+		}
+		db := noiseless
+		if signal > 0 && noise > 0 {
+			db = min(db, 10*math.Log10(signal/noise))
+		}
+		meanSQNR += db
+		if slices.Index(want, slices.Max(want)) == slices.Index(logits[i], slices.Max(logits[i])) {
+			agreement++
+		}
+	}
+	return meanSQNR / float64(len(exact)), agreement / float64(len(exact))
+}
