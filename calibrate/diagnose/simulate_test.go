@@ -1,4 +1,4 @@
-package calibrate
+package diagnose
 
 import (
 	"math"
@@ -8,66 +8,50 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/calibrate/observe"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
+	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/nettest"
-	"edgeclassify/labels"
 	"edgeclassify/models"
-	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
 )
 
-// residualClassifier has every layer that has an integer form: shortcuts with
-// and without a convolution, groups, both kinds of pools.
-func residualClassifier(rng *rand.Rand) (*models.Graph, noise) {
-	const classes = 10
-	g := &models.Graph{Name: "residual", InputName: "picture", Input: tensor.Shape{H: 17, W: 17, C: 3}}
-	add := func(name string, op models.Op, inputs ...string) {
-		g.Nodes = append(g.Nodes, models.Node{Name: name, Inputs: inputs, Op: op})
-	}
-	add("stem", conv2d(rng, tensor.Square(3, 1, 1), 1, 3, 20), "picture")
-	add("stem+", models.ReLU{}, "stem")
-	add("max", &models.MaxPool{Window: tensor.Square(3, 2, 1)}, "stem+")
-	add("a1", conv2d(rng, tensor.Square(1, 1, 0), 1, 20, 12), "max")
-	add("a1+", models.ReLU{}, "a1")
-	add("a2", conv2d(rng, tensor.Square(3, 2, 1), 2, 12, 12), "a1+")
-	add("a2+", models.ReLU{}, "a2")
-	add("a3", conv2d(rng, tensor.Square(1, 1, 0), 1, 12, 24), "a2+")
-	add("aside", conv2d(rng, tensor.Square(1, 2, 0), 1, 20, 24), "max")
-	add("asum", models.Add{}, "a3", "aside")
-	add("asum+", models.ReLU{}, "asum")
-	add("b1", conv2d(rng, tensor.Square(3, 1, 1), 24, 24, 24), "asum+")
-	add("b1+", models.ReLU{}, "b1")
-	add("b2", conv2d(rng, tensor.Square(1, 1, 0), 1, 24, 24), "b1+")
-	add("bsum", models.Add{}, "asum+", "b2")
-	add("average", &models.AveragePool{Window: tensor.Square(2, 1, 1), CountPad: true}, "bsum")
-	add("c", conv2d(rng, tensor.Square(1, 1, 0), 1, 24, 30), "average")
-	add("c+", models.ReLU{}, "c")
-	add("pool", models.GlobalAveragePool{}, "c+")
-	add("fc", &models.Dense{In: 30, Out: classes, Weight: normal(rng, 30*classes), Bias: normal(rng, classes)}, "pool")
-	g.Preprocess = preprocess.Caffe()
-	g.Preprocess.Crop, g.Preprocess.Std = 17, [3]float32{60, 61, 62}
-	g.Classes = make([]labels.Class, classes)
-	return g, noise{n: 40, values: g.Input.Elements()}
+// quantized is a random network in float and as integers.
+func quantized(t *testing.T, seed uint64) (*models.Graph, *int8.Network, graphtest.Images) {
+	t.Helper()
+	g, pictures := graphtest.ResidualClassifier(t, rand.New(rand.NewPCG(seed, 7)))
+	return g, quantizedOn(t, g, pictures), pictures
 }
 
-// quantized is a random network in float and as integers.
-func quantized(t *testing.T, seed uint64) (*models.Graph, *int8.Network, noise) {
+func quantizedOn(t *testing.T, g *models.Graph, pictures dataset.Images) *int8.Network {
 	t.Helper()
-	g, pictures := residualClassifier(rand.New(rand.NewPCG(seed, 7)))
-	n, err := Quantize(g, observeNoise(t, g, pictures, 2))
+	n, err := quantize.Network(g, observed(t, g, pictures))
 	require.NoError(t, err)
-	return g, n, pictures
+	return n
+}
+
+func observed(t *testing.T, g *models.Graph, pictures dataset.Images) *quantize.RangeTable {
+	t.Helper()
+	s, err := observe.Observe(t.Context(), g, pictures, dataset.Pass{Threads: 2})
+	require.NoError(t, err)
+	return s.Table(quantize.ClipMSE)
 }
 
 // simulate runs a simulation on one picture and returns the outputs to show.
 func simulateOn(t *testing.T, simulation *models.Graph, rgb []uint8, shown ...string) (logits []float32, values map[string][]float32) {
 	t.Helper()
-	e, err := NewExecutor(simulation, 2, shown...)
+	ids, err := simulation.Topology().IDs(shown)
 	require.NoError(t, err)
-	input := make([]float32, len(rgb))
-	simulation.Preprocess.Float(input, rgb)
+	e, err := fp32.NewExecutor(simulation, 2, ids...)
+	require.NoError(t, err)
 	values = map[string][]float32{}
-	logits, err = e.Run(input, func(name string, _ tensor.Shape, v []float32) { values[name] = slices.Clone(v) })
+	logits, err = e.RunImage(rgb, func(id tensor.ID, v []float32) error {
+		values[simulation.Topology().Name(id)] = slices.Clone(v)
+		return nil
+	})
 	require.NoError(t, err)
 	return logits, values
 }
@@ -94,13 +78,17 @@ func TestSimulationOfRandomNetworks(t *testing.T) {
 				continue
 			}
 			compared++
-			s := simulator{network: n}
+			s := simulator{
+				network: n, float: &models.Graph{}, units: make([]quantize.Unit, len(n.Layers)),
+				builder: models.NewBuilder(int8.InputName, n.Input.Shape),
+			}
 			made := s.begin()
 			for i := range n.Layers {
-				l := &n.Layers[i]
-				made[l.Name] = s.layer("", l, made, Precision{})
+				made = append(made, s.layer("", i, made, Precision{}))
 			}
-			requireReference(t, n, s.simulation(), nettest.Image(n, seed))
+			simulation, err := s.graph()
+			require.NoError(t, err)
+			requireReference(t, n, simulation, nettest.Image(n, seed))
 		}
 	}
 	require.Greater(t, compared, 60)
@@ -124,7 +112,7 @@ func requireReference(t *testing.T, n *int8.Network, simulation *models.Graph, r
 	})
 	require.NoError(t, err)
 	want := make([]float32, len(acc))
-	n.Logits().Scaled(want, acc)
+	n.Classifier().Scaled(want, acc)
 	require.Equal(t, want, logits, n.Name)
 }
 
@@ -147,7 +135,6 @@ func TestSimulationWithoutErrorsIsTheFloatNetwork(t *testing.T) {
 	for seed := range uint64(4) {
 		g, n, pictures := quantized(t, seed)
 		g.Preprocess.Mean = wholeMean()
-		n.Preprocess = g.Preprocess
 		simulation, err := Simulate(g, n, noError)
 		require.NoError(t, err)
 		rgb, err := pictures.Load(100)
@@ -189,8 +176,11 @@ func TestCopiesAreForConvolutionsOnly(t *testing.T) {
 		return p
 	})
 	require.NoError(t, err)
-	require.Equal(t, []string{"a3/copied"}, node(t, simulation, "b1/products").Inputs)
-	require.Equal(t, []string{"b2/products", "a3"}, node(t, simulation, "b2").Inputs)
+	inputs := func(name string) []string {
+		return simulation.Topology().Names(graphtest.Node(t, simulation, name).Inputs)
+	}
+	require.Equal(t, []string{"a3/copied"}, inputs("b1/products"))
+	require.Equal(t, []string{"b2/products", "a3"}, inputs("b2"))
 
 	rgb, err := pictures.Load(100)
 	require.NoError(t, err)
@@ -206,26 +196,19 @@ func TestCopiesAreForConvolutionsOnly(t *testing.T) {
 	require.Greater(t, between, len(values["a3"])/4)
 }
 
-func node(t *testing.T, g *models.Graph, name string) models.Node {
-	t.Helper()
-	at := slices.IndexFunc(g.Nodes, func(n models.Node) bool { return n.Name == name })
-	require.GreaterOrEqual(t, at, 0, name)
-	return g.Nodes[at]
-}
-
 func TestSimulationOfAnotherNetwork(t *testing.T) {
 	_, n, _ := quantized(t, 1)
-	g, _ := classifier(rand.New(rand.NewPCG(1, 1)))
+	g, _ := graphtest.Classifier(t, rand.New(rand.NewPCG(1, 1)))
 	_, err := Simulate(g, n, nil)
 	require.ErrorContains(t, err, "12 layers for a float network of 6")
-	g, _ = residualClassifier(rand.New(rand.NewPCG(1, 1)))
+	g, _ = graphtest.ResidualClassifier(t, rand.New(rand.NewPCG(1, 1)))
 	n.Layers[3].Name = "other"
 	_, err = Simulate(g, n, nil)
 	require.ErrorContains(t, err, "other")
 }
 
 func TestLargestSum(t *testing.T) {
-	c := &int8.Conv{Window: tensor.Square(1, 1, 0), Groups: 2, InC: 4, OutC: 2, Weight: []int8.Value{100, -20, 7, -127}}
+	c := &int8.Conv{Window: tensor.Square(1, 1, 0), Groups: 2, InC: 4, OutC: 2, Weight: []int8.Value{100, -20, 7, -127}, Bias: make([]int32, 2)}
 	require.Equal(t, 127*255, largestSum(c, &int8.Tensor{Type: int8.Int8, Zero: []int8.Value{-128}}))
 	require.Equal(t, (7+127)*255, largestSum(c, &int8.Tensor{Type: int8.Int8, Zero: []int8.Value{0, 0, -128, 127}}))
 }

@@ -1,8 +1,7 @@
-package calibrate
+package diagnose
 
 import (
-	"math"
-
+	"edgeclassify/calibrate/observe"
 	"edgeclassify/int8"
 )
 
@@ -10,15 +9,15 @@ import (
 type noises struct{ isolated, weights, rounding, clipping, cumulative Noise }
 
 func (n *noises) add(other noises) {
-	n.isolated.add(other.isolated)
-	n.weights.add(other.weights)
-	n.rounding.add(other.rounding)
-	n.clipping.add(other.clipping)
-	n.cumulative.add(other.cumulative)
+	n.isolated.Add(other.isolated)
+	n.weights.Add(other.weights)
+	n.rounding.Add(other.rounding)
+	n.clipping.Add(other.clipping)
+	n.cumulative.Add(other.cumulative)
 }
 
 // comparison looks at one layer's output in the simulations, in steps of that
-// output. Noises are those of the last picture, all else is of all pictures.
+// output. Noises are those of the last image, all else is of all images.
 type comparison struct {
 	noise noises
 	layer *int8.Layer
@@ -26,7 +25,7 @@ type comparison struct {
 	// it leaves values as they are.
 	grid, rounding, clipping *grid
 
-	histogram *histogram // in steps
+	histogram *observe.Histogram // in steps
 	values    uint64
 	saturated uint64
 	codes     []bool // that occurred, from -2^15
@@ -37,12 +36,11 @@ type comparison struct {
 const codeSpan = 1 << 16
 
 func newComparison(l *int8.Layer, relu bool) *comparison {
-	c := &comparison{layer: l, histogram: newHistogram(), alive: make([]bool, l.Out.Shape.C)}
+	c := &comparison{layer: l, histogram: observe.NewHistogram(), alive: make([]bool, l.Out.Shape.C)}
 	if l.Out.Type != int8.Int32 {
 		c.codes = make([]bool, codeSpan)
 	}
-	switch l.Op.(type) {
-	case *int8.Conv, *int8.AveragePool:
+	if simulations[l.Op.Kind()].onGrid {
 		out := signal{Tensor: &l.Out, relu: relu}
 		c.grid = Precision{}.grid(out)
 		c.rounding = Precision{Unclipped: true}.grid(out)
@@ -54,7 +52,7 @@ func newComparison(l *int8.Layer, relu bool) *comparison {
 // exactly takes the float network's values.
 func (c *comparison) exactly(exact, _ []float32) error {
 	c.noise = noises{}
-	if err := c.histogram.add(exact); err != nil {
+	if err := c.histogram.Add(exact); err != nil {
 		return err
 	}
 	c.values += uint64(len(exact))
@@ -116,7 +114,7 @@ func (c *comparison) quantized(exact, values []float32) error {
 func square(v float64) float64 { return float64(v * v) }
 
 func (c *comparison) join(other *comparison) {
-	c.histogram.join(other.histogram)
+	c.histogram.Join(other.histogram)
 	c.values += other.values
 	c.saturated += other.saturated
 	for i, seen := range other.codes {
@@ -132,10 +130,11 @@ func (c *comparison) analysis(total noises, headroom float64) LayerAnalysis {
 	if c.layer.Out.Scale != 0 {
 		scale = float64(c.layer.Out.Scale)
 	}
+	from, width, counts := c.histogram.Bins(histogramBins)
 	return LayerAnalysis{
 		Layer:     c.layer.Name,
-		Seen:      Range{Min: scale * float64(c.histogram.min), Max: scale * float64(c.histogram.max)},
-		Histogram: c.histogram.summary(scale),
+		Seen:      c.histogram.Limits().Scaled(scale, scale),
+		Histogram: Histogram{From: scale * from, Width: scale * width, Counts: counts},
 		Saturated: float64(c.saturated) / float64(c.values),
 		Codes:     count(c.codes, true),
 		Dead:      count(c.alive, false),
@@ -145,6 +144,9 @@ func (c *comparison) analysis(total noises, headroom float64) LayerAnalysis {
 	}
 }
 
+// histogramBins is the largest number of bins of a Histogram.
+const histogramBins = 256
+
 func count(flags []bool, which bool) (n int) {
 	for _, f := range flags {
 		if f == which {
@@ -152,23 +154,4 @@ func count(flags []bool, which bool) (n int) {
 		}
 	}
 	return n
-}
-
-// summaryBins is the largest number of bins of a Histogram.
-const summaryBins = 256
-
-// summary is the histogram in at most summaryBins bins, as wide as a power of
-// two, of values times scale.
-func (h *histogram) summary(scale float64) Histogram {
-	width := float64(h.width)
-	bin := func(v float64) int { return int(math.Floor(v / width)) }
-	for bin(float64(h.max))-bin(float64(h.min)) >= summaryBins {
-		width *= 2
-	}
-	first := bin(float64(h.min))
-	counts := make([]uint64, bin(float64(h.max))-first+1)
-	counts[-first] += h.zeros()
-	// A bin whose outer edge is the minimum has its centre beyond.
-	h.each(func(value float64, n uint64) { counts[max(bin(value)-first, 0)] += n })
-	return Histogram{From: scale * float64(first) * width, Width: scale * width, Counts: counts}
 }

@@ -1,7 +1,7 @@
-package calibrate
+package diagnose
 
 import (
-	"context"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -9,23 +9,27 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
+	"edgeclassify/internal/graphtest"
 	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
 
-func analyze(t *testing.T, g *models.Graph, n *int8.Network, images Images, o AnalyzeOptions) *Analysis {
+func analyze(t *testing.T, g *models.Graph, n *int8.Network, images dataset.Images, p dataset.Pass) *Analysis {
 	t.Helper()
-	a, err := Analyze(context.Background(), g, n, images, o)
+	a, err := Analyze(t.Context(), g, n, images, p)
 	require.NoError(t, err)
 	return a
 }
 
 func TestAnalysisDoesNotDependOnThreads(t *testing.T) {
 	g, n, pictures := quantized(t, 1)
-	pictures.missing = map[int]bool{0: true, 13: true}
+	pictures.Missing = map[int]bool{0: true, 13: true}
 	var skipped int
-	options := AnalyzeOptions{Threads: 1, Skip: func(error) { skipped++ }}
+	options := dataset.Pass{Threads: 1, Skip: func(error) { skipped++ }}
 	want := analyze(t, g, n, pictures, options)
 	require.Equal(t, 38, want.Images)
 	require.Len(t, want.Margins, 38)
@@ -38,12 +42,12 @@ func TestAnalysisDoesNotDependOnThreads(t *testing.T) {
 
 func TestAnalysisOfSomePictures(t *testing.T) {
 	g, n, pictures := quantized(t, 1)
-	require.Equal(t, 7, analyze(t, g, n, pictures, AnalyzeOptions{Threads: 2, Limit: 7}).Images)
-	pictures.missing = map[int]bool{39: true}
-	_, err := Analyze(context.Background(), g, n, pictures, AnalyzeOptions{Threads: 2})
+	require.Equal(t, 7, analyze(t, g, n, pictures, dataset.Pass{Threads: 2, Limit: 7}).Images)
+	pictures.Missing = map[int]bool{39: true}
+	_, err := Analyze(t.Context(), g, n, pictures, dataset.Pass{Threads: 2})
 	require.ErrorContains(t, err, "no such picture")
-	pictures.n = 0
-	_, err = Analyze(context.Background(), g, n, pictures, AnalyzeOptions{Threads: 2})
+	pictures.N = 0
+	_, err = Analyze(t.Context(), g, n, pictures, dataset.Pass{Threads: 2})
 	require.ErrorContains(t, err, "no pictures")
 }
 
@@ -54,27 +58,26 @@ type observation struct {
 	dead             int
 }
 
-// observe runs both on all pictures.
-func observe(t *testing.T, g *models.Graph, n *int8.Network, pictures noise) map[string]*observation {
+// observeBoth runs both on all pictures.
+func observeBoth(t *testing.T, g *models.Graph, n *int8.Network, pictures graphtest.Images) map[string]*observation {
 	t.Helper()
-	units, err := lower(g)
+	units, err := quantize.Lower(g)
 	require.NoError(t, err)
-	tensors, all := map[string]string{}, map[string]*observation{}
+	tensors, all := map[tensor.ID]string{}, map[string]*observation{}
 	for _, u := range units {
-		tensors[u.tensor], all[u.name] = u.name, &observation{codes: map[int32]bool{}}
+		tensors[u.Output], all[u.Name] = u.Name, &observation{codes: map[int32]bool{}}
 	}
-	e := showingAll(t, g, 2)
-	input := make([]float32, pictures.values)
-	for i := range pictures.n {
+	e, err := fp32.NewExecutor(g, 2, slices.Collect(maps.Keys(tensors))...)
+	require.NoError(t, err)
+	for i := range pictures.N {
 		rgb, err := pictures.Load(i)
 		require.NoError(t, err)
-		g.Preprocess.Float(input, rgb)
-		_, err = e.Run(input, func(name string, _ tensor.Shape, values []float32) {
-			if o := all[tensors[name]]; o != nil {
-				for _, v := range values {
-					o.exact = append(o.exact, float64(v))
-				}
+		_, err = e.RunImage(rgb, func(id tensor.ID, values []float32) error {
+			o := all[tensors[id]]
+			for _, v := range values {
+				o.exact = append(o.exact, float64(v))
 			}
+			return nil
 		})
 		require.NoError(t, err)
 		_, err = n.Reference(rgb, func(l *int8.Layer, values []int32) {
@@ -106,11 +109,10 @@ func TestAnalysisAgreesWithTheReference(t *testing.T) {
 	g, _, pictures := quantized(t, 3)
 	g.Preprocess.Mean = wholeMean()
 	kill(t, g, "a2", 5)
-	n, err := Quantize(g, observeNoise(t, g, pictures, 2))
-	require.NoError(t, err)
-	pictures.n = 10
-	a := analyze(t, g, n, pictures, AnalyzeOptions{Threads: 2})
-	want := observe(t, g, n, pictures)
+	n := quantizedOn(t, g, pictures)
+	pictures.N = 10
+	a := analyze(t, g, n, pictures, dataset.Pass{Threads: 2})
+	want := observeBoth(t, g, n, pictures)
 	require.Len(t, a.Layers, len(n.Layers))
 	for i, l := range a.Layers {
 		w, out := want[l.Layer], n.Layers[i].Out
@@ -136,7 +138,7 @@ func TestAnalysisAgreesWithTheReference(t *testing.T) {
 // kill makes a channel of a convolution zero everywhere.
 func kill(t *testing.T, g *models.Graph, name string, channel int) {
 	t.Helper()
-	c, ok := node(t, g, name).Op.(*models.Conv)
+	c, ok := graphtest.Node(t, g, name).Op.(*models.Conv)
 	require.True(t, ok)
 	depth := len(c.Weight) / c.OutC
 	clear(c.Weight[channel*depth : (channel+1)*depth])
@@ -184,12 +186,12 @@ func requireHistogram(t *testing.T, values []float64, h Histogram) {
 }
 
 func TestSplitOfOneLayersNoise(t *testing.T) {
-	g, pictures := residualClassifier(rand.New(rand.NewPCG(5, 7)))
-	table := observeNoise(t, g, pictures, 2)
+	g, pictures := graphtest.ResidualClassifier(t, rand.New(rand.NewPCG(5, 7)))
+	table := observed(t, g, pictures)
 	table.Means = nil
-	n, err := Quantize(g, table)
+	n, err := quantize.Network(g, table)
 	require.NoError(t, err)
-	a := analyze(t, g, n, pictures, AnalyzeOptions{Threads: 2})
+	a := analyze(t, g, n, pictures, dataset.Pass{Threads: 2})
 	for i, l := range a.Layers {
 		switch n.Layers[i].Op.(type) {
 		case *int8.Conv:
@@ -210,17 +212,11 @@ func TestSplitOfOneLayersNoise(t *testing.T) {
 
 // weightNoise is the SQNR of the output of layer i in a float network that has
 // this one layer's weights rounded.
-func weightNoise(t *testing.T, g *models.Graph, n *int8.Network, i int, pictures noise) float64 {
+func weightNoise(t *testing.T, g *models.Graph, n *int8.Network, i int, pictures graphtest.Images) float64 {
 	t.Helper()
 	layer := n.Layers[i]
-	rounded := *g
-	rounded.Nodes = slices.Clone(g.Nodes)
-	for k, node := range rounded.Nodes {
-		if node.Name == layer.Name {
-			rounded.Nodes[k].Op = dequantized(t, g, node, layer)
-		}
-	}
-	exact, quantized := observe(t, g, n, pictures)[layer.Name].exact, observe(t, &rounded, n, pictures)[layer.Name].exact
+	rounded := graphtest.Replace(t, g, layer.Name, dequantized(t, g, graphtest.Node(t, g, layer.Name), layer))
+	exact, quantized := observeBoth(t, g, n, pictures)[layer.Name].exact, observeBoth(t, rounded, n, pictures)[layer.Name].exact
 	return sqnr(exact, quantized)
 }
 
@@ -233,7 +229,7 @@ func dequantized(t *testing.T, g *models.Graph, node models.Node, layer int8.Lay
 	for k := range op.Weight {
 		op.Weight[k] *= conv.Scale[k/(len(op.Weight)/op.OutC)]
 	}
-	if node.Inputs[0] == g.InputName { // of RGB pixels
+	if node.Inputs[0] == tensor.Input { // of RGB pixels
 		channels := slices.Clone(op.Weight)
 		for k := range op.Weight {
 			c := k % 3
@@ -245,22 +241,19 @@ func dequantized(t *testing.T, g *models.Graph, node models.Node, layer int8.Lay
 
 func TestHeadroom(t *testing.T) {
 	_, n, _ := quantized(t, 1)
-	for i, l := range n.Layers {
-		got := headroom(n, i)
-		switch op := l.Op.(type) {
-		case *int8.Conv:
-			require.Positive(t, got) // which Validate has proved
-			c := *op
-			c.Bias = slices.Clone(c.Bias)
-			c.Bias[0] = math.MaxInt32
-			m := *n
-			m.Layers = slices.Clone(n.Layers)
-			m.Layers[i].Op = &c
-			require.Negative(t, headroom(&m, i))
-		case *int8.Dense:
-			require.Positive(t, got)
-		default:
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		in, p := n.Inputs(l)[0], l.Op.Parameters()
+		got := headroom(p, in)
+		if len(p.Weight) == 0 {
 			require.Zero(t, got)
+			continue
+		}
+		require.Positive(t, got) // which NewNetwork has proved
+		if _, conv := l.Op.(*int8.Conv); conv {
+			p.Bias = slices.Clone(p.Bias)
+			p.Bias[0] = math.MaxInt32
+			require.Negative(t, headroom(p, in))
 		}
 	}
 }

@@ -1,21 +1,23 @@
-package calibrate
+package diagnose
 
 import (
 	"context"
 	"math"
-	"slices"
 
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
 	"edgeclassify/models"
-	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
 )
 
 // Sensitivity is what the rounding and clipping of one convolution's output
 // costs the logits.
 type Sensitivity struct {
 	Layer string
-	// Share is this output's part of the noise power in a picture's logits, on
-	// average over pictures. Shares of several layers add up, in a first
+	// Share is this output's part of the noise power in a image's logits, on
+	// average over images. Shares of several layers add up, in a first
 	// approximation: errors are small and independent.
 	Share float64
 }
@@ -31,16 +33,16 @@ const leastLeft = 0.01
 
 // Sensitivities quantizes the output of every convolution of n, one at a time,
 // in the float network g, runs that again from there on, and compares the error
-// in the logits with that of the whole integer network. Few pictures are enough,
-// since no other layer's errors blur the result and no picture counts for more
+// in the logits with that of the whole integer network. Few images are enough,
+// since no other layer's errors blur the result and no image counts for more
 // than another.
-func Sensitivities(ctx context.Context, g *models.Graph, n *int8.Network, images Images, o AnalyzeOptions) ([]Sensitivity, error) {
-	probes, err := newProbes(g, n, o.workers(images))
+func Sensitivities(ctx context.Context, g *models.Graph, n *int8.Network, images dataset.Images, p dataset.Pass) ([]Sensitivity, error) {
+	probes, err := newProbes(g, n, p.Workers(images))
 	if err != nil {
 		return nil, err
 	}
 	sensitivities := make([]Sensitivity, len(probes[0].targets))
-	seen, err := o.each(ctx, images, func(worker int, rgb []uint8) error {
+	seen, err := run(ctx, p, images, func(worker int, rgb []uint8) error {
 		return probes[worker].run(rgb)
 	}, func(worker int) {
 		for i, share := range probes[worker].shares {
@@ -59,20 +61,18 @@ func Sensitivities(ctx context.Context, g *models.Graph, n *int8.Network, images
 
 // target is a tensor to quantize.
 type target struct {
-	layer string
-	step  int // of the float network's plan, which makes it
-	scale float64
-	grid  *grid // in steps
+	tensor tensor.ID // of the float network
+	layer  string
+	scale  float64
+	grid   *grid // in steps
 }
 
-// probe measures on one goroutine's pictures.
+// probe measures on one goroutine's images.
 type probe struct {
-	float                *replay
-	quantized            *Executor
-	toFloat, toQuantized preprocess.Spec
-	input                []float32
-	targets              []target
-	shares               []float64 // of the last picture's noise, by target
+	float     *fp32.Replay
+	quantized *fp32.Executor
+	targets   []target
+	shares    []float64 // of the last image's noise, by target
 }
 
 // newProbes makes a number of probes that share weights.
@@ -82,62 +82,63 @@ func newProbes(g *models.Graph, n *int8.Network, number int) ([]*probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	quantized, err := NewExecutor(simulation, 1)
+	quantized, err := fp32.NewExecutor(simulation, 1)
 	if err != nil {
 		return nil, err
 	}
-	units, err := lower(g)
+	targets, err := newTargets(g, n)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := compile(g, observed(units))
+	var alterable []tensor.ID
+	for _, t := range targets {
+		alterable = append(alterable, t.tensor)
+	}
+	float, err := fp32.NewReplay(g, alterable...)
 	if err != nil {
 		return nil, err
 	}
-	targets := newTargets(n, units, plan)
 	var probes []*probe
 	for range number {
-		probes = append(probes, &probe{
-			float: newReplay(plan), quantized: quantized.Clone(),
-			toFloat: g.Preprocess, toQuantized: simulation.Preprocess,
-			input: make([]float32, g.Input.Elements()), targets: targets, shares: make([]float64, len(targets)),
-		})
+		probes = append(probes, &probe{float.Clone(), quantized.Clone(), targets, make([]float64, len(targets))})
 	}
 	return probes, nil
 }
 
-func newTargets(n *int8.Network, units []unit, p *plan) (targets []target) {
-	for _, u := range units {
-		if _, conv := u.op.(*models.Conv); !conv {
-			continue
+// newTargets are the outputs of n, quantized from g, that have ranges of their own.
+func newTargets(g *models.Graph, n *int8.Network) (targets []target, err error) {
+	units, err := quantize.Lower(g)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range quantize.Activations(units) {
+		id, err := n.Topology().ID(u.Name)
+		if err != nil {
+			return nil, err
 		}
-		layer := n.Layers[slices.IndexFunc(n.Layers, func(l int8.Layer) bool { return l.Name == u.name })]
+		out := n.Tensor(id)
 		targets = append(targets, target{
-			layer: u.name,
-			step:  slices.IndexFunc(p.steps, func(s step) bool { return s.name == u.tensor }),
-			scale: float64(layer.Out.Scale),
-			grid:  Precision{}.grid(signal{Tensor: &layer.Out, relu: u.relu}),
+			tensor: u.Output, layer: u.Name, scale: float64(out.Scale),
+			grid: Precision{}.grid(signal{Tensor: out, relu: u.ReLU}),
 		})
 	}
-	return targets
+	return targets, nil
 }
 
 func (p *probe) run(rgb []uint8) error {
-	if err := checkPicture(rgb, p.input); err != nil {
-		return err
-	}
-	p.toQuantized.Float(p.input, rgb)
-	quantized, err := p.quantized.Run(p.input, nil)
+	quantized, err := p.quantized.RunImage(rgb, nil)
 	if err != nil {
 		return err
 	}
-	p.toFloat.Float(p.input, rgb)
-	exact := p.float.run(p.input)
+	exact, err := p.float.Run(rgb)
+	if err != nil {
+		return err
+	}
 	total := distance(exact, quantized)
 	for i, t := range p.targets {
 		p.shares[i] = 0
 		if total > 0 {
-			p.shares[i] = distance(exact, p.float.from(t.step, t.quantize)) / total
+			p.shares[i] = distance(exact, p.float.From(t.tensor, t.quantize)) / total
 		}
 	}
 	return nil
