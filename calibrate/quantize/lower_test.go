@@ -1,0 +1,160 @@
+package quantize_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/int8"
+	"edgeclassify/internal/graphtest"
+	"edgeclassify/models"
+	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
+)
+
+// nodes builds a network of nodes whose inputs are named.
+func nodes(t *testing.T, channels int, add func(rng *rand.Rand, add func(name string, op models.Op, inputs ...string))) *models.Graph {
+	t.Helper()
+	b := models.NewBuilder("pixels", tensor.Shape{H: 4, W: 4, C: channels})
+	add(rand.New(rand.NewPCG(1, 2)), func(name string, op models.Op, inputs ...string) { _, _ = b.Add(name, op, inputs...) })
+	return graphtest.ForImages(graphtest.Graph(t, b, "nodes"), preprocess.Caffe())
+}
+
+func pointwise(rng *rand.Rand, in, out int) *models.Conv {
+	return graphtest.Conv(rng, tensor.Square(1, 1, 0), 1, in, out)
+}
+
+// Layers stand depth first, not in the order of the nodes; what nobody needs is none.
+func TestUnitsAreInTheOrderOfTheirUse(t *testing.T) {
+	g := nodes(t, 3, func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+		add("stem", pointwise(rng, 3, 4), "pixels")
+		add("shortcut", pointwise(rng, 4, 4), "stem")
+		add("unused", models.Softmax{}, "stem")
+		add("a", pointwise(rng, 4, 5), "stem")
+		add("a+", models.ReLU{}, "a")
+		add("b", pointwise(rng, 5, 4), "a+")
+		add("sum", models.Add{}, "shortcut", "b")
+		add("sum+", models.ReLU{}, "sum")
+		add("max", &models.MaxPool{Window: tensor.Square(2, 2, 0)}, "sum+")
+		add("average", models.GlobalAveragePool{}, "max")
+		add("fc", graphtest.Dense(rng, 4, 2), "average")
+		add("probabilities", models.Softmax{}, "fc")
+	})
+	units, err := quantize.Lower(g)
+	require.NoError(t, err)
+	type unit struct {
+		name, tensor string
+		inputs       []string
+		relu         bool
+	}
+	var got []unit
+	for _, u := range units {
+		got = append(got, unit{u.Name, u.Tensor, u.Inputs, u.ReLU})
+		require.Equal(t, u.Output, graphtest.ID(t, g, u.Tensor))
+		require.Equal(t, u.Shape, g.Shape(u.Output))
+	}
+	require.Equal(t, []unit{
+		{"stem", "stem", []string{"pixels"}, false},
+		{"a", "a+", []string{"stem"}, true},
+		{"shortcut", "shortcut", []string{"stem"}, false},
+		{"b", "sum+", []string{"a", "shortcut"}, true},
+		{"max", "max", []string{"b"}, true},
+		{"average", "average", []string{"max"}, false},
+		{"fc", "fc", []string{"average"}, false},
+	}, got)
+	require.Equal(t, []tensor.ID{2, 3}, units[3].Sources)
+	require.Equal(t, map[string]string{"stem": "stem", "a+": "a", "average": "average"}, quantize.Averaged(units))
+}
+
+// What has no integer form is refused, with the node to blame and the way out.
+func TestNodesWithoutAnIntegerForm(t *testing.T) {
+	const behind = "no integer form here; a ReLU or add must follow a convolution, and batch norm must be folded into one"
+	for want, c := range map[string]struct {
+		add    func(rng *rand.Rand, add func(string, models.Op, ...string))
+		output string
+	}{
+		`node "x" (relu): ` + behind: {func(_ *rand.Rand, add func(string, models.Op, ...string)) {
+			add("x", models.ReLU{}, "pixels")
+		}, "x"},
+		`node "pool" (maxpool): ` + behind: {func(_ *rand.Rand, add func(string, models.Op, ...string)) {
+			add("pool", &models.MaxPool{Window: tensor.Square(2, 2, 0)}, "pixels")
+			add("x", models.ReLU{}, "pool")
+		}, "x"},
+		`node "norm" (batchnorm): ` + behind: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+			add("norm", graphtest.BatchNorm(rng, 3), "pixels")
+		}, "norm"},
+		`node "x": its input "c" is also used without the ReLU, which has no integer form`: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+			add("c", pointwise(rng, 3, 3), "pixels")
+			add("x", models.ReLU{}, "c")
+			add("other", pointwise(rng, 3, 3), "c")
+			add("sum", models.Add{}, "x", "other")
+		}, "sum"},
+		`node "sum" (add): neither input is a convolution that feeds this add alone`: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+			add("c", pointwise(rng, 3, 3), "pixels")
+			add("sum", models.Add{}, "c", "c")
+			add("x", models.ReLU{}, "sum")
+		}, "x"},
+		`node "c" (conv): a convolution of the image's channels in groups has no integer form`: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+			add("c", graphtest.Conv(rng, tensor.Square(1, 1, 0), 3, 3, 3), "pixels")
+		}, "c"},
+	} {
+		g := nodes(t, 3, func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+			c.add(rng, add)
+			add("average", models.GlobalAveragePool{}, c.output)
+			add("fc", graphtest.Dense(rng, 3, 2), "average")
+		})
+		_, err := quantize.Lower(g)
+		require.ErrorContains(t, err, want)
+	}
+	headless := graphtest.Chain(t, tensor.Shape{H: 4, W: 4, C: 3}, pointwise(rand.New(rand.NewPCG(1, 2)), 3, 2), models.Softmax{})
+	_, err := quantize.Lower(headless)
+	require.ErrorContains(t, err, `node "conv0" (conv): the network must end in a dense classifier`)
+}
+
+// A grey image has one channel, a colour image three.
+func TestChannelsOfTheImage(t *testing.T) {
+	for channels := 1; channels <= 4; channels++ {
+		g := nodes(t, channels, func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+			c := pointwise(rng, channels, 2)
+			c.Weight, c.Bias = []float32{0.5, 1, 0, 0, -1, 0, 0, 0}[:2*channels], nil
+			add("c", c, "pixels")
+			add("average", models.GlobalAveragePool{}, "c")
+			add("fc", graphtest.Dense(rng, 2, 2), "average")
+		})
+		table := &quantize.RangeTable{Ranges: map[string]quantize.Range{"c": {Min: -255, Max: 255}}}
+		n, err := quantize.Network(g, table)
+		if channels%2 == 0 {
+			require.ErrorContains(t, err, "want an image of 1 or 3 channels")
+			continue
+		}
+		require.NoError(t, err)
+		require.Len(t, n.Input.Zero, channels)
+		mean, at := g.Preprocess.Mean[0], g.Preprocess.Channel(0) // blue
+		if channels == 1 {
+			at = 0
+		}
+		require.InDelta(t, mean-128, n.Input.Zero[at], 0.5)
+		image := make([]uint8, n.Input.Shape.Elements())
+		for i := range image {
+			image[i] = 104
+		}
+		for i := at; i < len(image); i += channels {
+			image[i] = 154
+		}
+		var seen []int32
+		_, err = n.Reference(image, func(l *int8.Layer, values []int32) {
+			if l.Name == "c" {
+				seen = values
+			}
+		})
+		require.NoError(t, err)
+		out := n.Layers[0].Out
+		want := 0.5 * (154 - mean)
+		if channels == 3 {
+			want += 104 - g.Preprocess.Mean[1]
+		}
+		require.InDelta(t, want, out.Scale*float32(seen[0]-int32(out.ZeroAt(0))), float64(out.Scale))
+	}
+}
