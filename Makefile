@@ -61,10 +61,11 @@ test-qemu: bin/gotest
 	bin/gotest $(RUN_QEMU)
 
 # The arm64 program on an arm64 kernel with virtual cameras and pins, in minutes.
+# It fails where no test ran; TestColourNetwork needs no kernel.
 DEVICE_CACHE ?= $(CURDIR)/build/device
 .PHONY: test-device
 test-device: bin/gotest weights
-	bin/gotest DEVICE_CACHE="$(DEVICE_CACHE)" -count=1 -timeout 20m ./device
+	bin/gotest DEVICE_CACHE="$(DEVICE_CACHE)" -count=1 -timeout 20m -skip '^TestColourNetwork$$' ./device
 
 weights: bin/quantize
 	@bin/quantize fetch resnet50-keras || { [ -z "$$CI" ] && echo "Going on without weights: tests that need them will skip."; }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-		"edgeclassify/int8/q8"
+	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
