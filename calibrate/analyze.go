@@ -106,13 +106,13 @@ func Analyze(ctx context.Context, g *models.Graph, n *int8.Network, images Image
 
 // workers is the number of goroutines that look at pictures.
 func (o AnalyzeOptions) workers(images Images) int {
-	return max(1, min(o.Threads, evenly(images, o.Limit).Len()))
+	return max(1, min(o.Threads, len(Evenly(images.Len(), o.Limit))))
 }
 
 // each calls look with pictures, on as many goroutines as there are workers,
 // and keep after each, in the pictures' order. It returns how many there were.
 func (o AnalyzeOptions) each(ctx context.Context, images Images, look func(worker int, rgb []uint8) error, keep func(worker int)) (seen int, err error) {
-	images = evenly(images, o.Limit)
+	images = subset{images, Evenly(images.Len(), o.Limit)}
 	err = inOrder(ctx, images, o.workers(images), o.Skip, o.Progress, func(worker, _ int, rgb []uint8) error {
 		return look(worker, rgb)
 	}, func(worker int) {
@@ -124,22 +124,6 @@ func (o AnalyzeOptions) each(ctx context.Context, images Images, look func(worke
 	}
 	return seen, err
 }
-
-// evenly draws n of the pictures in order; 0 is all.
-func evenly(images Images, n int) Images {
-	if n <= 0 || n >= images.Len() {
-		return images
-	}
-	return fewer{images, n}
-}
-
-type fewer struct {
-	Images
-	n int
-}
-
-func (f fewer) Len() int                    { return f.n }
-func (f fewer) Load(i int) ([]uint8, error) { return f.Images.Load(i * f.Images.Len() / f.n) }
 
 // headroom is the number of bits between the largest accumulator of layer i
 // and int32.

@@ -12,11 +12,7 @@ import (
 // prepare chooses the pictures to hold out and observes the network.
 func (s *search) prepare(ctx context.Context, images Images) error {
 	s.fit, s.held, s.others = subset{images: images}, subset{images: images}, subset{images: images}
-	some := subset{images: images}
-	for i, n := 0, min(searchImages, images.Len()); i < n; i++ {
-		some.index = append(some.index, i*images.Len()/n)
-	}
-	responses, err := s.respond(ctx, some)
+	responses, err := s.respond(ctx, subset{images, Evenly(images.Len(), searchImages)})
 	if err != nil {
 		return err
 	}

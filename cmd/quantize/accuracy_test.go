@@ -12,9 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/int8"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 	"edgeclassify/report"
+	"edgeclassify/runtime"
 )
 
 // evaluated builds ResNet50 by the flags and compares it with its float network
@@ -142,4 +144,20 @@ func agreement(t *testing.T, g *models.Graph, table *calibrate.RangeTable, pictu
 		}
 	}
 	return float64(agree) / float64(len(pictures))
+}
+
+// int8Logits are the real logits of the integer runtime.
+func int8Logits(t *testing.T, n *int8.Network, pictures [][]uint8) [][]float32 {
+	plan, err := runtime.Compile(n, runtime.Options{Threads: 2})
+	require.NoError(t, err)
+	session := plan.NewSession()
+	defer session.Close()
+	out := make([][]float32, len(pictures))
+	for i, rgb := range pictures {
+		logits, err := session.Run(rgb)
+		require.NoError(t, err)
+		out[i] = make([]float32, len(logits))
+		n.Logits().Scaled(out[i], logits)
+	}
+	return out
 }

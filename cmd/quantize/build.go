@@ -156,7 +156,7 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	if o.maxDrop > 0 {
-		if network, err = c.promote(ctx, network, o, s.Out, s.Err); err != nil {
+		if network, err = c.chooseInt16(ctx, network, o, s.Out, s.Err); err != nil {
 			return err
 		}
 	}

@@ -127,11 +127,9 @@ func (c *calibration) readable() (files []string) {
 func (c *calibration) owns(set imageSet) bool { return slices.Contains(c.set.files, set.files[0]) }
 
 // evenly draws at most n of the files.
-func evenly(files []string, n int) []string {
-	n = min(n, len(files))
-	drawn := make([]string, n)
-	for i := range drawn {
-		drawn[i] = files[i*len(files)/n]
+func evenly(files []string, n int) (drawn []string) {
+	for _, i := range calibrate.Evenly(len(files), n) {
+		drawn = append(drawn, files[i])
 	}
 	return drawn
 }

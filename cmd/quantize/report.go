@@ -66,10 +66,16 @@ func (c *calibration) report(ctx context.Context, n *int8.Network, a *assessment
 		Model: modelOf(plan), Provenance: n.Provenance, Verdict: a.verdict, Evaluation: a.outcome,
 		Ablation: c.ablation(), Arena: arenaOf(plan),
 	}
-	sensitivities, err := c.probe(ctx, n, a.evaluation.set, o, bars)
-	if err != nil {
-		return nil, err
+	if c.sensitivities == nil {
+		float, err := c.equalized()
+		if err != nil {
+			return nil, err
+		}
+		if c.sensitivities, err = calibrate.Sensitivities(ctx, float, n, a.evaluation.set, o.looking(probedImages, bars.of("probing"))); err != nil {
+			return nil, err
+		}
 	}
+	var err error
 	r.Worst, err = a.evaluation.worst(ctx, o.threads, worstImages)
 	if err != nil {
 		return nil, err
@@ -78,7 +84,10 @@ func (c *calibration) report(ctx context.Context, n *int8.Network, a *assessment
 	if err != nil {
 		return nil, err
 	}
-	promotions := promotions(sensitivities, n)
+	promotions := map[string]report.Promotion{}
+	for name, p := range calibrate.Int16Outputs(n, c.sensitivities) {
+		promotions[name] = report.Promotion{SQNR: p.Gain, Bytes: p.Bytes, Microseconds: p.Microseconds, Chosen: p.Chosen}
+	}
 	if r.Verdict.Good {
 		r.Verdict.Advice = append(r.Verdict.Advice, advise(promotions)...)
 	}
