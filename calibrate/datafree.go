@@ -10,17 +10,13 @@ import (
 
 // DataFree makes the range table of a network from its batch norms alone, for
 // want of pictures, as Nagel et al. do in "Data-Free Quantization Through Weight
-// Equalization and Bias Correction" (ICCV 2019). The graph is the one before
-// Fold. Channel c of a batch norm has had the mean beta and the standard
-// deviation gamma in training; from there on distributions are followed through
-// ReLUs, adds and pools. A network with a convolution that no batch norm follows
-// has to be calibrated on pictures. The table needs a source hash before it is
-// stored.
-func DataFree(g *models.Graph) (*RangeTable, error) {
-	folded, err := Fold(g)
-	if err != nil {
-		return nil, err
-	}
+// Equalization and Bias Correction" (ICCV 2019). The graph g is the one that Fold
+// has made folded of. Channel c of a batch norm has had the mean beta and the
+// standard deviation gamma in training; from there on distributions are followed
+// through ReLUs, adds and pools. A network with a convolution that no batch norm
+// follows has to be calibrated on pictures. The table needs a source hash before
+// it is stored.
+func DataFree(g, folded *models.Graph) (*RangeTable, error) {
 	units, err := lower(folded)
 	if err != nil {
 		return nil, err

@@ -72,9 +72,17 @@ func statistics(t *testing.T, rng *rand.Rand, g *models.Graph, pictures noise) *
 	return bn
 }
 
+// dataFree is DataFree that folds.
+func dataFree(t *testing.T, g *models.Graph) (*RangeTable, error) {
+	t.Helper()
+	folded, err := Fold(g)
+	require.NoError(t, err)
+	return DataFree(g, folded)
+}
+
 func TestDataFreeTableIsNearTheMeasuredOne(t *testing.T) {
 	g, pictures := trained(t, rand.New(rand.NewPCG(1, 1)))
-	got, err := DataFree(g)
+	got, err := dataFree(t, g)
 	require.NoError(t, err)
 	folded, err := Fold(g)
 	require.NoError(t, err)
@@ -93,7 +101,7 @@ func TestDataFreeTableIsNearTheMeasuredOne(t *testing.T) {
 
 func TestDataFreeNeedsBatchNorms(t *testing.T) {
 	g, _ := classifier(rand.New(rand.NewPCG(2, 1)))
-	_, err := DataFree(g)
+	_, err := dataFree(t, g)
 	require.ErrorContains(t, err, `layer "conv0": no batch norm tells`)
 	require.ErrorContains(t, err, "calibrate on pictures")
 }
@@ -106,7 +114,7 @@ func TestDataFreeOfDeadChannels(t *testing.T) {
 			clear(bn.Beta)
 		}
 	}
-	table, err := DataFree(g)
+	table, err := dataFree(t, g)
 	require.NoError(t, err)
 	for name, r := range table.Ranges {
 		require.NoError(t, r.check(), name)
@@ -146,7 +154,7 @@ func TestBlendCountsThePriorAsOnePicture(t *testing.T) {
 // A picture that shows a network half of what others hold: the prior helps.
 func TestBlendMendsATableOfOnePicture(t *testing.T) {
 	g, pictures := trained(t, rand.New(rand.NewPCG(4, 1)))
-	free, err := DataFree(g)
+	free, err := dataFree(t, g)
 	require.NoError(t, err)
 	folded, err := Fold(g)
 	require.NoError(t, err)

@@ -11,10 +11,8 @@ import (
 	"edgeclassify/models"
 )
 
-const (
-	marginImages = 64 // tell what share of answers quantization changes
-	probedImages = 8  // tell sensitivities
-)
+// probedImages tell sensitivities.
+const probedImages = 8
 
 // Int16Options steer ChooseInt16.
 type Int16Options struct {
@@ -22,7 +20,7 @@ type Int16Options struct {
 	// MaxDrop is the share of images, from 0 to 1, on which the first class may be
 	// expected to change.
 	MaxDrop  float64
-	Progress func(stage string, done, total int) // if not nil
+	Progress Progress
 }
 
 // Int16Choice is the outcome of ChooseInt16.
@@ -33,7 +31,7 @@ type Int16Choice struct {
 	// Sensitivities are those of the network without int16 outputs, nil where it
 	// needs none.
 	Sensitivities []Sensitivity
-	// Logits are the float network's, of the images that were measured on.
+	// Logits are the float network's, by image.
 	Logits [][]float32
 }
 
@@ -53,18 +51,15 @@ type Int16Round struct {
 	Drop    float64 // the share of images whose first class is expected to change
 }
 
-// MarginImages are the indices of those of a number of images that ChooseInt16
-// measures on.
-func MarginImages(images int) []int { return Evenly(images, marginImages) }
-
 // ChooseInt16 stores outputs of n as int16, which the table has made of the
 // folded graph g without any: those that make the most noise, the fewest with
 // which at most MaxDrop of the answers are expected to change, or all that make
-// noise where that is out of reach. All images must be loadable.
+// noise where that is out of reach. It measures on all of the images: 64 are
+// enough.
 func ChooseInt16(ctx context.Context, g *models.Graph, table *RangeTable, n *int8.Network, images Images, o Int16Options) (*Int16Choice, error) {
 	copied := *table
 	c := &int16Chooser{Int16Options: o, graph: g, Int16Choice: Int16Choice{Table: &copied}}
-	if err := c.runFloat(ctx, subset{images, MarginImages(images.Len())}); err != nil {
+	if err := c.runFloat(ctx, images); err != nil {
 		return nil, err
 	}
 	if err := c.measure(ctx, n); err != nil {
@@ -77,7 +72,7 @@ func ChooseInt16(ctx context.Context, g *models.Graph, table *RangeTable, n *int
 	if err != nil {
 		return nil, err
 	}
-	c.Sensitivities, err = Sensitivities(ctx, equalized, n, images, AnalyzeOptions{Threads: o.Threads, Limit: probedImages, Progress: c.report("probing")})
+	c.Sensitivities, err = Sensitivities(ctx, equalized, n, images, AnalyzeOptions{Threads: o.Threads, Limit: probedImages, Progress: c.Progress.Of("probing")})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +82,7 @@ func ChooseInt16(ctx context.Context, g *models.Graph, table *RangeTable, n *int
 		if err := c.rebuild(ctx); err != nil {
 			return nil, err
 		}
-		c.report("promoting")(len(c.Table.Wide), len(c.Layers))
+		c.Progress.Of("promoting")(len(c.Table.Wide), len(c.Layers))
 	}
 	c.settle()
 	return &c.Int16Choice, nil
@@ -101,14 +96,6 @@ type int16Chooser struct {
 	images [][]uint8
 }
 
-func (c *int16Chooser) report(stage string) func(done, total int) {
-	return func(done, total int) {
-		if c.Progress != nil {
-			c.Progress(stage, done, total)
-		}
-	}
-}
-
 // runFloat finds the float network's logits.
 func (c *int16Chooser) runFloat(ctx context.Context, images Images) error {
 	executor, err := NewExecutor(c.graph, 1)
@@ -120,7 +107,7 @@ func (c *int16Chooser) runFloat(ctx context.Context, images Images) error {
 		executors[i] = executor.Clone()
 	}
 	c.images, c.Logits = make([][]uint8, images.Len()), make([][]float32, images.Len())
-	return EachImage(ctx, len(executors), images.Len(), c.report("running the float network"), func(worker, i int) error {
+	return EachImage(ctx, len(executors), images.Len(), c.Progress.Of("running the float network"), func(worker, i int) error {
 		rgb, err := images.Load(i)
 		if err != nil {
 			return err

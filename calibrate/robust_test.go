@@ -119,7 +119,7 @@ func TestUnusualBatchNorms(t *testing.T) {
 			}
 		}
 		t.Run(name, func(t *testing.T) {
-			table, err := DataFree(g)
+			table, err := dataFree(t, g)
 			require.NoError(t, err)
 			folded, err := Fold(g)
 			require.NoError(t, err)
@@ -177,7 +177,7 @@ func TestDataFreeOfUntrueBatchNorms(t *testing.T) {
 			setAll([][]float32{bn.Gamma}, 1e6)
 		}
 	}
-	table, err := DataFree(g)
+	table, err := dataFree(t, g)
 	require.NoError(t, err)
 	folded, err := Fold(g)
 	require.NoError(t, err)

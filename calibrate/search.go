@@ -19,24 +19,25 @@ type SearchOptions struct {
 	// Budget ends the search early; 0 lets it try everything. What a search that
 	// ended early finds depends on the machine's speed.
 	Budget   time.Duration
-	Skip     func(err error)                     // as in ObserveOptions
-	Progress func(stage string, done, total int) // if not nil
+	Skip     func(err error) // as in ObserveOptions
+	Progress Progress
 }
 
 // Found is the outcome of Search.
 type Found struct {
 	Table  *RangeTable
-	Trials []Trial // none where there were too few pictures to search
+	Hashes ImageHashes // of the pictures
+	Trials []Trial     // none where there were too few pictures to search
 	// Tried of Planned moves were tried: fewer where the budget ended.
 	Tried, Planned int
 }
 
 // Trial is a step of the search, measured on the pictures held out.
 type Trial struct {
-	Name      string  // what it adds to the trials kept before it
-	SQNR      float64 // of the logits, in dB, the mean of the pictures
-	Agreement float64 // share of pictures with the float network's first class
-	Kept      bool
+	Name      string  `json:"name"`      // what it adds to the trials kept before it
+	MeanSQNR  float64 `json:"sqnr_db"`   // of the logits, in dB, the mean of the pictures
+	Agreement float64 `json:"agreement"` // share of pictures with the float network's first class
+	Kept      bool    `json:"kept"`      // the trials after it, and the table, have it
 }
 
 const (
@@ -76,7 +77,7 @@ func Search(ctx context.Context, g *models.Graph, images Images, o SearchOptions
 		if err := s.try(ctx, m); err != nil {
 			return nil, err
 		}
-		s.report("searching")(i+1, len(moves))
+		s.Progress.Of("searching")(i+1, len(moves))
 	}
 	return s.found(len(moves), len(moves)), nil
 }
@@ -91,13 +92,13 @@ func (s *search) found(tried, planned int) *Found {
 	for _, part := range []struct {
 		subset
 		hashes ImageHashes
-	}{{s.fit, s.best.fit.hashes}, {s.held, s.heldHashes}} {
+	}{{s.fit, s.best.fit.Hashes}, {s.held, s.heldHashes}} {
 		for i, h := range part.hashes {
 			hashes[part.index[i]] = h
 		}
 	}
 	t.Images, t.ImagesHash = hashes.Sum()
-	return &Found{Table: t, Trials: s.trials, Tried: tried, Planned: planned}
+	return &Found{Table: t, Hashes: hashes, Trials: s.trials, Tried: tried, Planned: planned}
 }
 
 // candidate is a choice of all that the search can choose. Candidates share
@@ -167,16 +168,8 @@ type search struct {
 	peaks       map[string][]float64   // before any equalization
 	tables      map[choice]*RangeTable
 	best        candidate
-	score       float64
+	score       float64 // its MeanSQNR
 	trials      []Trial
-}
-
-func (s *search) report(stage string) func(done, total int) {
-	return func(done, total int) {
-		if s.Progress != nil {
-			s.Progress(stage, done, total)
-		}
-	}
 }
 
 // observe fills in what a candidate's exponents determine.
@@ -192,7 +185,7 @@ func (s *search) observe(ctx context.Context, c *candidate) error {
 	c.rounder = newRounder(g, units)
 	o := ObserveOptions{Threads: s.Threads, Skip: func(error) {}}
 	if s.best.fit == nil { // the first time
-		o.Skip, o.Progress = s.Skip, s.report("observing")
+		o.Skip, o.Progress = s.Skip, s.Progress.Of("observing")
 	}
 	if c.fit, err = Observe(ctx, g, s.fit, o); err != nil || s.held.Len() == 0 {
 		return err
@@ -201,7 +194,7 @@ func (s *search) observe(ctx context.Context, c *candidate) error {
 	if err != nil {
 		return err
 	}
-	c.all, s.heldHashes = c.fit.with(held), held.hashes
+	c.all, s.heldHashes = c.fit.with(held), held.Hashes
 	return nil
 }
 
@@ -230,16 +223,16 @@ func (s *search) try(ctx context.Context, m move) error {
 	if err != nil {
 		return err
 	}
-	noise, agreement := compare(s.logits, logits)
-	t := Trial{Name: m.step, SQNR: noise, Agreement: agreement, Kept: m.always || noise > s.score}
+	sqnr, agreement := compare(s.logits, logits)
+	t := Trial{Name: m.step, MeanSQNR: sqnr, Agreement: agreement, Kept: m.always || sqnr > s.score}
 	if t.Kept {
-		s.best, s.score = *c, noise
+		s.best, s.score = *c, sqnr
 	}
 	last := len(s.trials) - 1
 	switch {
 	case last < 0 || s.trials[last].Name != m.step:
 		s.trials = append(s.trials, t)
-	case t.SQNR > s.trials[last].SQNR:
+	case t.MeanSQNR > s.trials[last].MeanSQNR:
 		t.Kept = t.Kept || s.trials[last].Kept
 		s.trials[last] = t
 	}

@@ -67,7 +67,7 @@ func (s *search) respond(ctx context.Context, images subset) ([]response, error)
 			last = u.tensor
 		}
 	}
-	o := ObserveOptions{Threads: s.Threads, Skip: func(error) {}, Progress: s.report("preparing")}
+	o := ObserveOptions{Threads: s.Threads, Skip: func(error) {}, Progress: s.Progress.Of("preparing")}
 	workers := make([]response, o.workers(images))
 	var responses []response
 	hashes, err := pass(ctx, s.graph, images, o, []string{last, logits}, watch{
@@ -118,7 +118,7 @@ func (s subset) load() (pictures [][]uint8, err error) {
 // compare measures logits against the float network's: the mean of the pictures'
 // signal-to-noise ratios, so that no picture outweighs all others, and the share
 // of those with the same first class.
-func compare(exact, logits [][]float32) (sqnr, agreement float64) {
+func compare(exact, logits [][]float32) (meanSQNR, agreement float64) {
 	for i, want := range exact {
 		var n Noise
 		for c, v := range want {
@@ -129,12 +129,12 @@ func compare(exact, logits [][]float32) (sqnr, agreement float64) {
 		if ratio := n.SQNR(); ratio != nil {
 			db = min(db, *ratio)
 		}
-		sqnr += db
+		meanSQNR += db
 		if slices.Index(want, slices.Max(want)) == slices.Index(logits[i], slices.Max(logits[i])) {
 			agreement++
 		}
 	}
-	return sqnr / float64(len(exact)), agreement / float64(len(exact))
+	return meanSQNR / float64(len(exact)), agreement / float64(len(exact))
 }
 
 // noiseless is the SQNR, in dB, of logits without noise: more than any network's.

@@ -74,7 +74,7 @@ func TestSearchKeepsWhatHelps(t *testing.T) {
 	f := find(t, g, pictures, SearchOptions{})
 	require.Equal(t, "mse ranges", f.Trials[0].Name)
 	require.True(t, f.Trials[0].Kept)
-	best := f.Trials[0].SQNR
+	best := f.Trials[0].MeanSQNR
 	for _, trial := range f.Trials[1:] {
 		t.Logf("%+v", trial)
 		require.GreaterOrEqual(t, trial.Agreement, 0.0)
@@ -82,15 +82,15 @@ func TestSearchKeepsWhatHelps(t *testing.T) {
 		switch {
 		case trial.Name == "ranges of all pictures":
 			require.True(t, trial.Kept)
-			best = trial.SQNR
+			best = trial.MeanSQNR
 		case trial.Kept:
-			require.Greater(t, trial.SQNR, best, trial.Name)
-			best = trial.SQNR
+			require.Greater(t, trial.MeanSQNR, best, trial.Name)
+			best = trial.MeanSQNR
 		default:
-			require.LessOrEqual(t, trial.SQNR, best, trial.Name)
+			require.LessOrEqual(t, trial.MeanSQNR, best, trial.Name)
 		}
 	}
-	require.Greater(t, best, f.Trials[0].SQNR+1)
+	require.Greater(t, best, f.Trials[0].MeanSQNR+1)
 
 	plain := seen(t, g, pictures, 2).Table(MSE)
 	plain.Means = nil
@@ -163,7 +163,7 @@ func TestBudgetEndsTheSearch(t *testing.T) {
 
 func TestSearchOfFewPicturesTakesTheDefaults(t *testing.T) {
 	g, pictures := trained(t, rand.New(rand.NewPCG(7, 1)))
-	prior, err := DataFree(g)
+	prior, err := dataFree(t, g)
 	require.NoError(t, err)
 	folded, err := Fold(g)
 	require.NoError(t, err)

@@ -150,7 +150,7 @@ func (s *search) sample(ctx context.Context, c *candidate) error {
 		if err := errors.Join(err, failed); err != nil {
 			return err
 		}
-		s.report("sampling")(i+1, s.others.Len())
+		s.Progress.Of("sampling")(i+1, s.others.Len())
 	}
 	s.covariances = map[string]*covariance{}
 	for _, of := range samplers {

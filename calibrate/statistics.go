@@ -16,7 +16,7 @@ import (
 type Statistics struct {
 	Images     int         // pictures seen
 	ImagesHash string      // see ImageHashes.Sum
-	hashes     ImageHashes // by the number of the picture
+	Hashes     ImageHashes // by the number of the picture
 	graph      *models.Graph
 	units      []unit
 	plain      map[string]*histogram // by unit
@@ -55,7 +55,7 @@ func Observe(ctx context.Context, g *models.Graph, images Images, o ObserveOptio
 	for _, other := range workers[1:] {
 		s.join(&other.Statistics)
 	}
-	s.sums, s.hashes = total, hashes
+	s.sums, s.Hashes = total, hashes
 	if s.Images, s.ImagesHash = hashes.Sum(); s.Images == 0 {
 		return nil, errors.New("calibrate: none of the pictures could be loaded")
 	}

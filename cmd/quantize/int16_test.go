@@ -15,7 +15,7 @@ import (
 )
 
 func TestMaxDrop(t *testing.T) {
-	model, pictures, out := smallModel().write(t), filepath.Dir(smallPictures(t, 24).files[0]), filepath.Join(t.TempDir(), "m.q8")
+	model, pictures, out := smallModel().write(t), filepath.Dir(nettest.Images(t, 24, smallCrop)[0]), filepath.Join(t.TempDir(), "m.q8")
 	build := func(more ...string) (code int, stdout, stderr string) {
 		return quantize(append([]string{"build", "-model", model, "-images", pictures, "-method", "minmax", "-out", out}, more...)...)
 	}
