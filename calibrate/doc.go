@@ -11,7 +11,7 @@
 //     int8/q8 does.
 //   - Simulate is the int8 network in float, with its errors or without some of
 //     them. Analyze and Sensitivities find out where the errors come from, and
-//     Promote which layers deserve finer steps.
+//     ChooseInt16 which layers deserve finer steps.
 //
 // Executor is the float network itself, to calibrate with and to measure the
 // loss against. This is the desktop's half of the project: the runtime knows

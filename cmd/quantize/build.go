@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	goruntime "runtime"
@@ -12,8 +11,10 @@ import (
 	"time"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/evaluate"
 	"edgeclassify/int8"
 	"edgeclassify/int8/q8"
+	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/fetch"
 	"edgeclassify/models"
@@ -137,6 +138,17 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	return o, nil
 }
 
+// build is a model that is being made.
+type build struct {
+	buildOptions
+	streams cli.Streams
+	evaluate.Calibration
+	graph     *models.Graph // up to the logits, not folded
+	hash      string        // of the network
+	tableHash string        // of the table's file, where it came from one
+	found     *calibrate.Found
+}
+
 func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	o, err := parseBuild(args, s)
 	if err != nil {
@@ -147,27 +159,29 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	c, err := newCalibration(ctx, g, o, s.Err)
-	if err != nil {
+	b := &build{buildOptions: o, streams: s, graph: g.Logits(), hash: g.Hash()}
+	if err := b.findTable(ctx); err != nil {
 		return err
 	}
-	network, err := calibrate.Quantize(c.folded, c.table)
+	network, err := calibrate.Quantize(b.Float, b.Table)
 	if err != nil {
 		return err
 	}
 	if o.maxDrop > 0 {
-		if network, err = c.promote(ctx, network, o, s.Out, s.Err); err != nil {
+		if network, err = b.chooseInt16(ctx, network); err != nil {
 			return err
 		}
 	}
-	if err := c.save(o); err != nil {
-		return err
+	if o.saveRanges != "" {
+		if err := atomicfile.Write(o.saveRanges, 0o644, b.Table.Write); err != nil {
+			return err
+		}
 	}
-	network.Provenance = c.provenance()
+	network.Provenance = b.provenance()
 	if network.SelfTest, err = newSelfTest(network, o.threads); err != nil {
 		return err
 	}
-	if err := c.finish(ctx, network, o, s.Err); err != nil {
+	if err := b.finish(ctx, network); err != nil {
 		return err
 	}
 	info, err := os.Stat(o.out)
@@ -175,45 +189,85 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	fmt.Fprintf(s.Out, "%s: %s, %d layers, %.1f MB, %s from %d pictures, %.1f s\n",
-		o.out, network.Name, len(network.Layers), float64(info.Size())/1e6, network.Provenance.Method, c.table.Images, time.Since(start).Seconds())
+		o.out, network.Name, len(network.Layers), float64(info.Size())/1e6, network.Provenance.Method, b.Table.Images, time.Since(start).Seconds())
 	return nil
 }
 
 // finish writes the model, if it is fit for use, and the reports on it. A model
 // from a table is not checked: whoever made the table has done so.
-func (c *calibration) finish(ctx context.Context, n *int8.Network, o buildOptions, stderr io.Writer) error {
+func (b *build) finish(ctx context.Context, n *int8.Network) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.set.Len() == 0 {
-		return q8.Write(o.out, n)
+	if b.Images.Len() == 0 {
+		return q8.Write(b.out, n)
 	}
-	a, err := c.assess(ctx, n, o, stderr)
+	bars := newBars(b.streams.Err)
+	check, err := b.Check(ctx, n, evaluate.CheckOptions{
+		Folder: b.images, Threads: b.threads, Analyze: len(b.reports) > 0, Remedies: b.remedies(), Progress: bars.move,
+	})
+	bars.end()
 	if err != nil {
 		return err
 	}
-	for _, line := range append([]string{a.verdict.Summary}, a.verdict.Advice...) {
-		fmt.Fprintf(stderr, "quantize: %s\n", line)
+	for _, line := range append([]string{check.Verdict.Summary}, check.Verdict.Advice...) {
+		fmt.Fprintf(b.streams.Err, "quantize: %s\n", line)
 	}
 	var r *report.Report
-	if len(o.reports) > 0 {
-		if r, err = c.report(ctx, n, a, o, stderr); err != nil {
+	if len(b.reports) > 0 {
+		bars := newBars(b.streams.Err)
+		r, err = report.New(ctx, n, &b.Calibration, check, b.threads, bars.move)
+		bars.end()
+		if err != nil {
 			return err
 		}
 	}
-	if !a.verdict.Good && !o.force {
-		return errors.Join(o.reports.write(r), poor(o.out))
+	if !check.Verdict.Good && !b.force {
+		return errors.Join(b.reports.write(r), fmt.Errorf("%s is not written: the model is %w; -force writes it all the same", b.out, cli.ErrPoor))
 	}
-	if err := q8.Write(o.out, n); err != nil {
+	if err := q8.Write(b.out, n); err != nil {
 		return err
 	}
 	if r == nil {
 		return nil
 	}
-	if err := addFile(&r.Model, o.out); err != nil {
+	if err := r.Model.AddFile(b.out); err != nil {
 		return err
 	}
-	return o.reports.write(r)
+	return b.reports.write(r)
+}
+
+// fewImages are too few for the best ranges.
+const fewImages = 128
+
+// remedies are what can make a poor model better.
+func (b *build) remedies() (helps []string) {
+	best := b.method == methodBest
+	if !best {
+		helps = append(helps, "-method best, which tries all methods")
+	}
+	if best && !b.equalize {
+		helps = append(helps, "equalization, without -equalize=false")
+	}
+	if !b.correctBias {
+		helps = append(helps, "bias correction, without -correct-bias=false")
+	}
+	if best && b.found.Tried < b.found.Planned {
+		helps = append(helps, "a longer -budget")
+	}
+	if b.Table.Images < fewImages {
+		helps = append(helps, fmt.Sprintf("more pictures than %d of the kind that the camera will see", b.Table.Images))
+	}
+	return helps
+}
+
+func (b *build) provenance() int8.Provenance {
+	t := b.Table
+	return int8.Provenance{
+		Tool: "quantize " + cli.Version, Source: b.graph.Name, SourceHash: b.hash,
+		Method: calibrate.Describe(t), Images: t.Images, ImagesHash: t.ImagesHash,
+		Seed: t.Seed, RangesHash: b.tableHash,
+	}
 }
 
 // newSelfTest asks the portable kernel, which is no CPU's, for the network's

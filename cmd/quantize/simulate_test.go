@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/evaluate"
 	"edgeclassify/models"
 	"edgeclassify/runtime"
 	"edgeclassify/tensor"
@@ -41,10 +42,10 @@ func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
 	engine := plan.NewSession()
 	defer engine.Close()
 
-	photographs, err := draw("../../testdata/photos", network.Preprocess, 2, 1)
+	photographs, err := evaluate.Draw("../../testdata/photos", network.Preprocess, 2, 1)
 	require.NoError(t, err)
 	require.Equal(t, 2, photographs.Len())
-	for i, file := range photographs.files {
+	for i, file := range photographs.Files {
 		rgb, err := photographs.Load(i)
 		require.NoError(t, err)
 		input := make([]float32, len(rgb))

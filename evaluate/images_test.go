@@ -1,4 +1,4 @@
-package main
+package evaluate
 
 import (
 	"os"
@@ -16,7 +16,7 @@ import (
 // mixedFolder has five photographs and five files that only look like some.
 func mixedFolder(t *testing.T) string {
 	dir := t.TempDir()
-	require.NoError(t, os.CopyFS(dir, os.DirFS("../../testdata/photos")))
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../testdata/photos")))
 	for _, letter := range "abfsz" {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, string(letter)+".jpg"), []byte("not a picture"), 0o600))
 	}
@@ -24,9 +24,9 @@ func mixedFolder(t *testing.T) string {
 }
 
 // provenance is that of a model calibrated on the set's readable pictures.
-func provenance(set imageSet, seed uint64) int8.Provenance {
+func provenance(set ImageSet, seed uint64) int8.Provenance {
 	hashes := make(calibrate.ImageHashes, set.Len())
-	for i := range set.files {
+	for i := range set.Files {
 		if rgb, err := set.Load(i); err == nil {
 			hashes.Add(i, rgb)
 		}
@@ -38,23 +38,23 @@ func provenance(set imageSet, seed uint64) int8.Provenance {
 
 func TestHoldoutLeavesNoCalibrationPicture(t *testing.T) {
 	dir, spec := mixedFolder(t), preprocess.Torchvision()
-	all, err := draw(dir, spec, 0, 0)
+	all, err := Draw(dir, spec, 0, 0)
 	require.NoError(t, err)
-	require.Len(t, all.files, 10)
+	require.Len(t, all.Files, 10)
 	for _, limit := range []int{1, 5, 8, 10} {
 		for seed := range uint64(4) {
-			drawn, err := draw(dir, spec, limit, seed)
+			drawn, err := Draw(dir, spec, limit, seed)
 			require.NoError(t, err)
-			require.Len(t, drawn.files, limit)
+			require.Len(t, drawn.Files, limit)
 			p := provenance(drawn, seed)
 			if p.Images == 0 {
 				continue // which no model is calibrated on
 			}
-			rest, err := holdout(t.Context(), 3, imageSet{spec, slices.Clone(all.files)}, dir, p)
+			rest, err := Holdout(t.Context(), 3, ImageSet{spec, slices.Clone(all.Files)}, dir, p)
 			require.NoError(t, err)
-			for i, file := range all.files {
+			for i, file := range all.Files {
 				if _, err := all.Load(i); err == nil {
-					require.NotEqual(t, slices.Contains(drawn.files, file), slices.Contains(rest.files, file), file)
+					require.NotEqual(t, slices.Contains(drawn.Files, file), slices.Contains(rest.Files, file), file)
 				}
 			}
 		}
@@ -63,7 +63,7 @@ func TestHoldoutLeavesNoCalibrationPicture(t *testing.T) {
 
 func TestHoldoutRefusesOtherPictures(t *testing.T) {
 	dir, spec := mixedFolder(t), preprocess.Torchvision()
-	drawn, err := draw(dir, spec, 5, 1)
+	drawn, err := Draw(dir, spec, 5, 1)
 	require.NoError(t, err)
 	right := provenance(drawn, 1)
 	for name, edit := range map[string]func(p *int8.Provenance){
@@ -76,7 +76,7 @@ func TestHoldoutRefusesOtherPictures(t *testing.T) {
 	} {
 		p := right
 		edit(&p)
-		_, err := holdout(t.Context(), 3, drawn, dir, p)
-		require.ErrorContains(t, err, "-holdout: the model was not calibrated on", name)
+		_, err := Holdout(t.Context(), 3, drawn, dir, p)
+		require.ErrorContains(t, err, "the model was not calibrated on", name)
 	}
 }
