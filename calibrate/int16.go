@@ -55,18 +55,18 @@ type Int16Round struct {
 	Drop    float64 // the share of images whose first class is expected to change
 }
 
-// ChooseInt16 stores outputs of n as int16, which the table has made of the
-// folded graph g without any: those that make the most noise, the fewest with
+// ChooseInt16 stores outputs as int16 of the network that the table, which has none,
+// makes of the folded graph g: those that make the most noise, the fewest with
 // which at most MaxDrop of the answers are expected to change, or all that make
 // noise where that is out of reach. It measures on all of the images: 64 are
 // enough.
-func ChooseInt16(ctx context.Context, g *models.Graph, table *quantize.RangeTable, n *int8.Network, images dataset.Images, o Int16Options) (*Int16Choice, error) {
+func ChooseInt16(ctx context.Context, g *models.Graph, table *quantize.RangeTable, images dataset.Images, o Int16Options) (*Int16Choice, error) {
 	copied := *table
 	c := &int16Chooser{Int16Options: o, graph: g, Int16Choice: Int16Choice{Table: &copied}}
 	if err := c.runFloat(ctx, images); err != nil {
 		return nil, err
 	}
-	if err := c.measure(ctx, n); err != nil {
+	if err := c.rebuild(ctx); err != nil {
 		return nil, err
 	}
 	if c.met() {
@@ -76,7 +76,7 @@ func ChooseInt16(ctx context.Context, g *models.Graph, table *quantize.RangeTabl
 	if err != nil {
 		return nil, err
 	}
-	c.Sensitivities, err = diagnose.Sensitivities(ctx, equalized, n, images, dataset.Pass{Threads: o.Threads, Limit: probedImages, Progress: c.Progress.Of("probing")})
+	c.Sensitivities, err = diagnose.Sensitivities(ctx, equalized, c.Rounds[0].Network, images, dataset.Pass{Threads: o.Threads, Limit: probedImages, Progress: c.Progress.Of("probing")})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/observe"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 )
@@ -22,7 +25,7 @@ func TestSearchMendsACorruptedResNet50(t *testing.T) {
 	}
 	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
 	require.NoError(t, err)
-	folded, err := calibrate.Fold(g.Logits())
+	folded, err := g.Logits().Fold()
 	require.NoError(t, err)
 	folded = withOutliers(t, folded)
 	photographs := testneed.Sample(t, "images")
@@ -33,9 +36,9 @@ func TestSearchMendsACorruptedResNet50(t *testing.T) {
 	others = others.without(images.Files)
 	others.Files = others.Files[:100]
 
-	seen, err := calibrate.Observe(t.Context(), folded, images, calibrate.ObserveOptions{Threads: 2})
+	seen, err := observe.Observe(t.Context(), folded, images, dataset.Pass{Threads: 2})
 	require.NoError(t, err)
-	ruined := agreement(t, folded, seen.Table(calibrate.MinMax), others)
+	ruined := agreement(t, folded, seen.Table(quantize.MinMax), others)
 	var found *calibrate.Found
 	for budget := 25 * time.Second; found == nil || !slices.ContainsFunc(found.Trials, isEqualization); budget *= 2 {
 		found, err = calibrate.Search(t.Context(), folded, images, calibrate.SearchOptions{Threads: 2, Budget: budget})
@@ -48,9 +51,9 @@ func TestSearchMendsACorruptedResNet50(t *testing.T) {
 }
 
 // agreement is that of the network quantized by the table with the float one.
-func agreement(t *testing.T, folded *models.Graph, table *calibrate.RangeTable, images ImageSet) float64 {
+func agreement(t *testing.T, folded *models.Graph, table *quantize.RangeTable, images ImageSet) float64 {
 	t.Helper()
-	n, err := calibrate.Quantize(folded, table)
+	n, err := quantize.Network(folded, table)
 	require.NoError(t, err)
 	e, err := New(n, folded, images, slices.Repeat([]int{-1}, images.Len()))
 	require.NoError(t, err)
@@ -68,9 +71,9 @@ func isEqualization(trial calibrate.Trial) bool {
 // function as it is.
 func withOutliers(t *testing.T, folded *models.Graph) *models.Graph {
 	t.Helper()
-	groups, err := calibrate.Groups(folded)
+	groups, err := quantize.Groups(folded)
 	require.NoError(t, err)
-	rng, exponents := rand.New(rand.NewPCG(5, 0)), calibrate.Exponents{}
+	rng, exponents := rand.New(rand.NewPCG(5, 0)), calibrate.Equalization{}
 	for _, group := range groups {
 		powers := make(calibrate.Powers, group.Channels)
 		for c := range powers {
@@ -80,7 +83,7 @@ func withOutliers(t *testing.T, folded *models.Graph) *models.Graph {
 		}
 		exponents[group.Name] = powers
 	}
-	scaled, err := calibrate.Equalize(folded, exponents)
+	scaled, err := quantize.Equalize(folded, exponents)
 	require.NoError(t, err)
 	return scaled
 }

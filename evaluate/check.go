@@ -10,7 +10,11 @@ import (
 	"strings"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
 	"edgeclassify/models"
 )
 
@@ -42,13 +46,13 @@ const (
 // Calibration is how a model was made from images.
 type Calibration struct {
 	Float  *models.Graph // folded
-	Table  *calibrate.RangeTable
-	Images ImageSet              // calibrated on
-	Hashes calibrate.ImageHashes // of these; nil for those that could not be read
+	Table  *quantize.RangeTable
+	Images ImageSet       // calibrated on
+	Hashes dataset.Hashes // of these; nil for those that could not be read
 	// What may be known besides, else nil.
-	Trials        []calibrate.Trial       // of a search
-	Sensitivities []calibrate.Sensitivity // of the layers before any had an int16 output
-	Logits        [][]float32             // of the float network on the images of Sample
+	Trials        []calibrate.Trial      // of a search
+	Sensitivities []diagnose.Sensitivity // of the layers before any had an int16 output
+	Logits        [][]float32            // of the float network on the images of Sample
 }
 
 // Sample is at most 64 of the images that could be read, evenly drawn.
@@ -56,7 +60,7 @@ func (c *Calibration) Sample() ImageSet { return c.Images.read(c.Hashes).evenly(
 
 // Equalized is the float network that the integer one has the scales of.
 func (c *Calibration) Equalized() (*models.Graph, error) {
-	return calibrate.Equalize(c.Float, c.Table.Exponents)
+	return quantize.Equalize(c.Float, c.Table.Equalization)
 }
 
 // CheckOptions steer Check.
@@ -73,7 +77,7 @@ type Check struct {
 	Evaluation *Evaluation
 	Images     ImageSet // it was checked with
 	Result     *Result
-	Analysis   *calibrate.Analysis // nil where nobody asks why
+	Analysis   *diagnose.Analysis // nil where nobody asks why
 	Verdict    Verdict
 }
 
@@ -87,9 +91,9 @@ type Verdict struct {
 // Check compares a model with its float network on images that were held out from
 // calibration or, where there are few of those, on images of calibration. Where it
 // is poor, or analysis is asked for, it looks into the layers too.
-func (c *Calibration) Check(ctx context.Context, n *int8.Network, o CheckOptions) (*Check, error) {
+func (c *Calibration) Check(ctx context.Context, m *q8.Model, o CheckOptions) (*Check, error) {
 	k := &Check{}
-	if err := c.evaluate(ctx, k, n, o); err != nil {
+	if err := c.evaluate(ctx, k, m, o); err != nil {
 		return nil, err
 	}
 	k.judge()
@@ -98,7 +102,7 @@ func (c *Calibration) Check(ctx context.Context, n *int8.Network, o CheckOptions
 		if err != nil {
 			return nil, err
 		}
-		k.Analysis, err = calibrate.Analyze(ctx, float, n, k.Images, calibrate.AnalyzeOptions{
+		k.Analysis, err = diagnose.Analyze(ctx, float, m.Network, k.Images, dataset.Pass{
 			Threads: o.Threads, Limit: analyzedImages, Progress: o.Progress.Of("analyzing"), Skip: func(error) {},
 		})
 		if err != nil {
@@ -106,17 +110,17 @@ func (c *Calibration) Check(ctx context.Context, n *int8.Network, o CheckOptions
 		}
 	}
 	if !k.Verdict.Good {
-		k.Verdict.Advice = blame(n, k.Analysis)
+		k.Verdict.Advice = blame(m.Network, k.Analysis)
 		if len(o.Remedies) > 0 {
 			k.Verdict.Advice = append(k.Verdict.Advice, "What can help: "+strings.Join(o.Remedies, "; ")+".")
 		}
 	}
-	k.Verdict.Advice = append(k.Verdict.Advice, c.warnings(n, k.Analysis)...)
+	k.Verdict.Advice = append(k.Verdict.Advice, c.warnings(m.Network, k.Analysis)...)
 	return k, nil
 }
 
 // evaluate runs both networks.
-func (c *Calibration) evaluate(ctx context.Context, k *Check, n *int8.Network, o CheckOptions) error {
+func (c *Calibration) evaluate(ctx context.Context, k *Check, m *q8.Model, o CheckOptions) error {
 	all, err := Draw(o.Folder, c.Images.Spec, 0, 0)
 	if err != nil {
 		return err
@@ -126,11 +130,11 @@ func (c *Calibration) evaluate(ctx context.Context, k *Check, n *int8.Network, o
 	if k.Images = others.evenly(heldOutImages); own {
 		k.Images = c.Sample()
 	}
-	truth, err := TrueClasses("", o.Folder, k.Images.Files, n.Classes)
+	truth, err := TrueClasses("", o.Folder, k.Images.Files, m.Classes)
 	if err != nil {
 		return err
 	}
-	if k.Evaluation, err = New(n, c.Float, k.Images, truth); err != nil {
+	if k.Evaluation, err = New(m, c.Float, k.Images, truth); err != nil {
 		return err
 	}
 	if own && c.Logits != nil {
@@ -150,7 +154,7 @@ func (c *Calibration) evaluate(ctx context.Context, k *Check, n *int8.Network, o
 func (k *Check) judge() {
 	var (
 		agreement = k.Result.Agreement
-		expected  = calibrate.Disagreement(k.Evaluation.known())
+		expected  = diagnose.Disagreement(k.Evaluation.known())
 		pictures  = "pictures held out from calibration"
 		caution   = ""
 		sqnr      = math.Inf(1)
@@ -176,13 +180,13 @@ func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
 // suspect is a layer with the SQNR that it takes away.
 type suspect struct {
-	calibrate.LayerAnalysis
+	diagnose.LayerAnalysis
 	before, after, loss float64 // cumulative SQNR, of the worst input and of the output
 }
 
 // blame names the layers behind which the SQNR falls the most.
-func blame(n *int8.Network, a *calibrate.Analysis) (lines []string) {
-	cumulative := map[string]float64{int8.InputName: soundSQNR}
+func blame(n *int8.Network, a *diagnose.Analysis) (lines []string) {
+	cumulative := []float64{soundSQNR} // by tensor
 	var suspects []suspect
 	for i, l := range a.Layers {
 		s := suspect{LayerAnalysis: l, before: soundSQNR, after: soundSQNR}
@@ -192,7 +196,7 @@ func blame(n *int8.Network, a *calibrate.Analysis) (lines []string) {
 		if after := l.Cumulative.SQNR(); after != nil {
 			s.after = max(drowned, min(*after, soundSQNR))
 		}
-		cumulative[l.Layer], s.loss = s.after, s.before-s.after
+		cumulative, s.loss = append(cumulative, s.after), s.before-s.after
 		suspects = append(suspects, s)
 	}
 	slices.SortStableFunc(suspects, func(a, b suspect) int { return cmp.Compare(b.loss, a.loss) })
@@ -234,7 +238,7 @@ func (s suspect) cause() string {
 
 // warnings tell what may be wrong with images and network although the model
 // may do well. The analysis may be nil.
-func (c *Calibration) warnings(n *int8.Network, a *calibrate.Analysis) (lines []string) {
+func (c *Calibration) warnings(n *int8.Network, a *diagnose.Analysis) (lines []string) {
 	if c.Table.Images == 1 {
 		lines = append(lines, "Calibrated on one picture: a few dozen give ranges that others do not leave.")
 	}

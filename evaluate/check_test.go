@@ -7,6 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/observe"
+	"edgeclassify/calibrate/quantize"
 )
 
 // Few images do not condemn a model that many would find sound, and many do
@@ -26,10 +30,10 @@ func TestJudge(t *testing.T) {
 		require.Equal(t, c.good, k.Verdict.Good, "%+v", c)
 	}
 	// Margins of 1 that errors take half away from, beside those that they turn.
-	e := &Evaluation{margins: make([]calibrate.Margin, 100), verdicts: make([]verdict, 100)}
+	e := &Evaluation{margins: make([]diagnose.Margin, 100), verdicts: make([]verdict, 100)}
 	for i := range e.margins {
 		e.verdicts[i].known = true
-		e.margins[i] = calibrate.Margin{Float: float64(i) / 100, Error: -0.2}
+		e.margins[i] = diagnose.Margin{Float: float64(i) / 100, Error: -0.2}
 	}
 	k := Check{Evaluation: e, Result: &Result{Agreement: share(98, 100)}}
 	k.judge()
@@ -46,10 +50,10 @@ func TestJudge(t *testing.T) {
 func TestCheckTakesKnownLogits(t *testing.T) {
 	images := smallImages(t, 20)
 	float := smallGraph() // without batch norms
-	stats, err := calibrate.Observe(t.Context(), float, images, calibrate.ObserveOptions{})
+	stats, err := observe.Observe(t.Context(), float, images, dataset.Pass{})
 	require.NoError(t, err)
-	c := &Calibration{Float: float, Table: stats.Table(calibrate.MinMax), Images: images, Hashes: stats.Hashes}
-	n, err := calibrate.Quantize(float, c.Table)
+	c := &Calibration{Float: float, Table: stats.Table(quantize.MinMax), Images: images, Hashes: stats.Hashes}
+	n, err := quantize.Network(float, c.Table)
 	require.NoError(t, err)
 	stages := map[string]bool{}
 	check := func() *Result {
@@ -74,7 +78,7 @@ func TestCheckTakesKnownLogits(t *testing.T) {
 }
 
 func TestSampleIsOfReadableImages(t *testing.T) {
-	c := &Calibration{Images: ImageSet{Files: []string{"a", "b", "c", "d"}}, Hashes: calibrate.ImageHashes{{1}, nil, {2}, {1}}}
+	c := &Calibration{Images: ImageSet{Files: []string{"a", "b", "c", "d"}}, Hashes: dataset.Hashes{{1}, nil, {2}, {1}}}
 	require.Equal(t, []string{"a", "c", "d"}, c.Sample().Files)
 	require.Equal(t, []string{"d"}, c.copies())
 }

@@ -7,8 +7,10 @@ import (
 	"math"
 	"slices"
 
-	"edgeclassify/calibrate"
-	"edgeclassify/int8"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/int8/q8"
 	"edgeclassify/models"
 	"edgeclassify/runtime"
 )
@@ -16,14 +18,14 @@ import (
 // Evaluation compares an int8 network with the truth and with its float origin
 // on images. Of each image it keeps the verdict only.
 type Evaluation struct {
-	model    *int8.Network
+	model    *q8.Model
 	plan     *runtime.Plan
-	float    *calibrate.Executor // nil without a float network
+	float    *fp32.Executor // nil without a float network
 	images   ImageSet
-	logits   [][]float32        // of the float network, by image, that are known without running it
-	verdicts []verdict          // by image
-	margins  []calibrate.Margin // of the images that have been run, where there is a float network
-	journal  *journal           // nil where verdicts are not written down
+	logits   [][]float32       // of the float network, by image, that are known without running it
+	verdicts []verdict         // by image
+	margins  []diagnose.Margin // of the images that have been run, where there is a float network
+	journal  *journal          // nil where verdicts are not written down
 }
 
 // verdict is the outcome for one image. Ranks count the classes with a higher
@@ -40,25 +42,25 @@ type verdict struct {
 	err   error // why the image was left out
 }
 
-// New prepares to run n on images, of which truth holds the true classes, -1
+// New prepares to run m on images, of which truth holds the true classes, -1
 // where they are unknown. The float network, folded, may be nil. It must be of a
-// kind with n.
-func New(n *int8.Network, float *models.Graph, images ImageSet, truth []int) (*Evaluation, error) {
+// kind with m.
+func New(m *q8.Model, float *models.Graph, images ImageSet, truth []int) (*Evaluation, error) {
 	e := &Evaluation{
-		model: n, images: images, logits: make([][]float32, images.Len()),
-		verdicts: make([]verdict, images.Len()), margins: make([]calibrate.Margin, images.Len()),
+		model: m, images: images, logits: make([][]float32, images.Len()),
+		verdicts: make([]verdict, images.Len()), margins: make([]diagnose.Margin, images.Len()),
 	}
 	for i, class := range truth {
 		e.verdicts[i].Class = class
 	}
 	var err error
-	if e.plan, err = runtime.Compile(n, runtime.Options{Threads: 1}); err != nil || float == nil {
+	if e.plan, err = runtime.Compile(m.Network, runtime.Options{Threads: 1}); err != nil || float == nil {
 		return e, err
 	}
-	if float.Input != n.Input.Shape || len(float.Classes) != len(n.Classes) || float.Preprocess != n.Preprocess {
+	if float.Input() != m.Input.Shape || len(float.Classes) != len(m.Classes) || float.Preprocess != m.Preprocess {
 		return nil, fmt.Errorf("%s: input, preprocessing or classes differ from the quantized network's", float.Name)
 	}
-	e.float, err = calibrate.NewExecutor(float, 1)
+	e.float, err = fp32.NewExecutor(float, 1)
 	return e, err
 }
 
@@ -107,22 +109,21 @@ func (e *Evaluation) each(ctx context.Context, threads, n int, progress func(don
 		workers[i] = e.newWorker()
 		defer workers[i].session.Close()
 	}
-	return calibrate.EachImage(ctx, len(workers), n, progress, func(worker, k int) error { return do(workers[worker], k) })
+	return dataset.Each(ctx, len(workers), n, progress, func(worker, k int) error { return do(workers[worker], k) })
 }
 
 // worker runs both networks for one goroutine.
 type worker struct {
-	model   *int8.Network
+	model   *q8.Model
 	session *runtime.Session
-	float   *calibrate.Executor // nil without a float network
-	input   []float32
+	float   *fp32.Executor // nil without a float network
 	logits  []float32
 }
 
 func (e *Evaluation) newWorker() *worker {
 	w := &worker{model: e.model, session: e.plan.NewSession(), logits: make([]float32, len(e.model.Classes))}
 	if e.float != nil {
-		w.float, w.input = e.float.Clone(), make([]float32, e.model.Input.Shape.Elements())
+		w.float = e.float.Clone()
 	}
 	return w
 }
@@ -135,16 +136,15 @@ func (w *worker) run(rgb []uint8, known []float32) (quantized, float []float32, 
 	if err != nil {
 		return nil, nil, err
 	}
-	w.model.Logits().Scaled(w.logits, logits)
+	w.model.Classifier().Scaled(w.logits, logits)
 	if float = known; float == nil && w.float != nil {
-		w.model.Preprocess.Float(w.input, rgb)
-		float, err = w.float.Run(w.input, nil)
+		float, err = w.float.RunImage(rgb, nil)
 	}
 	return w.logits, float, err
 }
 
 // judge completes the verdict on an image.
-func (w *worker) judge(v *verdict, rgb []uint8, known []float32) (m calibrate.Margin, err error) {
+func (w *worker) judge(v *verdict, rgb []uint8, known []float32) (m diagnose.Margin, err error) {
 	quantized, float, err := w.run(rgb, known)
 	if err != nil {
 		return m, err
@@ -162,11 +162,11 @@ func (w *worker) judge(v *verdict, rgb []uint8, known []float32) (m calibrate.Ma
 	if math.IsNaN(v.Noise) || math.IsInf(v.Noise, 0) {
 		return m, errors.New("the float network's logits are not finite: fetch its weights again")
 	}
-	return calibrate.NewMargin(float, quantized), nil
+	return diagnose.NewMargin(float, quantized), nil
 }
 
 // known are the margins of images that could be read.
-func (e *Evaluation) known() (margins []calibrate.Margin) {
+func (e *Evaluation) known() (margins []diagnose.Margin) {
 	for i, v := range e.verdicts {
 		if v.known {
 			margins = append(margins, e.margins[i])

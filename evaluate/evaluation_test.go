@@ -14,7 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/observe"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/labels"
@@ -55,11 +57,11 @@ func smallImages(t *testing.T, n int) ImageSet {
 }
 
 func quantizeSmall(t *testing.T, g *models.Graph, images ImageSet) *int8.Network {
-	folded, err := calibrate.Fold(g)
+	folded, err := g.Fold()
 	require.NoError(t, err)
-	table, err := calibrate.Observe(context.Background(), folded, images, calibrate.ObserveOptions{})
+	table, err := observe.Observe(context.Background(), folded, images, dataset.Pass{})
 	require.NoError(t, err)
-	n, err := calibrate.Quantize(folded, table.Table(calibrate.MinMax))
+	n, err := quantize.Network(folded, table.Table(quantize.MinMax))
 	require.NoError(t, err)
 	return n
 }

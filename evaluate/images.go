@@ -6,13 +6,13 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"edgeclassify/calibrate"
-	"edgeclassify/int8"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/int8/q8"
 	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
 )
 
-// ImageSet is a list of image files, preprocessed on demand: calibrate.Images.
+// ImageSet is a list of image files, preprocessed on demand: dataset.Images.
 type ImageSet struct {
 	Spec  preprocess.Spec
 	Files []string
@@ -60,7 +60,7 @@ func (s ImageSet) pick(indices []int) ImageSet {
 }
 
 // evenly draws at most n of the files.
-func (s ImageSet) evenly(n int) ImageSet { return s.pick(calibrate.Evenly(s.Len(), n)) }
+func (s ImageSet) evenly(n int) ImageSet { return s.pick(dataset.Evenly(s.Len(), n)) }
 
 // without leaves files out.
 func (s ImageSet) without(files []string) ImageSet {
@@ -72,7 +72,7 @@ func (s ImageSet) without(files []string) ImageSet {
 }
 
 // read are those of the files that have a hash.
-func (s ImageSet) read(hashes calibrate.ImageHashes) ImageSet {
+func (s ImageSet) read(hashes dataset.Hashes) ImageSet {
 	var files []string
 	for i, h := range hashes {
 		if h != nil {
@@ -84,7 +84,7 @@ func (s ImageSet) read(hashes calibrate.ImageHashes) ImageSet {
 
 // Holdout leaves out the images that a model was calibrated on, which were drawn
 // from the folder that path is, or a part of it. It is an error if none are left.
-func Holdout(ctx context.Context, threads int, set ImageSet, path string, p int8.Provenance) (ImageSet, error) {
+func Holdout(ctx context.Context, threads int, set ImageSet, path string, p q8.Provenance) (ImageSet, error) {
 	seen, err := calibrated(ctx, threads, path, set.Spec, p)
 	if err != nil {
 		return set, err
@@ -98,16 +98,16 @@ func Holdout(ctx context.Context, threads int, set ImageSet, path string, p int8
 // calibrated finds the images of a folder that a model was calibrated on: the
 // first ones drawn that can be read, since calibration leaves out the others.
 // Their pixels must be the ones that the model names.
-func calibrated(ctx context.Context, threads int, path string, spec preprocess.Spec, p int8.Provenance) (ImageSet, error) {
+func calibrated(ctx context.Context, threads int, path string, spec preprocess.Spec, p q8.Provenance) (ImageSet, error) {
 	all, err := Draw(path, spec, 0, 0)
 	if err != nil {
 		return all, err
 	}
-	hashes, rest, found := make(calibrate.ImageHashes, all.Len()), order(all.Len(), p.Seed), 0
+	hashes, rest, found := make(dataset.Hashes, all.Len()), order(all.Len(), p.Seed), 0
 	for len(rest) > 0 && found < p.Images {
 		next := rest[:min(len(rest), p.Images-found)]
 		rest = rest[len(next):]
-		err := calibrate.EachImage(ctx, threads, len(next), nil, func(_, i int) error {
+		err := dataset.Each(ctx, threads, len(next), nil, func(_, i int) error {
 			if rgb, err := all.Load(next[i]); err == nil {
 				hashes.Add(next[i], rgb)
 			}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/calibrate"
-	"edgeclassify/int8"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/int8/q8"
 	"edgeclassify/preprocess"
 )
 
@@ -24,14 +24,14 @@ func mixedFolder(t *testing.T) string {
 }
 
 // provenance is that of a model calibrated on the set's readable pictures.
-func provenance(set ImageSet, seed uint64) int8.Provenance {
-	hashes := make(calibrate.ImageHashes, set.Len())
+func provenance(set ImageSet, seed uint64) q8.Provenance {
+	hashes := make(dataset.Hashes, set.Len())
 	for i := range set.Files {
 		if rgb, err := set.Load(i); err == nil {
 			hashes.Add(i, rgb)
 		}
 	}
-	p := int8.Provenance{Seed: seed}
+	p := q8.Provenance{Seed: seed}
 	p.Images, p.ImagesHash = hashes.Sum()
 	return p
 }
@@ -66,13 +66,13 @@ func TestHoldoutRefusesOtherPictures(t *testing.T) {
 	drawn, err := Draw(dir, spec, 5, 1)
 	require.NoError(t, err)
 	right := provenance(drawn, 1)
-	for name, edit := range map[string]func(p *int8.Provenance){
-		"other seed":    func(p *int8.Provenance) { p.Seed = 2 },
-		"fewer":         func(p *int8.Provenance) { p.Images-- },
-		"more":          func(p *int8.Provenance) { p.Images = 1000 },
-		"negative":      func(p *int8.Provenance) { p.Images = -1 },
-		"other pixels":  func(p *int8.Provenance) { p.ImagesHash = "" },
-		"no provenance": func(p *int8.Provenance) { *p = int8.Provenance{} },
+	for name, edit := range map[string]func(p *q8.Provenance){
+		"other seed":    func(p *q8.Provenance) { p.Seed = 2 },
+		"fewer":         func(p *q8.Provenance) { p.Images-- },
+		"more":          func(p *q8.Provenance) { p.Images = 1000 },
+		"negative":      func(p *q8.Provenance) { p.Images = -1 },
+		"other pixels":  func(p *q8.Provenance) { p.ImagesHash = "" },
+		"no provenance": func(p *q8.Provenance) { *p = q8.Provenance{} },
 	} {
 		p := right
 		edit(&p)

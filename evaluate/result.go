@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/internal/stats"
 )
 
@@ -105,7 +105,7 @@ func shareOf(verdicts []verdict, which func(verdict) bool) *Share {
 }
 
 // pooled is the noise of all verdicts together.
-func pooled(verdicts []verdict) (n calibrate.Noise) {
+func pooled(verdicts []verdict) (n diagnose.Noise) {
 	for _, v := range verdicts {
 		n.Signal, n.Noise = n.Signal+v.Signal, n.Noise+v.Noise
 	}

@@ -13,7 +13,7 @@ import (
 	xdraw "golang.org/x/image/draw"
 	"gonum.org/v1/gonum/floats"
 
-	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/labels"
 )
 
@@ -72,7 +72,7 @@ func (e *Evaluation) Worst(ctx context.Context, threads, n int) ([]ImageResult, 
 }
 
 // sqnr is the image's, nil where there is no noise or no signal.
-func (v verdict) sqnr() *float64 { return calibrate.Noise{Signal: v.Signal, Noise: v.Noise}.SQNR() }
+func (v verdict) sqnr() *float64 { return diagnose.Noise{Signal: v.Signal, Noise: v.Noise}.SQNR() }
 
 // lowest finds the n images with the lowest SQNR, the lowest first. Those
 // without noise are never among them.

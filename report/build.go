@@ -8,6 +8,9 @@ import (
 	"slices"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
 	"edgeclassify/int8"
 	"edgeclassify/int8/q8"
@@ -23,29 +26,26 @@ const (
 // New reports on a network that was made from images and checked, layers
 // included. It works on as many images at a time as there are threads. The report
 // has no time stamp: the same images give the same one.
-func New(ctx context.Context, n *int8.Network, c *evaluate.Calibration, k *evaluate.Check, threads int, progress calibrate.Progress) (*Report, error) {
+func New(ctx context.Context, m *q8.Model, c *evaluate.Calibration, k *evaluate.Check, threads int, progress calibrate.Progress) (*Report, error) {
 	plan := k.Evaluation.Plan()
 	r := &Report{
-		Model: Model{Name: n.Name, Size: SizeOf(plan)}, Provenance: n.Provenance, Verdict: k.Verdict, Evaluation: k.Result,
+		Model: Model{Name: m.Name, Size: SizeOf(plan)}, Provenance: m.Provenance, Verdict: k.Verdict, Evaluation: k.Result,
 		Ablation: c.Trials, Arena: plan.Buffers(),
 	}
 	var err error
 	if r.Worst, err = k.Evaluation.Worst(ctx, threads, worstImages); err != nil {
 		return nil, err
 	}
-	choices, err := calibrate.DescribeLayers(c.Table, c.Float)
-	if err != nil {
-		return nil, err
-	}
-	outputs, err := int16Outputs(ctx, n, c, k.Images, threads, progress)
+	choices := calibrate.DescribeLayers(c.Table, c.Float)
+	outputs, err := int16Outputs(ctx, m.Network, c, k.Images, threads, progress)
 	if err != nil {
 		return nil, err
 	}
 	if r.Verdict.Good {
 		r.Verdict.Advice = append(r.Verdict.Advice, advise(outputs)...)
 	}
-	for i := range n.Layers {
-		l := layerOf(&n.Layers[i], &k.Analysis.Layers[i])
+	for i := range m.Layers {
+		l := layerOf(&m.Layers[i], &k.Analysis.Layers[i])
 		l.Choices = choices[l.Name]
 		if output, ok := outputs[l.Name]; ok {
 			l.Int16 = &output
@@ -57,7 +57,7 @@ func New(ctx context.Context, n *int8.Network, c *evaluate.Calibration, k *evalu
 
 // int16Outputs are those of the layers, by sensitivities that are known or else
 // measured on images.
-func int16Outputs(ctx context.Context, n *int8.Network, c *evaluate.Calibration, images calibrate.Images, threads int, progress calibrate.Progress) (map[string]calibrate.Int16Output, error) {
+func int16Outputs(ctx context.Context, n *int8.Network, c *evaluate.Calibration, images dataset.Images, threads int, progress calibrate.Progress) (map[string]calibrate.Int16Output, error) {
 	if c.Sensitivities != nil {
 		return calibrate.Int16Outputs(n, c.Sensitivities), nil
 	}
@@ -65,7 +65,7 @@ func int16Outputs(ctx context.Context, n *int8.Network, c *evaluate.Calibration,
 	if err != nil {
 		return nil, err
 	}
-	sensitivities, err := calibrate.Sensitivities(ctx, float, n, images, calibrate.AnalyzeOptions{
+	sensitivities, err := diagnose.Sensitivities(ctx, float, n, images, dataset.Pass{
 		Threads: threads, Limit: probedImages, Progress: progress.Of("probing"), Skip: func(error) {},
 	})
 	return calibrate.Int16Outputs(n, sensitivities), err
@@ -107,7 +107,7 @@ func (m *Model) AddFile(path string) error {
 }
 
 // layerOf says of a layer what it is and what was seen.
-func layerOf(l *int8.Layer, a *calibrate.LayerAnalysis) Layer {
+func layerOf(l *int8.Layer, a *diagnose.LayerAnalysis) Layer {
 	shape := l.Out.Shape
 	return Layer{
 		Name: l.Name, Op: l.Op.Kind(), Shape: [3]int{shape.H, shape.W, shape.C}, Type: l.Out.Type, Scale: float64(l.Out.Scale),
@@ -122,13 +122,12 @@ func layerOf(l *int8.Layer, a *calibrate.LayerAnalysis) Layer {
 }
 
 // covered is the span of an activation's codes; sums and logits have none.
-func covered(l *int8.Layer) *calibrate.Range {
-	switch l.Op.(type) {
-	case int8.GlobalAveragePool, *int8.Dense:
+func covered(l *int8.Layer) *quantize.Range {
+	if !l.Activation() {
 		return nil
 	}
 	low, high := l.Out.Limits()
 	zero := int32(l.Out.ZeroAt(0))
 	scale := float64(l.Out.Scale)
-	return &calibrate.Range{Min: scale * float64(low-zero), Max: scale * float64(high-zero)}
+	return &quantize.Range{Min: scale * float64(low-zero), Max: scale * float64(high-zero)}
 }

@@ -13,7 +13,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/runtime"
 )
 
@@ -231,7 +231,7 @@ func (l *Layer) extent() (left, right float64, ok bool) {
 	return left, right, left < right && h.Width > 0 && finite(left, right, right-left)
 }
 
-func edge(h *calibrate.Histogram, bin int) float64 { return h.From + float64(float64(bin)*h.Width) }
+func edge(h *diagnose.Histogram, bin int) float64 { return h.From + float64(float64(bin)*h.Width) }
 
 // bars divide the extent evenly and hold the counts of bins by their middle,
 // apart for those that the codes cover and those beyond.

@@ -7,9 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/calibrate"
-	"edgeclassify/runtime"
 	"gonum.org/v1/plot/plotter"
+
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/runtime"
 )
 
 func value(x float64) *float64 { return &x }
@@ -56,7 +58,7 @@ func TestSharesOfNoise(t *testing.T) {
 }
 
 func TestHistogramDividesAtTheRange(t *testing.T) {
-	l := Layer{Histogram: &calibrate.Histogram{From: -10, Width: 10, Counts: []uint64{0, 99, 9, 0, 0}}, Range: &calibrate.Range{Min: 0, Max: 10}}
+	l := Layer{Histogram: &diagnose.Histogram{From: -10, Width: 10, Counts: []uint64{0, 99, 9, 0, 0}}, Range: &quantize.Range{Min: 0, Max: 10}}
 	left, right, ok := l.extent()
 	require.True(t, ok)
 	require.Equal(t, []float64{0, 20}, []float64{left, right}, "empty bins at the ends are left out")
@@ -67,13 +69,13 @@ func TestHistogramDividesAtTheRange(t *testing.T) {
 	require.InDelta(t, 1, height(inside[0]), 1e-12)
 	require.InDelta(t, 0.5, height(outside[0]), 1e-12, "log 10 beside log 100")
 
-	l.Range = &calibrate.Range{Min: 0, Max: 40}
+	l.Range = &quantize.Range{Min: 0, Max: 40}
 	_, right, _ = l.extent()
 	require.Equal(t, 40., right, "all of the range is shown")
 }
 
 func TestHistogramsThatCannotBeDrawn(t *testing.T) {
-	for name, h := range map[string]*calibrate.Histogram{
+	for name, h := range map[string]*diagnose.Histogram{
 		"none": nil, "no bins": {Width: 1}, "no counts": {Width: 1, Counts: []uint64{0, 0}}, "no width": {Counts: []uint64{1}},
 		"negative width": {Width: -1, Counts: []uint64{1}}, "endless": {Width: math.Inf(1), Counts: []uint64{1}},
 		"too wide": {From: -math.MaxFloat64, Width: math.MaxFloat64, Counts: []uint64{1, 1, 1}},

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
 )
 
@@ -121,7 +121,7 @@ func scaled(x float64, units []string) string {
 }
 
 // span is a range of real values.
-func span(r *calibrate.Range) string {
+func span(r *quantize.Range) string {
 	if r == nil || !finite(r.Min, r.Max) {
 		return unknown
 	}

@@ -7,8 +7,11 @@ import (
 	"io"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
 	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
 	"edgeclassify/runtime"
 )
 
@@ -17,7 +20,7 @@ import (
 // to 1 and signal-to-noise ratios in dB.
 type Report struct {
 	Model      Model                  `json:"model"`
-	Provenance int8.Provenance        `json:"provenance"`
+	Provenance q8.Provenance          `json:"provenance"`
 	Verdict    evaluate.Verdict       `json:"verdict"`
 	Evaluation *evaluate.Result       `json:"evaluation,omitempty"`
 	Ablation   []calibrate.Trial      `json:"ablation,omitempty"`
@@ -53,9 +56,9 @@ type Layer struct {
 	MACs        int64                  `json:"macs"`
 	WeightBytes int                    `json:"weight_bytes"`
 	Choices     string                 `json:"choices,omitempty"` // the methods chosen for the layer
-	Range       *calibrate.Range       `json:"range,omitempty"`   // what the codes cover
-	Seen        *calibrate.Range       `json:"seen,omitempty"`    // what the float network gave
-	Histogram   *calibrate.Histogram   `json:"histogram,omitempty"`
+	Range       *quantize.Range        `json:"range,omitempty"`   // what the codes cover
+	Seen        *quantize.Range        `json:"seen,omitempty"`    // what the float network gave
+	Histogram   *diagnose.Histogram    `json:"histogram,omitempty"`
 	Saturated   float64                `json:"saturated"`     // share of values beyond the range
 	Codes       int                    `json:"codes"`         // distinct output codes that occurred; 0 for logits
 	Dead        int                    `json:"dead_channels"` // output channels that never left zero

@@ -13,8 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
 	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
 	"edgeclassify/report"
 	"edgeclassify/runtime"
 )
@@ -27,7 +30,7 @@ func sample(t *testing.T) *report.Report {
 			Name: "resnet50-keras", File: "resnet50.q8", Size: report.Size{SHA256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 				FileBytes: 25_927_680, WeightBytes: 25_503_912, ArenaBytes: 1_806_336, ArenaLowerBound: 1_806_336, MACs: 3_858_000_000},
 		},
-		Provenance: int8.Provenance{
+		Provenance: q8.Provenance{
 			Tool: "quantize 1.4", Source: "resnet50-keras", SourceHash: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
 			Method: "clip-mse, bias correction", Images: 128, ImagesHash: "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9", Seed: 2,
 		},
@@ -105,8 +108,8 @@ func resNet50(rng *rand.Rand) []report.Layer {
 
 func layer(rng *rand.Rand, name string, side, channels, inputs int) report.Layer {
 	values := histogram(rng)
-	seen := calibrate.Range{Min: 0, Max: values.From + values.Width*float64(len(values.Counts))}
-	covered := calibrate.Range{Min: 0, Max: seen.Max * (0.35 + 0.6*rng.Float64())}
+	seen := quantize.Range{Min: 0, Max: values.From + values.Width*float64(len(values.Counts))}
+	covered := quantize.Range{Min: 0, Max: seen.Max * (0.35 + 0.6*rng.Float64())}
 	isolated := 34 + 12*rng.Float64()
 	part := func(share float64) *float64 { v := isolated - 10*math.Log10(share); return &v }
 	a, b := 0.2+0.5*rng.Float64(), 0.3*rng.Float64()
@@ -125,9 +128,9 @@ func layer(rng *rand.Rand, name string, side, channels, inputs int) report.Layer
 }
 
 // histogram is of a rectified bell with a few values far out.
-func histogram(rng *rand.Rand) *calibrate.Histogram {
+func histogram(rng *rand.Rand) *diagnose.Histogram {
 	const bins = 512
-	h := &calibrate.Histogram{From: 0, Width: (4 + 8*rng.Float64()) / bins, Counts: make([]uint64, bins)}
+	h := &diagnose.Histogram{From: 0, Width: (4 + 8*rng.Float64()) / bins, Counts: make([]uint64, bins)}
 	spread, tail := 60+40*rng.Float64(), 90+60*rng.Float64()
 	for i := range h.Counts {
 		x := float64(i)

@@ -11,15 +11,14 @@ import (
 	"time"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
-	"edgeclassify/int8"
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/fetch"
 	"edgeclassify/models"
 	"edgeclassify/report"
-	"edgeclassify/runtime"
 )
 
 const buildUsage = `Usage: quantize build -model PATH [-images DIR | -ranges FILE | -data-free] -out FILE.q8 [flags]
@@ -120,8 +119,8 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 		return o, cli.Usagef("no output given: -out FILE.q8")
 	case sources > 1:
 		return o, cli.Usagef("-images, -ranges and -data-free exclude each other")
-	case o.method != methodBest && o.method != methodFast && !calibrate.Method(o.method).Valid():
-		return o, cli.Usagef("unknown method %q: want %s, %s or one of %q", o.method, methodBest, methodFast, calibrate.Methods())
+	case o.method != methodBest && o.method != methodFast && !quantize.Method(o.method).Valid():
+		return o, cli.Usagef("unknown method %q: want %s, %s or one of %q", o.method, methodBest, methodFast, quantize.Methods())
 	case len(o.reports) > 0 && o.images == "":
 		return o, cli.Usagef("-report tells what pictures do to the layers: it needs -images DIR")
 	case o.budget < 0:
@@ -163,25 +162,21 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	if err := b.findTable(ctx); err != nil {
 		return err
 	}
-	network, err := calibrate.Quantize(b.Float, b.Table)
-	if err != nil {
-		return err
-	}
 	if o.maxDrop > 0 {
-		if network, err = b.chooseInt16(ctx, network); err != nil {
+		if err := b.chooseInt16(ctx); err != nil {
 			return err
 		}
+	}
+	model, err := calibrate.Model(b.Float, b.Table, b.provenance(), o.threads)
+	if err != nil {
+		return err
 	}
 	if o.saveRanges != "" {
 		if err := atomicfile.Write(o.saveRanges, 0o644, b.Table.Write); err != nil {
 			return err
 		}
 	}
-	network.Provenance = b.provenance()
-	if network.SelfTest, err = newSelfTest(network, o.threads); err != nil {
-		return err
-	}
-	if err := b.finish(ctx, network); err != nil {
+	if err := b.finish(ctx, model); err != nil {
 		return err
 	}
 	info, err := os.Stat(o.out)
@@ -189,21 +184,21 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	fmt.Fprintf(s.Out, "%s: %s, %d layers, %.1f MB, %s from %d pictures, %.1f s\n",
-		o.out, network.Name, len(network.Layers), float64(info.Size())/1e6, network.Provenance.Method, b.Table.Images, time.Since(start).Seconds())
+		o.out, model.Name, len(model.Layers), float64(info.Size())/1e6, model.Provenance.Method, b.Table.Images, time.Since(start).Seconds())
 	return nil
 }
 
 // finish writes the model, if it is fit for use, and the reports on it. A model
 // from a table is not checked: whoever made the table has done so.
-func (b *build) finish(ctx context.Context, n *int8.Network) error {
+func (b *build) finish(ctx context.Context, m *q8.Model) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if b.Images.Len() == 0 {
-		return q8.Write(b.out, n)
+		return q8.Write(b.out, m)
 	}
 	bars := newBars(b.streams.Err)
-	check, err := b.Check(ctx, n, evaluate.CheckOptions{
+	check, err := b.Check(ctx, m, evaluate.CheckOptions{
 		Folder: b.images, Threads: b.threads, Analyze: len(b.reports) > 0, Remedies: b.remedies(), Progress: bars.move,
 	})
 	bars.end()
@@ -216,7 +211,7 @@ func (b *build) finish(ctx context.Context, n *int8.Network) error {
 	var r *report.Report
 	if len(b.reports) > 0 {
 		bars := newBars(b.streams.Err)
-		r, err = report.New(ctx, n, &b.Calibration, check, b.threads, bars.move)
+		r, err = report.New(ctx, m, &b.Calibration, check, b.threads, bars.move)
 		bars.end()
 		if err != nil {
 			return err
@@ -225,7 +220,7 @@ func (b *build) finish(ctx context.Context, n *int8.Network) error {
 	if !check.Verdict.Good && !b.force {
 		return errors.Join(b.reports.write(r), fmt.Errorf("%s is not written: the model is %w; -force writes it all the same", b.out, cli.ErrPoor))
 	}
-	if err := q8.Write(b.out, n); err != nil {
+	if err := q8.Write(b.out, m); err != nil {
 		return err
 	}
 	if r == nil {
@@ -261,28 +256,13 @@ func (b *build) remedies() (helps []string) {
 	return helps
 }
 
-func (b *build) provenance() int8.Provenance {
+func (b *build) provenance() q8.Provenance {
 	t := b.Table
-	return int8.Provenance{
+	return q8.Provenance{
 		Tool: "quantize " + cli.Version, Source: b.graph.Name, SourceHash: b.hash,
 		Method: calibrate.Describe(t), Images: t.Images, ImagesHash: t.ImagesHash,
 		Seed: t.Seed, RangesHash: b.tableHash,
 	}
-}
-
-// newSelfTest asks the portable kernel, which is no CPU's, for the network's
-// answer to a picture.
-func newSelfTest(n *int8.Network, threads int) (*int8.SelfTest, error) {
-	plan, err := runtime.Compile(n, runtime.Options{Threads: min(threads, runtime.MaxThreads), Kernel: int8.Generic().Name})
-	if err != nil {
-		return nil, err
-	}
-	session := plan.NewSession()
-	defer session.Close()
-	test := &int8.SelfTest{Seed: 1}
-	logits, err := session.Run(test.Image(n))
-	test.LogitsSHA256 = int8.HashLogits(logits)
-	return test, err
 }
 
 // load imports a float network by its path or its name in the cache.

@@ -8,7 +8,6 @@ import (
 	goruntime "runtime"
 	"time"
 
-	"edgeclassify/calibrate"
 	"edgeclassify/evaluate"
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
@@ -125,18 +124,17 @@ func evalCommand(ctx context.Context, args []string, s cli.Streams) error {
 }
 
 // prepare finds all that the evaluation needs.
-func (o evalOptions) prepare(ctx context.Context, model *q8.Model) (*evaluate.Evaluation, error) {
-	n := model.Network
-	images, err := evaluate.Draw(o.images, n.Preprocess, o.limit, o.seed)
+func (o evalOptions) prepare(ctx context.Context, model *q8.File) (*evaluate.Evaluation, error) {
+	images, err := evaluate.Draw(o.images, model.Preprocess, o.limit, o.seed)
 	if err != nil {
 		return nil, err
 	}
 	if o.holdout {
-		if images, err = evaluate.Holdout(ctx, o.threads, images, o.images, n.Provenance); err != nil {
+		if images, err = evaluate.Holdout(ctx, o.threads, images, o.images, model.Provenance); err != nil {
 			return nil, fmt.Errorf("-holdout: %w", err)
 		}
 	}
-	truth, err := evaluate.TrueClasses(o.truth, o.images, images.Files, n.Classes)
+	truth, err := evaluate.TrueClasses(o.truth, o.images, images.Files, model.Classes)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +142,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.Model) (*evaluate.Ev
 	if err != nil {
 		return nil, err
 	}
-	e, err := evaluate.New(n, float, images, truth)
+	e, err := evaluate.New(model.Model, float, images, truth)
 	if err != nil || o.resume == "" {
 		return e, err
 	}
@@ -160,6 +158,6 @@ func (o evalOptions) loadFloat() (folded *models.Graph, hash string, err error) 
 	if err != nil {
 		return nil, "", err
 	}
-	folded, err = calibrate.Fold(g.Logits())
+	folded, err = g.Logits().Fold()
 	return folded, g.Hash(), err
 }

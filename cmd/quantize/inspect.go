@@ -66,8 +66,8 @@ type inspection struct {
 	report.Size
 	Classes    int             `json:"classes"`
 	Preprocess preprocess.Spec `json:"preprocess"`
-	Provenance int8.Provenance `json:"provenance"`
-	SelfTest   *int8.SelfTest  `json:"selftest,omitempty"`
+	Provenance q8.Provenance   `json:"provenance"`
+	SelfTest   *q8.SelfTest    `json:"selftest,omitempty"`
 	Layers     []layerInfo     `json:"layers"`
 }
 
@@ -87,8 +87,8 @@ type layerInfo struct {
 	ResidualShift uint8 `json:"residual_shift,omitempty"`
 }
 
-func inspect(m *q8.Model, p *runtime.Plan) inspection {
-	n := m.Network
+func inspect(m *q8.File, p *runtime.Plan) inspection {
+	n := m.Model
 	r := inspection{
 		Name: n.Name, Size: report.SizeOf(p), Classes: len(n.Classes),
 		Preprocess: n.Preprocess, Provenance: n.Provenance, SelfTest: n.SelfTest,
@@ -97,14 +97,14 @@ func inspect(m *q8.Model, p *runtime.Plan) inspection {
 	for i := range n.Layers {
 		l := &n.Layers[i]
 		info := layerInfo{
-			Name: l.Name, Op: l.Op.Kind(), Inputs: l.Inputs, Output: l.Out.Shape, Type: l.Out.Type,
+			Name: l.Name, Op: l.Op.Kind(), Inputs: n.Topology().Names(l.Inputs), Output: l.Out.Shape, Type: l.Out.Type,
 			Scale: l.Out.Scale, MACs: l.MACs(), WeightBytes: l.WeightBytes(),
 		}
 		if len(l.Out.Zero) == 1 {
 			zero := int(l.Out.Zero[0])
 			info.Zero = &zero
 		}
-		if _, sums := l.Op.(int8.GlobalAveragePool); l.Out.Type == int8.Int16 && !sums {
+		if l.Out.Type == int8.Int16 && l.Activation() {
 			low, high := l.Out.Limits()
 			info.Limits = []int32{low, high}
 		}

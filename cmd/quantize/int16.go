@@ -11,33 +11,33 @@ import (
 	"edgeclassify/runtime"
 )
 
-// chooseInt16 returns the network with as many int16 outputs as -max-drop takes,
-// and puts them in the table. The table of what they give goes to standard output.
-func (b *build) chooseInt16(ctx context.Context, n *int8.Network) (*int8.Network, error) {
+// chooseInt16 puts as many int16 outputs in the table as -max-drop takes. What they
+// give goes to standard output.
+func (b *build) chooseInt16(ctx context.Context) error {
 	bars := newBars(b.streams.Err)
-	choice, err := calibrate.ChooseInt16(ctx, b.Float, b.Table, n, b.Sample(), calibrate.Int16Options{
+	choice, err := calibrate.ChooseInt16(ctx, b.Float, b.Table, b.Sample(), calibrate.Int16Options{
 		Threads: b.threads, MaxDrop: b.maxDrop / 100, Progress: bars.move,
 	})
 	bars.end()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.Table, b.Sensitivities, b.Logits = choice.Table, choice.Sensitivities, choice.Logits
 	if err := printInt16(b.streams.Out, choice); err != nil {
-		return nil, err
+		return err
 	}
 	first, last := choice.Rounds[0], choice.Rounds[len(choice.Rounds)-1]
 	if last.Drop <= b.maxDrop/100 {
-		return last.Network, nil
+		return nil
 	}
 	err = fmt.Errorf("-max-drop %g is out of reach: the first class is still expected to change on %.2f %% of pictures with %d int16 outputs, on %.2f %% without any; "+
 		"the rest of the noise comes from 8-bit weights: try -method best, more pictures or a higher -max-drop",
 		b.maxDrop, 100*last.Drop, len(choice.Layers), 100*first.Drop)
 	if !b.force {
-		return nil, err
+		return err
 	}
 	fmt.Fprintf(b.streams.Err, "quantize: %v\n", err)
-	return last.Network, nil
+	return nil
 }
 
 // printInt16 shows what each int16 output was expected to give and costs, and

@@ -9,6 +9,9 @@ import (
 	"os"
 
 	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/observe"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
 	"edgeclassify/models"
 )
@@ -16,14 +19,14 @@ import (
 // findTable folds the network and finds its range table: from pictures, from a
 // file, from batch norms, or the one that is shipped for this network.
 func (b *build) findTable(ctx context.Context) (err error) {
-	if b.Float, err = calibrate.Fold(b.graph); err != nil {
+	if b.Float, err = b.graph.Fold(); err != nil {
 		return err
 	}
 	switch {
 	case b.images != "":
 		err = b.fromImages(ctx)
 	case b.dataFree:
-		b.Table, err = calibrate.DataFree(b.graph, b.Float)
+		b.Table, err = observe.DataFree(b.graph, b.Float)
 	case b.ranges != "":
 		err = b.fromFile()
 	default:
@@ -68,7 +71,7 @@ func (b *build) fromImages(ctx context.Context) (err error) {
 
 func (b *build) search(ctx context.Context, skip func(error), progress calibrate.Progress) (err error) {
 	// A network without batch norms has no prior, which is no error here.
-	prior, _ := calibrate.DataFree(b.graph, b.Float)
+	prior, _ := observe.DataFree(b.graph, b.Float)
 	b.found, err = calibrate.Search(ctx, b.Float, b.Images, calibrate.SearchOptions{
 		Threads: b.threads, Budget: b.budget, Prior: prior,
 		WithoutBias: !b.correctBias, WithoutEqualization: !b.equalize, WithoutRounding: !b.roundWeights,
@@ -81,11 +84,11 @@ func (b *build) search(ctx context.Context, skip func(error), progress calibrate
 }
 
 func (b *build) observe(ctx context.Context, skip func(error), progress calibrate.Progress) error {
-	method := calibrate.Method(b.method)
+	method := quantize.Method(b.method)
 	if b.method == methodFast {
-		method = calibrate.MSE
+		method = quantize.MSE
 	}
-	s, err := calibrate.Observe(ctx, b.Float, b.Images, calibrate.ObserveOptions{
+	s, err := observe.Observe(ctx, b.Float, b.Images, dataset.Pass{
 		Threads: b.threads, Skip: skip, Progress: progress.Of("calibrating"),
 	})
 	if err == nil {
@@ -110,7 +113,7 @@ func (b *build) fromFile() error {
 }
 
 // shippedRanges finds the shipped range table of the network with that hash.
-func shippedRanges(model, graphHash string) (*calibrate.RangeTable, string, error) {
+func shippedRanges(model, graphHash string) (*quantize.RangeTable, string, error) {
 	tables, err := models.RangeTables()
 	if err != nil {
 		return nil, "", err
@@ -127,8 +130,8 @@ func shippedRanges(model, graphHash string) (*calibrate.RangeTable, string, erro
 	return nil, "", fmt.Errorf("no range table is shipped for %s: calibrate on pictures with -images DIR, or give a table with -ranges FILE", model)
 }
 
-func parseRanges(data []byte) (*calibrate.RangeTable, string, error) {
-	table, err := calibrate.ReadRanges(bytes.NewReader(data))
+func parseRanges(data []byte) (*quantize.RangeTable, string, error) {
+	table, err := quantize.ReadRanges(bytes.NewReader(data))
 	sum := sha256.Sum256(data)
 	return table, hex.EncodeToString(sum[:]), err
 }
