@@ -159,12 +159,12 @@ type search struct {
 	fit, held  dataset.Subset // all images but those of the validation set, and these
 	others     dataset.Subset // those of the fit that the search looks at
 	heldHashes dataset.Hashes
-	validation [][]uint8            // the images of the validation set
-	logits     [][]float32          // their float logits
-	hessians   []*quantize.Hessian  // by unit, of those of the first stages; once sampled
-	images     [][]uint8            // the others, once loaded
-	exact      *observe.Statistics  // of these
-	peaks      map[string][]float64 // before any equalization
+	validation [][]uint8               // the images of the validation set
+	logits     [][]float32             // their float logits
+	hessians   []*quantize.Hessian     // by unit, of those of the first stages; once sampled
+	images     [][]uint8               // the others, once loaded
+	exact      *observe.Statistics     // of these
+	peaks      map[tensor.ID][]float64 // before any equalization
 	tables     map[source]*quantize.RangeTable
 	best       choices
 	score      float64 // its MeanSQNR

@@ -14,7 +14,7 @@ import (
 func (s *search) correctable(i int) bool {
 	u := &s.best.quantizer.Units()[i]
 	_, linear := u.Op.(models.Linear)
-	return linear && !slices.Contains(u.Sources, tensor.Input)
+	return linear && !slices.Contains(u.Inputs, tensor.Input)
 }
 
 // correction moves the biases of a unit by what quantization adds to its inputs
@@ -24,7 +24,7 @@ func (s *search) correctable(i int) bool {
 func (s *search) correction(i int) candidate {
 	return candidate{trial: "bias correction layer by layer", change: func(ctx context.Context, c *choices) error {
 		u := &c.quantizer.Units()[i]
-		errors, err := s.meanErrors(ctx, c, u.Sources)
+		errors, err := s.meanErrors(ctx, c, u.Inputs)
 		if err != nil {
 			return err
 		}

@@ -147,7 +147,7 @@ func (s *search) samplers(q *quantize.Quantizer) (samplers map[int]*quantize.Hes
 			continue
 		}
 		id := tensor.Input
-		if from := u.Sources[0]; from != tensor.Input {
+		if from := u.Inputs[0]; from != tensor.Input {
 			id = units[from.Node()].Output
 			shown = append(shown, id)
 		}

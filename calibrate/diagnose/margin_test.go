@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"math"
 	"math/rand/v2"
 	"testing"
 

@@ -40,11 +40,8 @@ func DataFree(g, folded *models.Graph) (*quantize.RangeTable, error) {
 			return nil, fmt.Errorf("observe: layer %q: %w", u.Name, err)
 		}
 	}
-	averaged := quantize.Averaged(units)
-	for _, u := range units {
-		if _, ok := averaged[u.Tensor]; ok {
-			table.Means[u.Name] = curve.means(known[u.Output])
-		}
+	for _, u := range quantize.Averaged(units) {
+		table.Means[u.Name] = curve.means(known[u.Output])
 	}
 	return table, nil
 }

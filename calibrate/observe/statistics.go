@@ -45,10 +45,7 @@ func Observe(ctx context.Context, g *models.Graph, images dataset.Images, p data
 	if err != nil {
 		return nil, err
 	}
-	weights, err := quantize.ChannelWeights(g, units)
-	if err != nil {
-		return nil, err
-	}
+	weights := quantize.ChannelWeights(g, units)
 	total := newStatistics(g.Name, units)
 	workers := make([]*Statistics, p.Workers(images)) // their sums are of one image
 	for i := range workers {
@@ -60,8 +57,10 @@ func Observe(ctx context.Context, g *models.Graph, images dataset.Images, p data
 		shown, at[u.Output] = append(shown, u.Output), i
 	}
 	total.Hashes, err = fp32.Watch(ctx, g, images, p, shown, func(worker int, t tensor.ID, values []float32) error {
-		o := &workers[worker].units[at[t]]
-		return o.look(values, weights[o.unit.Tensor])
+		if err := workers[worker].units[at[t]].look(values, weights[t]); err != nil {
+			return fmt.Errorf("observe: node %q: %w", g.Topology().Name(t), err)
+		}
+		return nil
 	}, func(worker int) { total.addSums(workers[worker]) })
 	if err != nil {
 		return nil, err
@@ -109,8 +108,8 @@ func (s *Statistics) Table(m quantize.Method) *quantize.RangeTable {
 			t.Ranges[o.unit.Name] = o.plain.Range(m)
 		}
 	}
-	for _, unit := range quantize.Averaged(units) {
-		t.Means[unit] = s.Means(unit)
+	for _, u := range quantize.Averaged(units) {
+		t.Means[u.Name] = s.Means(u.Name)
 	}
 	return t
 }
@@ -130,11 +129,11 @@ func (s *Statistics) Means(unit string) quantize.PerChannel {
 
 // Peaks are the largest magnitudes of the channels of all outputs that need a
 // range, by tensor.
-func (s *Statistics) Peaks() map[string][]float64 {
-	peaks := map[string][]float64{}
+func (s *Statistics) Peaks() map[tensor.ID][]float64 {
+	peaks := map[tensor.ID][]float64{}
 	for _, o := range s.units {
 		if o.ranged {
-			peaks[o.unit.Tensor] = o.peaks
+			peaks[o.unit.Output] = o.peaks
 		}
 	}
 	return peaks
@@ -181,7 +180,7 @@ func (o *observed) look(values []float32, weights []uint64) error {
 		return nil
 	}
 	if err := addBoth(o.plain, o.weighted, values, weights); err != nil {
-		return fmt.Errorf("observe: node %q: %w", o.unit.Tensor, err)
+		return err
 	}
 	raise(o.peaks, magnitudes(values, len(o.peaks)))
 	return nil

@@ -33,8 +33,8 @@ func conv(a *attempt, i int, in activation) (int8.Op, activation, error) {
 		Multiplier: make([]int32, op.OutC), Scale: make([]float32, op.OutC),
 	}
 	constant := 0.0 // what the zero points of residual and output add, in real units
-	if len(u.Sources) == 2 {
-		residual := a.tensors[u.Sources[1]]
+	if len(u.Inputs) == 2 {
+		residual := a.tensors[u.Inputs[1]]
 		if err := addResidual(c, residual, &out); err != nil {
 			return nil, out, err
 		}

@@ -220,12 +220,12 @@ func scaled(op models.Linear, channels int, in, out []float32) (models.Linear, e
 // Correction" (ICCV 2019), section 4.1, take 1/2; beta is the migration strength
 // of Xiao et al., "SmoothQuant" (ICML 2023). The equalized network does not depend
 // on how the channels were scaled before.
-func NewEqualization(g *models.Graph, peaks map[string][]float64, beta float64) Equalization {
+func NewEqualization(g *models.Graph, peaks map[tensor.ID][]float64, beta float64) Equalization {
 	gains, e := errorGains(g), Equalization{}
 	for _, group := range Groups(g) {
 		a, r2 := make([]float64, group.Channels), make([]float64, group.Channels)
 		for _, id := range group.Tensors {
-			for c, peak := range peaks[g.Topology().Name(id)] {
+			for c, peak := range peaks[id] {
 				a[c] = max(a[c], peak)
 			}
 		}

@@ -232,7 +232,7 @@ func TestFullyEqualizedActivationsReachEquallyFar(t *testing.T) {
 	peaks := seen(t, e, images).Peaks()
 	require.Len(t, peaks, 6)
 	for _, name := range []string{"stem", "a", "c"} {
-		live := slices.DeleteFunc(slices.Clone(peaks[name]), func(p float64) bool { return p == 0 })
+		live := slices.DeleteFunc(slices.Clone(peaks[graphtest.ID(t, e, name)]), func(p float64) bool { return p == 0 })
 		require.NotEmpty(t, live)
 		require.LessOrEqual(t, slices.Max(live)/slices.Min(live), 2.0, name)
 	}

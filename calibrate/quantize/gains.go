@@ -47,8 +47,8 @@ const finest = 1 << 10
 
 // ChannelWeights says how much each channel's values count for ChannelMSE, by
 // float tensor: integers, so that histograms stay exact.
-func ChannelWeights(g *models.Graph, units []Unit) (map[string][]uint64, error) {
-	gains, weights := errorGains(g), map[string][]uint64{}
+func ChannelWeights(g *models.Graph, units []Unit) map[tensor.ID][]uint64 {
+	gains, weights := errorGains(g), map[tensor.ID][]uint64{}
 	for _, u := range Activations(units) {
 		w, gain := make([]uint64, u.Shape.C), gains[u.Output]
 		largest := slices.Max(gain)
@@ -58,7 +58,7 @@ func ChannelWeights(g *models.Graph, units []Unit) (map[string][]uint64, error) 
 				w[c] = max(1, uint64(math.Round(gain[c]/largest*finest)))
 			}
 		}
-		weights[u.Tensor] = w
+		weights[u.Output] = w
 	}
-	return weights, nil
+	return weights
 }

@@ -29,7 +29,7 @@ func TestGains(t *testing.T) {
 
 	units, err := Lower(g)
 	require.NoError(t, err)
-	weights, err := ChannelWeights(g, units)
-	require.NoError(t, err)
-	require.Equal(t, map[string][]uint64{"a": {1024, 95}, "relu": {1024, 410}}, weights)
+	require.Equal(t, map[tensor.ID][]uint64{
+		graphtest.ID(t, g, "a"): {1024, 95}, graphtest.ID(t, g, "relu"): {1024, 410},
+	}, ChannelWeights(g, units))
 }

@@ -51,7 +51,7 @@ func (a *attempt) linear(i int, in activation) (l *linear, err error) {
 func (q *Quantizer) geometry(i int) geometry {
 	u := &q.units[i]
 	channels := q.graph.Input().C
-	if in := u.Sources[0]; in != tensor.Input {
+	if in := u.Inputs[0]; in != tensor.Input {
 		channels = q.units[in.Node()].Shape.C
 	}
 	return geometryOf(u.Op.(models.Linear), channels)
@@ -71,10 +71,10 @@ func (l *linear) correct(o int, integers []int8.Value, scale float64) {
 // than the values that the input can have, which keeps biases in int32.
 func (a *attempt) means(i int, in activation) (PerChannel, error) {
 	u := &a.units[i]
-	if a.table.Means == nil || u.Sources[0] == tensor.Input {
+	if a.table.Means == nil || u.Inputs[0] == tensor.Input {
 		return nil, nil
 	}
-	name := u.Inputs[0]
+	name := a.units[u.Inputs[0].Node()].Name
 	means := slices.Clone(a.table.Means[name])
 	if len(means) != in.Shape.C {
 		return nil, fmt.Errorf("the range table has %d means of its input %q, want %d, one for each channel", len(means), name, in.Shape.C)

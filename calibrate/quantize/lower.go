@@ -14,13 +14,10 @@ import (
 type Unit struct {
 	Name   string // the node's name, and the layer's
 	Op     models.Op
-	Inputs []string     // names of units, or of the image; the residual is the second
-	Tensor string       // the float tensor that the unit's output stands for
-	Output tensor.ID    // the number of that
+	Inputs []tensor.ID  // 0 is the image, i+1 the output of unit i; the residual is the second
+	Output tensor.ID    // the float tensor that the unit's output stands for
 	ReLU   bool         // the output cannot be negative
 	Shape  tensor.Shape // of the output
-
-	Sources []tensor.ID // the inputs by number: 0 is the image, i+1 the output of unit i
 }
 
 // operation is how operations of one kind are quantized.
@@ -97,17 +94,16 @@ func (l *lowerer) visit(id tensor.ID) error {
 	if operations[f.Node.Op.Kind()].layer == nil {
 		return l.formless(f.Node)
 	}
-	u := Unit{Name: f.Node.Name, Op: f.Node.Op, Tensor: l.Topology().Name(id), Output: id, ReLU: f.ReLU, Shape: l.Shape(id)}
+	u := Unit{Name: f.Node.Name, Op: f.Node.Op, Output: id, ReLU: f.ReLU, Shape: l.Shape(id)}
 	for _, in := range f.Inputs {
 		if err := l.visit(in); err != nil {
 			return err
 		}
-		name, made := l.InputName(), l.made[in]
+		made := l.made[in]
 		if made != tensor.Input {
-			name = l.units[made.Node()].Name
 			u.ReLU = u.ReLU || u.operation().keeps && l.units[made.Node()].ReLU
 		}
-		u.Inputs, u.Sources = append(u.Inputs, name), append(u.Sources, made)
+		u.Inputs = append(u.Inputs, made)
 	}
 	l.units = append(l.units, u)
 	l.made[id] = tensor.Output(len(l.units) - 1)
@@ -137,7 +133,7 @@ func (u *Unit) check() error {
 	if !ok {
 		return nil
 	}
-	if u.Sources[0] == tensor.Input && l.Parameters().Groups > 1 {
+	if u.Inputs[0] == tensor.Input && l.Parameters().Groups > 1 {
 		return errors.New("a convolution of the image's channels in groups has no integer form")
 	}
 	return finite(l.Parameters())
@@ -160,14 +156,16 @@ func Activations(units []Unit) (ranged []Unit) {
 	return ranged
 }
 
-// Averaged names the units whose means matter, by float tensor: those that feed
-// weights.
-func Averaged(units []Unit) map[string]string {
-	names := map[string]string{}
+// Averaged are the units whose means matter: those that feed weights.
+func Averaged(units []Unit) (averaged []Unit) {
+	read := map[tensor.ID]bool{}
 	for i := range units {
-		if in := units[i].Sources[0]; units[i].linear() && in != tensor.Input {
-			names[units[in.Node()].Tensor] = units[in.Node()].Name
+		read[units[i].Inputs[0]] = read[units[i].Inputs[0]] || units[i].linear()
+	}
+	for i, u := range units {
+		if read[tensor.Output(i)] {
+			averaged = append(averaged, u)
 		}
 	}
-	return names
+	return averaged
 }

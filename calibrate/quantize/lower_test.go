@@ -46,26 +46,24 @@ func TestUnitsAreInTheOrderOfTheirUse(t *testing.T) {
 	require.NoError(t, err)
 	type unit struct {
 		name, tensor string
-		inputs       []string
+		inputs       []tensor.ID
 		relu         bool
 	}
 	var got []unit
 	for _, u := range units {
-		got = append(got, unit{u.Name, u.Tensor, u.Inputs, u.ReLU})
-		require.Equal(t, u.Output, graphtest.ID(t, g, u.Tensor))
+		got = append(got, unit{u.Name, g.Topology().Name(u.Output), u.Inputs, u.ReLU})
 		require.Equal(t, u.Shape, g.Shape(u.Output))
 	}
 	require.Equal(t, []unit{
-		{"stem", "stem", []string{"pixels"}, false},
-		{"a", "a+", []string{"stem"}, true},
-		{"shortcut", "shortcut", []string{"stem"}, false},
-		{"b", "sum+", []string{"a", "shortcut"}, true},
-		{"max", "max", []string{"b"}, true},
-		{"average", "average", []string{"max"}, false},
-		{"fc", "fc", []string{"average"}, false},
+		{"stem", "stem", []tensor.ID{0}, false},
+		{"a", "a+", []tensor.ID{1}, true},
+		{"shortcut", "shortcut", []tensor.ID{1}, false},
+		{"b", "sum+", []tensor.ID{2, 3}, true},
+		{"max", "max", []tensor.ID{4}, true},
+		{"average", "average", []tensor.ID{5}, false},
+		{"fc", "fc", []tensor.ID{6}, false},
 	}, got)
-	require.Equal(t, []tensor.ID{2, 3}, units[3].Sources)
-	require.Equal(t, map[string]string{"stem": "stem", "a+": "a", "average": "average"}, quantize.Averaged(units))
+	require.Equal(t, []quantize.Unit{units[0], units[1], units[5]}, quantize.Averaged(units))
 }
 
 // What has no integer form is refused, with the node to blame and the way out.

@@ -108,12 +108,12 @@ func (q *Quantizer) attempt(t *RangeTable, fractions []int) (layers []int8.Layer
 	a := attempt{q, t, fractions, []activation{{Tensor: ImageTensor(q.graph), scale: 1}}}
 	for i := range q.units {
 		u := &q.units[i]
-		op, out, err := u.operation().layer(&a, i, a.tensors[u.Sources[0]])
+		op, out, err := u.operation().layer(&a, i, a.tensors[u.Inputs[0]])
 		if err != nil {
 			return nil, nil, fmt.Errorf("calibrate: layer %q: %w", u.Name, err)
 		}
 		out.Scale = float32(out.scale)
-		layers = append(layers, int8.Layer{Name: u.Name, Inputs: u.Sources, Op: op, Out: out.Tensor})
+		layers = append(layers, int8.Layer{Name: u.Name, Inputs: u.Inputs, Op: op, Out: out.Tensor})
 		a.tensors = append(a.tensors, out)
 	}
 	return layers, a.settle(layers), nil
