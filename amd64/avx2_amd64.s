@@ -1,6 +1,7 @@
 //go:build !purego
 
 #include "textflag.h"
+#include "requantize_amd64.h"
 
 // Tiles of 5 or 2 pixels by 16 output channels. A step multiplies four bytes
 // of each pixel, unsigned, by four bytes of each channel, signed. VPMADDUBSW
@@ -34,8 +35,23 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	VPSRAW  $8, Y10, Y10; \
 	VPSRAW  $8, Y11, Y11
 
-// PIXEL reads its bytes twice: loads are free, registers are not.
-#define PIXEL(address, low, high) \
+// PIXELS applies a macro to each pixel of a tile.
+#define PIXELS2(op) \
+	op((SI), Y0, Y1); \
+	op((SI)(R8*1), Y2, Y3)
+
+#define PIXELS5(op) \
+	PIXELS2(op); \
+	op((SI)(R8*2), Y4, Y5); \
+	op((SI)(R9*1), Y6, Y7); \
+	op((SI)(R8*4), Y8, Y9)
+
+#define BIAS(address, low, high) \
+	VMOVDQU (DX), low; \
+	VMOVDQU 32(DX), high
+
+// STEP reads its bytes twice: loads are free, registers are not.
+#define STEP(address, low, high) \
 	VPBROADCASTD address, Y14; \
 	VPAND        evenBytes<>(SB), Y14, Y14; \
 	VPMADDWD     Y10, Y14, Y15; \
@@ -49,121 +65,58 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	VPADDD       Y15, low, low; \
 	VPADDD       Y14, high, high
 
-#define PIXELS2 \
-	PIXEL((SI), Y0, Y1); \
-	PIXEL((SI)(R8*1), Y2, Y3)
-
-#define PIXELS5 \
-	PIXELS2; \
-	PIXEL((SI)(R8*2), Y4, Y5); \
-	PIXEL((SI)(R9*1), Y6, Y7); \
-	PIXEL((SI)(R8*4), Y8, Y9)
-
-#define BIAS(low, high) \
-	VMOVDQU (DX), low; \
-	VMOVDQU 32(DX), high
-
-#define BIAS2 \
-	BIAS(Y0, Y1); BIAS(Y2, Y3)
-
-#define BIAS5 \
-	BIAS2; BIAS(Y4, Y5); BIAS(Y6, Y7); BIAS(Y8, Y9)
-
-#define SHIFT(low, high) \
+#define SHIFT(address, low, high) \
 	VPSLLD X10, low, low; \
 	VPSLLD X10, high, high
 
-#define SHIFT2 \
-	SHIFT(Y0, Y1); SHIFT(Y2, Y3)
+// Of requantize_amd64.h. Merged sums stay in low and high.
 
-#define SHIFT5 \
-	SHIFT2; SHIFT(Y4, Y5); SHIFT(Y6, Y7); SHIFT(Y8, Y9)
+#define WIDTH 32
+#define DST   BX
+#define ODD0  Y10
+#define ODD1  Y11
+#define RATIO Y14
+#define HALF  Y15
 
-// Products of 32 by 32 bits need 64: even places stay in low and high, odd
-// ones go to Y10 and Y11. DX points to the panel: its multipliers begin at 64,
-// and four bytes later the odd ones lie at even places. Y15 holds what is
-// added before the shift.
-#define MULTIPLY(low, high) \
-	VPSRLQ  $32, low, Y10; \
-	VPSRLQ  $32, high, Y11; \
-	VPMULDQ 68(DX), Y10, Y10; \
-	VPMULDQ 100(DX), Y11, Y11; \
-	VPMULDQ 64(DX), low, low; \
-	VPMULDQ 96(DX), high, high; \
-	VPADDQ  Y15, Y10, Y10; \
-	VPADDQ  Y15, Y11, Y11; \
-	VPADDQ  Y15, low, low; \
-	VPADDQ  Y15, high, high
+#define SET_HALF  VMOVQ SI, X15; VPBROADCASTQ X15, HALF
+#define SET_RATIO VMOVQ DI, X14; VPBROADCASTD X14, RATIO
 
-// MERGE brings even and odd places together.
+#define ODD_PLACES(from, to) VPSRLQ $32, from, to
+
 #define MERGE(low, high) \
-	VPBLENDD $0xaa, Y10, low, low; \
-	VPBLENDD $0xaa, Y11, high, high
+	VPBLENDD $0xaa, ODD0, low, low; \
+	VPBLENDD $0xaa, ODD1, high, high
 
-// STORE saturates and stores a pixel; BX points to it.
-#define STORE(low, high) \
-	VPACKSSDW high, low, Y10; \
+#define MERGE_UPPER(low, high) \
+	VPSRLQ $32, low, low; \
+	VPSRLQ $32, high, high; \
+	MERGE(low, high)
+
+#define MULTIPLY_ADD(r0, r1, s0, s1) \
+	VPMADDWD RATIO, r0, r0; \
+	VPMADDWD RATIO, r1, r1; \
+	VPADDD   r0, s0, s0; \
+	VPADDD   r1, s1, s1
+
+#define SATURATE_STORE(s0, s1) \
+	VPACKSSDW s1, s0, Y10; \
 	VPACKSSWB Y10, Y10, Y10; \
 	VPERMQ    $8, Y10, Y10; \
 	VPXOR     signBits<>(SB), X10, X10; \
-	VMOVDQU   X10, (BX); \
-	ADDQ      AX, BX
+	VMOVDQU   X10, (DST); \
+	ADDQ      AX, DST
 
-// Without a residual both roundings are one shift by 31+6 bits: by 5, of the
-// upper halves.
-#define PLAIN(low, high) \
-	MULTIPLY(low, high); \
-	VPSRLQ $32, low, low; \
-	VPSRLQ $32, high, high; \
-	MERGE(low, high); \
-	VPSRAD $5, low, low; \
-	VPSRAD $5, high, high; \
-	STORE(low, high)
-
-// With a residual, at CX: each byte times the ratio, whose pairs with zero are
-// in Y14, is added between the roundings.
-#define RESIDUAL(low, high) \
-	MULTIPLY(low, high); \
-	VPSRLQ     $31, low, low; \
-	VPSRLQ     $31, high, high; \
-	VPADDQ     Y10, Y10, Y10; \
-	VPADDQ     Y11, Y11, Y11; \
-	MERGE(low, high); \
-	VPMOVZXBW  (CX), Y13; \
-	ADDQ       DI, CX; \
-	VPUNPCKLWD Y13, Y13, Y12; \
-	VPUNPCKHWD Y13, Y13, Y13; \
-	VPMADDWD   Y14, Y12, Y12; \
-	VPMADDWD   Y14, Y13, Y13; \
-	VPADDD     Y12, low, low; \
-	VPADDD     Y13, high, high; \
-	VPSRAD     $6, low, low; \
-	VPSRAD     $6, high, high; \
-	STORE(low, high)
-
-#define PLAIN2 \
-	PLAIN(Y0, Y1); PLAIN(Y2, Y3)
-
-#define PLAIN5 \
-	PLAIN2; PLAIN(Y4, Y5); PLAIN(Y6, Y7); PLAIN(Y8, Y9)
-
-#define RESIDUAL2 \
-	RESIDUAL(Y0, Y1); RESIDUAL(Y2, Y3)
-
-#define RESIDUAL5 \
-	RESIDUAL2; RESIDUAL(Y4, Y5); RESIDUAL(Y6, Y7); RESIDUAL(Y8, Y9)
+#define PLAIN(address, low, high)    ROUND(low, high, low, high)
+#define RESIDUAL(address, low, high) ADD_RESIDUAL(low, high, low, high, Y12, Y13)
 
 // SUMS stores the sums of a pixel.
-#define SUMS(low, high) \
-	VMOVDQU low, (BX); \
-	VMOVDQU high, 32(BX); \
-	ADDQ    AX, BX
-
-#define SUMS5 \
-	SUMS(Y0, Y1); SUMS(Y2, Y3); SUMS(Y4, Y5); SUMS(Y6, Y7); SUMS(Y8, Y9)
+#define SUMS(address, low, high) \
+	VMOVDQU low, (DST); \
+	VMOVDQU high, 32(DST); \
+	ADDQ    AX, DST
 
 // TILES is the loop over tiles. R14 is the window of a tile's first pixel.
-#define TILES(bias, pixels, shift, plain, residual) \
+#define TILES(pixels, plain, residual) \
 	MOVQ a_Src+0(FP), R14; \
 	MOVQ a_Panel+24(FP), DX; \
 	MOVQ a_SrcStep+64(FP), R8; \
@@ -173,7 +126,7 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	LEAQ (R10*4), AX; \
 	SUBQ AX, R11; \
 tile: \
-	bias; \
+	pixels(BIAS); \
 	MOVQ R14, SI; \
 	LEAQ 128(DX), DI; \
 	MOVQ a_Runs+40(FP), AX; \
@@ -181,7 +134,7 @@ row: \
 	MOVQ R10, CX; \
 step: \
 	WEIGHTS; \
-	pixels; \
+	pixels(STEP); \
 	ADDQ $4, SI; \
 	ADDQ $64, DI; \
 	DECQ CX; \
@@ -190,36 +143,8 @@ step: \
 	DECQ AX; \
 	JNZ  row; \
 	VMOVQ a_Shift+112(FP), X10; \
-	shift; \
-	MOVQ a_Dst+8(FP), BX; \
-	MOVQ a_Res+16(FP), CX; \
-	MOVQ a_DstStep+72(FP), AX; \
-	TESTQ CX, CX; \
-	JNZ  res; \
-	MOVQ $0x1040000000, SI; /* half of 1<<31 and 32 << 31 */ \
-	VMOVQ SI, X15; \
-	VPBROADCASTQ X15, Y15; \
-	plain; \
-	JMP  stored; \
-res: \
-	MOVQ $32, SI; \
-	MOVQ a_Ratio+120(FP), DI; \
-	VMOVQ DI, X14; \
-	VPBROADCASTD X14, Y14; \
-	SHLQ $7, DI; \
-	SUBQ DI, SI; /* residuals are stored as q + 128 */ \
-	SHLQ $31, SI; \
-	MOVQ $0x40000000, DI; \
-	ADDQ DI, SI; \
-	VMOVQ SI, X15; \
-	VPBROADCASTQ X15, Y15; \
-	MOVQ a_ResStep+80(FP), DI; \
-	residual; \
-	MOVQ a_ResNext+104(FP), AX; \
-	ADDQ AX, a_Res+16(FP); \
-stored: \
-	MOVQ a_DstNext+96(FP), AX; \
-	ADDQ AX, a_Dst+8(FP); \
+	pixels(SHIFT); \
+	REQUANTIZE(pixels, plain, residual); \
 	ADDQ a_SrcNext+88(FP), R14; \
 	DECQ a_Tiles+32(FP); \
 	JNZ  tile; \
@@ -228,15 +153,15 @@ stored: \
 
 // func conv5AVX2(a tile.Args)
 TEXT ·conv5AVX2(SB), NOSPLIT, $0-136
-	TILES(BIAS5, PIXELS5, SHIFT5, PLAIN5, RESIDUAL5)
+	TILES(PIXELS5, PLAIN, RESIDUAL)
 
 // func conv2AVX2(a tile.Args)
 TEXT ·conv2AVX2(SB), NOSPLIT, $0-136
-	TILES(BIAS2, PIXELS2, SHIFT2, PLAIN2, RESIDUAL2)
+	TILES(PIXELS2, PLAIN, RESIDUAL)
 
 // func sums5AVX2(a tile.Args)
 TEXT ·sums5AVX2(SB), NOSPLIT, $0-136
-	TILES(BIAS5, PIXELS5, SHIFT5, SUMS5, SUMS5)
+	TILES(PIXELS5, SUMS, SUMS)
 
 // The first byte of each 32-bit lane, and the second.
 DATA firstBytes<>+0(SB)/8, $0x808080800c080400

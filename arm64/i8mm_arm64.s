@@ -2,26 +2,14 @@
 
 #include "textflag.h"
 #include "encode_arm64.h"
+#include "requantize_arm64.h"
 
 // Tiles of 4 or 2 pixels by 16 output channels. SMMLA multiplies eight bytes of
 // two pixels by eight bytes of two channels, so that the values of two pixels
 // have to be brought together in registers: once for all 16 channels, which is
-// why tiles are wider than those of other kernels.
+// why tiles are wider than those of other kernels. Registers beside vectors: see
+// ARGUMENTS_DOT. A block has two steps.
 //
-//   R0      weights
-//   R1-R4   next values of each pixel
-//   R9      how far the pixels' next row is
-//   R10     blocks of two steps left in a row of the window
-//   R11     rows of the window left
-//   R12 R13 next pixel's output and residual
-//   R14     panel
-//   R15 R17 from the end of a window's row to the next row and tile
-//   R16     tiles left
-//   R19 R20 blocks and all steps in a row of a window
-//   R22 R23 from pixel to pixel in output and residual
-//   R24     rows of a window
-//   R25     shift of sums
-//   R26     ratio of residuals
 //   V0-V3   values of each pixel
 //   V4 V5   a block's two steps of pixels 0 and 1; V6 V7 of pixels 2 and 3
 //   V8-V15  weights of a step, two channels in each
@@ -124,11 +112,17 @@
 	SSHL_4S(4, a, a); \
 	SSHL_4S(4, b, b)
 
-#define ORDER_SCALE(multiplier, a, va, b, vb) \
+#define ORDER_MULTIPLY(multiplier, a, va, b, vb) \
 	VZIP1 vb.D2, va.D2, V5.D2; \
 	VZIP2 vb.D2, va.D2, vb.D2; \
 	SQRDMULH_4S(multiplier, 5, a); \
 	SQRDMULH_4S(multiplier, b, b)
+
+// MULTIPLY_SUMS loads multipliers and brings products in order.
+#define MULTIPLY_SUMS(sums) \
+	ADD  $64, R14, R0; \
+	VLD1 (R0), [V0.S4, V1.S4, V2.S4, V3.S4]; \
+	sums(ORDER_MULTIPLY)
 
 // PIXELS applies a macro to the ordered sums of each pixel.
 #define PIXELS2(op) \
@@ -140,11 +134,9 @@
 	op(24, 26, 28, 30); \
 	op(25, 27, 29, 31)
 
-#define STORE(a, b, c, d) \
-	SQRSHRN_4H(6, a, 6); \
-	SQRSHRN2_8H(6, b, 6); \
-	SQRSHRN_4H(6, c, 7); \
-	SQRSHRN2_8H(6, d, 7); \
+#define SATURATE_STORE(a, b, c, d) \
+	ROUND(a, b, 6); \
+	ROUND(c, d, 7); \
 	SQXTN_8B(6, 6); \
 	SQXTN2_16B(7, 6); \
 	VST1.P [V6.B16], (R12)(R22)
@@ -153,28 +145,13 @@
 	VLD1.P (R13)(R23), [V8.B16]; \
 	SXTL_8H(8, 9); \
 	SXTL2_8H(8, 10); \
-	SMLAL_4S(4, 9, a); \
-	SMLAL2_4S(4, 9, b); \
-	SMLAL_4S(4, 10, c); \
-	SMLAL2_4S(4, 10, d); \
-	STORE(a, b, c, d)
+	ADD_RESIDUAL(4, 9, a, b); \
+	ADD_RESIDUAL(4, 10, c, d); \
+	SATURATE_STORE(a, b, c, d)
 
 // TILES is the loop over tiles.
 #define TILES(windows, bias, first, second, low, high, sums, pixels) \
-	MOVD a_Src+0(FP), R1; \
-	MOVD a_Dst+8(FP), R12; \
-	MOVD a_Res+16(FP), R13; \
-	MOVD a_Panel+24(FP), R14; \
-	MOVD a_Tiles+32(FP), R16; \
-	MOVD a_Runs+40(FP), R24; \
-	MOVD a_Steps+48(FP), R20; \
-	MOVD a_SrcRow+56(FP), R15; \
-	MOVD a_SrcStep+64(FP), R9; \
-	MOVD a_DstStep+72(FP), R22; \
-	MOVD a_ResStep+80(FP), R23; \
-	MOVD a_SrcNext+88(FP), R17; \
-	MOVD a_Shift+112(FP), R25; \
-	MOVD a_Ratio+120(FP), R26; \
+	ARGUMENTS_DOT; \
 	ADD  R9, R1, R2; \
 	ADD  R9, R2, R3; \
 	ADD  R9, R3, R4; \
@@ -216,20 +193,7 @@ next: \
 	CSEL EQ, R17, R15, R9; \
 	windows(ADVANCE); \
 	BNE  row; \
-	CBZ  R25, shifted; \
-	VDUP R25, V4.S4; \
-	sums(SHIFT); \
-shifted: \
-	ADD  $64, R14, R0; \
-	VLD1 (R0), [V0.S4, V1.S4, V2.S4, V3.S4]; \
-	sums(ORDER_SCALE); \
-	CBNZ R13, residual; \
-	pixels(STORE); \
-	B    stored; \
-residual: \
-	VDUP R26, V4.H8; \
-	pixels(RESIDUAL); \
-stored: \
+	REQUANTIZE_DOT(sums, MULTIPLY_SUMS(sums), pixels, SATURATE_STORE, RESIDUAL); \
 	SUBS $1, R16; \
 	BNE  tile; \
 	RET

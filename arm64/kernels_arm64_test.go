@@ -6,7 +6,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/kerneltest"
 )
+
+func TestKernels(t *testing.T) { kerneltest.Run(t, Kernels()) }
+
+func FuzzKernels(f *testing.F) { kerneltest.Fuzz(f, Kernels()) }
 
 func TestKernelsFitTheCPU(t *testing.T) {
 	a53, a72, a76 := Core{MIDR: 0x410fd034, Fast: true}, Core{MIDR: 0x410fd083, Fast: true}, Core{MIDR: 0x414fd0b1, Fast: true}

@@ -2,6 +2,7 @@
 
 #include "textflag.h"
 #include "encode_arm64.h"
+#include "requantize_arm64.h"
 
 // Tiles of 3 or 2 pixels by 4 output channels for the Cortex-A53. It issues up
 // to two instructions a cycle, in order: at most one vector instruction, and
@@ -38,17 +39,7 @@
 
 // ARGUMENTS leaves the step of windows in R2.
 #define ARGUMENTS \
-	MOVD a_Src+0(FP), R0; \
-	MOVD a_Dst+8(FP), R7; \
-	MOVD a_Res+16(FP), R8; \
-	MOVD a_Panel+24(FP), R9; \
-	MOVD a_Tiles+32(FP), R13; \
-	MOVD a_Runs+40(FP), R17; \
-	MOVD a_Steps+48(FP), R16; \
-	MOVD a_SrcRow+56(FP), R12; \
-	MOVD a_SrcStep+64(FP), R2; \
-	MOVD a_DstStep+72(FP), R10; \
-	MOVD a_ResStep+80(FP), R11; \
+	ARGUMENTS4(R0, R2); \
 	MOVD a_SrcNext+88(FP), R26; \
 	MSUB R12, R26, R17, R26; \
 	AND  $1, R16, R25; \ // an odd number of steps has no pairs
@@ -112,10 +103,51 @@
 	SADALP_4S(p, s); \
 	SADALP_4S(p+1, s+4)
 
-// BIAS begins a pixel's sums: a scalar load clears the other three lanes.
-#define BIAS(s0, s1, s2, s3) \
-	FLDPS (R9), (s0, s1); \
-	FLDPS 8(R9), (s2, s3)
+// CLEAR begins the 16-bit sums anew.
+#define CLEAR2 \
+	VMOVI $0, V8.B16; \
+	VMOVI $0, V9.B16; \
+	VMOVI $0, V10.B16; \
+	VMOVI $0, V11.B16; \
+	VMOVI $0, V12.B16; \
+	VMOVI $0, V13.B16; \
+	VMOVI $0, V14.B16; \
+	VMOVI $0, V15.B16
+
+#define CLEAR3 \
+	CLEAR2; \
+	VMOVI $0, V16.B16; \
+	VMOVI $0, V17.B16; \
+	VMOVI $0, V18.B16; \
+	VMOVI $0, V19.B16
+
+// PIXELS applies a macro to the requantized sums and the residual of each pixel.
+#define PIXELS2(op) \
+	op(9, 12); \
+	op(10, 13)
+
+#define PIXELS3(op) \
+	PIXELS2(op); \
+	op(11, 14)
+
+#define SHIFT(s, residual)        SSHL_4S(12, s, s)
+#define MULTIPLY(s, residual)     SQRDMULH_4S(8, s, s)
+#define EXTEND(s, residual)       SXTL_8H(residual, residual)
+#define MULTIPLY_ADD(s, residual) SMLAL_4S_LANE(15, 0, residual, s)
+#define ROUND_SUMS(s, residual)   ROUND_LOW(s, s)
+#define SATURATE(s, residual)     SQXTN_8B(s, s)
+
+// LOAD_RESIDUAL2 and STORE2 leave R8 and R7 at the pixel after the second.
+#define LOAD_RESIDUAL2 \
+	FMOVS (R8), F12; \
+	FMOVS (R8)(R11), F13; \
+	ADD   R11<<1, R8; \
+	VDUP  R22, V15.H8
+
+#define STORE2 \
+	FMOVS F9, (R7); \
+	FMOVS F10, (R7)(R10); \
+	ADD   R10<<1, R7
 
 // func conv3A53(a tile.Args)
 //
@@ -201,18 +233,7 @@ wide:
 	SUM3(11, 21)
 	SUM3(14, 22)
 	SUM3(17, 23)
-	VMOVI $0, V8.B16
-	VMOVI $0, V9.B16
-	VMOVI $0, V10.B16
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	VMOVI $0, V17.B16
-	VMOVI $0, V18.B16
-	VMOVI $0, V19.B16
+	CLEAR3
 	B    second
 
 steps:
@@ -258,49 +279,28 @@ sum:
 	VADDP V23.S4, V22.S4, V12.S4
 	VADDP V27.S4, V26.S4, V13.S4
 	VADDP V31.S4, V30.S4, V14.S4
-	FLDPS (R9), (F20, F21)
+	BIAS_LOW(F20, F21)
 	VADDP V12.S4, V9.S4, V9.S4
 	VADDP V13.S4, V10.S4, V10.S4
 	VADDP V14.S4, V11.S4, V11.S4
-	FLDPS 8(R9), (F22, F23)
-	CBZ   R21, multiply
-	VDUP  R21, V12.S4
-	SSHL_4S(12, 9, 9)
-	SSHL_4S(12, 10, 10)
-	SSHL_4S(12, 11, 11)
-
-multiply:
-	SQRDMULH_4S(8, 9, 9)
-	SQRDMULH_4S(8, 10, 10)
-	SQRDMULH_4S(8, 11, 11)
-	FLDPS (R9), (F24, F25)
+	BIAS_HIGH(F22, F23)
+	SHIFT_SUMS(R21, V12, PIXELS3)
+	PIXELS3(MULTIPLY)
+	BIAS_LOW(F24, F25)
 	CBZ   R8, narrow
-	FMOVS (R8), F12
-	FMOVS (R8)(R11), F13
-	ADD   R11<<1, R8
-	VDUP  R22, V15.H8
+	LOAD_RESIDUAL2
 	FMOVS (R8), F14
 	ADD   R11, R8
-	SXTL_8H(12, 12)
-	SXTL_8H(13, 13)
-	SXTL_8H(14, 14)
-	SMLAL_4S_LANE(15, 0, 12, 9)
-	SMLAL_4S_LANE(15, 0, 13, 10)
-	SMLAL_4S_LANE(15, 0, 14, 11)
+	PIXELS3(EXTEND)
+	PIXELS3(MULTIPLY_ADD)
 
 narrow:
-	FLDPS 8(R9), (F26, F27)
-	SQRSHRN_4H(6, 9, 9)
-	SQRSHRN_4H(6, 10, 10)
-	SQRSHRN_4H(6, 11, 11)
-	FLDPS (R9), (F28, F29)
-	SQXTN_8B(9, 9)
-	SQXTN_8B(10, 10)
-	SQXTN_8B(11, 11)
-	FLDPS 8(R9), (F30, F31)
-	FMOVS F9, (R7)
-	FMOVS F10, (R7)(R10)
-	ADD   R10<<1, R7
+	BIAS_HIGH(F26, F27)
+	PIXELS3(ROUND_SUMS)
+	BIAS_LOW(F28, F29)
+	PIXELS3(SATURATE)
+	BIAS_HIGH(F30, F31)
+	STORE2
 	FMOVS F11, (R7)
 	ADD   R10, R7
 	CBNZ  R13, tile
@@ -386,14 +386,7 @@ wide:
 	SUM2(10, 21)
 	SUM2(12, 22)
 	SUM2(14, 23)
-	VMOVI $0, V8.B16
-	VMOVI $0, V9.B16
-	VMOVI $0, V10.B16
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
+	CLEAR2
 	B    second
 
 steps:
@@ -434,37 +427,22 @@ sum: // and the next tile's beginning, as in conv3A53
 	MOVD  a_Ratio+120(FP), R22
 	VADDP V23.S4, V22.S4, V12.S4
 	VADDP V27.S4, V26.S4, V13.S4
-	FLDPS (R9), (F20, F21)
+	BIAS_LOW(F20, F21)
 	VADDP V12.S4, V9.S4, V9.S4
 	VADDP V13.S4, V10.S4, V10.S4
-	FLDPS 8(R9), (F22, F23)
-	CBZ   R21, multiply
-	VDUP  R21, V12.S4
-	SSHL_4S(12, 9, 9)
-	SSHL_4S(12, 10, 10)
-
-multiply:
-	SQRDMULH_4S(8, 9, 9)
-	SQRDMULH_4S(8, 10, 10)
+	BIAS_HIGH(F22, F23)
+	SHIFT_SUMS(R21, V12, PIXELS2)
+	PIXELS2(MULTIPLY)
 	CBZ   R8, narrow
-	FMOVS (R8), F12
-	FMOVS (R8)(R11), F13
-	ADD   R11<<1, R8
-	VDUP  R22, V15.H8
-	SXTL_8H(12, 12)
-	SXTL_8H(13, 13)
-	SMLAL_4S_LANE(15, 0, 12, 9)
-	SMLAL_4S_LANE(15, 0, 13, 10)
+	LOAD_RESIDUAL2
+	PIXELS2(EXTEND)
+	PIXELS2(MULTIPLY_ADD)
 
 narrow:
-	FLDPS (R9), (F24, F25)
-	SQRSHRN_4H(6, 9, 9)
-	SQRSHRN_4H(6, 10, 10)
-	FLDPS 8(R9), (F26, F27)
-	SQXTN_8B(9, 9)
-	SQXTN_8B(10, 10)
-	FMOVS F9, (R7)
-	FMOVS F10, (R7)(R10)
-	ADD   R10<<1, R7
+	BIAS_LOW(F24, F25)
+	PIXELS2(ROUND_SUMS)
+	BIAS_HIGH(F26, F27)
+	PIXELS2(SATURATE)
+	STORE2
 	CBNZ  R13, tile
 	RET

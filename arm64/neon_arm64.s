@@ -2,6 +2,7 @@
 
 #include "textflag.h"
 #include "encode_arm64.h"
+#include "requantize_arm64.h"
 
 // Tiles of 4 or 3 pixels by 4 output channels, for out-of-order cores without
 // dot product. Each pair of pixel and channel has a vector of four sums. A step
@@ -23,258 +24,168 @@
 //   V12-V15 products
 //   V16-V31 sums: V16-V19 the channels of the first pixel, and so on
 
-#define ARGUMENTS \
-	MOVD a_Src+0(FP), R14; \
-	MOVD a_Dst+8(FP), R7; \
-	MOVD a_Res+16(FP), R8; \
-	MOVD a_Panel+24(FP), R9; \
-	MOVD a_Tiles+32(FP), R13; \
-	MOVD a_Runs+40(FP), R17; \
-	MOVD a_Steps+48(FP), R16; \
-	MOVD a_SrcRow+56(FP), R12; \
-	MOVD a_SrcStep+64(FP), R15; \
-	MOVD a_DstStep+72(FP), R10; \
-	MOVD a_ResStep+80(FP), R11; \
-	MOVD a_Shift+112(FP), R20; \
-	MOVD a_Ratio+120(FP), R19; \
-	SUB  R16<<4, R12
+// WINDOWS applies a macro to each pixel's window and its registers of values.
+#define WINDOWS3(op) \
+	op(R0, F0, F4); \
+	op(R1, F1, F5); \
+	op(R2, F2, F6)
 
-#define WEIGHTS \
+#define WINDOWS4(op) \
+	WINDOWS3(op); \
+	op(R3, F3, F7)
+
+#define LOAD32(window, first, second)  FLDPQ.P 32(window), (first, second)
+#define LOAD16(window, first, second)  FMOVQ.P 16(window), first
+#define ADVANCE(window, first, second) ADD R12, window
+
+// PRODUCTS applies a macro to the products p of a channel's weights w with the
+// values of each pixel, from a on, and to the channel's sums, from s on. Products
+// of all pixels are in flight at a time, which hides the latency.
+#define PRODUCTS3(op, w, a, s) \
+	op(w, a, 12, s); \
+	op(w, a+1, 13, s+4); \
+	op(w, a+2, 14, s+8)
+
+#define PRODUCTS4(op, w, a, s) \
+	PRODUCTS3(op, w, a, s); \
+	op(w, a+3, 15, s+12)
+
+#define LOWER(w, a, p, s) SMULL_8H(w, a, p)
+#define UPPER(w, a, p, s) SMLAL2_8H(w, a, p)
+#define ADD_PAIRS(w, a, p, s) SADALP_4S(p, s)
+
+#define CHANNEL(products, w, a, s) \
+	products(LOWER, w, a, s); \
+	products(UPPER, w, a, s); \
+	products(ADD_PAIRS, w, a, s)
+
+#define STEP(products, a) \
 	FLDPQ.P 32(R4), (F8, F9); \
-	FLDPQ.P 32(R4), (F10, F11)
+	FLDPQ.P 32(R4), (F10, F11); \
+	CHANNEL(products, 8, a, 16); \
+	CHANNEL(products, 9, a, 17); \
+	CHANNEL(products, 10, a, 18); \
+	CHANNEL(products, 11, a, 19)
 
-// CHANNEL4 multiplies the weights w of a channel with the inputs a of the
-// pixels; s are the sums. Four products in flight hide the latency.
-#define CHANNEL4(w, a0, a1, a2, a3, s0, s1, s2, s3) \
-	SMULL_8H(w, a0, 12); \
-	SMULL_8H(w, a1, 13); \
-	SMULL_8H(w, a2, 14); \
-	SMULL_8H(w, a3, 15); \
-	SMLAL2_8H(w, a0, 12); \
-	SMLAL2_8H(w, a1, 13); \
-	SMLAL2_8H(w, a2, 14); \
-	SMLAL2_8H(w, a3, 15); \
-	SADALP_4S(12, s0); \
-	SADALP_4S(13, s1); \
-	SADALP_4S(14, s2); \
-	SADALP_4S(15, s3)
-
-#define STEP4(a0, a1, a2, a3) \
-	WEIGHTS; \
-	CHANNEL4(8, a0, a1, a2, a3, 16, 20, 24, 28); \
-	CHANNEL4(9, a0, a1, a2, a3, 17, 21, 25, 29); \
-	CHANNEL4(10, a0, a1, a2, a3, 18, 22, 26, 30); \
-	CHANNEL4(11, a0, a1, a2, a3, 19, 23, 27, 31)
-
-#define CHANNEL3(w, a0, a1, a2, s0, s1, s2) \
-	SMULL_8H(w, a0, 12); \
-	SMULL_8H(w, a1, 13); \
-	SMULL_8H(w, a2, 14); \
-	SMLAL2_8H(w, a0, 12); \
-	SMLAL2_8H(w, a1, 13); \
-	SMLAL2_8H(w, a2, 14); \
-	SADALP_4S(12, s0); \
-	SADALP_4S(13, s1); \
-	SADALP_4S(14, s2)
-
-#define STEP3(a0, a1, a2) \
-	WEIGHTS; \
-	CHANNEL3(8, a0, a1, a2, 16, 20, 24); \
-	CHANNEL3(9, a0, a1, a2, 17, 21, 25); \
-	CHANNEL3(10, a0, a1, a2, 18, 22, 26); \
-	CHANNEL3(11, a0, a1, a2, 19, 23, 27)
-
-// BIAS begins a pixel's sums: a scalar load clears the other three lanes.
-#define BIAS(s0, s1, s2, s3) \
-	FLDPS (R9), (s0, s1); \
-	FLDPS 8(R9), (s2, s3)
-
-// ADD4 adds up each of four vectors: one lane for each channel, in s0.
-#define ADD4(s0, s1, s2, s3) \
-	VADDP s1.S4, s0.S4, s0.S4; \
-	VADDP s3.S4, s2.S4, s2.S4; \
-	VADDP s2.S4, s0.S4, s0.S4
-
-// SUMS4 makes the sums of a tile of 4 pixels: in V16, V20, V24 and V28, one lane
-// for each channel. V0 are the multipliers.
-#define SUMS4 \
-tile: \
+// BEGIN sets the windows of a tile's pixels, and next to that of the next one.
+#define BEGIN3(next) \
 	MOVD R14, R0; \
 	ADD  R15, R0, R1; \
 	ADD  R15, R1, R2; \
-	ADD  R15, R2, R3; \
-	ADD  R15, R3, R14; \
-	ADD  $32, R9, R4; \
-	MOVD R17, R6; \
+	ADD  R15, R2, next
+
+#define BEGIN4(next) \
+	BEGIN3(R3); \
+	ADD  R15, R3, next
+
+#define BIAS3 \
 	BIAS(F16, F17, F18, F19); \
 	BIAS(F20, F21, F22, F23); \
-	BIAS(F24, F25, F26, F27); \
-	BIAS(F28, F29, F30, F31); \
+	BIAS(F24, F25, F26, F27)
+
+#define BIAS4 \
+	BIAS3; \
+	BIAS(F28, F29, F30, F31)
+
+// SUMS applies a macro to each pixel's lane in V2 and V16, and to its sums.
+#define SUMS3(op) \
+	op(0, 16, V16, V17, V18, V19); \
+	op(1, 20, V20, V21, V22, V23); \
+	op(2, 24, V24, V25, V26, V27)
+
+#define SUMS4(op) \
+	SUMS3(op); \
+	op(3, 28, V28, V29, V30, V31)
+
+// ADD_LANES adds up each of four vectors: one lane for each channel, in v0.
+#define ADD_LANES(lane, s, v0, v1, v2, v3) \
+	VADDP v1.S4, v0.S4, v0.S4; \
+	VADDP v3.S4, v2.S4, v2.S4; \
+	VADDP v2.S4, v0.S4, v0.S4
+
+#define SHIFT(lane, s, v0, v1, v2, v3)    SSHL_4S(1, s, s)
+#define MULTIPLY(lane, s, v0, v1, v2, v3) SQRDMULH_4S(0, s, s)
+#define LOAD_RESIDUAL(lane, s, v0, v1, v2, v3) VLD1.P (R8)(R11), V2.S[lane]
+#define STORE(lane, s, v0, v1, v2, v3)         VST1.P V16.S[lane], (R7)(R10)
+#define STORE_SUMS(lane, s, v0, v1, v2, v3)    VST1.P [v0.S4], (R7)(R10)
+
+#define ADD_RESIDUAL3 \
+	SMLAL_4S_LANE(1, 0, 3, 16); \
+	SMLAL2_4S_LANE(1, 0, 3, 20); \
+	SMLAL_4S_LANE(1, 0, 4, 24)
+
+#define ADD_RESIDUAL4 \
+	ADD_RESIDUAL3; \
+	SMLAL2_4S_LANE(1, 0, 4, 28)
+
+#define ROUND3 \
+	ROUND_LOW(16, 16); \
+	ROUND_LOW(24, 24); \
+	ROUND_HIGH(20, 16)
+
+#define ROUND4 \
+	ROUND3; \
+	ROUND_HIGH(28, 24)
+
+// REQUANTIZE ends a tile. V0 are the multipliers.
+#define REQUANTIZE(sums, residual, round) \
+	SHIFT_SUMS(R20, V1, sums); \
+	sums(MULTIPLY); \
+	CBZ  R8, narrow; \
+	VDUP R19, V1.H8; \
+	sums(LOAD_RESIDUAL); \
+	SXTL_8H(2, 3); \
+	SXTL2_8H(2, 4); \
+	residual; \
+narrow: \
+	round; \
+	SQXTN_8B(16, 16); \
+	SQXTN2_16B(24, 16); \
+	sums(STORE)
+
+// TILES is the loop over tiles.
+#define TILES(begin, bias, windows, products, sums, end) \
+	ARGUMENTS4(R14, R15); \
+	MOVD a_Shift+112(FP), R20; \
+	MOVD a_Ratio+120(FP), R19; \
+	SUB  R16<<4, R12; \
+tile: \
+	begin(R14); \
+	ADD  $32, R9, R4; \
+	MOVD R17, R6; \
+	bias; \
 row: \
 	SUBS $2, R16, R5; \
 	BLT  odd; \
 steps: \
-	FLDPQ.P 32(R0), (F0, F4); \
-	FLDPQ.P 32(R1), (F1, F5); \
-	FLDPQ.P 32(R2), (F2, F6); \
-	FLDPQ.P 32(R3), (F3, F7); \
-	STEP4(0, 1, 2, 3); \
-	STEP4(4, 5, 6, 7); \
-	SUBS    $2, R5; \
-	BGE     steps; \
+	windows(LOAD32); \
+	STEP(products, 0); \
+	STEP(products, 4); \
+	SUBS $2, R5; \
+	BGE  steps; \
 odd: \
-	TBZ     $0, R16, next; \
-	FMOVQ.P 16(R0), F0; \
-	FMOVQ.P 16(R1), F1; \
-	FMOVQ.P 16(R2), F2; \
-	FMOVQ.P 16(R3), F3; \
-	STEP4(0, 1, 2, 3); \
+	TBZ  $0, R16, next; \
+	windows(LOAD16); \
+	STEP(products, 0); \
 next: \
-	ADD  R12, R0; \
-	ADD  R12, R1; \
-	ADD  R12, R2; \
-	ADD  R12, R3; \
+	windows(ADVANCE); \
 	SUBS $1, R6; \
 	BNE  row; \
 	FMOVQ 16(R9), F0; \
-	ADD4(V16, V17, V18, V19); \
-	ADD4(V20, V21, V22, V23); \
-	ADD4(V24, V25, V26, V27); \
-	ADD4(V28, V29, V30, V31)
+	sums(ADD_LANES); \
+	end; \
+	SUBS $1, R13; \
+	BNE  tile; \
+	RET
 
 // func conv4NEON(a tile.Args)
 TEXT ·conv4NEON(SB), NOSPLIT, $0-136
-	ARGUMENTS
-
-	SUMS4
-	CBZ   R20, multiply
-	VDUP  R20, V1.S4
-	SSHL_4S(1, 16, 16)
-	SSHL_4S(1, 20, 20)
-	SSHL_4S(1, 24, 24)
-	SSHL_4S(1, 28, 28)
-
-multiply:
-	SQRDMULH_4S(0, 16, 16)
-	SQRDMULH_4S(0, 20, 20)
-	SQRDMULH_4S(0, 24, 24)
-	SQRDMULH_4S(0, 28, 28)
-	CBZ    R8, narrow
-	VDUP   R19, V1.H8
-	VLD1.P (R8)(R11), V2.S[0]
-	VLD1.P (R8)(R11), V2.S[1]
-	VLD1.P (R8)(R11), V2.S[2]
-	VLD1.P (R8)(R11), V2.S[3]
-	SXTL_8H(2, 3)
-	SXTL2_8H(2, 4)
-	SMLAL_4S_LANE(1, 0, 3, 16)
-	SMLAL2_4S_LANE(1, 0, 3, 20)
-	SMLAL_4S_LANE(1, 0, 4, 24)
-	SMLAL2_4S_LANE(1, 0, 4, 28)
-
-narrow:
-	SQRSHRN_4H(6, 16, 16)
-	SQRSHRN_4H(6, 24, 24)
-	SQRSHRN2_8H(6, 20, 16)
-	SQRSHRN2_8H(6, 28, 24)
-	SQXTN_8B(16, 16)
-	SQXTN2_16B(24, 16)
-	VST1.P V16.S[0], (R7)(R10)
-	VST1.P V16.S[1], (R7)(R10)
-	VST1.P V16.S[2], (R7)(R10)
-	VST1.P V16.S[3], (R7)(R10)
-	SUBS   $1, R13
-	BNE    tile
-	RET
-
-// func sums4NEON(a tile.Args)
-TEXT ·sums4NEON(SB), NOSPLIT, $0-136
-	ARGUMENTS
-	SUMS4
-	VST1.P [V16.S4], (R7)(R10)
-	VST1.P [V20.S4], (R7)(R10)
-	VST1.P [V24.S4], (R7)(R10)
-	VST1.P [V28.S4], (R7)(R10)
-	SUBS   $1, R13
-	BNE    tile
-	RET
+	TILES(BEGIN4, BIAS4, WINDOWS4, PRODUCTS4, SUMS4, REQUANTIZE(SUMS4, ADD_RESIDUAL4, ROUND4))
 
 // func conv3NEON(a tile.Args)
 TEXT ·conv3NEON(SB), NOSPLIT, $0-136
-	ARGUMENTS
+	TILES(BEGIN3, BIAS3, WINDOWS3, PRODUCTS3, SUMS3, REQUANTIZE(SUMS3, ADD_RESIDUAL3, ROUND3))
 
-tile:
-	MOVD R14, R0
-	ADD  R15, R0, R1
-	ADD  R15, R1, R2
-	ADD  R15, R2, R14
-	ADD  $32, R9, R4
-	MOVD R17, R6
-	BIAS(F16, F17, F18, F19)
-	BIAS(F20, F21, F22, F23)
-	BIAS(F24, F25, F26, F27)
-
-row:
-	SUBS $2, R16, R5
-	BLT  odd
-
-steps:
-	FLDPQ.P 32(R0), (F0, F4)
-	FLDPQ.P 32(R1), (F1, F5)
-	FLDPQ.P 32(R2), (F2, F6)
-	STEP3(0, 1, 2)
-	STEP3(4, 5, 6)
-	SUBS    $2, R5
-	BGE     steps
-
-odd:
-	TBZ     $0, R16, next
-	FMOVQ.P 16(R0), F0
-	FMOVQ.P 16(R1), F1
-	FMOVQ.P 16(R2), F2
-	STEP3(0, 1, 2)
-
-next:
-	ADD  R12, R0
-	ADD  R12, R1
-	ADD  R12, R2
-	SUBS $1, R6
-	BNE  row
-
-	FMOVQ 16(R9), F0 // multipliers
-	ADD4(V16, V17, V18, V19)
-	ADD4(V20, V21, V22, V23)
-	ADD4(V24, V25, V26, V27)
-	CBZ   R20, multiply
-	VDUP  R20, V1.S4
-	SSHL_4S(1, 16, 16)
-	SSHL_4S(1, 20, 20)
-	SSHL_4S(1, 24, 24)
-
-multiply:
-	SQRDMULH_4S(0, 16, 16)
-	SQRDMULH_4S(0, 20, 20)
-	SQRDMULH_4S(0, 24, 24)
-	CBZ    R8, narrow
-	VDUP   R19, V1.H8
-	VLD1.P (R8)(R11), V2.S[0]
-	VLD1.P (R8)(R11), V2.S[1]
-	VLD1.P (R8)(R11), V2.S[2]
-	SXTL_8H(2, 3)
-	SXTL2_8H(2, 4)
-	SMLAL_4S_LANE(1, 0, 3, 16)
-	SMLAL2_4S_LANE(1, 0, 3, 20)
-	SMLAL_4S_LANE(1, 0, 4, 24)
-
-narrow:
-	SQRSHRN_4H(6, 16, 16)
-	SQRSHRN_4H(6, 24, 24)
-	SQRSHRN2_8H(6, 20, 16)
-	SQXTN_8B(16, 16)
-	SQXTN2_16B(24, 16)
-	VST1.P V16.S[0], (R7)(R10)
-	VST1.P V16.S[1], (R7)(R10)
-	VST1.P V16.S[2], (R7)(R10)
-	SUBS   $1, R13
-	BNE    tile
-	RET
+// func sums4NEON(a tile.Args)
+TEXT ·sums4NEON(SB), NOSPLIT, $0-136
+	TILES(BEGIN4, BIAS4, WINDOWS4, PRODUCTS4, SUMS4, SUMS4(STORE_SUMS))

@@ -8,15 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/internal/kerneltest"
 	"edgeclassify/tensor"
 )
-
-// TestNEON tests the kernels that run on every CPU of the architecture, whether
-// Kernels lists them for this one or not.
-func TestNEON(t *testing.T) {
-	kerneltest.Run(t, []int8.Kernel{neon().Kernel(), neonA53().Kernel()})
-}
 
 // TestLanesOfTheA53AtTheirLimits has all 16-bit sums of the kernel at the ends
 // of their range, and one weight beyond.

@@ -2,6 +2,7 @@
 
 #include "textflag.h"
 #include "encode_arm64.h"
+#include "requantize_arm64.h"
 
 // Tiles of 7 or 8 pixels by 8 output channels. A step multiplies four bytes of
 // a pixel by four bytes of each channel: SDOT by element, so that rows of the
@@ -9,21 +10,7 @@
 // 32 values of each, which takes half as many loads as the 16 that 8 pixels
 // leave room for. The loop over 7 pixels loads ahead of use: the queues in which
 // processors reorder instructions fill up with products that wait for a load.
-//
-//   R0      weights
-//   R1-R8   next values of each pixel
-//   R9      how far the pixels' next row is
-//   R10     blocks of steps left in a row of the window
-//   R11     rows of the window left
-//   R12 R13 next pixel's output and residual
-//   R14     panel
-//   R15 R17 from the end of a window's row to the next row and tile
-//   R16     tiles left
-//   R19 R20 blocks and all steps in a row of a window
-//   R22 R23 from pixel to pixel in output and residual
-//   R24     rows of a window
-//   R25     shift of sums
-//   R26     ratio of residuals
+// Registers beside vectors: see ARGUMENTS_DOT.
 //
 // Of 7 pixels, V0-V11 V16 V17 are values and V18-V31 sums of each; of 8,
 // V0-V7 are values and V16-V31 sums. V12-V15 are weights of two steps.
@@ -190,27 +177,27 @@ block: \
 	SSHL_4S(4, low, low); \
 	SSHL_4S(4, high, high)
 
-#define SCALE(low, high) \
+#define MULTIPLIERS FLDPQ 32(R14), (F0, F1)
+
+#define MULTIPLY(low, high) \
 	SQRDMULH_4S(0, low, low); \
 	SQRDMULH_4S(1, high, high)
 
-#define STORE(low, high) \
-	SQRSHRN_4H(6, low, low); \
-	SQRSHRN2_8H(6, high, low); \
+#define SATURATE_STORE(low, high) \
+	ROUND(low, high, low); \
 	SQXTN_8B(low, 2); \
 	VST1.P [V2.B8], (R12)(R22)
 
 #define PLAIN(first, second, low, high) \
-	SCALE(low, high); \
-	STORE(low, high)
+	MULTIPLY(low, high); \
+	SATURATE_STORE(low, high)
 
 #define RESIDUAL(first, second, low, high) \
 	VLD1.P (R13)(R23), [V3.B8]; \
-	SCALE(low, high); \
+	MULTIPLY(low, high); \
 	SXTL_8H(3, 3); \
-	SMLAL_4S(4, 3, low); \
-	SMLAL2_4S(4, 3, high); \
-	STORE(low, high)
+	ADD_RESIDUAL(4, 3, low, high); \
+	SATURATE_STORE(low, high)
 
 // SUM stores the sums of a pixel.
 #define SUM(first, second, low, high) \
@@ -219,20 +206,7 @@ block: \
 
 // TILES is the loop over tiles. A block has 1<<log steps.
 #define TILES(windows, sums, bias, blocks, log, plain, residual) \
-	MOVD a_Src+0(FP), R1; \
-	MOVD a_Dst+8(FP), R12; \
-	MOVD a_Res+16(FP), R13; \
-	MOVD a_Panel+24(FP), R14; \
-	MOVD a_Tiles+32(FP), R16; \
-	MOVD a_Runs+40(FP), R24; \
-	MOVD a_Steps+48(FP), R20; \
-	MOVD a_SrcRow+56(FP), R15; \
-	MOVD a_SrcStep+64(FP), R9; \
-	MOVD a_DstStep+72(FP), R22; \
-	MOVD a_ResStep+80(FP), R23; \
-	MOVD a_SrcNext+88(FP), R17; \
-	MOVD a_Shift+112(FP), R25; \
-	MOVD a_Ratio+120(FP), R26; \
+	ARGUMENTS_DOT; \
 	ADD  R9, R1, R2; \
 	ADD  R9, R2, R3; \
 	ADD  R9, R3, R4; \
@@ -264,18 +238,7 @@ next: \
 	CSEL EQ, R17, R15, R9; \
 	windows(ADVANCE); \
 	BNE  row; \
-	CBZ  R25, shifted; \
-	VDUP R25, V4.S4; \
-	sums(SHIFT); \
-shifted: \
-	FLDPQ 32(R14), (F0, F1); \
-	CBNZ R13, add; \
-	sums(plain); \
-	B    stored; \
-add: \
-	VDUP R26, V4.H8; \
-	sums(residual); \
-stored: \
+	REQUANTIZE_DOT(sums, MULTIPLIERS, sums, plain, residual); \
 	SUBS $1, R16; \
 	BNE  tile; \
 	RET

@@ -1,7 +1,7 @@
 // Package calibrate turns a float network into an int8 one, after training and
 // with no more than images to look at. Search finds a table of ranges with which
 // there is little noise in the logits, and Model makes what a model file holds of
-// network and table.
+// network and table; ChooseInt16 lets the fewest outputs be int16 that a target takes.
 //
 // The packages below do one thing each:
 //

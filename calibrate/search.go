@@ -22,8 +22,8 @@ type SearchOptions struct {
 	// Budget ends the search early; 0 lets it try everything. What a search that
 	// ended early finds depends on the machine's speed.
 	Budget   time.Duration
-	Skip     func(err error)                     // as in dataset.Pass
-	Progress func(phase string, done, total int) // if not nil
+	Skip     func(err error) // as in dataset.Pass
+	Progress Progress
 }
 
 // Found is the outcome of Search.
@@ -80,7 +80,7 @@ func Search(ctx context.Context, g *models.Graph, images dataset.Images, o Searc
 		if err := s.try(ctx, c); err != nil {
 			return nil, err
 		}
-		s.report("searching")(i+1, len(candidates))
+		s.Progress.Of("searching")(i+1, len(candidates))
 	}
 	return s.found(len(candidates), len(candidates)), nil
 }
@@ -171,14 +171,6 @@ type search struct {
 	trials     []Trial
 }
 
-func (s *search) report(phase string) func(done, total int) {
-	return func(done, total int) {
-		if s.Progress != nil {
-			s.Progress(phase, done, total)
-		}
-	}
-}
-
 // observe fills in what the choice of an equalization determines.
 func (s *search) observe(ctx context.Context, c *choices) (err error) {
 	if c.quantizer, err = quantize.New(s.graph, c.equalization); err != nil {
@@ -186,7 +178,7 @@ func (s *search) observe(ctx context.Context, c *choices) (err error) {
 	}
 	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}}
 	if s.best.fit == nil { // the first time
-		pass.Skip, pass.Progress = s.Skip, s.report("observing")
+		pass.Skip, pass.Progress = s.Skip, s.Progress.Of("observing")
 	}
 	if c.fit, err = observe.Observe(ctx, c.quantizer.Graph(), s.fit, pass); err != nil || s.held.Len() == 0 {
 		return err

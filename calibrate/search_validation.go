@@ -61,7 +61,7 @@ func (s *search) respond(ctx context.Context, images dataset.Subset) ([]response
 	}
 	convolutions := quantize.Activations(units)
 	last, logits := convolutions[len(convolutions)-1].Output, units[len(units)-1].Output
-	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}, Progress: s.report("preparing")}
+	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}, Progress: s.Progress.Of("preparing")}
 	workers := make([]response, pass.Workers(images))
 	var responses []response
 	hashes, err := fp32.Watch(ctx, s.graph, images, pass, []tensor.ID{last, logits}, func(worker int, id tensor.ID, values []float32) error {

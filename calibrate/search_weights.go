@@ -126,7 +126,7 @@ func (s *search) sample(ctx context.Context, q *quantize.Quantizer) error {
 		if err := add(tensor.Input, input); err != nil {
 			return err
 		}
-		s.report("sampling")(i+1, s.others.Len())
+		s.Progress.Of("sampling")(i+1, s.others.Len())
 	}
 	s.hessians = make([]*quantize.Hessian, len(q.Units()))
 	for i, sampler := range samplers {

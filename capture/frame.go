@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -81,7 +80,7 @@ type Status struct {
 // nothing of.
 func (f *Frame) Image(p *preprocess.Image) error {
 	if f.Format == MJPEG {
-		decoded, err := preprocess.Decode(bytes.NewReader(f.Data))
+		decoded, err := preprocess.Decode(f.Data)
 		if err != nil {
 			return fmt.Errorf("capture: frame %d: %w", f.Sequence, err)
 		}

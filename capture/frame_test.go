@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 	"image/jpeg"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -106,7 +107,7 @@ func TestMJPEGPicture(t *testing.T) {
 	var file bytes.Buffer
 	require.NoError(t, jpeg.Encode(&file, scene(320, 240), nil))
 	f := &Frame{Format: MJPEG, Data: file.Bytes()}
-	decoded, err := preprocess.Decode(&file)
+	decoded, err := preprocess.Decode(file.Bytes())
 	require.NoError(t, err)
 	var p preprocess.Image
 	require.NoError(t, f.Image(&p))
@@ -165,5 +166,21 @@ func BenchmarkFrame(b *testing.B) {
 				show()
 			}
 		})
+	}
+}
+
+// BenchmarkMJPEGFrame is what a frame of a camera that sends JPEG files costs
+// before it is resized.
+func BenchmarkMJPEGFrame(b *testing.B) {
+	file, err := os.ReadFile("../testdata/photos/rocket.jpg")
+	require.NoError(b, err)
+	var frame buffer
+	var p preprocess.Image
+	frame.Format = MJPEG
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := errors.Join(frame.completeJPEG(file), frame.Image(&p)); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -2,41 +2,29 @@ package capture
 
 import (
 	"bytes"
-	"encoding/binary"
-	"errors"
-)
 
-// Markers of ITU-T T.81, table B.1, after their 0xff.
-const (
-	markerTEM  = 0x01
-	markerDHT  = 0xc4 // Huffman tables
-	markerRST0 = 0xd0
-	markerSOI  = 0xd8
-	markerEOI  = 0xd9
-	markerSOS  = 0xda // compressed data follow
+	"edgeclassify/internal/jpegfile"
 )
-
-var errNotJPEG = errors.New("not a JPEG file")
 
 // completeJPEG sets b.Data to the JPEG file that a camera sent. Motion JPEG
 // may go without Huffman tables and the end marker; then they are added, in a
 // copy.
 func (b *buffer) completeJPEG(file []byte) error {
-	scan, tables, err := findScan(file)
+	header, err := jpegfile.Parse(file)
 	if err != nil {
 		return err
 	}
-	end := []byte{0xff, markerEOI}
+	scan, end := header.Scan, []byte{0xff, jpegfile.MarkerEOI}
 	last := bytes.LastIndex(file[scan:], end)
 	if last >= 0 {
 		file = file[:scan+last+len(end)] // drivers pad
 	}
-	if tables && last >= 0 {
+	if header.Tables && last >= 0 {
 		b.Data = file
 		return nil
 	}
 	b.scratch = append(b.scratch[:0], file[:scan]...)
-	if !tables {
+	if !header.Tables {
 		b.scratch = append(b.scratch, standardTables...)
 	}
 	b.scratch = append(b.scratch, file[scan:]...)
@@ -45,33 +33,6 @@ func (b *buffer) completeJPEG(file []byte) error {
 	}
 	b.Data = b.scratch
 	return nil
-}
-
-// findScan returns where the first scan's header begins and whether Huffman
-// tables come before it.
-func findScan(file []byte) (scan int, tables bool, err error) {
-	if !bytes.HasPrefix(file, []byte{0xff, markerSOI}) {
-		return 0, false, errNotJPEG
-	}
-	for at := 2; at+4 <= len(file) && file[at] == 0xff; {
-		marker := file[at+1]
-		switch {
-		case marker == 0xff: // fill byte
-			at++
-			continue
-		case marker == markerTEM || marker >= markerRST0 && marker < markerSOI: // no segment
-			at += 2
-			continue
-		case marker == markerSOS:
-			return at, tables, nil
-		case marker == 0 || marker == markerSOI || marker == markerEOI:
-			return 0, false, errNotJPEG
-		case marker == markerDHT:
-			tables = true
-		}
-		at += 2 + int(binary.BigEndian.Uint16(file[at+2:]))
-	}
-	return 0, false, errNotJPEG
 }
 
 // standardTables is a DHT segment of the tables K.3 to K.6 of ITU-T T.81,

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/jpegfile"
 )
 
 // encode returns a JPEG file with the standard Huffman tables, and the same
@@ -48,7 +50,7 @@ func TestNoJPEG(t *testing.T) {
 		"empty": nil, "zeros": make([]byte, 1000), "start only": whole[:2], "header only": whole[:20],
 		"end at once": {0xff, 0xd8, 0xff, 0xd9, 0, 0}, "not a marker": append([]byte{0xff, 0xd8, 0x12}, whole...),
 	} {
-		require.ErrorIs(t, new(buffer).completeJPEG(file), errNotJPEG, name)
+		require.ErrorIs(t, new(buffer).completeJPEG(file), jpegfile.ErrNotJPEG, name)
 	}
 }
 
@@ -75,10 +77,10 @@ func FuzzCompleteJPEG(f *testing.F) {
 			return
 		}
 		require.Equal(t, original, file, "the camera's buffer is not written to")
-		scan, tables, err := findScan(b.Data)
+		header, err := jpegfile.Parse(b.Data)
 		require.NoError(t, err)
-		require.True(t, tables)
-		require.True(t, bytes.HasSuffix(b.Data[scan:], []byte{0xff, markerEOI}))
+		require.True(t, header.Tables)
+		require.True(t, bytes.HasSuffix(b.Data[header.Scan:], []byte{0xff, jpegfile.MarkerEOI}))
 		again := &buffer{}
 		require.NoError(t, again.completeJPEG(b.Data))
 		require.Equal(t, b.Data, again.Data, "complete is complete")

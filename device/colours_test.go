@@ -31,7 +31,7 @@ func colours() map[string]color.RGBA {
 
 // colourNetwork tells which colour a picture has most of, or that it is gray.
 // The convolution passes its input on; the classifier compares the sums.
-func colourNetwork() *int8.Network {
+func colourNetwork(t testing.TB) *q8.Model {
 	const unit = 64 // a weight, such that the multiplier below is exact
 	same := &int8.Conv{
 		Window: tensor.Square(1, 1, 0), Groups: 1, InC: 3, OutC: 3,
@@ -52,30 +52,29 @@ func colourNetwork() *int8.Network {
 	spec := preprocess.Torchvision()
 	spec.Resize, spec.Crop = side, side
 	colours := int8.Tensor{Shape: plane, Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}}
-	return &int8.Network{
-		Name: "colours", Preprocess: spec,
-		Input: int8.Tensor{Shape: plane, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}},
-		Layers: []int8.Layer{
-			{Name: "same", Inputs: []string{int8.InputName}, Op: same, Out: colours},
-			{Name: "sum", Inputs: []string{"same"}, Op: int8.GlobalAveragePool{}, Out: int8.Tensor{
-				Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int16, Scale: 1. / (side * side), Bound: int32(colours.SumBound())}},
-			{Name: "compare", Inputs: []string{"sum"}, Op: compare, Out: int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: 4}, Type: int8.Int32}},
-		},
-		Classes:    []labels.Class{{ID: "n00000001", Name: "red"}, {ID: "n00000002", Name: "green"}, {ID: "n00000003", Name: "blue"}, {ID: "n00000004", Name: "gray"}},
-		Provenance: int8.Provenance{Tool: "device tests", Source: "colours", Method: "by hand"},
-	}
+	n, err := int8.NewNetwork("colours", int8.Tensor{Shape: plane, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}}, []int8.Layer{
+		{Name: "same", Inputs: []tensor.ID{tensor.Input}, Op: same, Out: colours},
+		{Name: "sum", Inputs: []tensor.ID{1}, Op: int8.GlobalAveragePool{}, Out: int8.Tensor{
+			Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int16, Scale: 1. / (side * side), Bound: int32(colours.SumBound())}},
+		{Name: "compare", Inputs: []tensor.ID{2}, Op: compare, Out: int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: 4}, Type: int8.Int32}},
+	})
+	require.NoError(t, err)
+	test := &q8.SelfTest{Seed: 1}
+	logits, err := n.Reference(test.Image(n), nil)
+	require.NoError(t, err)
+	test.LogitsSHA256 = int8.HashLogits(logits)
+	m, err := q8.New(n, spec,
+		[]labels.Class{{ID: "n00000001", Name: "red"}, {ID: "n00000002", Name: "green"}, {ID: "n00000003", Name: "blue"}, {ID: "n00000004", Name: "gray"}},
+		q8.Provenance{Tool: "device tests", Source: "colours", Method: "by hand"}, test)
+	require.NoError(t, err)
+	return m
 }
 
 // colourModel is the colour network as a file for the machine.
 func colourModel(t testing.TB) machine.Files {
 	t.Helper()
-	n := colourNetwork()
-	n.SelfTest = &int8.SelfTest{Seed: 1}
-	logits, err := n.Reference(n.SelfTest.Image(n), nil)
-	require.NoError(t, err)
-	n.SelfTest.LogitsSHA256 = int8.HashLogits(logits)
 	path := filepath.Join(t.TempDir(), "colours.q8")
-	require.NoError(t, q8.Write(path, n))
+	require.NoError(t, q8.Write(path, colourNetwork(t)))
 	return machine.Files{modelPath: path}
 }
 
@@ -91,9 +90,8 @@ func plain(c color.Color, width, height int) *image.RGBA {
 }
 
 func TestColourNetwork(t *testing.T) {
-	n := colourNetwork()
-	require.NoError(t, n.Validate())
-	plan, err := runtime.Compile(n, runtime.Options{Threads: 1})
+	n := colourNetwork(t)
+	plan, err := runtime.Compile(n.Network, runtime.Options{Threads: 1})
 	require.NoError(t, err)
 	session := plan.NewSession()
 	defer session.Close()

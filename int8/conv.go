@@ -33,6 +33,17 @@ func (*Conv) Content() (in, out Content) { return Activation, Activation }
 // Parameters implements Op.
 func (c *Conv) Parameters() Parameters { return Parameters{c.Weight, c.Bias, c.Multiplier, c.Shift} }
 
+// RealMultiplier is what one step of a channel's accumulator is worth in steps of
+// the output.
+func (c *Conv) RealMultiplier(channel int) float64 {
+	return math.Ldexp(float64(c.Multiplier[channel]), int(c.Shift)-multiplierBits)
+}
+
+// RealResidual is the residual's scale in that of the output.
+func (c *Conv) RealResidual() float64 {
+	return math.Ldexp(float64(c.Residual), -outBits-int(c.ResidualShift))
+}
+
 // depth is the number of products in one accumulator.
 func (c *Conv) depth() int { return c.KH * c.KW * (c.InC / c.Groups) }
 

@@ -7,16 +7,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/labels"
-	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
 )
 
-// mixed is a network whose convolutions have every combination of types, on a
+// withInt16 is a network whose convolutions have every combination of types, on a
 // single pixel.
 func withInt16() *int8.Network {
-	spec := preprocess.Caffe()
-	spec.Resize, spec.Crop = 1, 1
 	pixel := tensor.Shape{H: 1, W: 1, C: 1}
 	narrow := int8.Tensor{Shape: pixel, Type: int8.Int8, Scale: 1, Zero: []int8.Value{-128}}
 	wide := int8.Tensor{Shape: pixel, Type: int8.Int16, Scale: 1. / 128, Bound: 30_000}
@@ -32,27 +28,34 @@ func withInt16() *int8.Network {
 	last := conv(1, 1<<14, 0, 0)
 	last.Multiplier, last.Shift = []int32{1 << 30}, 0
 	return &int8.Network{
-		Name: "mixed", Preprocess: spec, Classes: []labels.Class{{ID: "n1"}},
+		Name:  "int16",
 		Input: int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: 3}, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}},
 		Layers: []int8.Layer{
-			{Name: "up", Inputs: []string{int8.InputName}, Op: conv(3, 0, 0, 7), Out: wide},        // int8 to int16
-			{Name: "flat", Inputs: []string{int8.InputName}, Op: conv(3, 0, 0, -300), Out: narrow}, // int8 to int8
-			{Name: "sum", Inputs: []string{"flat", "up"}, Op: conv(1, 1<<14, 8, 0), Out: relu},     // int8 + int16 to int16
-			{Name: "down", Inputs: []string{"sum", "flat"}, Op: last, Out: wide},                   // int16 + int8 to int16
-			{Name: "pool", Inputs: []string{"down"}, Op: &int8.MaxPool{Window: tensor.Square(1, 1, 0)}, Out: wide},
-			{Name: "add", Inputs: []string{"pool"}, Op: int8.GlobalAveragePool{}, Out: sums},
-			{Name: "fc", Inputs: []string{"add"}, Op: &int8.Dense{In: 1, Out: 1, Weight: []int8.Value{1}, Bias: []int32{0}, Scale: []float32{1}},
+			{Name: "up", Inputs: []tensor.ID{0}, Op: conv(3, 0, 0, 7), Out: wide},         // int8 to int16
+			{Name: "flat", Inputs: []tensor.ID{0}, Op: conv(3, 0, 0, -300), Out: narrow},  // int8 to int8
+			{Name: "sum", Inputs: []tensor.ID{2, 1}, Op: conv(1, 1<<14, 8, 0), Out: relu}, // int8 + int16 to int16
+			{Name: "down", Inputs: []tensor.ID{3, 2}, Op: last, Out: wide},                // int16 + int8 to int16
+			{Name: "pool", Inputs: []tensor.ID{4}, Op: &int8.MaxPool{Window: tensor.Square(1, 1, 0)}, Out: wide},
+			{Name: "add", Inputs: []tensor.ID{5}, Op: int8.GlobalAveragePool{}, Out: sums},
+			{Name: "fc", Inputs: []tensor.ID{6}, Op: &int8.Dense{In: 1, Out: 1, Weight: []int8.Value{1}, Bias: []int32{0}, Scale: []float32{1}},
 				Out: int8.Tensor{Shape: pixel, Type: int8.Int32}},
 		},
 	}
 }
 
+// valid tells why these parts of a network make none.
+func valid(n *int8.Network) error {
+	_, err := int8.NewNetwork(n.Name, n.Input, n.Layers)
+	return err
+}
+
 // The values are computed by hand.
 func TestInt16Reference(t *testing.T) {
 	n := withInt16()
-	require.NoError(t, n.Validate())
+	n, err := int8.NewNetwork(n.Name, n.Input, n.Layers)
+	require.NoError(t, err)
 	got := map[string]int32{}
-	_, err := n.Reference([]uint8{128 + 11, 0, 0}, func(l *int8.Layer, values []int32) { got[l.Name] = values[0] })
+	_, err = n.Reference([]uint8{128 + 11, 0, 0}, func(l *int8.Layer, values []int32) { got[l.Name] = values[0] })
 	require.NoError(t, err)
 	// A step of the accumulator is 2^25 * 2^5 / 2^31 = 1/2 of v, 1/128 of the output.
 	require.Equal(t, map[string]int32{
@@ -96,29 +99,39 @@ func TestValidateInt16(t *testing.T) {
 		"sums not negative":     {func(n *int8.Network) { n.Layers[5].Out.NonNegative = true }, `output is 1x1x1 int16, want 1x1x1 int16 without zero point`},
 		"convolution of sums": {func(n *int8.Network) {
 			n.Layers[4], n.Layers[5] = n.Layers[5], n.Layers[4]
-			n.Layers[4].Inputs[0], n.Layers[5].Inputs[0] = "down", "add"
+			n.Layers[4].Inputs[0], n.Layers[5].Inputs[0] = 4, 5
 		}, `layer "pool" (maxpool): input "add": the sums of a global average pool are for a dense layer only`},
-		"classifier without sums": {func(n *int8.Network) { n.Layers[6].Inputs[0] = "pool" }, `layer "fc" (dense): input "pool": a dense layer follows the global average pool`},
+		"no layers":             {func(n *int8.Network) { n.Layers = nil }, `network "int16": no layers`},
+		"no classifier":         {func(n *int8.Network) { n.Layers = n.Layers[:6] }, `the last layer is not a dense classifier`},
+		"image of two channels": {func(n *int8.Network) { n.Input.Shape.C = 2 }, `input is 1x1x2 int8, want an int8 image of 1 or 3 channels`},
+		"image without zeros":   {func(n *int8.Network) { n.Input.Zero = nil }, `input has 0 zero points, want 3`},
+		"name used twice":       {func(n *int8.Network) { n.Layers[1].Name = "up" }, `layer "up" (conv): the name is used twice`},
+		"no operation":          {func(n *int8.Network) { n.Layers[1].Op = nil }, `layer "flat" has no operation`},
+		"input behind it":       {func(n *int8.Network) { n.Layers[1].Inputs[0] = 3 }, `layer "flat" (conv): input 3 is no tensor before it`},
+		"reader of logits": {func(n *int8.Network) {
+			n.Layers = append(n.Layers, n.Layers[6])
+			n.Layers[7].Name, n.Layers[7].Inputs = "more", []tensor.ID{7}
+		}, `layer "more" (dense): input "fc": nothing can read the logits of a dense layer`},
+		"classifier without sums": {func(n *int8.Network) { n.Layers[6].Inputs[0] = 5 }, `layer "fc" (dense): input "pool": a dense layer follows the global average pool`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := withInt16()
 			test.edit(n)
-			require.ErrorContains(t, n.Validate(), test.want)
+			require.ErrorContains(t, valid(n), test.want)
 		})
 	}
 }
 
 func TestSumsOfInt16MustFit(t *testing.T) {
 	n := withInt16()
-	n.Preprocess.Resize, n.Preprocess.Crop = 2, 2
 	n.Input.Shape.H, n.Input.Shape.W = 2, 2
 	for i := range 5 {
 		n.Layers[i].Out.Shape.H, n.Layers[i].Out.Shape.W = 2, 2
 	}
-	require.ErrorContains(t, n.Validate(), `layer "add" (globalsum): the sum over 2x2 pixels reaches 120000 and does not fit int16; at most 1 pixels do`)
+	require.ErrorContains(t, valid(n), `layer "add" (globalsum): the sum over 2x2 pixels reaches 120000 and does not fit int16; at most 1 pixels do`)
 	for _, i := range []int{3, 4} {
 		n.Layers[i].Out.Bound = math.MaxInt16 / 4
 	}
 	n.Layers[5].Out.Bound = math.MaxInt16 / 4 * 4
-	require.NoError(t, n.Validate())
+	require.NoError(t, valid(n))
 }

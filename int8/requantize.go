@@ -12,6 +12,10 @@ const (
 	half    = 1 << (outBits - 1)
 )
 
+// multiplierBits are the fraction bits of a multiplier without shift: mulHigh
+// takes 31 away, the last rounding outBits.
+const multiplierBits = 31 + outBits
+
 // OneOut is one step of the output before the last rounding.
 const OneOut = 1 << outBits
 
@@ -19,7 +23,7 @@ const OneOut = 1 << outBits
 // a multiplier for the given shift: round(scale * 2^(37-shift)). The factor
 // must be positive and below 2^(shift-6).
 func QuantizeMultiplier(scale float64, shift uint8) (int32, error) {
-	m := math.Round(math.Ldexp(scale, 31+outBits-int(shift)))
+	m := math.Round(math.Ldexp(scale, multiplierBits-int(shift)))
 	if !(m >= 1 && m <= math.MaxInt32) {
 		return 0, fmt.Errorf("int8: scale %g does not fit a multiplier with shift %d", scale, shift)
 	}
@@ -29,7 +33,7 @@ func QuantizeMultiplier(scale float64, shift uint8) (int32, error) {
 // ShiftFor is the smallest shift with which QuantizeMultiplier takes scale.
 func ShiftFor(scale float64) uint8 {
 	var shift uint8
-	for math.Round(math.Ldexp(scale, 31+outBits-int(shift))) > math.MaxInt32 && shift < 31 {
+	for math.Round(math.Ldexp(scale, multiplierBits-int(shift))) > math.MaxInt32 && shift < 31 {
 		shift++
 	}
 	return shift

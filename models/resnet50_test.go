@@ -55,13 +55,11 @@ func parameters(g *Graph) int {
 
 // macs counts the multiplications of convolutions and dense layers.
 func macs(t *testing.T, g *Graph) int64 {
-	shapes, err := g.Shapes()
-	require.NoError(t, err)
 	n := int64(0)
 	for _, node := range g.Nodes {
 		switch op := node.Op.(type) {
 		case *Conv:
-			s := shapes[node.Name]
+			s := node.Shape
 			n += int64(s.H*s.W) * int64(len(op.Weight))
 		case *Dense:
 			n += int64(len(op.Weight))
@@ -149,16 +147,14 @@ func TestResNet50Shapes(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, g.Classes, 10)
 		require.Equal(t, "3", g.Classes[3].ID)
-		shapes, err := g.Shapes()
-		require.NoError(t, err)
 		var planes []tensor.Shape
 		for _, n := range g.Nodes {
-			if s := shapes[n.Name]; n.Op.Kind() == "add" && !slices.Contains(planes, s) {
+			if s := n.Shape; n.Op.Kind() == "add" && !slices.Contains(planes, s) {
 				planes = append(planes, s)
 			}
 		}
 		require.Equal(t, []tensor.Shape{{H: 56, W: 56, C: 256}, {H: 28, W: 28, C: 512}, {H: 14, W: 14, C: 1024}, {H: 7, W: 7, C: 2048}}, planes)
-		require.Equal(t, tensor.Shape{H: 1, W: 1, C: 10}, shapes[g.Nodes[len(g.Nodes)-1].Name])
+		require.Equal(t, tensor.Shape{H: 1, W: 1, C: 10}, g.Shape(g.Output()))
 	}
 }
 
@@ -190,11 +186,7 @@ func realKeras(t testing.TB) *Graph {
 // structure describes a node by what it computes from what, down to the input.
 // Names count only where they are names of weights.
 func structure(g *Graph) []string {
-	at := map[string]int{g.InputName: 0}
 	var lines []string
-	for i, n := range g.Nodes {
-		at[n.Name] = i + 1
-	}
 	for _, n := range g.Nodes {
 		line := n.Op.Kind()
 		switch op := n.Op.(type) {
@@ -208,7 +200,7 @@ func structure(g *Graph) []string {
 			line += fmt.Sprint(" ", n.Name, op.In, op.Out)
 		}
 		for _, in := range n.Inputs {
-			line += " <- " + source(g, at, in)
+			line += " <- " + source(g, in)
 		}
 		lines = append(lines, line)
 	}
@@ -217,21 +209,20 @@ func structure(g *Graph) []string {
 }
 
 // source names a tensor by the weights it comes from.
-func source(g *Graph, at map[string]int, name string) string {
-	i := at[name]
-	if i == 0 {
+func source(g *Graph, id tensor.ID) string {
+	if id == tensor.Input {
 		return "input"
 	}
-	n := g.Nodes[i-1]
+	n := g.Nodes[id.Node()]
 	switch n.Op.(type) {
 	case *Conv, *BatchNorm, *Dense:
 		return n.Name
 	}
 	parts := make([]string, len(n.Inputs))
 	for i, in := range n.Inputs {
-		parts[i] = source(g, at, in)
+		parts[i] = source(g, in)
 		if n.Op.Kind() == "add" && i == 1 { // the shortcut's own history would repeat without end
-			parts[i] = g.Nodes[max(at[in], 1)-1].Op.Kind()
+			parts[i] = g.Nodes[in.Node()].Op.Kind()
 		}
 	}
 	return n.Op.Kind() + "(" + strings.Join(parts, ",") + ")"
@@ -244,7 +235,7 @@ func TestPublishedNetworkIsResNet50V1(t *testing.T) {
 	require.Equal(t, structure(built), structure(real))
 	require.Len(t, real.Nodes, len(built.Nodes))
 	require.Equal(t, 25_636_712, parameters(real))
-	require.Equal(t, built.Input, real.Input)
+	require.Equal(t, built.Input(), real.Input())
 	require.Equal(t, built.Preprocess, real.Preprocess)
 	require.Equal(t, built.Classes, real.Classes)
 	require.Equal(t, "resnet50", real.Name)
@@ -267,12 +258,10 @@ func TestPublishedWeights(t *testing.T) {
 		Shape []int `json:"shape_chw"`
 	}
 	require.NoError(t, json.Unmarshal(raw, &layers))
-	shapes, err := g.Shapes()
-	require.NoError(t, err)
 	seen := 0
 	for _, n := range g.Nodes {
 		if want := layers[n.Name].Shape; n.Op.Kind() == "conv" && want != nil {
-			s := shapes[n.Name]
+			s := n.Shape
 			require.Equal(t, want, []int{s.C, s.H, s.W}, n.Name)
 			seen++
 		}

@@ -8,12 +8,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/calibrate"
-	"edgeclassify/int8"
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/onnxruntime"
 	"edgeclassify/internal/testneed"
@@ -29,7 +30,7 @@ func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
 	var b bytes.Buffer
 	require.NoError(t, write(&b))
 	require.NoError(t, os.WriteFile(file, b.Bytes(), 0o600))
-	s, err := onnxruntime.Open("../build/peers", file, 1)
+	s, err := onnxruntime.Open("../build/peers", file, onnxruntime.Options{Threads: 1, Exact: true})
 	if errors.Is(err, onnxruntime.ErrMissing) {
 		testneed.Missing(t, "%v", err)
 	}
@@ -39,10 +40,10 @@ func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
 }
 
 func TestQuantizedRunsAsTheReference(t *testing.T) {
-	networks, int16s := exportable(9, nettest.Random), exportable(4, nettest.Int16)
+	networks, int16s := exportable(9, false), exportable(4, true)
 	for _, c := range []struct {
 		name     string
-		networks []*int8.Network
+		networks []*q8.Model
 		options  onnx.Options
 		sqnr     float64 // dB; what is lost is lost to rounding
 	}{
@@ -55,14 +56,14 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, n := range c.networks {
-				clear(n.Logits().Bias) // its extremes would hide everything else
+				clear(n.Classifier().Bias) // its extremes would hide everything else
 				s := load(t, func(w io.Writer) error { return onnx.WriteQuantized(w, n, c.options) })
 				for picture := range uint64(2) {
-					rgb := nettest.Image(n, picture)
+					rgb := nettest.Image(n.Network, picture)
 					q, err := n.Reference(rgb, nil)
 					require.NoError(t, err)
 					want := make([]float32, len(q))
-					n.Logits().Scaled(want, q)
+					n.Classifier().Scaled(want, q)
 					got, _, err := s.Run(codes(onnx.Planes(rgb), c.options), 1)
 					require.NoError(t, err)
 					require.Greater(t, sqnr(want, got), c.sqnr, "%s, picture %d", n.Name, picture)
@@ -74,12 +75,12 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 
 func TestFloatRunsAsTheExecutor(t *testing.T) {
 	for _, g := range []*models.Graph{everyOperation(), globallyPooled()} {
-		e, err := calibrate.NewExecutor(g, 1)
+		e, err := fp32.NewExecutor(g, 1)
 		require.NoError(t, err)
 		s := load(t, func(w io.Writer) error { return onnx.WriteFloat(w, g) })
 		random := rand.New(rand.NewPCG(1, 1))
 		for range 3 {
-			image := normal(random, g.Input.Elements())
+			image := normal(random, g.Input().Elements())
 			want, err := e.Run(image, nil)
 			require.NoError(t, err)
 			got, _, err := s.Run(onnx.Planes(image), 1)
@@ -93,19 +94,18 @@ func TestRuntimeRefusesDamage(t *testing.T) {
 	load(t, func(w io.Writer) error { return onnx.WriteFloat(w, everyOperation()) }) // or skip
 	file := filepath.Join(t.TempDir(), "text.onnx")
 	require.NoError(t, os.WriteFile(file, []byte("not a model"), 0o600))
-	_, err := onnxruntime.Open("../build/peers", file, 1)
+	_, err := onnxruntime.Open("../build/peers", file, onnxruntime.Options{Threads: 1, Exact: true})
 	require.ErrorContains(t, err, "text.onnx")
 }
 
 // globallyPooled is a float network with a global average pool.
-func globallyPooled() *models.Graph {
-	g := everyOperation()
-	g.Nodes = append(g.Nodes[:7], models.Node{Name: "pooled", Inputs: []string{"g"}, Op: models.GlobalAveragePool{}})
-	return g
-}
+func globallyPooled() *models.Graph { return everyOperationBut("ijkh", true) }
 
 // everyOperation is a float network of every other operation.
-func everyOperation() *models.Graph {
+func everyOperation() *models.Graph { return everyOperationBut("", false) }
+
+// everyOperationBut leaves nodes out and may end in a global average pool.
+func everyOperationBut(without string, pooled bool) *models.Graph {
 	random := rand.New(rand.NewPCG(2, 2))
 	values := func(n int) []float32 { return normal(random, n) }
 	positive := values(6)
@@ -113,22 +113,31 @@ func everyOperation() *models.Graph {
 		positive[i] = 0.5 + positive[i]*positive[i]
 	}
 	lopsided := tensor.Window{KH: 3, KW: 2, StrideH: 2, StrideW: 1, Top: 1, Right: 1}
-	return &models.Graph{
-		Name: "every operation", InputName: "picture", Input: tensor.Shape{H: 9, W: 9, C: 3}, Preprocess: preprocess.Caffe(),
-		Nodes: []models.Node{
-			{Name: "a", Inputs: []string{"picture"}, Op: &models.Conv{Window: tensor.Square(3, 1, 1), Groups: 1, InC: 3, OutC: 6, Weight: values(162)}},
-			{Name: "b", Inputs: []string{"a"}, Op: &models.BatchNorm{Gamma: values(6), Beta: values(6), Mean: values(6), Variance: positive, Epsilon: 0.01}},
-			{Name: "c", Inputs: []string{"b"}, Op: models.ReLU{}},
-			{Name: "d", Inputs: []string{"c"}, Op: &models.Conv{Window: lopsided, Groups: 2, InC: 6, OutC: 4, Weight: values(72), Bias: values(4)}},
-			{Name: "e", Inputs: []string{"c"}, Op: &models.Conv{Window: lopsided, Groups: 1, InC: 6, OutC: 4, Weight: values(144), Bias: values(4)}},
-			{Name: "f", Inputs: []string{"d", "e"}, Op: models.Add{}},
-			{Name: "g", Inputs: []string{"f"}, Op: &models.MaxPool{Window: tensor.Square(3, 1, 1)}},
-			{Name: "h", Inputs: []string{"g"}, Op: &models.AveragePool{Window: tensor.Square(2, 2, 1), CountPad: true}},
-			{Name: "i", Inputs: []string{"h"}, Op: &models.AveragePool{Window: tensor.Square(2, 1, 1)}},
-			{Name: "j", Inputs: []string{"i"}, Op: &models.Dense{In: 96, Out: 4, Weight: values(384), Bias: values(4)}},
-			{Name: "k", Inputs: []string{"j"}, Op: models.Softmax{}},
-		},
+	b := models.NewBuilder("picture", tensor.Shape{H: 9, W: 9, C: 3})
+	add := func(name string, op models.Op, inputs ...string) {
+		if !strings.Contains(without, name) {
+			b.Add(name, op, inputs...)
+		}
 	}
+	add("a", &models.Conv{Window: tensor.Square(3, 1, 1), Groups: 1, InC: 3, OutC: 6, Weight: values(162)}, "picture")
+	add("b", &models.BatchNorm{Gamma: values(6), Beta: values(6), Mean: values(6), Variance: positive, Epsilon: 0.01}, "a")
+	add("c", models.ReLU{}, "b")
+	add("d", &models.Conv{Window: lopsided, Groups: 2, InC: 6, OutC: 4, Weight: values(72), Bias: values(4)}, "c")
+	add("e", &models.Conv{Window: lopsided, Groups: 1, InC: 6, OutC: 4, Weight: values(144), Bias: values(4)}, "c")
+	add("f", models.Add{}, "d", "e")
+	add("g", &models.MaxPool{Window: tensor.Square(3, 1, 1)}, "f")
+	add("h", &models.AveragePool{Window: tensor.Square(2, 2, 1), CountPad: true}, "g")
+	add("i", &models.AveragePool{Window: tensor.Square(2, 1, 1)}, "h")
+	add("j", &models.Dense{In: 96, Out: 4, Weight: values(384), Bias: values(4)}, "i")
+	add("k", models.Softmax{}, "j")
+	if pooled {
+		add("pooled", models.GlobalAveragePool{}, "g")
+	}
+	g, err := b.Graph("every operation", preprocess.Caffe(), nil)
+	if err != nil {
+		panic(err)
+	}
+	return g
 }
 
 func normal(random *rand.Rand, n int) []float32 {
@@ -140,10 +149,10 @@ func normal(random *rand.Rand, n int) []float32 {
 }
 
 // exportable makes that many random networks whose biases fit.
-func exportable(n int, network func(seed uint64) *int8.Network) []*int8.Network {
-	var networks []*int8.Network
+func exportable(n int, withInt16 bool) []*q8.Model {
+	var networks []*q8.Model
 	for seed := uint64(0); len(networks) < n; seed++ {
-		if made := network(seed); onnx.WriteQuantized(io.Discard, made, onnx.Options{}) == nil {
+		if made := nettest.Model(seed, withInt16); onnx.WriteQuantized(io.Discard, made, onnx.Options{}) == nil {
 			networks = append(networks, made)
 		}
 	}

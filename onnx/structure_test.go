@@ -12,9 +12,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"edgeclassify/int8"
-	"edgeclassify/internal/nettest"
+	"edgeclassify/models"
 	"edgeclassify/onnx"
 	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
 )
 
 // fields is a parsed protobuf message: by field number the integers and the
@@ -113,7 +114,7 @@ func parseModel(t *testing.T, raw []byte) model {
 }
 
 func TestQuantizedStructure(t *testing.T) {
-	for _, n := range append(exportable(30, nettest.Random), exportable(30, nettest.Int16)...) {
+	for _, n := range append(exportable(30, false), exportable(30, true)...) {
 		for i := range 4 {
 			var b bytes.Buffer
 			require.NoError(t, onnx.WriteQuantized(&b, n, onnx.Options{Unsigned: i%2 == 1, Exact: i >= 2}))
@@ -127,7 +128,7 @@ func TestQuantizedStructure(t *testing.T) {
 			var spec preprocess.Spec
 			require.NoError(t, json.Unmarshal([]byte(m.metadata["preprocess"]), &spec))
 			require.Equal(t, n.Preprocess, spec)
-			checkLayers(t, n, m)
+			checkLayers(t, n.Network, m)
 		}
 	}
 }
@@ -135,9 +136,7 @@ func TestQuantizedStructure(t *testing.T) {
 // checkLayers finds every layer by its name, convolutions with quantized inputs
 // and weights per channel.
 func checkLayers(t *testing.T, n *int8.Network, m model) {
-	types := map[string]int8.Type{}
 	for _, l := range n.Layers {
-		types[l.Name] = l.Out.Type
 		conv, ok := l.Op.(*int8.Conv)
 		if !ok {
 			continue
@@ -146,8 +145,8 @@ func checkLayers(t *testing.T, n *int8.Network, m model) {
 		require.Equal(t, "Conv", node.text(4))
 		require.Len(t, node.bytes[1], 3)
 		for i, in := range node.texts(1) {
-			if i == 0 && types[l.Inputs[0]] == int8.Int16 {
-				require.Equal(t, l.Inputs[0], in, "an int16 tensor is real")
+			if i == 0 && n.Tensor(l.Inputs[0]).Type == int8.Int16 {
+				require.Equal(t, n.Topology().Name(l.Inputs[0]), in, "an int16 tensor is real")
 				continue
 			}
 			require.Equal(t, "DequantizeLinear", m.nodes[in].text(4))
@@ -178,19 +177,26 @@ func TestFloatStructure(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	n := exportable(1, nettest.Random)[0]
+	n := exportable(1, false)[0]
 	conv := n.Layers[0].Op.(*int8.Conv)
 	conv.Multiplier[0], conv.Shift, n.Layers[0].Out.Zero = 1, 0, []int8.Value{-128}
 	err := onnx.WriteQuantized(io.Discard, n, onnx.Options{})
 	require.ErrorContains(t, err, n.Layers[0].Name)
 	require.ErrorContains(t, err, "channel 0: the bias")
 
-	g := everyOperation()
-	g.Nodes[3].Inputs = []string{"nowhere"}
-	require.ErrorContains(t, onnx.WriteFloat(io.Discard, g), "nowhere")
+	b := models.NewBuilder("image", tensor.Shape{H: 1, W: 1, C: 3})
+	b.Add("strange", strange{}, "image")
+	g, err := b.Graph("strange", preprocess.Caffe(), nil)
+	require.NoError(t, err)
+	require.ErrorContains(t, onnx.WriteFloat(io.Discard, g), `node "strange": strange has no ONNX form`)
 	full := errors.New("disk full")
 	require.ErrorIs(t, onnx.WriteFloat(brokenWriter{full}, everyOperation()), full)
 }
+
+// strange is an operation of nobody's.
+type strange struct{ models.ReLU }
+
+func (strange) Kind() string { return "strange" }
 
 type brokenWriter struct{ err error }
 

@@ -10,6 +10,8 @@ import (
 	"image/png"
 	"io"
 	"os"
+
+	"edgeclassify/internal/jpegfile"
 )
 
 // maxFile bounds the compressed data that is read, in bytes.
@@ -18,25 +20,45 @@ const maxFile = 256 << 20
 // format is a kind of file that Decode reads.
 type format struct {
 	magic  string
-	config func(io.Reader) (image.Config, error)
+	head   func(file []byte) (head, error)
 	decode func(io.Reader) (image.Image, error)
 
 	// pixelsPerByte is how many pixels one byte of file can hold at the very
 	// best. It unmasks headers that promise more than the file can keep,
 	// before memory is spent on them.
 	pixelsPerByte int
+}
 
-	orientation func(file []byte) orientation
+// head is what a file says of its picture before it is decoded.
+type head struct {
+	width, height int
+	orientation   orientation
 }
 
 // formats returns the kinds of files that Decode reads.
 func formats() [2]format {
 	return [2]format{
 		// Each 8x8 block takes at least one bit.
-		{"\xff\xd8\xff", jpeg.DecodeConfig, jpeg.Decode, 8 * 64, jpegOrientation},
+		{"\xff\xd8\xff", jpegHead, jpeg.Decode, 8 * 64},
 		// Deflate shrinks at most 1032-fold, and a pixel takes at least one bit.
-		{"\x89PNG\r\n\x1a\n", png.DecodeConfig, png.Decode, 8 * 1032, func([]byte) orientation { return upright }},
+		{"\x89PNG\r\n\x1a\n", pngHead, png.Decode, 8 * 1032},
 	}
+}
+
+// jpegHead leaves files with a header that makes no sense to image/jpeg, which
+// says what is wrong or makes do.
+func jpegHead(file []byte) (head, error) {
+	header, err := jpegfile.Parse(file)
+	config := image.Config{Width: header.Width, Height: header.Height}
+	if err != nil || header.Width == 0 {
+		config, err = jpeg.DecodeConfig(bytes.NewReader(file))
+	}
+	return head{config.Width, config.Height, tiffOrientation(header.Exif)}, err
+}
+
+func pngHead(file []byte) (head, error) {
+	config, err := png.DecodeConfig(bytes.NewReader(file))
+	return head{config.Width, config.Height, upright}, err
 }
 
 // DecodeFile reads the JPEG or PNG picture at path; see Decode.
@@ -46,58 +68,71 @@ func DecodeFile(path string) (*Image, error) {
 		return nil, fmt.Errorf("preprocess: %w", err)
 	}
 	defer f.Close()
-	p, err := decode(f)
+	file, err := read(f)
+	if err != nil {
+		return nil, fmt.Errorf("preprocess: %s: %w", path, err)
+	}
+	p, err := decode(file)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %s: %w", path, err)
 	}
 	return p, nil
 }
 
-// Decode reads a JPEG or PNG picture and turns it upright as its Exif
+// Read reads a file for Decode to its end, or as much as shows that it is too
+// large.
+func Read(r io.Reader) ([]byte, error) {
+	file, err := read(r)
+	if err != nil {
+		return nil, fmt.Errorf("preprocess: %w", err)
+	}
+	return file, nil
+}
+
+func read(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxFile+1)) }
+
+// Decode decodes a JPEG or PNG file and turns the picture upright as its Exif
 // orientation (JPEG only) says. Alpha is dropped, not composited; of 16-bit
 // samples the high byte is kept; CMYK becomes RGB without a colour profile.
+// The picture does not refer to file.
 //
-// It reads r to its end and refuses, before decoding, files that are empty,
-// of another format, or beyond MaxPixels, MinSide and MaxAspect: see ErrEmpty
-// and its neighbours. Decoding takes up to 24 bytes per pixel (progressive
-// CMYK), of which at most 8 stay.
-func Decode(r io.Reader) (*Image, error) {
-	p, err := decode(r)
+// It refuses, before decoding, files that are empty, of another format, or
+// beyond MaxPixels, MinSide and MaxAspect: see ErrEmpty and its neighbours.
+// Decoding takes up to 24 bytes per pixel (progressive CMYK), of which at most
+// 8 stay.
+func Decode(file []byte) (*Image, error) {
+	p, err := decode(file)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %w", err)
 	}
 	return p, nil
 }
 
-func decode(r io.Reader) (*Image, error) {
-	file, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
+func decode(file []byte) (*Image, error) {
 	f, err := identify(file)
 	if err != nil {
 		return nil, err
 	}
-	config, err := f.config(bytes.NewReader(file))
+	head, err := f.head(file)
 	if err != nil {
 		return nil, decodeError(err)
 	}
-	if err := checkSize(config.Width, config.Height); err != nil {
+	if err := checkSize(head.width, head.height); err != nil {
 		return nil, err
 	}
-	if config.Width*config.Height/f.pixelsPerByte > len(file) {
+	if head.width*head.height/f.pixelsPerByte > len(file) {
 		return nil, fmt.Errorf("%w: %d bytes cannot hold %dx%d pixels: copy it again from its source",
-			ErrDamaged, len(file), config.Width, config.Height)
+			ErrDamaged, len(file), head.width, head.height)
 	}
 	img, err := f.decode(bytes.NewReader(file))
 	if err != nil {
 		return nil, decodeError(err)
 	}
-	p, err := fromImage(img)
-	if err != nil {
+	p := new(Image)
+	if err := p.set(img); err != nil {
 		return nil, err
 	}
-	f.orientation(file).apply(p)
+	head.orientation.apply(p)
 	return p, nil
 }
 
@@ -130,23 +165,43 @@ func decodeError(err error) error {
 	return fmt.Errorf("%w: %w: copy it again from its source", ErrDamaged, err)
 }
 
-// fromImage wraps img, sharing its samples where their layout allows. Alpha
-// is dropped, not composited, and of 16-bit samples the high byte is kept.
-func fromImage(img image.Image) (*Image, error) {
+// Set makes p the picture img, and shares its samples where their layout
+// allows: p changes with them. What img holds is read as Decode reads it from a
+// file, so that premultiplied colours are divided by their alpha, which is
+// dropped then. Opaque RGBA, NRGBA, YCbCr and grey images are not copied.
+func (p *Image) Set(img image.Image) error {
+	if img == nil {
+		return fmt.Errorf("preprocess: %w: the image is nil", ErrEmpty)
+	}
+	err := checkSize(img.Bounds().Dx(), img.Bounds().Dy())
+	if err == nil {
+		err = p.set(img)
+	}
+	if err != nil {
+		return fmt.Errorf("preprocess: %w", err)
+	}
+	return nil
+}
+
+func (p *Image) set(img image.Image) error {
 	b := img.Bounds()
-	p := &Image{Geometry: Geometry{Width: b.Dx(), Height: b.Dy(), Model: ModelRGB}}
+	*p = Image{Geometry: Geometry{Width: b.Dx(), Height: b.Dy(), Model: ModelRGB}}
+	if !readable(img) {
+		p.setRGB(fromPixels(img), 3*p.Width, 3, 1)
+		return nil
+	}
 	switch img := img.(type) {
 	case *image.YCbCr:
-		return p, p.setYCbCr(img)
+		return p.setYCbCr(img)
 	case *image.Gray:
 		p.setGray(img.Pix, img.Stride, 1)
 	case *image.Gray16:
 		p.setGray(img.Pix, img.Stride, 2)
-	case *image.RGBA: // opaque, as image/png and image/jpeg make it
+	case *image.RGBA:
 		p.setRGB(img.Pix, img.Stride, 4, 1)
 	case *image.NRGBA:
 		p.setRGB(img.Pix, img.Stride, 4, 1)
-	case *image.RGBA64: // opaque, as image/png makes it
+	case *image.RGBA64:
 		p.setRGB(img.Pix, img.Stride, 8, 2)
 	case *image.NRGBA64:
 		p.setRGB(img.Pix, img.Stride, 8, 2)
@@ -154,10 +209,23 @@ func fromImage(img image.Image) (*Image, error) {
 		p.setRGB(fromCMYK(img), 3*p.Width, 3, 1)
 	case *image.Paletted:
 		p.setRGB(fromPalette(img), 3*p.Width, 3, 1)
-	default:
-		return nil, fmt.Errorf("%w: pixels of type %T", ErrFormat, img)
 	}
-	return p, nil
+	return nil
+}
+
+// readable tells whether set reads the samples of img as they are.
+func readable(img image.Image) bool {
+	switch img := img.(type) {
+	case *image.RGBA: // else multiplied by alpha
+		return img.Opaque()
+	case *image.RGBA64:
+		return img.Opaque()
+	case *image.YCbCr: // else its first samples of chroma stand for more pixels than others
+		return min(img.Rect.Min.X, img.Rect.Min.Y) >= 0
+	case *image.Gray, *image.Gray16, *image.NRGBA, *image.NRGBA64, *image.CMYK, *image.Paletted:
+		return true
+	}
+	return false
 }
 
 func (p *Image) setGray(pix []uint8, stride, step int) {
@@ -185,7 +253,7 @@ func (p *Image) setYCbCr(img *image.YCbCr) error {
 		return fmt.Errorf("%w: chroma subsampling %v: save it again as 4:2:0", ErrFormat, img.SubsampleRatio)
 	}
 	p.Model = ModelYCbCr
-	p.Chroma = [2]Subsampling{{Factor: f[0]}, {Factor: f[1]}}
+	p.Chroma = [2]Subsampling{{f[0], img.Rect.Min.X % f[0]}, {f[1], img.Rect.Min.Y % f[1]}}
 	p.Planes = [3]Plane{
 		{Pix: img.Y, Stride: img.YStride, Step: 1},
 		{Pix: img.Cb, Stride: img.CStride, Step: 1},
@@ -222,6 +290,19 @@ func fromPalette(img *image.Paletted) []uint8 {
 	for y := range height {
 		for _, index := range img.Pix[y*img.Stride:][:width] {
 			rgb = append(rgb, palette[index][:]...)
+		}
+	}
+	return rgb
+}
+
+// fromPixels returns the packed RGB pixels of img, whatever its type.
+func fromPixels(img image.Image) []uint8 {
+	b := img.Bounds()
+	rgb := make([]uint8, 0, 3*b.Dx()*b.Dy())
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			c := color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA)
+			rgb = append(rgb, c.R, c.G, c.B)
 		}
 	}
 	return rgb

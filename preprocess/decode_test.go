@@ -3,6 +3,7 @@ package preprocess
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -43,7 +44,7 @@ func pattern(img draw.Image) draw.Image {
 
 // rgbOf reads back every pixel of a decoded RGB or grey picture.
 func rgbOf(t *testing.T, data []byte) []uint8 {
-	p, err := Decode(bytes.NewReader(data))
+	p, err := Decode(data)
 	require.NoError(t, err)
 	require.NoError(t, p.check())
 	require.NotEqual(t, ModelYCbCr, p.Model)
@@ -100,18 +101,94 @@ func TestDecodeDropsAlpha(t *testing.T) {
 }
 
 func TestDecodeJPEGKinds(t *testing.T) {
-	p, err := Decode(bytes.NewReader(encodeJPEG(t, pattern(image.NewGray(image.Rect(0, 0, 33, 21))))))
+	p, err := Decode(encodeJPEG(t, pattern(image.NewGray(image.Rect(0, 0, 33, 21)))))
 	require.NoError(t, err)
 	require.Equal(t, Geometry{Width: 33, Height: 21, Model: ModelGray}, p.Geometry)
 
 	colour := encodeJPEG(t, pattern(image.NewRGBA(image.Rect(0, 0, 33, 21))))
-	p, err = Decode(bytes.NewReader(colour))
+	p, err = Decode(colour)
 	require.NoError(t, err)
 	require.Equal(t, Geometry{33, 21, ModelYCbCr, [2]Subsampling{{2, 0}, {2, 0}}}, p.Geometry)
 
-	p, err = Decode(bytes.NewReader(withExif(colour, exifSegment(binary.BigEndian, 6))))
+	p, err = Decode(withExif(colour, exifSegment(binary.BigEndian, 6)))
 	require.NoError(t, err)
 	require.Equal(t, Geometry{21, 33, ModelYCbCr, [2]Subsampling{{2, 1}, {2, 0}}}, p.Geometry)
+}
+
+// A picture in memory is the picture that its PNG file holds.
+func TestSetReadsWhatAFileOfItHolds(t *testing.T) {
+	bounds := image.Rect(-3, 5, 47, 41)
+	palette := color.Palette{color.NRGBA{200, 100, 50, 255}, color.NRGBA{10, 20, 30, 77}, color.Gray{9}}
+	for _, img := range []draw.Image{
+		image.NewGray(bounds), image.NewGray16(bounds), image.NewRGBA(bounds), image.NewNRGBA(bounds),
+		image.NewRGBA64(bounds), image.NewNRGBA64(bounds), image.NewPaletted(bounds, palette), image.NewAlpha(bounds),
+	} {
+		for _, opaque := range []bool{true, false} {
+			for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+				for x := bounds.Min.X; x < bounds.Max.X; x++ {
+					c := color.NRGBA64{uint16(x * 997), uint16(y * 1009), uint16(x * y * 31), 0xffff}
+					if !opaque {
+						c.A = uint16(x * y * 77)
+					}
+					img.Set(x, y, c)
+				}
+			}
+			part := img.(interface {
+				SubImage(image.Rectangle) image.Image
+			}).SubImage(image.Rect(0, 10, 33, 41))
+			images := []image.Image{img, part}
+			if _, deep := img.(*image.NRGBA64); opaque || !deep { // a file has 8 bits of what it does not know
+				images = append(images, struct{ image.Image }{part})
+			}
+			for _, img := range images {
+				want, err := Decode(encodePNG(t, img))
+				require.NoError(t, err)
+				p := new(Image)
+				require.NoError(t, p.Set(img))
+				require.Equal(t, resize(t, small(), want), resize(t, small(), p), "%T, opaque %v", img, opaque)
+			}
+		}
+	}
+}
+
+func TestSetPlacesChroma(t *testing.T) {
+	for ratio := image.YCbCrSubsampleRatio444; ratio <= image.YCbCrSubsampleRatio410; ratio++ {
+		whole := image.NewYCbCr(image.Rect(0, 0, 60, 50), ratio)
+		for _, samples := range [][]uint8{whole.Y, whole.Cb, whole.Cr} {
+			for i := range samples {
+				samples[i] = uint8(i * 7)
+			}
+		}
+		for offset := range 4 {
+			img := whole.SubImage(image.Rect(offset, offset, 57, 47)).(*image.YCbCr)
+			p := new(Image)
+			require.NoError(t, p.Set(img))
+			require.NoError(t, errors.Join(p.Geometry.validate(), p.check()))
+			for y := range p.Height {
+				for x := range p.Width {
+					c := img.YCbCrAt(offset+x, offset+y)
+					cx, cy := (x+p.Chroma[0].Lead)/p.Chroma[0].Factor, (y+p.Chroma[1].Lead)/p.Chroma[1].Factor
+					require.Equal(t, c, color.YCbCr{Y: at(p, 0, x, y), Cb: at(p, 1, cx, cy), Cr: at(p, 2, cx, cy)})
+				}
+			}
+			require.Zero(t, testing.AllocsPerRun(10, func() {
+				if err := p.Set(img); err != nil {
+					t.Fatal(err)
+				}
+			}))
+		}
+	}
+	p := new(Image)
+	require.NoError(t, p.Set(image.NewYCbCr(image.Rect(-1, -1, 30, 30), image.YCbCrSubsampleRatio420)))
+	require.Equal(t, ModelRGB, p.Model, "read pixel by pixel")
+}
+
+func TestSetRefuses(t *testing.T) {
+	p := new(Image)
+	require.ErrorIs(t, p.Set(nil), ErrEmpty)
+	require.ErrorIs(t, p.Set(&image.RGBA{}), ErrTooSmall)
+	require.ErrorIs(t, p.Set(image.Black), ErrTooLarge, "everywhere")
+	require.ErrorIs(t, p.Set(&image.YCbCr{Rect: image.Rect(0, 0, 20, 20), SubsampleRatio: -1}), ErrFormat)
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -144,7 +221,7 @@ func TestDecodeRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var p *Image
 			var err error
-			allocated := allocatedBytes(func() { p, err = Decode(bytes.NewReader(c.file)) })
+			allocated := allocatedBytes(func() { p, err = Decode(c.file) })
 			require.ErrorIs(t, err, c.want)
 			require.ErrorContains(t, err, c.says)
 			require.Nil(t, p)
@@ -155,7 +232,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestDecodeAcceptsLimits(t *testing.T) {
 	for _, size := range []image.Point{{16, 16}, {256, 16}, {16, 256}} {
-		_, err := Decode(bytes.NewReader(encodePNG(t, image.NewGray(image.Rectangle{Max: size}))))
+		_, err := Decode(encodePNG(t, image.NewGray(image.Rectangle{Max: size})))
 		require.NoError(t, err, size)
 	}
 }
@@ -176,8 +253,8 @@ func TestFileErrorsNameTheFile(t *testing.T) {
 	require.ErrorContains(t, err, "crop")
 }
 
-func TestDecodePassesReadErrors(t *testing.T) {
-	_, err := Decode(iotest.ErrReader(os.ErrDeadlineExceeded))
+func TestReadPassesErrors(t *testing.T) {
+	_, err := Read(iotest.ErrReader(os.ErrDeadlineExceeded))
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
@@ -227,7 +304,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var p *Image
 		var err error
-		allocated := allocatedBytes(func() { p, err = Decode(bytes.NewReader(file)) })
+		allocated := allocatedBytes(func() { p, err = Decode(file) })
 		// A byte of PNG can stand for 8256 pixels of 8 bytes.
 		require.LessOrEqual(t, allocated, uint64(4<<20+len(file)*8*8256))
 		if err != nil {
@@ -245,7 +322,7 @@ func BenchmarkDecode(b *testing.B) {
 			file, err := os.ReadFile(filepath.Join(testdata, "photos", name))
 			require.NoError(b, err)
 			for b.Loop() {
-				if _, err := Decode(bytes.NewReader(file)); err != nil {
+				if _, err := Decode(file); err != nil {
 					b.Fatal(err)
 				}
 			}

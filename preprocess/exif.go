@@ -1,9 +1,6 @@
 package preprocess
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // orientation says how a stored picture must be turned to be upright: the
 // values 1 to 8 of tag 0x0112 (Exif 2.32, section 4.6.4).
@@ -46,38 +43,8 @@ func (o orientation) apply(p *Image) {
 	}
 }
 
-// jpegOrientation returns the orientation in the Exif segment of a JPEG file,
-// upright if there is none that makes sense.
-func jpegOrientation(data []byte) orientation {
-	const (
-		soi, sos, eoi, app1 = 0xd8, 0xda, 0xd9, 0xe1
-		fill                = 0xff
-	)
-	if len(data) < 2 || data[0] != fill || data[1] != soi {
-		return upright
-	}
-	data = data[2:]
-	for len(data) >= 4 && data[0] == fill {
-		marker := data[1]
-		if marker == fill {
-			data = data[1:]
-			continue
-		}
-		// The length counts its own two bytes, not the marker's.
-		end := 2 + int(binary.BigEndian.Uint16(data[2:]))
-		if marker == sos || marker == eoi || end < 4 || end > len(data) {
-			break
-		}
-		if tiff, ok := bytes.CutPrefix(data[4:end], []byte("Exif\x00\x00")); ok && marker == app1 {
-			return tiffOrientation(tiff)
-		}
-		data = data[end:]
-	}
-	return upright
-}
-
 // tiffOrientation returns the orientation in the first directory of a TIFF
-// structure, upright if there is none that makes sense.
+// structure, as Exif has it; upright if there is none that makes sense.
 func tiffOrientation(tiff []byte) orientation {
 	const (
 		header, entry  = 8, 12 // bytes

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/jpegfile"
 )
 
 type byteOrder interface {
@@ -41,6 +43,12 @@ func exifSegment(order byteOrder, value uint16) []byte {
 // withExif inserts segment behind the start marker of a JPEG file.
 func withExif(file, segment []byte) []byte {
 	return bytes.Join([][]byte{file[:2], segment, file[2:]}, nil)
+}
+
+// jpegOrientation is the orientation that Decode finds in a JPEG file.
+func jpegOrientation(file []byte) orientation {
+	header, _ := jpegfile.Parse(file) // a scan does not matter here
+	return tiffOrientation(header.Exif)
 }
 
 func TestJPEGOrientation(t *testing.T) {

@@ -109,9 +109,7 @@ func readGolden(t *testing.T, path string) []uint8 {
 
 // TestPillow compares with Pillow itself on the ImageNet sample.
 func TestPillow(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes about ten seconds")
-	}
+	testneed.Long(t, "compares all photographs with Pillow")
 	paths := samplePhotographs(t)
 	pillow := runPillow(t, paths)
 	r, err := NewResizer(Torchvision())

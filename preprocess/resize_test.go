@@ -505,3 +505,10 @@ func BenchmarkPlan(b *testing.B) {
 		newPlan(Torchvision(), g)
 	}
 }
+
+func TestFloatRefusesOtherLengths(t *testing.T) {
+	input := make([]float32, 12)
+	require.NoError(t, Caffe().Float(input, make([]uint8, 12)))
+	require.EqualError(t, Caffe().Float(input, make([]uint8, 9)), "preprocess: 9 values of RGB pixels for an input of 12")
+	require.Error(t, Caffe().Float(input[:4], make([]uint8, 4)))
+}

@@ -63,11 +63,15 @@ func (s Spec) Channel(c int) int {
 }
 
 // Float writes the float network's input, normalized and in s.Order, for the
-// RGB pixels of rgb; both hold Crop*Crop*3 values in HWC order.
-func (s Spec) Float(dst []float32, rgb []uint8) {
-	for i := 0; i+2 < len(rgb) && i+2 < len(dst); i += 3 {
+// RGB pixels of rgb. Both hold as many values, in HWC order.
+func (s Spec) Float(dst []float32, rgb []uint8) error {
+	if len(dst) != len(rgb) || len(rgb)%3 != 0 {
+		return fmt.Errorf("preprocess: %d values of RGB pixels for an input of %d", len(rgb), len(dst))
+	}
+	for i := 0; i < len(rgb); i += 3 {
 		for c := range 3 {
 			dst[i+c] = (float32(rgb[i+s.Channel(c)]) - s.Mean[c]) / s.Std[c]
 		}
 	}
+	return nil
 }

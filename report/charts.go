@@ -12,6 +12,9 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/runtime"
 )
 
 const (
@@ -219,7 +222,7 @@ func (l *Layer) extent() (left, right float64, ok bool) {
 	left, right = math.Inf(1), math.Inf(-1)
 	for i, n := range h.Counts {
 		if n > 0 {
-			left, right = min(left, h.edge(i)), max(right, h.edge(i+1))
+			left, right = min(left, edge(h, i)), max(right, edge(h, i+1))
 		}
 	}
 	if l.Range != nil {
@@ -228,7 +231,7 @@ func (l *Layer) extent() (left, right float64, ok bool) {
 	return left, right, left < right && h.Width > 0 && finite(left, right, right-left)
 }
 
-func (h *Histogram) edge(bin int) float64 { return h.From + float64(float64(bin)*h.Width) }
+func edge(h *diagnose.Histogram, bin int) float64 { return h.From + float64(float64(bin)*h.Width) }
 
 // bars divide the extent evenly and hold the counts of bins by their middle,
 // apart for those that the codes cover and those beyond.
@@ -236,7 +239,7 @@ func (l *Layer) bars(left, right float64) (inside, outside []plotter.XYer) {
 	h := l.Histogram
 	var counts [histogramBars]float64
 	for i, n := range h.Counts {
-		middle := (h.edge(i) + h.Width/2 - left) / (right - left)
+		middle := (edge(h, i) + h.Width/2 - left) / (right - left)
 		bar := min(max(int(middle*histogramBars), 0), histogramBars-1)
 		counts[bar] += float64(n)
 	}
@@ -261,7 +264,7 @@ func (l *Layer) bars(left, right float64) (inside, outside []plotter.XYer) {
 
 // arenaChart draws each buffer as a rectangle: steps from left to right,
 // bytes from bottom to top. It is empty without buffers.
-func arenaChart(buffers []Buffer) (template.HTML, error) {
+func arenaChart(buffers []runtime.Buffer) (template.HTML, error) {
 	if len(buffers) == 0 {
 		return "", nil
 	}

@@ -6,7 +6,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"gonum.org/v1/plot/plotter"
+
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/runtime"
 )
 
 func value(x float64) *float64 { return &x }
@@ -53,7 +58,7 @@ func TestSharesOfNoise(t *testing.T) {
 }
 
 func TestHistogramDividesAtTheRange(t *testing.T) {
-	l := Layer{Histogram: &Histogram{From: -10, Width: 10, Counts: []uint64{0, 99, 9, 0, 0}}, Range: &Range{Min: 0, Max: 10}}
+	l := Layer{Histogram: &diagnose.Histogram{From: -10, Width: 10, Counts: []uint64{0, 99, 9, 0, 0}}, Range: &quantize.Range{Min: 0, Max: 10}}
 	left, right, ok := l.extent()
 	require.True(t, ok)
 	require.Equal(t, []float64{0, 20}, []float64{left, right}, "empty bins at the ends are left out")
@@ -64,13 +69,13 @@ func TestHistogramDividesAtTheRange(t *testing.T) {
 	require.InDelta(t, 1, height(inside[0]), 1e-12)
 	require.InDelta(t, 0.5, height(outside[0]), 1e-12, "log 10 beside log 100")
 
-	l.Range = &Range{Min: 0, Max: 40}
+	l.Range = &quantize.Range{Min: 0, Max: 40}
 	_, right, _ = l.extent()
 	require.Equal(t, 40., right, "all of the range is shown")
 }
 
 func TestHistogramsThatCannotBeDrawn(t *testing.T) {
-	for name, h := range map[string]*Histogram{
+	for name, h := range map[string]*diagnose.Histogram{
 		"none": nil, "no bins": {Width: 1}, "no counts": {Width: 1, Counts: []uint64{0, 0}}, "no width": {Counts: []uint64{1}},
 		"negative width": {Width: -1, Counts: []uint64{1}}, "endless": {Width: math.Inf(1), Counts: []uint64{1}},
 		"too wide": {From: -math.MaxFloat64, Width: math.MaxFloat64, Counts: []uint64{1, 1, 1}},
@@ -121,7 +126,7 @@ func TestDepthChartNumbersTheLowest(t *testing.T) {
 }
 
 func TestArenaHasEachBuffer(t *testing.T) {
-	chart, err := arenaChart([]Buffer{{Name: "a", Bytes: 3000, Last: 1}, {Name: "b", Offset: 3000, Bytes: 1000, First: 1, Last: 2}})
+	chart, err := arenaChart([]runtime.Buffer{{Name: "a", Bytes: 3000, Last: 1}, {Name: "b", Offset: 3000, Bytes: 1000, First: 1, Last: 2}})
 	require.NoError(t, err)
 	require.Contains(t, string(chart), "<title>a: 3.00\u00a0kB at 0\u00a0B, steps 0 to 1</title>")
 	require.Contains(t, string(chart), "<title>b: 1.00\u00a0kB at 3.00\u00a0kB, steps 1 to 2</title>")

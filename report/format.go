@@ -5,6 +5,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/evaluate"
 )
 
 // Numbers on the page. What is not known, or is no number, is a dash.
@@ -118,7 +121,7 @@ func scaled(x float64, units []string) string {
 }
 
 // span is a range of real values.
-func span(r *Range) string {
+func span(r *quantize.Range) string {
 	if r == nil || !finite(r.Min, r.Max) {
 		return unknown
 	}
@@ -126,7 +129,7 @@ func span(r *Range) string {
 }
 
 // interval is the 95 % interval of a share.
-func interval(s *Share) string {
+func interval(s *evaluate.Share) string {
 	if s == nil || !finite(100*s.Low, 100*s.High) {
 		return unknown
 	}

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/evaluate"
 )
 
 // plain has ordinary spaces, which are easier to write.
@@ -58,9 +61,9 @@ func TestSizes(t *testing.T) {
 }
 
 func TestSpans(t *testing.T) {
-	require.Equal(t, "−1.50 … 6.00", plain(span(&Range{Min: -1.5, Max: 6})))
+	require.Equal(t, "−1.50 … 6.00", plain(span(&quantize.Range{Min: -1.5, Max: 6})))
 	require.Equal(t, "–", span(nil))
-	require.Equal(t, "–", span(&Range{Max: math.Inf(1)}))
-	require.Equal(t, "96.9–99.4 %", plain(interval(&Share{Low: 0.9689, High: 0.9942})))
-	require.Equal(t, "–", interval(&Share{Low: math.NaN()}))
+	require.Equal(t, "–", span(&quantize.Range{Max: math.Inf(1)}))
+	require.Equal(t, "96.9–99.4 %", plain(interval(&evaluate.Share{Low: 0.9689, High: 0.9942})))
+	require.Equal(t, "–", interval(&evaluate.Share{Low: math.NaN()}))
 }

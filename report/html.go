@@ -10,6 +10,9 @@ import (
 	"io"
 	"math"
 	"slices"
+
+	"edgeclassify/calibrate"
+	"edgeclassify/evaluate"
 )
 
 //go:embed page.html style.css
@@ -32,7 +35,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		"arenaChart": arenaChart, "depthChart": depthChart, "histogramChart": histogramChart, "noiseChart": noiseChart,
 
 		"accuracy": accuracy, "chance": chance, "classes": worstFirst, "drawn": drawn, "guesses": guesses,
-		"numbered": numbered, "promotions": promotions, "steps": steps,
+		"int16": rankInt16, "numbered": numbered, "steps": steps,
 	}).ParseFS(files, "page.html")
 	if err != nil {
 		return fmt.Errorf("report page: %w", err)
@@ -65,31 +68,31 @@ func barOf(from, to, low, high float64) bar {
 
 // A step is a trial beside the kept one before it.
 type step struct {
-	Trial
+	calibrate.Trial
 	First bool
 	Gain  float64 // dB
 	Bar   bar     // from the trial before to this one
 }
 
 // steps are the trials as a waterfall.
-func steps(trials []Trial) []step {
+func steps(trials []calibrate.Trial) []step {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, t := range trials {
-		if finite(t.SQNR) {
-			low, high = min(low, t.SQNR), max(high, t.SQNR)
+		if finite(t.MeanSQNR) {
+			low, high = min(low, t.MeanSQNR), max(high, t.MeanSQNR)
 		}
 	}
 	margin := (high - low) / 20
 	low, high = low-margin, high+margin
 	var out []step
 	for i, t := range trials {
-		before := t.SQNR
+		before := t.MeanSQNR
 		for _, b := range trials[:i] {
 			if b.Kept {
-				before = b.SQNR
+				before = b.MeanSQNR
 			}
 		}
-		out = append(out, step{Trial: t, First: i == 0, Gain: t.SQNR - before, Bar: barOf(before, t.SQNR, low, high)})
+		out = append(out, step{Trial: t, First: i == 0, Gain: t.MeanSQNR - before, Bar: barOf(before, t.MeanSQNR, low, high)})
 	}
 	return out
 }
@@ -97,13 +100,13 @@ func steps(trials []Trial) []step {
 // A measure is a share of pictures on a line that starts at Floor.
 type measure struct {
 	Name  string
-	Share *Share
+	Share *evaluate.Share
 	Bar   bar // the interval
 	Dot   bar // the value
 }
 
 // accuracy lists the shares that an evaluation has.
-func accuracy(e *Evaluation) []measure {
+func accuracy(e *evaluate.Result) []measure {
 	all := []measure{
 		{Name: "Top-1, float", Share: e.FloatTop1}, {Name: "Top-1, int8", Share: e.Top1},
 		{Name: "Top-5, float", Share: e.FloatTop5}, {Name: "Top-5, int8", Share: e.Top5},
@@ -121,18 +124,15 @@ func accuracy(e *Evaluation) []measure {
 	return all
 }
 
-// likely is the level of significance below which a difference counts.
-const likely = 0.05
-
 // chance says in words what McNemar's test tells.
-func chance(f *Flips) string {
+func chance(f *evaluate.Flips) string {
 	p := f.McNemar
 	switch {
 	case !finite(p):
 		return ""
 	case f.RightToWrong+f.WrongToRight == 0:
 		return "No picture became right or wrong, so accuracy is the same."
-	case p >= likely:
+	case p >= evaluate.Significant:
 		return fmt.Sprintf("Were both networks equally accurate, a difference of at least this size would come up with a probability of %s: "+
 			"there is no evidence that accuracy has changed.", percent(p))
 	case f.RightToWrong > f.WrongToRight:
@@ -144,14 +144,14 @@ func chance(f *Flips) string {
 }
 
 // worstFirst sorts classes by pictures lost, then by those that disagree.
-func worstFirst(e *Evaluation) []Class {
-	lost := func(c Class) int {
+func worstFirst(e *evaluate.Result) []evaluate.Class {
+	lost := func(c evaluate.Class) int {
 		if e.FloatTop1 == nil {
 			return c.Images - c.Top1
 		}
 		return c.FloatTop1 - c.Top1
 	}
-	return slices.SortedStableFunc(slices.Values(e.Classes), func(a, b Class) int {
+	return slices.SortedStableFunc(slices.Values(e.Classes), func(a, b evaluate.Class) int {
 		return cmp.Or(cmp.Compare(lost(b), lost(a)), cmp.Compare(b.Images-b.Agree, a.Images-a.Agree), cmp.Compare(a.Index, b.Index))
 	})
 }
@@ -178,36 +178,36 @@ func drawn(layers []Layer) []numberedLayer {
 	})
 }
 
-// A promoted layer has its gain as a bar, beside those of all.
-type promoted struct {
+// An int16Layer has the gain of an int16 output as a bar, beside those of all.
+type int16Layer struct {
 	numberedLayer
 	Bar bar
 }
 
-// ranking has the layers whose promotion has been tried, the most useful first.
+// ranking has the layers whose int16 output has been tried, the most useful first.
 type ranking struct {
-	Best, Rest []promoted
+	Best, Rest []int16Layer
 }
 
 // listed is how many layers are the best of a ranking.
 const listed = 12
 
-// promotions is nil where none has been tried.
-func promotions(layers []Layer) *ranking {
-	var all []promoted
+// rankInt16 is nil where none has been tried.
+func rankInt16(layers []Layer) *ranking {
+	var all []int16Layer
 	low, high := 0.0, 0.0
 	for _, l := range numbered(layers) {
-		if l.Promotion != nil {
-			all = append(all, promoted{numberedLayer: l})
-			low, high = min(low, l.Promotion.SQNR), max(high, l.Promotion.SQNR)
+		if l.Int16 != nil {
+			all = append(all, int16Layer{numberedLayer: l})
+			low, high = min(low, l.Int16.Gain), max(high, l.Int16.Gain)
 		}
 	}
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(all, func(a, b promoted) int { return cmp.Compare(b.Promotion.SQNR, a.Promotion.SQNR) })
+	slices.SortStableFunc(all, func(a, b int16Layer) int { return cmp.Compare(b.Int16.Gain, a.Int16.Gain) })
 	for i := range all {
-		all[i].Bar = barOf(0, all[i].Promotion.SQNR, low, high)
+		all[i].Bar = barOf(0, all[i].Int16.Gain, low, high)
 	}
 	best := min(listed, len(all))
 	return &ranking{Best: all[:best], Rest: all[best:]}
@@ -220,15 +220,15 @@ type guessList struct {
 }
 
 type judgedGuess struct {
-	Guess
+	evaluate.Prediction
 	Right bool
 	Bar   bar
 }
 
-func guesses(title string, list []Guess, truth string) guessList {
+func guesses(title string, list []evaluate.Prediction, truth string) guessList {
 	out := guessList{Title: title}
-	for _, g := range list {
-		out.List = append(out.List, judgedGuess{Guess: g, Right: truth != "" && g.Class == truth, Bar: barOf(0, g.Probability, 0, 1)})
+	for _, p := range list {
+		out.List = append(out.List, judgedGuess{Prediction: p, Right: truth != "" && p.Class == truth, Bar: barOf(0, p.Probability, 0, 1)})
 	}
 	return out
 }

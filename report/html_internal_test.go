@@ -5,11 +5,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"edgeclassify/calibrate"
+	"edgeclassify/evaluate"
 )
 
 func TestStepsStartAtTheKeptTrial(t *testing.T) {
-	got := steps([]Trial{
-		{Name: "plain", SQNR: 20, Kept: true}, {Name: "worse", SQNR: 18}, {Name: "better", SQNR: 24, Kept: true}, {Name: "best", SQNR: 30, Kept: true},
+	got := steps([]calibrate.Trial{
+		{Name: "plain", MeanSQNR: 20, Kept: true}, {Name: "worse", MeanSQNR: 18}, {Name: "better", MeanSQNR: 24, Kept: true}, {Name: "best", MeanSQNR: 30, Kept: true},
 	})
 	var gains []float64
 	for _, s := range got {
@@ -32,7 +35,7 @@ func TestBarsStayOnTheirLine(t *testing.T) {
 }
 
 func TestAccuracyLeavesOutWhatIsMissing(t *testing.T) {
-	got := accuracy(&Evaluation{Top1: &Share{Value: 0.8, Low: 0.7, High: 0.9}, Agreement: &Share{Value: 1, Low: 0.95, High: 1}})
+	got := accuracy(&evaluate.Result{Top1: &evaluate.Share{Value: 0.8, Low: 0.7, High: 0.9}, Agreement: &evaluate.Share{Value: 1, Low: 0.95, High: 1}})
 	require.Len(t, got, 2)
 	require.Equal(t, "Top-1, int8", got[0].Name)
 	require.Equal(t, bar{Left: 25, Width: 50}, got[0].Bar, "on a line from 0.6")
@@ -41,7 +44,7 @@ func TestAccuracyLeavesOutWhatIsMissing(t *testing.T) {
 }
 
 func TestChanceInWords(t *testing.T) {
-	for want, f := range map[string]Flips{
+	for want, f := range map[string]evaluate.Flips{
 		"accuracy is the same":                    {WrongToWrong: 5, McNemar: 1},
 		"73.0\u00a0%: there is no evidence":       {RightToWrong: 4, WrongToRight: 3, McNemar: 0.73},
 		"0.40\u00a0%): quantization has cost":     {RightToWrong: 12, WrongToRight: 1, McNemar: 0.004},
@@ -51,11 +54,11 @@ func TestChanceInWords(t *testing.T) {
 	} {
 		require.Contains(t, chance(&f), want)
 	}
-	require.Empty(t, chance(&Flips{RightToWrong: 1, McNemar: math.NaN()}))
+	require.Empty(t, chance(&evaluate.Flips{RightToWrong: 1, McNemar: math.NaN()}))
 }
 
 func TestClassesAreSortedWorstFirst(t *testing.T) {
-	e := Evaluation{FloatTop1: &Share{}, Classes: []Class{
+	e := evaluate.Result{FloatTop1: &evaluate.Share{}, Classes: []evaluate.Class{
 		{Index: 1, Images: 9, Top1: 9, FloatTop1: 9, Agree: 9},
 		{Index: 2, Images: 9, Top1: 1, FloatTop1: 1, Agree: 9},
 		{Index: 3, Images: 9, Top1: 8, FloatTop1: 8, Agree: 7},
@@ -72,13 +75,13 @@ func TestClassesAreSortedWorstFirst(t *testing.T) {
 	require.Equal(t, []int{2, 4, 3, 1}, order(), "what int8 has wrong")
 }
 
-func TestPromotionsAreRanked(t *testing.T) {
-	require.Nil(t, promotions([]Layer{{}}))
+func TestInt16OutputsAreRanked(t *testing.T) {
+	require.Nil(t, rankInt16([]Layer{{}}))
 	layers := make([]Layer, 20)
 	for i := range layers {
-		layers[i].Promotion = &Promotion{SQNR: float64(i%10) - 1}
+		layers[i].Int16 = &calibrate.Int16Output{Gain: float64(i%10) - 1}
 	}
-	r := promotions(layers)
+	r := rankInt16(layers)
 	require.Len(t, r.Best, listed)
 	require.Len(t, r.Rest, 20-listed)
 	require.Equal(t, 10, r.Best[0].Number)
@@ -88,9 +91,9 @@ func TestPromotionsAreRanked(t *testing.T) {
 }
 
 func TestRightGuessesAreMarked(t *testing.T) {
-	list := guesses("int8", []Guess{{Class: "cat", Probability: 0.5}, {Class: "dog", Probability: 0.25}}, "dog").List
+	list := guesses("int8", []evaluate.Prediction{{Class: "cat", Probability: 0.5}, {Class: "dog", Probability: 0.25}}, "dog").List
 	require.False(t, list[0].Right)
 	require.True(t, list[1].Right)
 	require.Equal(t, 25., list[1].Bar.Width)
-	require.False(t, guesses("int8", []Guess{{}}, "").List[0].Right, "an unknown truth is not an unnamed class")
+	require.False(t, guesses("int8", []evaluate.Prediction{{}}, "").List[0].Right, "an unknown truth is not an unnamed class")
 }

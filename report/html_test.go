@@ -226,7 +226,7 @@ func TestSectionsWithoutDataAreLeftOut(t *testing.T) {
 		},
 		"sensitivity": func(r *report.Report) {
 			for i := range r.Layers {
-				r.Layers[i].Promotion = nil
+				r.Layers[i].Int16 = nil
 			}
 		},
 	} {

@@ -43,9 +43,11 @@ func (p *Plan) kind(id tensor.ID) string {
 // it lives from and to, both included. A tensor that is written over another has
 // that one's place, from the step on that is the other's last.
 type Buffer struct {
-	Name          string
-	Offset, Bytes int
-	First, Last   int
+	Name   string `json:"name"`
+	Offset int    `json:"offset"`
+	Bytes  int    `json:"bytes"`
+	First  int    `json:"first"`
+	Last   int    `json:"last"`
 }
 
 // Buffers are the tensors in the order of the steps that make them.

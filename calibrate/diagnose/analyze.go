@@ -42,8 +42,9 @@ type LayerAnalysis struct {
 
 // Histogram counts values in bins of equal width from From on.
 type Histogram struct {
-	From, Width float64
-	Counts      []uint64
+	From   float64  `json:"from"`
+	Width  float64  `json:"width"`
+	Counts []uint64 `json:"counts"`
 }
 
 // Noise is the sum of squares of a tensor's values, and of an error in them.

@@ -1,29 +1,11 @@
 package diagnose
 
 import (
-	"math"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
-
-func TestPromote(t *testing.T) {
-	s := []Sensitivity{{"a", 0.19}, {"b", 0.36}, {"c", 0.09}, {"d", 0}}
-	require.Empty(t, Promote(s, 0.01, 0.02))
-	got := Promote(s, 0.01, 0.009)
-	require.Len(t, got, 1)
-	require.Equal(t, "b", got[0].Layer)
-	require.InDelta(t, 0.008, got[0].Disagreement, 1e-12)
-	require.InDelta(t, 10*math.Log10(1/0.64), got[0].Gain, 1e-12)
-	got = Promote(s, 0.01, 0)
-	require.Len(t, got, 3, "d makes no noise")
-	require.Equal(t, "c", got[2].Layer)
-	require.InDelta(t, 0.006, got[2].Disagreement, 1e-12)
-	got = Promote([]Sensitivity{{"a", 0.7}, {"b", 0.8}, {"c", 0.6}}, 0.01, 0)
-	require.Len(t, got, 2, "shares that overlap")
-	require.InDelta(t, 20, got[1].Gain, 1e-9)
-}
 
 func TestMargin(t *testing.T) {
 	require.Equal(t, Margin{Float: 2, Error: 0.5}, NewMargin([]float32{1, 7, 5, 5}, []float32{9, 7, 4.5, 0}))

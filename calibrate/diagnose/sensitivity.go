@@ -23,13 +23,14 @@ type Sensitivity struct {
 }
 
 // Gain is what the logits' SQNR gains, in dB, without this layer's noise.
-func (s Sensitivity) Gain() float64 { return gain(s.Share) }
+func (s Sensitivity) Gain() float64 { return Gain(s.Share) }
 
-// gain is that of taking away a share of all noise. An estimate near 1, or
+// Gain is that of taking away a share of all noise. An estimate near 1, or
 // beyond, says no more than that little is left.
-func gain(share float64) float64 { return -10 * math.Log10(max(1-share, leastLeft)) }
+func Gain(share float64) float64 { return -10 * math.Log10(max(1-share, LeastLeft)) }
 
-const leastLeft = 0.01
+// LeastLeft is the share of the noise that Gain leaves at least.
+const LeastLeft = 0.01
 
 // Sensitivities quantizes the output of every convolution of n, one at a time,
 // in the float network g, runs that again from there on, and compares the error

@@ -167,9 +167,7 @@ func compareTopFive(t *testing.T, want [][2]float64, logits []float32) {
 // TestFloatAgreesWithGolden compares the best class of every photograph with
 // what another framework found.
 func TestFloatAgreesWithGolden(t *testing.T) {
-	if testing.Short() {
-		t.Skip("classifies 500 photographs, which takes a minute")
-	}
+	testneed.Long(t, "classifies 500 photographs, which takes a minute")
 	const classes = 1000
 	shape, golden, err := npy.Read(testneed.Sample(t, "logits_fp32.npy"))
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/runtime"
 )
 
@@ -148,9 +149,7 @@ func TestPercentiles(t *testing.T) {
 
 // A board with half a gigabyte has room for the program beside others.
 func TestOnePictureTakesLittleMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("quantizes a whole network")
-	}
+	testneed.Long(t, "quantizes a whole network")
 	const limit = 64 << 20
 	model := realModel(t)
 	program := filepath.Join(t.TempDir(), "edge-classify")

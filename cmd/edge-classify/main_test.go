@@ -60,9 +60,7 @@ func parseResults(t *testing.T, out string) map[string]result {
 }
 
 func TestPhotographsGetTheirLabelsAndTheSameBitsEverywhere(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs whole networks")
-	}
+	testneed.Long(t, "runs whole networks")
 	model := realModel(t)
 	code, out, errs := classifyHere(t, nil, "-model", model, "-json", photos)
 	require.Zero(t, code, errs)

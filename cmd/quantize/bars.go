@@ -27,8 +27,3 @@ func (b *bars) move(stage string, done, total int) {
 }
 
 func (b *bars) end() { b.stop() }
-
-// of moves the bar of one stage.
-func (b *bars) of(stage string) func(done, total int) {
-	return func(done, total int) { b.move(stage, done, total) }
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	goruntime "runtime"
@@ -12,13 +11,14 @@ import (
 	"time"
 
 	"edgeclassify/calibrate"
-	"edgeclassify/int8"
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/evaluate"
 	"edgeclassify/int8/q8"
+	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/fetch"
 	"edgeclassify/models"
 	"edgeclassify/report"
-	"edgeclassify/runtime"
 )
 
 const buildUsage = `Usage: quantize build -model PATH [-images DIR | -ranges FILE | -data-free] -out FILE.q8 [flags]
@@ -119,8 +119,8 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 		return o, cli.Usagef("no output given: -out FILE.q8")
 	case sources > 1:
 		return o, cli.Usagef("-images, -ranges and -data-free exclude each other")
-	case o.method != methodBest && o.method != methodFast && !calibrate.Method(o.method).Valid():
-		return o, cli.Usagef("unknown method %q: want %s, %s or one of %q", o.method, methodBest, methodFast, calibrate.Methods())
+	case o.method != methodBest && o.method != methodFast && !quantize.Method(o.method).Valid():
+		return o, cli.Usagef("unknown method %q: want %s, %s or one of %q", o.method, methodBest, methodFast, quantize.Methods())
 	case len(o.reports) > 0 && o.images == "":
 		return o, cli.Usagef("-report tells what pictures do to the layers: it needs -images DIR")
 	case o.budget < 0:
@@ -137,6 +137,17 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	return o, nil
 }
 
+// build is a model that is being made.
+type build struct {
+	buildOptions
+	streams cli.Streams
+	evaluate.Calibration
+	graph     *models.Graph // up to the logits, not folded
+	hash      string        // of the network
+	tableHash string        // of the table's file, where it came from one
+	found     *calibrate.Found
+}
+
 func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	o, err := parseBuild(args, s)
 	if err != nil {
@@ -147,27 +158,25 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	c, err := newCalibration(ctx, g, o, s.Err)
-	if err != nil {
-		return err
-	}
-	network, err := calibrate.Quantize(c.folded, c.table)
-	if err != nil {
+	b := &build{buildOptions: o, streams: s, graph: g.Logits(), hash: g.Hash()}
+	if err := b.findTable(ctx); err != nil {
 		return err
 	}
 	if o.maxDrop > 0 {
-		if network, err = c.promote(ctx, network, o, s.Out, s.Err); err != nil {
+		if err := b.chooseInt16(ctx); err != nil {
 			return err
 		}
 	}
-	if err := c.save(o); err != nil {
+	model, err := calibrate.Model(b.Float, b.Table, b.provenance(), o.threads)
+	if err != nil {
 		return err
 	}
-	network.Provenance = c.provenance()
-	if network.SelfTest, err = newSelfTest(network, o.threads); err != nil {
-		return err
+	if o.saveRanges != "" {
+		if err := atomicfile.Write(o.saveRanges, 0o644, b.Table.Write); err != nil {
+			return err
+		}
 	}
-	if err := c.finish(ctx, network, o, s.Err); err != nil {
+	if err := b.finish(ctx, model); err != nil {
 		return err
 	}
 	info, err := os.Stat(o.out)
@@ -175,60 +184,85 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	fmt.Fprintf(s.Out, "%s: %s, %d layers, %.1f MB, %s from %d pictures, %.1f s\n",
-		o.out, network.Name, len(network.Layers), float64(info.Size())/1e6, network.Provenance.Method, c.table.Images, time.Since(start).Seconds())
+		o.out, model.Name, len(model.Layers), float64(info.Size())/1e6, model.Provenance.Method, b.Table.Images, time.Since(start).Seconds())
 	return nil
 }
 
 // finish writes the model, if it is fit for use, and the reports on it. A model
 // from a table is not checked: whoever made the table has done so.
-func (c *calibration) finish(ctx context.Context, n *int8.Network, o buildOptions, stderr io.Writer) error {
+func (b *build) finish(ctx context.Context, m *q8.Model) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.set.Len() == 0 {
-		return q8.Write(o.out, n)
+	if b.Images.Len() == 0 {
+		return q8.Write(b.out, m)
 	}
-	a, err := c.assess(ctx, n, o, stderr)
+	bars := newBars(b.streams.Err)
+	check, err := b.Check(ctx, m, evaluate.CheckOptions{
+		Folder: b.images, Threads: b.threads, Analyze: len(b.reports) > 0, Remedies: b.remedies(), Progress: bars.move,
+	})
+	bars.end()
 	if err != nil {
 		return err
 	}
-	for _, line := range append([]string{a.verdict.Summary}, a.verdict.Advice...) {
-		fmt.Fprintf(stderr, "quantize: %s\n", line)
+	for _, line := range append([]string{check.Verdict.Summary}, check.Verdict.Advice...) {
+		fmt.Fprintf(b.streams.Err, "quantize: %s\n", line)
 	}
 	var r *report.Report
-	if len(o.reports) > 0 {
-		if r, err = c.report(ctx, n, a, o, stderr); err != nil {
+	if len(b.reports) > 0 {
+		bars := newBars(b.streams.Err)
+		r, err = report.New(ctx, m, &b.Calibration, check, b.threads, bars.move)
+		bars.end()
+		if err != nil {
 			return err
 		}
 	}
-	if !a.verdict.Good && !o.force {
-		return errors.Join(o.reports.write(r), poor(o.out))
+	if !check.Verdict.Good && !b.force {
+		return errors.Join(b.reports.write(r), fmt.Errorf("%s is not written: the model is %w; -force writes it all the same", b.out, cli.ErrPoor))
 	}
-	if err := q8.Write(o.out, n); err != nil {
+	if err := q8.Write(b.out, m); err != nil {
 		return err
 	}
 	if r == nil {
 		return nil
 	}
-	if err := addFile(&r.Model, o.out); err != nil {
+	if err := r.Model.AddFile(b.out); err != nil {
 		return err
 	}
-	return o.reports.write(r)
+	return b.reports.write(r)
 }
 
-// newSelfTest asks the portable kernel, which is no CPU's, for the network's
-// answer to a picture.
-func newSelfTest(n *int8.Network, threads int) (*int8.SelfTest, error) {
-	plan, err := runtime.Compile(n, runtime.Options{Threads: min(threads, runtime.MaxThreads), Kernel: int8.Generic().Name})
-	if err != nil {
-		return nil, err
+// fewImages are too few for the best ranges.
+const fewImages = 128
+
+// remedies are what can make a poor model better.
+func (b *build) remedies() (helps []string) {
+	best := b.method == methodBest
+	if !best {
+		helps = append(helps, "-method best, which tries all methods")
 	}
-	session := plan.NewSession()
-	defer session.Close()
-	test := &int8.SelfTest{Seed: 1}
-	logits, err := session.Run(test.Image(n))
-	test.LogitsSHA256 = int8.HashLogits(logits)
-	return test, err
+	if best && !b.equalize {
+		helps = append(helps, "equalization, without -equalize=false")
+	}
+	if !b.correctBias {
+		helps = append(helps, "bias correction, without -correct-bias=false")
+	}
+	if best && b.found.Tried < b.found.Planned {
+		helps = append(helps, "a longer -budget")
+	}
+	if b.Table.Images < fewImages {
+		helps = append(helps, fmt.Sprintf("more pictures than %d of the kind that the camera will see", b.Table.Images))
+	}
+	return helps
+}
+
+func (b *build) provenance() q8.Provenance {
+	t := b.Table
+	return q8.Provenance{
+		Tool: "quantize " + cli.Version, Source: b.graph.Name, SourceHash: b.hash,
+		Method: calibrate.Describe(t), Images: t.Images, ImagesHash: t.ImagesHash,
+		Seed: t.Seed, RangesHash: b.tableHash,
+	}
 }
 
 // load imports a float network by its path or its name in the cache.

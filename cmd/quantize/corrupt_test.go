@@ -112,6 +112,9 @@ func (s *shards) scale(channel int, factor float32, next string, makers ...strin
 	}
 }
 
+// smallCrop is the side of smallModel's pictures.
+const smallCrop = 32
+
 // smallModel is a random classifier of 12 classes with two convolutions.
 func smallModel() *shards {
 	type object = map[string]any

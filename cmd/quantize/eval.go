@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	goruntime "runtime"
-	"slices"
 	"time"
 
-	"edgeclassify/int8"
+	"edgeclassify/evaluate"
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/models"
@@ -102,43 +101,40 @@ func evalCommand(ctx context.Context, args []string, s cli.Streams) error {
 	}
 	start := time.Now()
 	move, end := cli.Progress(s.Err, "evaluating", false)
-	err = e.run(ctx, o.threads, func(done, total int) { move(int64(done), int64(total)) })
+	err = e.Run(ctx, o.threads, func(done, total int) { move(int64(done), int64(total)) })
 	end()
-	if err = errors.Join(err, e.journal.close()); err != nil {
+	if err = errors.Join(err, e.Close()); err != nil {
 		return err
 	}
-	for i, v := range e.verdicts {
-		if v.err != nil {
-			fmt.Fprintf(s.Err, "quantize: left out: %s: %v\n", e.set.files[i], v.err)
-		}
+	for _, err := range e.LeftOut() {
+		fmt.Fprintf(s.Err, "quantize: left out: %v\n", err)
 	}
-	outcome := e.report()
-	outcome.Seconds = time.Since(start).Seconds()
-	if outcome.Images == 0 {
+	r := e.Result()
+	r.Seconds = time.Since(start).Seconds()
+	if r.Images == 0 {
 		return fmt.Errorf("%s: none of the pictures could be read", o.images)
 	}
 	if !o.classes {
-		outcome.Classes = nil
+		r.Classes = nil
 	}
 	if o.json {
-		return json.NewEncoder(s.Out).Encode(outcome)
+		return json.NewEncoder(s.Out).Encode(r)
 	}
-	return printEvaluation(s.Out, outcome)
+	return printResult(s.Out, r)
 }
 
 // prepare finds all that the evaluation needs.
-func (o evalOptions) prepare(ctx context.Context, model *q8.Model) (*evaluation, error) {
-	n := model.Network
-	set, err := draw(o.images, n.Preprocess, o.limit, o.seed)
+func (o evalOptions) prepare(ctx context.Context, model *q8.File) (*evaluate.Evaluation, error) {
+	images, err := evaluate.Draw(o.images, model.Preprocess, o.limit, o.seed)
 	if err != nil {
 		return nil, err
 	}
 	if o.holdout {
-		if set, err = holdout(ctx, o.threads, set, o.images, n.Provenance); err != nil {
-			return nil, err
+		if images, err = evaluate.Holdout(ctx, o.threads, images, o.images, model.Provenance); err != nil {
+			return nil, fmt.Errorf("-holdout: %w", err)
 		}
 	}
-	truth, err := trueClasses(o.truth, o.images, set.files, n.Classes)
+	truth, err := evaluate.TrueClasses(o.truth, o.images, images.Files, model.Classes)
 	if err != nil {
 		return nil, err
 	}
@@ -146,34 +142,22 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.Model) (*evaluation,
 	if err != nil {
 		return nil, err
 	}
-	e, err := newEvaluation(n, float, set, truth)
+	e, err := evaluate.New(model.Model, float, images, truth)
 	if err != nil || o.resume == "" {
 		return e, err
 	}
-	return e, e.resume(o.resume, journalHeader{Kind: journalKind, Model: model.SHA256, Float: hash})
+	return e, e.Resume(o.resume, model.SHA256, hash)
 }
 
-// loadFloat imports the float network, if one was named.
-func (o evalOptions) loadFloat() (g *models.Graph, hash string, err error) {
+// loadFloat imports the float network, if one was named, and folds it.
+func (o evalOptions) loadFloat() (folded *models.Graph, hash string, err error) {
 	if o.float == "" {
 		return nil, "", nil
 	}
-	if g, err = load(o.float); err != nil {
+	g, err := load(o.float)
+	if err != nil {
 		return nil, "", err
 	}
-	return g, g.Hash(), nil
-}
-
-// holdout removes the calibration pictures, which must come from the same
-// folder.
-func holdout(ctx context.Context, threads int, set imageSet, path string, p int8.Provenance) (imageSet, error) {
-	seen, err := calibrated(ctx, threads, path, set.spec, p)
-	if err != nil {
-		return set, fmt.Errorf("-holdout: %w", err)
-	}
-	set.files = slices.DeleteFunc(set.files, func(file string) bool { return seen[file] })
-	if set.Len() == 0 {
-		return set, fmt.Errorf("-holdout: no pictures are left: the model was calibrated on all of %s", path)
-	}
-	return set, nil
+	folded, err = g.Logits().Fold()
+	return folded, g.Hash(), err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"edgeclassify/calibrate"
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
@@ -54,7 +53,7 @@ func exportCommand(_ context.Context, args []string, s cli.Streams) error {
 	}
 	defer model.Close()
 	return atomicfile.Write(*file, 0o644, func(w io.Writer) error {
-		if err := onnx.WriteQuantized(w, model.Network, o); err != nil {
+		if err := onnx.WriteQuantized(w, model.Model, o); err != nil {
 			return fmt.Errorf("%s: %w", rest[0], err)
 		}
 		return nil
@@ -66,7 +65,7 @@ func exportFloat(file, model string) error {
 	if err != nil {
 		return err
 	}
-	folded, err := calibrate.Fold(g)
+	folded, err := g.Fold()
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/preprocess"
+	"edgeclassify/report"
 	"edgeclassify/runtime"
 	"edgeclassify/tensor"
 )
@@ -61,18 +62,13 @@ func inspectCommand(_ context.Context, args []string, s cli.Streams) error {
 }
 
 type inspection struct {
-	Name            string          `json:"name"`
-	SHA256          string          `json:"sha256"`
-	FileBytes       int64           `json:"file_bytes"`
-	WeightBytes     int             `json:"weight_bytes"`
-	ArenaBytes      int             `json:"arena_bytes"`
-	ArenaLowerBound int             `json:"arena_lower_bound"`
-	MACs            int64           `json:"macs"`
-	Classes         int             `json:"classes"`
-	Preprocess      preprocess.Spec `json:"preprocess"`
-	Provenance      int8.Provenance `json:"provenance"`
-	SelfTest        *int8.SelfTest  `json:"selftest,omitempty"`
-	Layers          []layerInfo     `json:"layers"`
+	Name string `json:"name"`
+	report.Size
+	Classes    int             `json:"classes"`
+	Preprocess preprocess.Spec `json:"preprocess"`
+	Provenance q8.Provenance   `json:"provenance"`
+	SelfTest   *q8.SelfTest    `json:"selftest,omitempty"`
+	Layers     []layerInfo     `json:"layers"`
 }
 
 type layerInfo struct {
@@ -91,31 +87,30 @@ type layerInfo struct {
 	ResidualShift uint8 `json:"residual_shift,omitempty"`
 }
 
-func inspect(m *q8.Model, p *runtime.Plan) inspection {
-	n := m.Network
+func inspect(m *q8.File, p *runtime.Plan) inspection {
+	n := m.Model
 	r := inspection{
-		Name: n.Name, SHA256: m.SHA256, FileBytes: m.Size, Classes: len(n.Classes),
-		WeightBytes: p.WeightBytes(), ArenaBytes: p.ArenaBytes(), ArenaLowerBound: p.ArenaLowerBound(),
+		Name: n.Name, Size: report.SizeOf(p), Classes: len(n.Classes),
 		Preprocess: n.Preprocess, Provenance: n.Provenance, SelfTest: n.SelfTest,
 	}
+	r.SHA256, r.FileBytes = m.SHA256, m.Size
 	for i := range n.Layers {
 		l := &n.Layers[i]
 		info := layerInfo{
-			Name: l.Name, Op: l.Op.Kind(), Inputs: l.Inputs, Output: l.Out.Shape, Type: l.Out.Type,
+			Name: l.Name, Op: l.Op.Kind(), Inputs: n.Topology().Names(l.Inputs), Output: l.Out.Shape, Type: l.Out.Type,
 			Scale: l.Out.Scale, MACs: l.MACs(), WeightBytes: l.WeightBytes(),
 		}
 		if len(l.Out.Zero) == 1 {
 			zero := int(l.Out.Zero[0])
 			info.Zero = &zero
 		}
-		if _, sums := l.Op.(int8.GlobalAveragePool); l.Out.Type == int8.Int16 && !sums {
+		if l.Out.Type == int8.Int16 && l.Activation() {
 			low, high := l.Out.Limits()
 			info.Limits = []int32{low, high}
 		}
 		if conv, ok := l.Op.(*int8.Conv); ok {
 			info.Residual, info.ResidualShift = conv.Residual, conv.ResidualShift
 		}
-		r.MACs += info.MACs
 		r.Layers = append(r.Layers, info)
 	}
 	return r

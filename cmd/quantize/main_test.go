@@ -10,10 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/evaluate"
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/testneed"
-	"edgeclassify/report"
 	"edgeclassify/runtime"
 )
 
@@ -25,9 +25,7 @@ func quantize(args ...string) (code int, stdout, stderr string) {
 }
 
 func needWeights(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs whole networks")
-	}
+	testneed.Long(t, "runs whole networks")
 	testneed.Weights(t, "resnet50-keras")
 }
 
@@ -54,7 +52,7 @@ func TestAccuracyOnHeldOutPictures(t *testing.T) {
 
 	code, out, errs := quantize("eval", "-model", shipped, "-images", pictures, "-float", "resnet50-keras", "-holdout", "-json")
 	require.Zero(t, code, errs)
-	var r report.Evaluation
+	var r evaluate.Result
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
 	t.Log(out)
 	require.Equal(t, 372, r.Images)

@@ -12,9 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/calibrate"
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
+	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/report"
 )
@@ -46,12 +46,12 @@ func requireSections(t *testing.T, r report.Report, layers int) {
 		require.NotNil(t, l.Histogram, l.Name)
 		require.NotNil(t, l.SQNR.Cumulative, l.Name)
 		if l.Op == "conv" {
-			require.NotNil(t, l.Promotion, l.Name)
+			require.NotNil(t, l.Int16, l.Name)
 			require.NotNil(t, l.Range, l.Name)
 			require.NotNil(t, l.SQNR.Isolated, l.Name)
 		}
 		if l.WeightBytes > 0 {
-			require.Contains(t, l.Choices, string(methodBias), l.Name)
+			require.Contains(t, l.Choices, "bias correction", l.Name)
 		}
 	}
 	for _, b := range r.Arena {
@@ -60,7 +60,7 @@ func requireSections(t *testing.T, r report.Report, layers int) {
 }
 
 func TestReportOfSmallModel(t *testing.T) {
-	model, pictures, dir := smallModel().write(t), filepath.Dir(smallPictures(t, 60).files[0]), t.TempDir()
+	model, pictures, dir := smallModel().write(t), filepath.Dir(nettest.Images(t, 60, smallCrop)[0]), t.TempDir()
 	build := func(name, threads string) (file string) {
 		file = filepath.Join(dir, name)
 		require.NoError(t, os.Mkdir(file, 0o700))
@@ -82,7 +82,7 @@ func TestReportOfSmallModel(t *testing.T) {
 	requireSections(t, r, 4)
 	require.True(t, r.Verdict.Good)
 	require.NotEmpty(t, r.Ablation)
-	require.False(t, r.Evaluation.OwnPictures)
+	require.False(t, r.Evaluation.OwnImages)
 	require.Equal(t, 20, r.Evaluation.Images)
 	m, err := q8.Open(filepath.Join(one, "m.q8"))
 	require.NoError(t, err)
@@ -95,7 +95,7 @@ func TestModelsThatArePoorAreNotWritten(t *testing.T) {
 	for _, c := range []int{1, 7, 12} {
 		s.scale(c, 1<<12, "second/kernel", "first/kernel", "first/bias")
 	}
-	model, pictures, dir := s.write(t), filepath.Dir(smallPictures(t, 30).files[0]), t.TempDir()
+	model, pictures, dir := s.write(t), filepath.Dir(nettest.Images(t, 30, smallCrop)[0]), t.TempDir()
 	out, page := filepath.Join(dir, "m.q8"), filepath.Join(dir, "r.json")
 	args := []string{"build", "-model", model, "-images", pictures, "-out", out, "-report", page, "-method"}
 
@@ -110,7 +110,7 @@ func TestModelsThatArePoorAreNotWritten(t *testing.T) {
 	requireSections(t, r, 4)
 	require.False(t, r.Verdict.Good)
 	require.Empty(t, r.Model.File)
-	require.True(t, r.Evaluation.OwnPictures)
+	require.True(t, r.Evaluation.OwnImages)
 	require.Contains(t, r.Verdict.Advice[0], "Layer ")
 
 	code, _, errs = quantize(append(args, "minmax", "-force")...)
@@ -123,8 +123,8 @@ func TestModelsThatArePoorAreNotWritten(t *testing.T) {
 	require.Zero(t, code, errs)
 	r = readReport(t, page)
 	require.True(t, r.Verdict.Good)
-	require.Contains(t, r.Layers[0].Choices, methodEqualization)
-	require.NotContains(t, r.Layers[3].Choices, methodEqualization, "logits are not scaled")
+	require.Contains(t, r.Layers[0].Choices, "equalization")
+	require.NotContains(t, r.Layers[3].Choices, "equalization", "logits are not scaled")
 }
 
 func TestWarnings(t *testing.T) {
@@ -135,19 +135,19 @@ func TestWarnings(t *testing.T) {
 		}
 		s.tensors["first/bias"][c] = -1
 	}
-	model, set, dir := s.write(t), smallPictures(t, 20), t.TempDir()
-	first, err := os.ReadFile(set.files[0])
+	model, files, dir := s.write(t), nettest.Images(t, 20, smallCrop), t.TempDir()
+	first, err := os.ReadFile(files[0])
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(set.files[19], first, 0o600))
-	require.NoError(t, os.WriteFile(set.files[5], []byte("no picture"), 0o600))
+	require.NoError(t, os.WriteFile(files[19], first, 0o600))
+	require.NoError(t, os.WriteFile(files[5], []byte("no picture"), 0o600))
 	out := filepath.Join(dir, "m.q8")
 	build := func(more ...string) string {
-		code, _, errs := quantize(append([]string{"build", "-model", model, "-images", filepath.Dir(set.files[0]), "-method", "fast", "-out", out}, more...)...)
+		code, _, errs := quantize(append([]string{"build", "-model", model, "-images", filepath.Dir(files[0]), "-method", "fast", "-out", out}, more...)...)
 		require.Zero(t, code, errs)
 		return errs
 	}
 	errs := build("-report", filepath.Join(dir, "r.html"))
-	require.Contains(t, errs, "1 of the calibration pictures show the same as others, such as "+filepath.Base(set.files[19]))
+	require.Contains(t, errs, "1 of the calibration pictures show the same as others, such as "+filepath.Base(files[19]))
 	require.Contains(t, errs, "left out: ")
 	require.Contains(t, errs, "first (6 of 16)")
 	require.Contains(t, errs, "on 100.0 % of 19 pictures")
@@ -155,45 +155,13 @@ func TestWarnings(t *testing.T) {
 	require.NotContains(t, errs, "show the same")
 	require.Contains(t, errs, "Calibrated on one picture")
 
-	for _, file := range set.files {
+	for _, file := range files {
 		require.NoError(t, os.WriteFile(file, []byte("no picture"), 0o600))
 	}
-	code, _, errs := quantize("build", "-model", model, "-images", filepath.Dir(set.files[0]), "-out", filepath.Join(dir, "none.q8"))
+	code, _, errs := quantize("build", "-model", model, "-images", filepath.Dir(files[0]), "-out", filepath.Join(dir, "none.q8"))
 	require.Equal(t, cli.ExitFailure, code)
 	require.Contains(t, errs, "none of the pictures could be loaded")
 	require.NoFileExists(t, filepath.Join(dir, "none.q8"))
-}
-
-// Few pictures do not condemn a model that many would find sound, and many do
-// not acquit one that few condemn.
-func TestJudge(t *testing.T) {
-	for _, c := range []struct {
-		of, agree int
-		sqnr      float64
-		good      bool
-	}{
-		{8, 8, 27, true}, {8, 7, 20, true}, {8, 8, 14.9, false}, {8, 4, 27, false},
-		{200, 198, 24, true}, {200, 190, 20, true}, {200, 170, 20, false}, {1, 1, 30, true}, {1, 0, 16, false}, {1, 1, -3, false},
-	} {
-		sqnr := c.sqnr
-		a := assessment{evaluation: &evaluation{}, outcome: &report.Evaluation{Agreement: share(c.agree, c.of), SQNR: &sqnr}}
-		a.judge()
-		require.Equal(t, c.good, a.verdict.Good, "%+v", c)
-	}
-	// Margins of 1 that errors take half away from, beside those that they turn.
-	e := &evaluation{margins: make([]calibrate.Margin, 100), verdicts: make([]verdict, 100)}
-	for i := range e.margins {
-		e.verdicts[i].known = true
-		e.margins[i] = calibrate.Margin{Float: float64(i) / 100, Error: -0.2}
-	}
-	a := assessment{evaluation: e, outcome: &report.Evaluation{Agreement: share(98, 100)}}
-	a.judge()
-	require.False(t, a.verdict.Good, "margins tell what counting has missed: %s", a.verdict.Summary)
-	for i := range e.margins {
-		e.margins[i].Error = -0.01
-	}
-	a.judge()
-	require.True(t, a.verdict.Good, a.verdict.Summary)
 }
 
 func TestReportFlag(t *testing.T) {

@@ -6,7 +6,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/evaluate"
 	"edgeclassify/models"
 	"edgeclassify/runtime"
 	"edgeclassify/tensor"
@@ -24,27 +27,27 @@ func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
 	needWeights(t)
 	g, err := load("resnet50-keras")
 	require.NoError(t, err)
-	folded, err := calibrate.Fold(g)
+	folded, err := g.Fold()
 	require.NoError(t, err)
 	table, _, err := shippedRanges("resnet50-keras", g.Hash())
 	require.NoError(t, err)
-	network, err := calibrate.Quantize(folded, table)
+	network, err := quantize.Network(folded, table)
 	require.NoError(t, err)
-	simulation, err := calibrate.Simulate(folded, network, nil)
+	simulation, err := diagnose.Simulate(folded, network, nil)
 	require.NoError(t, err)
-	doubtful := splitSums(simulation, calibrate.Inexact(network))
+	doubtful := splitSums(simulation, diagnose.Inexact(network))
 	t.Logf("sums that could pass 2^24: %q", doubtful)
-	executor, err := calibrate.NewExecutor(simulation, 2, doubtful...)
+	executor, err := fp32.NewExecutor(simulation, 2, doubtful...)
 	require.NoError(t, err)
 	plan, err := runtime.Compile(network, runtime.Options{Threads: 2})
 	require.NoError(t, err)
 	engine := plan.NewSession()
 	defer engine.Close()
 
-	photographs, err := draw("../../testdata/photos", network.Preprocess, 2, 1)
+	photographs, err := evaluate.Draw("../../testdata/photos", network.Preprocess, 2, 1)
 	require.NoError(t, err)
 	require.Equal(t, 2, photographs.Len())
-	for i, file := range photographs.files {
+	for i, file := range photographs.Files {
 		rgb, err := photographs.Load(i)
 		require.NoError(t, err)
 		input := make([]float32, len(rgb))
@@ -56,7 +59,7 @@ func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
 		logits, err := engine.Run(rgb)
 		require.NoError(t, err)
 		want := make([]float32, len(logits))
-		network.Logits().Scaled(want, logits)
+		network.Classifier().Scaled(want, logits)
 		require.Equal(t, want, got, file)
 	}
 }

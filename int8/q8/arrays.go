@@ -81,8 +81,7 @@ func (a array) load(t safetensors.Tensor) error {
 }
 
 // load fills all arrays of the layers. Every tensor of the file must be used: a tensor
-// that nothing reads is a sign of a graph that does not belong to it. None may
-// be used twice, or a small file could ask for many copies of one tensor.
+// that nothing reads is a sign of a graph that does not belong to it.
 func load(layers []int8.Layer, f *safetensors.File) error {
 	used := map[string]bool{}
 	for i := range layers {
@@ -90,9 +89,6 @@ func load(layers []int8.Layer, f *safetensors.File) error {
 			t, ok := f.Tensor(a.name)
 			if !ok {
 				return fmt.Errorf("tensor %q is missing", a.name)
-			}
-			if used[a.name] {
-				return fmt.Errorf("tensor %q belongs to two layers of one name", a.name)
 			}
 			if err := a.load(t); err != nil {
 				return err

@@ -19,6 +19,7 @@ import (
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/safetensors"
+	"edgeclassify/tensor"
 )
 
 var zeros = []byte(strings.Repeat("0", 64))
@@ -124,7 +125,7 @@ func TestHostileContents(t *testing.T) {
 		"unknown field of layer":  {graph(stem, stem+`,"dilation":2`), `metadata graph: layer 0 "stem": json: unknown field "dilation"`},
 		"field of another op":     {graph(`"op":"globalsum","inputs":["avg"]`, `"op":"globalsum","inputs":["avg"],"shift":1`), "metadata graph is not canonical"},
 		"unknown field of labels": {func(c contents) { c.replace("labels", `"id":"n1"`, `"id":"n1","color":"red"`) }, `metadata labels: json: unknown field "color"`},
-		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows conv, maxpool, avgpool, globalsum and dense`},
+		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows avgpool, conv, dense, globalsum, maxpool`},
 		"no operation":            {graph(`"op":"maxpool",`, ``), `layer 2 "max": unknown operation ""`},
 		"no window":               {graph(`"window":{"kh":1,"kw":1,"stride_h":2,"stride_w":2,"top":0,"left":0,"bottom":0,"right":0},`, ``), "metadata graph is not canonical"},
 		"layer is a number":       {graph(`"layers":[`, `"layers":[7,`), `layer 0 "": json: cannot unmarshal number`},
@@ -136,10 +137,10 @@ func TestHostileContents(t *testing.T) {
 		"NaN in JSON":             {graph(`"scale":0,`, `"scale":NaN,`), "metadata graph: not valid JSON"},
 		"too many means":          {func(c contents) { c.replace("preprocessing", `[1,1,1]`, `[1,1,1,1]`) }, "metadata preprocessing is not canonical"},
 
-		"two layers of one name": {graph(`"name":"add"`, `"name":"stem"`), `tensor "stem.weight" belongs to two layers of one name`},
-		"two pools of one name":  {graph(`"name":"avg"`, `"name":"max"`), `layer "max" (avgpool): the name is used twice`},
-		"unknown input":          {graph(`"inputs":["add"]`, `"inputs":["sub"]`), `layer "max" (maxpool): input "sub" does not exist before it`},
-		"own input":              {graph(`"inputs":["add"]`, `"inputs":["max"]`), `layer "max" (maxpool): input "max" does not exist before it`},
+		"two layers of one name": {graph(`"name":"add"`, `"name":"stem"`), `layer 1 "stem": the name is used twice`},
+		"two pools of one name":  {graph(`"name":"avg"`, `"name":"max"`), `layer 3 "max": the name is used twice`},
+		"unknown input":          {graph(`"inputs":["add"]`, `"inputs":["sub"]`), `layer 2 "max": input "sub" does not exist before it`},
+		"own input":              {graph(`"inputs":["add"]`, `"inputs":["max"]`), `layer 2 "max": input "max" does not exist before it`},
 		"no layers":              {func(c contents) { c.Metadata["graph"] = cutLayers(c.Metadata["graph"]) }, "metadata graph is not canonical"},
 		"gigantic labels":        {metadata("labels", "["+strings.Repeat(" ", 4<<20)+"]"), "metadata labels has 4194306 bytes, more than the limit of 4194304"},
 		"class too few":          {metadata("labels", `[{"id":"n1","name":"x"}]`), "1 class names for 3 classes"},
@@ -399,8 +400,8 @@ func TestWeightsCostNoMemory(t *testing.T) {
 	add := n.Layers[1].Op.(*int8.Conv)
 	add.Groups, add.InC, add.KW, add.Right = 1, 40_000, 2, 1
 	add.Weight = make([]int8.Value, 2*2*40_000)
-	n.Layers[1].Inputs, add.Residual = []string{"stem"}, 0
-	file := encode(t, n)
+	n.Layers[1].Inputs, add.Residual = []tensor.ID{1}, 0
+	file := encode(t, rebuilt(n))
 	weights := len(conv.Weight) + len(add.Weight)
 	copied := 3 * 4 * conv.OutC
 	got := allocated(func() {
@@ -425,7 +426,8 @@ func check(t *testing.T, b []byte) {
 	if err != nil {
 		return
 	}
-	require.NoError(t, n.Validate())
+	_, err = int8.NewNetwork(n.Name, n.Input, n.Layers)
+	require.NoError(t, err)
 	again, err := q8.Decode(encode(t, n))
 	require.NoError(t, err)
 	require.Equal(t, n, again)
@@ -435,8 +437,8 @@ func check(t *testing.T, b []byte) {
 // right one.
 func FuzzDecode(f *testing.F) {
 	for seed := range uint64(8) {
-		f.Add(encode(f, nettest.Random(seed)))
-		f.Add(encode(f, nettest.Int16(seed)))
+		f.Add(encode(f, nettest.Model(seed, false)))
+		f.Add(encode(f, nettest.Model(seed, true)))
 	}
 	f.Add(encode(f, tiny()))
 	f.Add(raw(manyTensors(3)))
@@ -452,7 +454,7 @@ func FuzzDecode(f *testing.F) {
 // FuzzMetadata mutates the JSON documents and the tensors' data of a file that
 // is otherwise well formed.
 func FuzzMetadata(f *testing.F) {
-	for _, n := range []*int8.Network{tiny(), withInt16(), nettest.Random(1), nettest.Random(2)} {
+	for _, n := range []*q8.Model{tiny(), withInt16(), nettest.Model(1, false), nettest.Model(2, false)} {
 		c := takeApart(f, encode(f, n))
 		f.Add(c.Metadata["graph"], c.Metadata["preprocessing"], c.Metadata["labels"], c.Metadata["provenance"], []byte{1, 2, 3})
 	}

@@ -1,6 +1,7 @@
 package q8
 
 import (
+	"errors"
 	"fmt"
 
 	"edgeclassify/int8"
@@ -31,6 +32,9 @@ func New(n *int8.Network, p preprocess.Spec, classes []labels.Class, from Proven
 func (m *Model) check() error {
 	if err := m.Preprocess.Validate(); err != nil {
 		return err
+	}
+	if m.Topology() == nil {
+		return errors.New("it is not one that int8.NewNetwork made")
 	}
 	if classes := m.Classifier().Out; len(m.Classes) != classes {
 		return fmt.Errorf("%d class names for %d classes", len(m.Classes), classes)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
+	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
 )
@@ -42,7 +43,7 @@ type pythonTensor struct {
 
 func TestPythonReads(t *testing.T) {
 	python := testneed.Python(t, "pip install safetensors numpy", "safetensors.numpy")
-	for _, n := range []*int8.Network{tiny(), nettest.Random(3)} {
+	for _, n := range []*q8.Model{tiny(), nettest.Model(3, false)} {
 		m := open(t, write(t, encode(t, n)))
 		cmd := exec.Command(python, "-c", script, write(t, encode(t, n)))
 		cmd.Stderr = os.Stderr

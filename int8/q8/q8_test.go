@@ -19,7 +19,7 @@ import (
 )
 
 // tiny is a network with every operation in a file of a few kilobytes.
-func tiny() *int8.Network {
+func tiny() *q8.Model {
 	activation := func(side, c int) int8.Tensor {
 		return int8.Tensor{Shape: tensor.Shape{H: side, W: side, C: c}, Type: int8.Int8, Scale: 0.25, Zero: []int8.Value{-128}}
 	}
@@ -32,33 +32,43 @@ func tiny() *int8.Network {
 	pooled.Scale, pooled.Bound = 0.25, 255
 	spec := preprocess.Caffe()
 	spec.Resize, spec.Crop = 10, 9
-	return &int8.Network{
-		Name:       "tiny",
-		Input:      input,
+	return rebuilt(&q8.Model{
 		Preprocess: spec,
 		Classes:    []labels.Class{{ID: "n1", Name: "<tench> & \"König\""}, {ID: "n2", Name: "2\u2028"}, {ID: "n3", Name: ""}},
-		Provenance: int8.Provenance{Tool: "test", Source: "tiny.safetensors", Method: "none", Images: 3, Seed: 1<<64 - 1},
-		Layers: []int8.Layer{
-			{Name: "stem", Inputs: []string{int8.InputName}, Out: activation(5, 2), Op: &int8.Conv{
+		Provenance: q8.Provenance{Tool: "test", Source: "tiny.safetensors", Method: "none", Images: 3, Seed: 1<<64 - 1},
+		Network: &int8.Network{Name: "tiny", Input: input, Layers: []int8.Layer{
+			{Name: "stem", Inputs: []tensor.ID{0}, Out: activation(5, 2), Op: &int8.Conv{
 				Window: tensor.Square(1, 2, 0), Groups: 1, InC: 3, OutC: 2, Shift: 2,
 				Weight: []int8.Value{1, -127, 3, 127, 0, -6}, Bias: []int32{-7, 1 << 20}, Multiplier: []int32{1 << 30, 1}, Scale: []float32{0.5, 1e-9},
 			}},
-			{Name: "add", Inputs: []string{"stem", "stem"}, Out: activation(5, 2), Op: &int8.Conv{
+			{Name: "add", Inputs: []tensor.ID{1, 1}, Out: activation(5, 2), Op: &int8.Conv{
 				Window: tensor.Window{KH: 1, KW: 2, StrideH: 1, StrideW: 1, Right: 1}, Groups: 2, InC: 2, OutC: 2, Residual: 64,
 				Weight: []int8.Value{9, 8, -7, 6}, Bias: []int32{1, 2}, Multiplier: []int32{1 << 29, 1 << 28}, Scale: []float32{1, 2},
 			}},
-			{Name: "max", Inputs: []string{"add"}, Out: activation(2, 2), Op: &int8.MaxPool{Window: tensor.Square(2, 2, 0)}},
-			{Name: "avg", Inputs: []string{"max"}, Out: activation(1, 2), Op: &int8.AveragePool{Window: tensor.Square(2, 2, 0), CountPad: true}},
-			{Name: "sum", Inputs: []string{"avg"}, Out: pooled, Op: int8.GlobalAveragePool{}},
-			{Name: "fc", Inputs: []string{"sum"}, Out: vector(int8.Int32, 3), Op: &int8.Dense{
+			{Name: "max", Inputs: []tensor.ID{2}, Out: activation(2, 2), Op: &int8.MaxPool{Window: tensor.Square(2, 2, 0)}},
+			{Name: "avg", Inputs: []tensor.ID{3}, Out: activation(1, 2), Op: &int8.AveragePool{Window: tensor.Square(2, 2, 0), CountPad: true}},
+			{Name: "sum", Inputs: []tensor.ID{4}, Out: pooled, Op: int8.GlobalAveragePool{}},
+			{Name: "fc", Inputs: []tensor.ID{5}, Out: vector(int8.Int32, 3), Op: &int8.Dense{
 				In: 2, Out: 3, Weight: []int8.Value{1, 2, 3, 4, 5, -6}, Bias: []int32{-1, 0, 1 << 24}, Scale: []float32{0.5, 0.25, 3},
 			}},
-		},
-	}
+		}},
+	})
 }
 
-// mixed is tiny with int16 in place of int8 from the stem's output on.
-func withInt16() *int8.Network {
+// rebuilt is the model of parts that were changed.
+func rebuilt(m *q8.Model) *q8.Model {
+	n, err := int8.NewNetwork(m.Name, m.Input, m.Layers)
+	if err != nil {
+		panic(err)
+	}
+	if m, err = q8.New(n, m.Preprocess, m.Classes, m.Provenance, m.SelfTest); err != nil {
+		panic(err)
+	}
+	return m
+}
+
+// withInt16 is tiny with int16 in place of int8 from the stem's output on.
+func withInt16() *q8.Model {
 	n := tiny()
 	for i := range 4 {
 		out := &n.Layers[i].Out
@@ -66,13 +76,13 @@ func withInt16() *int8.Network {
 	}
 	n.Layers[1].Op.(*int8.Conv).ResidualShift = 7
 	n.Layers[4].Out.Bound = 9000
-	return n
+	return rebuilt(n)
 }
 
-func encode(t testing.TB, n *int8.Network) []byte {
+func encode(t testing.TB, m *q8.Model) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, q8.Encode(&b, n))
+	require.NoError(t, q8.Encode(&b, m))
 	return b.Bytes()
 }
 
@@ -86,9 +96,9 @@ func rounds(all, short int) int {
 }
 
 func TestRoundTrip(t *testing.T) {
-	networks := []*int8.Network{tiny(), withInt16()}
+	networks := []*q8.Model{tiny(), withInt16()}
 	for seed := range uint64(rounds(300, 40)) {
-		networks = append(networks, nettest.Random(seed), nettest.Int16(seed))
+		networks = append(networks, nettest.Model(seed, false), nettest.Model(seed, true))
 	}
 	for _, n := range networks {
 		file := encode(t, n)
@@ -130,15 +140,13 @@ func TestWeightsAreViews(t *testing.T) {
 
 func TestEncodeRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
-		edit func(*int8.Network)
+		edit func(*q8.Model)
 		want string
 	}{
-		"invalid network":    {func(n *int8.Network) { n.Layers[0].Op.(*int8.Conv).Multiplier[1] = 0 }, `q8: int8: layer "stem" (conv): channel 1: multiplier 0 is not positive`},
-		"no layers":          {func(n *int8.Network) { n.Layers = nil }, "no layers"},
-		"class not UTF-8":    {func(n *int8.Network) { n.Classes[1].Name = "caf\xe9" }, "metadata labels is not canonical"},
-		"layer not UTF-8":    {func(n *int8.Network) { n.Layers[0].Name, n.Layers[1].Inputs = "\xff", []string{"\xff", "\xff"} }, "metadata graph is not canonical"},
-		"gigantic name":      {func(n *int8.Network) { n.Name = strings.Repeat("x", 5<<20) }, "metadata graph has"},
-		"scale not a number": {func(n *int8.Network) { n.Input.Scale /= n.Input.Scale }, "metadata graph: json: unsupported value: NaN"},
+		"class not UTF-8":    {func(n *q8.Model) { n.Classes[1].Name = "caf\xe9" }, "metadata labels is not canonical"},
+		"layer not UTF-8":    {func(n *q8.Model) { n.Layers[0].Name = "\xff"; *n = *rebuilt(n) }, "metadata graph is not canonical"},
+		"gigantic name":      {func(n *q8.Model) { n.Name = strings.Repeat("x", 5<<20) }, "metadata graph has"},
+		"scale not a number": {func(n *q8.Model) { n.Input.Scale /= n.Input.Scale }, "metadata graph: json: unsupported value: NaN"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := tiny()
@@ -153,6 +161,25 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 }
 
+// Whatever belongs to a network must fit it.
+func TestNewRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		edit func(*q8.Model)
+		want string
+	}{
+		"a class too few":   {func(m *q8.Model) { m.Classes = m.Classes[:2] }, `q8: network "tiny": 2 class names for 3 classes`},
+		"other crop":        {func(m *q8.Model) { m.Preprocess.Crop = 8 }, "input is 9x9x3, preprocessing gives 8x8x3"},
+		"bad preprocessing": {func(m *q8.Model) { m.Preprocess.Std[1] = 0 }, "std positive"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := tiny()
+			test.edit(m)
+			_, err := q8.New(m.Network, m.Preprocess, m.Classes, m.Provenance, nil)
+			require.ErrorContains(t, err, test.want)
+		})
+	}
+}
+
 // write puts b into a file of its own.
 func write(t testing.TB, b []byte) (path string) {
 	t.Helper()
@@ -161,7 +188,7 @@ func write(t testing.TB, b []byte) (path string) {
 	return path
 }
 
-func open(t testing.TB, path string) *q8.Model {
+func open(t testing.TB, path string) *q8.File {
 	t.Helper()
 	m, err := q8.Open(path)
 	require.NoError(t, err)
@@ -173,7 +200,7 @@ func TestOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.q8")
 	require.NoError(t, q8.Write(path, tiny()))
 	m := open(t, path)
-	require.Equal(t, tiny(), m.Network)
+	require.Equal(t, tiny(), m.Model)
 	file, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.EqualValues(t, len(file), m.Size)
@@ -185,12 +212,12 @@ func TestOpen(t *testing.T) {
 func TestOpenWhileReplaced(t *testing.T) {
 	path := write(t, encode(t, tiny()))
 	m := open(t, path)
-	other := nettest.Random(1)
+	other := nettest.Model(1, false)
 	require.NoError(t, q8.Write(path, other))
-	require.Equal(t, tiny(), m.Network, "the open model keeps the old file")
-	require.Equal(t, other, open(t, path).Network)
+	require.Equal(t, tiny(), m.Model, "the open model keeps the old file")
+	require.Equal(t, other, open(t, path).Model)
 	require.NoError(t, os.Remove(path))
-	require.Equal(t, tiny(), m.Network)
+	require.Equal(t, tiny(), m.Model)
 }
 
 func TestOpenErrors(t *testing.T) {

@@ -20,22 +20,27 @@ import (
 const side = 2048
 
 // wide is tiny with a convolution of four megabytes of weights behind the stem.
-func wide() (n *int8.Network, weights []int8.Value) {
+func wide() (n *q8.Model, weights []int8.Value) {
 	n = tiny()
 	weights = make([]int8.Value, side*side)
 	for i := range weights {
 		weights[i] = int8.Value(i%251 - 125)
 	}
+	for i := 1; i < len(n.Layers); i++ {
+		if inputs := n.Layers[i].Inputs; i > 1 {
+			inputs[0] += 3
+		}
+	}
 	n.Layers = slices.Insert(n.Layers, 1,
-		pointwise("widen", "stem", 2, side, make([]int8.Value, 2*side)),
-		pointwise("wide", "widen", side, side, weights),
-		pointwise("narrow", "wide", side, 2, make([]int8.Value, 2*side)))
-	return n, weights
+		pointwise("widen", 1, 2, side, make([]int8.Value, 2*side)),
+		pointwise("wide", 2, side, side, weights),
+		pointwise("narrow", 3, side, 2, make([]int8.Value, 2*side)))
+	return rebuilt(n), weights
 }
 
-func pointwise(name, input string, in, out int, weights []int8.Value) int8.Layer {
+func pointwise(name string, input tensor.ID, in, out int, weights []int8.Value) int8.Layer {
 	return int8.Layer{
-		Name: name, Inputs: []string{input},
+		Name: name, Inputs: []tensor.ID{input},
 		Out: int8.Tensor{Shape: tensor.Shape{H: 5, W: 5, C: out}, Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}},
 		Op: &int8.Conv{
 			Window: tensor.Square(1, 1, 0), Groups: 1, InC: in, OutC: out, Weight: weights,

@@ -17,6 +17,9 @@ import (
 // Run tests every kernel on sweeps of geometries and random values. With
 // -short it takes a fifth of them.
 func Run(t *testing.T, kernels []int8.Kernel) {
+	if len(kernels) == 0 {
+		t.Skip("this CPU can run none of the kernels")
+	}
 	for _, k := range kernels {
 		t.Run(k.Name, func(t *testing.T) {
 			require.NotEmpty(t, k.Name)

@@ -43,9 +43,16 @@ type answer struct {
 	Millis  []float64 `json:"millis"`
 }
 
-// Open loads a model for that many threads. folder is where npm has installed
-// onnxruntime-node.
-func Open(folder, model string, threads int) (*Session, error) {
+// Options of Open.
+type Options struct {
+	Threads int
+	// Exact forbids sums of 16 bits, which saturate and are the default on x86
+	// CPUs without VNNI (session.x64quantprecision). It is slower there.
+	Exact bool
+}
+
+// Open loads a model. folder is where npm has installed onnxruntime-node.
+func Open(folder, model string, o Options) (*Session, error) {
 	module, err := filepath.Abs(filepath.Join(folder, "node_modules", "onnxruntime-node"))
 	if err != nil {
 		return nil, err
@@ -57,7 +64,11 @@ func Open(folder, model string, threads int) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (%v)", ErrMissing, err)
 	}
-	s := &Session{process: exec.Command(node, "-e", script, "--", module, model, strconv.Itoa(threads))}
+	exact := "0"
+	if o.Exact {
+		exact = "1"
+	}
+	s := &Session{process: exec.Command(node, "-e", script, "--", module, model, strconv.Itoa(o.Threads), exact)}
 	s.process.Stderr = os.Stderr
 	if s.stdin, err = s.process.StdinPipe(); err != nil {
 		return nil, err

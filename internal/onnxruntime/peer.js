@@ -2,7 +2,7 @@
 // input, a JSON answer per line on standard output, the first one when ready.
 'use strict';
 const readline = require('node:readline');
-const [runtime, file, threads] = process.argv.slice(1);
+const [runtime, file, threads, exact] = process.argv.slice(1);
 const answer = (value) => process.stdout.write(JSON.stringify(value) + '\n');
 const arrays = { uint8: Uint8Array, int8: Int8Array, float32: Float32Array };
 
@@ -15,6 +15,7 @@ async function main() {
     intraOpNumThreads: Number(threads),
     interOpNumThreads: 1,
     logSeverityLevel: 3,
+    extra: { session: { x64quantprecision: exact } },
   });
   const [input] = session.inputMetadata;
   answer({ version: ort.env.versions.node });

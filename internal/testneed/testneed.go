@@ -27,6 +27,14 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
+// Long leaves out a test that takes long for what it does if -short is given.
+func Long(t testing.TB, does string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skipf("left out by -short: %s", does)
+	}
+}
+
 // Program is the path of a program, which the command install brings.
 func Program(t testing.TB, name, install string) string {
 	t.Helper()

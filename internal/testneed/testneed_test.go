@@ -1,6 +1,7 @@
 package testneed_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,6 +59,17 @@ func TestMissingThingsSkipAndFailInCI(t *testing.T) {
 		require.Contains(t, o.failed, want)
 		require.Empty(t, o.skipped)
 	}
+}
+
+func TestLongTestsAreLeftOutByShort(t *testing.T) {
+	long := func(t testing.TB) { testneed.Long(t, "builds a program") }
+	short := flag.Lookup("test.short").Value
+	before := short.String()
+	defer func() { require.NoError(t, short.Set(before)) }()
+	require.NoError(t, short.Set("true"))
+	require.Equal(t, "left out by -short: builds a program", outcomeOf(long).skipped)
+	require.NoError(t, short.Set("false"))
+	require.Empty(t, outcomeOf(long).skipped)
 }
 
 func TestUnknownNetworkFails(t *testing.T) {

@@ -4,10 +4,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
-	"edgeclassify/calibrate"
+	"edgeclassify/calibrate/fp32"
 	"edgeclassify/int8/q8"
 	"edgeclassify/internal/fetch"
 	"edgeclassify/internal/onnxruntime"
@@ -23,7 +22,7 @@ func openQuantized(path, kernel, dir string) (contest, error) {
 	if err != nil {
 		return contest{}, err
 	}
-	c := contest{name: "int8 " + m.Network.Name, spec: m.Network.Preprocess, ours: func(threads int) (engine, error) {
+	c := contest{name: "int8 " + m.Name, spec: m.Preprocess, ours: func(threads int) (engine, error) {
 		p, err := runtime.Compile(m.Network, runtime.Options{Threads: threads, Kernel: kernel})
 		if err != nil {
 			return nil, err
@@ -36,7 +35,7 @@ func openQuantized(path, kernel, dir string) (contest, error) {
 			name = " with the exact model"
 		}
 		v, err := newVariant(name, filepath.Join(dir, "int8"+name+".onnx"), onnx.Planes, func(w io.Writer) error {
-			return onnx.WriteQuantized(w, m.Network, o)
+			return onnx.WriteQuantized(w, m.Model, o)
 		})
 		if err != nil {
 			return contest{}, err
@@ -56,15 +55,14 @@ func openFloat(name, dir string) (contest, error) {
 	if err != nil {
 		return contest{}, err
 	}
-	if g, err = calibrate.Fold(g); err != nil {
+	if g, err = g.Logits().Fold(); err != nil {
 		return contest{}, err
 	}
-	g.Nodes = slices.DeleteFunc(g.Nodes, func(n models.Node) bool { return n.Op.Kind() == models.Softmax{}.Kind() })
 	v, err := newVariant("", filepath.Join(dir, "float.onnx"),
 		func(rgb []uint8) []float32 { return onnx.Planes(normalized(g.Preprocess, rgb)) },
 		func(w io.Writer) error { return onnx.WriteFloat(w, g) })
 	return contest{name: "fp32 " + g.Name, spec: g.Preprocess, theirs: []variant{v}, ours: func(threads int) (engine, error) {
-		e, err := calibrate.NewExecutor(g, threads)
+		e, err := fp32.NewExecutor(g, threads)
 		return float{e, g.Preprocess}, err
 	}}, err
 }
@@ -81,14 +79,14 @@ func newVariant[T uint8 | float32](name, file string, input func(rgb []uint8) []
 		return variant{}, err
 	}
 	return variant{name, func(peers string, threads int) (engine, error) {
-		s, err := onnxruntime.Open(peers, file, threads)
+		s, err := onnxruntime.Open(peers, file, onnxruntime.Options{Threads: threads})
 		return peer[T]{s, input}, err
 	}}, f.Close()
 }
 
 // quantized is this project's runtime.
 type quantized struct {
-	model   *q8.Model
+	model   *q8.File
 	session *runtime.Session
 }
 
@@ -99,7 +97,7 @@ func (e quantized) run(rgb []uint8, frames int) ([]float32, []time.Duration, err
 		return err
 	})
 	logits := make([]float32, len(q))
-	e.model.Network.Logits().Scaled(logits, q)
+	e.model.Classifier().Scaled(logits, q)
 	return logits, times, err
 }
 
@@ -110,7 +108,7 @@ func (e quantized) Close() error {
 
 // float is this project's float executor.
 type float struct {
-	*calibrate.Executor
+	*fp32.Executor
 	spec preprocess.Spec
 }
 
@@ -150,6 +148,6 @@ func (e peer[T]) run(rgb []uint8, frames int) ([]float32, []time.Duration, error
 
 func normalized(spec preprocess.Spec, rgb []uint8) []float32 {
 	image := make([]float32, len(rgb))
-	spec.Float(image, rgb)
+	spec.Float(image, rgb) // they are as long
 	return image
 }

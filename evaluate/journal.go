@@ -1,7 +1,8 @@
-package main
+package evaluate
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ const (
 )
 
 // journal is a file of verdicts that outlives an interruption: lines of JSON, a
-// header and then one for each picture. A nil journal keeps nothing.
+// header and then one for each image. A nil journal keeps nothing.
 type journal struct {
 	mu      sync.Mutex
 	file    *os.File
@@ -25,27 +26,29 @@ type journal struct {
 	lines   int          // in pending
 }
 
-// journalHeader names what verdicts depend on besides picture and true class.
+// journalHeader names what verdicts depend on besides image and true class.
 type journalHeader struct {
 	Kind  string `json:"kind"`
 	Model string `json:"model_sha256"`
 	Float string `json:"float_sha256"` // empty without a float network
 }
 
-// journalLine is the verdict on one picture.
+// journalLine is the verdict on one image.
 type journalLine struct {
 	File string `json:"file"` // absolute path
 	verdict
 }
 
-// resume takes the verdicts in the file over and writes those to come behind
-// them. A file that does not exist is begun.
-func (e *evaluation) resume(path string, h journalHeader) error {
+// Resume takes the verdicts in the file over and makes Run write those to come
+// behind them. They are of the model and the float network of these SHA-256
+// hashes, of which the second is empty without a float network. A file that does
+// not exist is begun; one of other networks or true classes is an error.
+func (e *Evaluation) Resume(path, model, float string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
-	lines, err := openJournal(file, h)
+	lines, err := openJournal(file, journalHeader{journalKind, model, float})
 	if err == nil {
 		err = e.adopt(lines)
 	}
@@ -57,13 +60,21 @@ func (e *evaluation) resume(path string, h journalHeader) error {
 	return nil
 }
 
-// adopt takes over the verdicts on pictures of this evaluation.
-func (e *evaluation) adopt(lines []journalLine) error {
+// Close ends the file of Resume, if there is one.
+func (e *Evaluation) Close() error {
+	if e.journal == nil {
+		return nil
+	}
+	return errors.Join(e.journal.flush(), e.journal.file.Close())
+}
+
+// adopt takes over the verdicts on images of this evaluation.
+func (e *Evaluation) adopt(lines []journalLine) error {
 	verdicts := make(map[string]verdict, len(lines))
 	for _, l := range lines {
 		verdicts[l.File] = l.verdict
 	}
-	for i, file := range e.set.files {
+	for i, file := range e.images.Files {
 		name, err := filepath.Abs(file)
 		if err != nil {
 			return err
@@ -129,17 +140,10 @@ func (h journalHeader) check(line []byte) error {
 	} {
 		if c.found != c.want {
 			return fmt.Errorf("the file belongs to another %s (SHA-256 %s) than the one given (%s): remove it or name another",
-				c.what, hashOrNone(c.found), hashOrNone(c.want))
+				c.what, cmp.Or(c.found, "none"), cmp.Or(c.want, "none"))
 		}
 	}
 	return nil
-}
-
-func hashOrNone(hash string) string {
-	if hash == "" {
-		return "none"
-	}
-	return hash
 }
 
 // parseJournal reads the lines after the header and tells the size of the whole
@@ -188,11 +192,4 @@ func (j *journal) flush() error {
 		return err
 	}
 	return j.file.Sync()
-}
-
-func (j *journal) close() error {
-	if j == nil {
-		return nil
-	}
-	return errors.Join(j.flush(), j.file.Close())
 }

@@ -1,4 +1,4 @@
-package main
+package evaluate
 
 import (
 	"errors"
@@ -14,16 +14,17 @@ import (
 	"edgeclassify/labels"
 )
 
-// validation matches a picture of the validation set, with its number.
+// validation matches an image of the validation set, with its number.
 var validation = regexp.MustCompile(`^ILSVRC20\d\d_val_(\d{8})`)
 
-// errNoClass is for pictures whose class nothing tells.
+// errNoClass is for images whose class nothing tells.
 var errNoClass = errors.New("no class")
 
-// trueClasses finds the true class of every picture among those in folder: in
-// the table, a file, if one is given, which must have them all; else by the
-// names of picture and folder, -1 where they do not tell.
-func trueClasses(table, folder string, pictures []string, classes []labels.Class) ([]int, error) {
+// TrueClasses finds the true class of every image file among those in folder: in
+// the table, a text file, if one is given, which must have them all; else by the
+// names of file and folder, -1 where they do not tell. Errors of the table name
+// its line.
+func TrueClasses(table, folder string, files []string, classes []labels.Class) ([]int, error) {
 	find := namedClasses(folder, classes)
 	if table != "" {
 		t, err := openTruth(table, classes)
@@ -32,9 +33,9 @@ func trueClasses(table, folder string, pictures []string, classes []labels.Class
 		}
 		find = t.find
 	}
-	truth := make([]int, len(pictures))
-	for i, picture := range pictures {
-		class, err := find(picture)
+	truth := make([]int, len(files))
+	for i, file := range files {
+		class, err := find(file)
 		switch {
 		case err == nil:
 			truth[i] = class
@@ -47,15 +48,15 @@ func trueClasses(table, folder string, pictures []string, classes []labels.Class
 	return truth, nil
 }
 
-// namedClasses finds classes by the WordNet id in a picture's name or that of
+// namedClasses finds classes by the WordNet id in an image's name or that of
 // its folder, or by the number of its folder.
-func namedClasses(folder string, classes []labels.Class) func(picture string) (int, error) {
+func namedClasses(folder string, classes []labels.Class) func(file string) (int, error) {
 	numbered := numberedFolders(folder, len(classes))
-	return func(picture string) (int, error) {
-		if class, ok := labels.FromPath(picture, classes); ok {
+	return func(file string) (int, error) {
+		if class, ok := labels.FromPath(file, classes); ok {
 			return class, nil
 		}
-		if class, ok := numbered[filepath.Dir(picture)]; ok {
+		if class, ok := numbered[filepath.Dir(file)]; ok {
 			return class, nil
 		}
 		return 0, errNoClass
@@ -68,7 +69,7 @@ func namedClasses(folder string, classes []labels.Class) func(picture string) (i
 func numberedFolders(folder string, classes int) map[string]int {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil // which is a single picture
+		return nil // which is a single image
 	}
 	numbered := map[string]int{}
 	var seen []int
@@ -110,14 +111,14 @@ func openTruth(file string, classes []labels.Class) (*truthTable, error) {
 	return t, nil
 }
 
-// find looks for a picture by its path: the whole of it, then without one
+// find looks for an image by its path: the whole of it, then without one
 // leading folder after the other.
-func (t *truthTable) find(picture string) (int, error) {
-	base := filepath.Base(picture)
+func (t *truthTable) find(image string) (int, error) {
+	base := filepath.Base(image)
 	if t.byNumber != nil {
 		return t.findNumber(base)
 	}
-	for name, more := filepath.ToSlash(picture), true; more; _, name, more = strings.Cut(name, "/") {
+	for name, more := filepath.ToSlash(image), true; more; _, name, more = strings.Cut(name, "/") {
 		if class, ok := lookUp(t.byPath, name); ok {
 			return class, nil
 		}
@@ -127,7 +128,7 @@ func (t *truthTable) find(picture string) (int, error) {
 	case !ok:
 		return 0, fmt.Errorf("no line for %s", base)
 	case class < 0:
-		return 0, fmt.Errorf("several lines for %s: its path %s ends like none of them", base, picture)
+		return 0, fmt.Errorf("several lines for %s: its path %s ends like none of them", base, image)
 	}
 	return class, nil
 }

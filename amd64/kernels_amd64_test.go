@@ -1,4 +1,6 @@
-package runtime
+//go:build !purego
+
+package amd64
 
 import (
 	"testing"

@@ -1,7 +1,6 @@
-package main
+package calibrate
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/calibrate"
 	"edgeclassify/int8"
 	"edgeclassify/labels"
 	"edgeclassify/models"
@@ -115,10 +113,10 @@ func TestRandomNetworksWithInt16Outputs(t *testing.T) {
 	var gains []float64
 	for seed := range uint64(networks) {
 		g := randomGraph(seed)
-		stats, err := calibrate.Observe(context.Background(), g, pictures, calibrate.ObserveOptions{Threads: 2})
+		stats, err := Observe(t.Context(), g, pictures, ObserveOptions{Threads: 2})
 		require.NoError(t, err)
-		table := stats.Table(calibrate.ClipMSE)
-		narrow, err := calibrate.Quantize(g, table)
+		table := stats.Table(ClipMSE)
+		narrow, err := Quantize(g, table)
 		require.NoError(t, err)
 		rng := rand.New(rand.NewPCG(seed, 13))
 		for _, l := range narrow.Layers {
@@ -126,11 +124,11 @@ func TestRandomNetworksWithInt16Outputs(t *testing.T) {
 				table.Wide = append(table.Wide, l.Name)
 			}
 		}
-		wide, err := calibrate.Quantize(g, table)
-		if overflow := (*calibrate.OverflowError)(nil); errors.As(err, &overflow) {
+		wide, err := Quantize(g, table)
+		if overflow := (*OverflowError)(nil); errors.As(err, &overflow) {
 			require.Greater(t, planeBefore(narrow, overflow.Layer), 64, "int16 holds the sums of 64 pixels in half steps")
 			table.Wide = slices.DeleteFunc(table.Wide, func(name string) bool { return name == overflow.Layer })
-			wide, err = calibrate.Quantize(g, table)
+			wide, err = Quantize(g, table)
 		}
 		require.NoError(t, err, "seed %d: %q", seed, table.Wide)
 		requireReferencesBits(t, wide, pictures)
@@ -151,7 +149,7 @@ func planeBefore(n *int8.Network, name string) int {
 			name = l.Name
 		}
 		if _, sum := l.Op.(int8.GlobalAveragePool); sum && l.Inputs[0] == name {
-			in := layer(n, name).Out.Shape
+			in := layerNamed(n, name).Out.Shape
 			return in.H * in.W
 		}
 	}
@@ -178,7 +176,7 @@ func requireReferencesBits(t *testing.T, n *int8.Network, pictures shades) {
 
 // logitNoise is the power of what quantization adds to the logits, in dB.
 func logitNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures shades) float64 {
-	executor, err := calibrate.NewExecutor(g, 1)
+	executor, err := NewExecutor(g, 1)
 	require.NoError(t, err)
 	var rgbs [][]uint8
 	for i := range pictures.n {
@@ -186,7 +184,8 @@ func logitNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures shades)
 		require.NoError(t, err)
 		rgbs = append(rgbs, rgb)
 	}
-	logits := int8Logits(t, n, rgbs)
+	logits, err := int8Logits(t.Context(), n, rgbs, 2)
+	require.NoError(t, err)
 	noise, input := 0.0, make([]float32, 3*pictures.pixels)
 	for i, rgb := range rgbs {
 		g.Preprocess.Float(input, rgb)
@@ -199,18 +198,131 @@ func logitNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures shades)
 	return 10 * math.Log10(noise)
 }
 
-// int8Logits are the real logits of the integer runtime.
-func int8Logits(t *testing.T, n *int8.Network, pictures [][]uint8) [][]float32 {
-	plan, err := runtime.Compile(n, runtime.Options{Threads: 2})
-	require.NoError(t, err)
-	session := plan.NewSession()
-	defer session.Close()
-	out := make([][]float32, len(pictures))
-	for i, rgb := range pictures {
-		logits, err := session.Run(rgb)
-		require.NoError(t, err)
-		out[i] = make([]float32, len(logits))
-		n.Logits().Scaled(out[i], logits)
+// smallChoice is of a random network without int16 outputs.
+func smallChoice(t *testing.T, seed uint64) (*models.Graph, *RangeTable, *int8.Network, Images) {
+	g, pictures := randomGraph(seed), shades{24, 20 * 20}
+	table := seen(t, g, pictures, 2).Table(MinMax)
+	return g, table, quantizedBy(t, g, table), pictures
+}
+
+func int16Layers(n *int8.Network) (names []string) {
+	for _, name := range convolutions(n) {
+		if layerNamed(n, name).Out.Type == int8.Int16 {
+			names = append(names, name)
+		}
 	}
-	return out
+	return names
+}
+
+func TestChooseInt16StopsWhenFewEnoughAnswersChange(t *testing.T) {
+	for threads, seed := range map[int]uint64{1: 0, 3: 29} {
+		g, table, n, pictures := smallChoice(t, seed)
+		none, err := ChooseInt16(t.Context(), g, table, n, pictures, Int16Options{Threads: 2, MaxDrop: 1})
+		require.NoError(t, err)
+		require.Len(t, none.Rounds, 1)
+		require.Same(t, n, none.Rounds[0].Network, "any drop is fine")
+		require.Empty(t, none.Layers)
+		require.Len(t, none.Logits, 24)
+		rgb, err := pictures.Load(5)
+		require.NoError(t, err)
+		require.Equal(t, floatLogits(t, g, rgb), none.Logits[5])
+
+		before := none.Rounds[0].Drop
+		require.Positive(t, before)
+		c, err := ChooseInt16(t.Context(), g, table, n, pictures, Int16Options{Threads: threads, MaxDrop: before * 0.8})
+		require.NoError(t, err)
+		last := c.Rounds[len(c.Rounds)-1]
+		require.NoError(t, last.Network.Validate())
+		require.LessOrEqual(t, last.Drop, before*0.8)
+		again, err := ChooseInt16(t.Context(), g, table, last.Network, pictures, Int16Options{Threads: 2, MaxDrop: 1})
+		require.NoError(t, err)
+		require.Equal(t, last.Drop, again.Rounds[0].Drop)
+		chosen := int16Layers(last.Network)
+		require.NotEmpty(t, chosen)
+		require.Less(t, len(chosen), len(c.Sensitivities), "not all layers")
+		require.ElementsMatch(t, chosen, c.Table.Wide)
+		require.Empty(t, table.Wide)
+		require.Equal(t, last.Network, quantizedBy(t, g, c.Table))
+		require.Len(t, c.Layers, len(chosen))
+		total := 0.0
+		for i, l := range c.Layers {
+			require.Equal(t, c.Table.Wide[i], l.Layer)
+			require.Equal(t, layerNamed(n, l.Layer).Out.Shape.Elements(), l.Bytes)
+			total += l.Microseconds
+		}
+		all := map[string]bool{}
+		for _, name := range chosen {
+			all[name] = true
+		}
+		require.InDelta(t, microseconds(n, all)-microseconds(n, nil), total, 1e-9)
+	}
+}
+
+func TestChooseInt16OutOfReach(t *testing.T) {
+	g, table, n, pictures := smallChoice(t, 19)
+	c, err := ChooseInt16(t.Context(), g, table, n, pictures, Int16Options{Threads: 2, MaxDrop: 1e-11})
+	require.NoError(t, err)
+	last := c.Rounds[len(c.Rounds)-1]
+	require.Greater(t, last.Drop, 1e-11)
+	require.NotEmpty(t, c.Table.Wide)
+	require.ElementsMatch(t, c.Table.Wide, int16Layers(last.Network))
+}
+
+func TestInt16LayersAreRankedByTheirNoise(t *testing.T) {
+	rank := func(s ...Sensitivity) []Int16Layer {
+		c := int16Chooser{Int16Choice: Int16Choice{Sensitivities: s, Rounds: []Int16Round{{Drop: 0.01}}}}
+		c.rank()
+		return c.Layers
+	}
+	got := rank(Sensitivity{"a", 0.19}, Sensitivity{"b", 0.36}, Sensitivity{"c", 0.09}, Sensitivity{"d", 0})
+	require.Equal(t, "b", got[0].Layer)
+	require.InDelta(t, 0.008, got[0].Drop, 1e-12)
+	require.InDelta(t, 10*math.Log10(1/0.64), got[0].Gain, 1e-12)
+	require.Len(t, got, 3, "d makes no noise")
+	require.Equal(t, "c", got[2].Layer)
+	require.InDelta(t, 0.006, got[2].Drop, 1e-12)
+	got = rank(Sensitivity{"a", 0.7}, Sensitivity{"b", 0.8}, Sensitivity{"c", 0.6})
+	require.Len(t, got, 2, "shares that overlap")
+	require.InDelta(t, 20, got[1].Gain, 1e-9)
+}
+
+func TestInt16OutputsCountWhoReadsATensor(t *testing.T) {
+	shape := tensor.Shape{H: 10, W: 10, C: 24}
+	conv := func(k, in int) *int8.Conv {
+		return &int8.Conv{Window: tensor.Square(k, 1, k/2), Groups: 1, InC: in, OutC: 24}
+	}
+	layer := func(name string, op int8.Op, inputs ...string) int8.Layer {
+		return int8.Layer{Name: name, Inputs: inputs, Op: op, Out: int8.Tensor{Shape: shape, Type: int8.Int8}}
+	}
+	n := &int8.Network{Layers: []int8.Layer{
+		layer("a", conv(1, 3), int8.InputName),
+		layer("max", &int8.MaxPool{Window: tensor.Square(3, 1, 1)}, "a"),
+		layer("b", conv(3, 24), "max"),
+		layer("c", conv(1, 24), "max", "b"),
+	}}
+	s := []Sensitivity{{Layer: "a", Share: 0.5}, {Layer: "b", Share: 0.1}, {Layer: "gone"}}
+	got := Int16Outputs(n, s)
+	require.Len(t, got, 2)
+	const values, once, twice = 2400.0, 1/int16Products - 1/int8Products, 2/int16Products - 1/int8Products
+	a := values * (9*poolCycles + 3*int16Cycles + (3*once + (9+1)*24*twice)) // the pool, all three convolutions, b and c with int16 inputs
+	b := values * (2*int16Cycles + (9+1)*24*once)                            // b itself, c which adds it
+	require.InDelta(t, a*cacheMisses/cyclesPerUs, got["a"].Microseconds, 1e-9)
+	require.InDelta(t, b*cacheMisses/cyclesPerUs, got["b"].Microseconds, 1e-9)
+	require.InDelta(t, 3.0103, got["a"].Gain, 1e-4)
+	require.Equal(t, 2400, got["a"].Bytes)
+	require.False(t, got["a"].Chosen)
+
+	n.Layers[0].Out.Type, n.Layers[1].Out.Type = int8.Int16, int8.Int16
+	then := Int16Outputs(n, s)
+	want := got["a"]
+	want.Chosen = true
+	require.Equal(t, want, then["a"])
+	require.Zero(t, then["b"].Microseconds, "its readers have int16 tensors already")
+}
+
+func TestEvenly(t *testing.T) {
+	require.Equal(t, []int{0, 2, 5, 7}, Evenly(10, 4))
+	require.Equal(t, []int{0, 1, 2}, Evenly(3, 0))
+	require.Equal(t, []int{0, 1, 2}, Evenly(3, 4))
+	require.Empty(t, Evenly(0, 4))
 }

@@ -1,4 +1,4 @@
-package main
+package evaluate
 
 import (
 	"bufio"
@@ -23,7 +23,7 @@ import (
 var developmentKit string
 
 var (
-	// A picture's name, which may contain spaces if it ends in an extension, and
+	// An image's name, which may contain spaces if it ends in an extension, and
 	// its class.
 	namedLine = regexp.MustCompile(`(?i)^(.*?\.(?:jpe?g|png)|[^\s,]+)[\s,]+(.+)$`)
 	// An id and boxes, each but the first behind the id again, as in Kaggle's
@@ -46,10 +46,10 @@ type truthReader struct {
 	bare    []bareClass
 }
 
-// readTruth reads true classes. A line holds a picture's name, which may begin
+// readTruth reads true classes. A line holds an image's name, which may begin
 // with folders, then space, tab or comma, then the class: its number from 0,
 // its id or its label. So do Caffe's val.txt and Kaggle's LOC_val_solution.csv.
-// Or every line holds nothing but a class, of the validation set's pictures in
+// Or every line holds nothing but a class, of the validation set's images in
 // order, as in the development kit's ground truth. Blank lines and those that
 // begin with # are skipped. Errors give the line's number.
 func readTruth(r io.Reader, classes []labels.Class) (*truthTable, error) {

@@ -1,4 +1,4 @@
-package main
+package evaluate
 
 import (
 	"fmt"
@@ -154,19 +154,19 @@ func TestTrueClasses(t *testing.T) {
 	require.NoError(t, os.WriteFile(table, []byte("a.jpg 5\nb.jpg tench\n"), 0o600))
 	a, b, id := filepath.Join(dir, "a.jpg"), filepath.Join(dir, "b.jpg"), filepath.Join(dir, "n01443537_a.jpg")
 
-	truth, err := trueClasses(table, dir, []string{b, a}, labels.ImageNet())
+	truth, err := TrueClasses(table, dir, []string{b, a}, labels.ImageNet())
 	require.NoError(t, err)
 	require.Equal(t, []int{0, 5}, truth)
-	truth, err = trueClasses("", dir, []string{b, id}, labels.ImageNet())
+	truth, err = TrueClasses("", dir, []string{b, id}, labels.ImageNet())
 	require.NoError(t, err)
 	require.Equal(t, []int{-1, 1}, truth)
 
-	_, err = trueClasses(table, dir, []string{a, id}, labels.ImageNet())
+	_, err = TrueClasses(table, dir, []string{a, id}, labels.ImageNet())
 	require.ErrorContains(t, err, table+": no line for n01443537_a.jpg")
 	require.NoError(t, os.WriteFile(table, []byte("a.jpg 5\nb.jpg 1000\n"), 0o600))
-	_, err = trueClasses(table, dir, []string{a}, labels.ImageNet())
+	_, err = TrueClasses(table, dir, []string{a}, labels.ImageNet())
 	require.ErrorContains(t, err, table+": line 2: ")
-	_, err = trueClasses(filepath.Join(dir, "none"), dir, []string{a}, labels.ImageNet())
+	_, err = TrueClasses(filepath.Join(dir, "none"), dir, []string{a}, labels.ImageNet())
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -193,7 +193,7 @@ func TestNumberedFolders(t *testing.T) {
 		for _, folder := range c.folders {
 			require.NoError(t, os.Mkdir(filepath.Join(dir, folder), 0o700))
 		}
-		truth, err := trueClasses("", dir, []string{filepath.Join(dir, c.picture)}, labels.ImageNet())
+		truth, err := TrueClasses("", dir, []string{filepath.Join(dir, c.picture)}, labels.ImageNet())
 		require.NoError(t, err)
 		require.Equal(t, []int{c.want}, truth, c)
 	}

@@ -1,9 +1,0 @@
-package amd64
-
-import (
-	"testing"
-
-	"edgeclassify/internal/kerneltest"
-)
-
-func TestKernels(t *testing.T) { kerneltest.Run(t, Kernels()) }

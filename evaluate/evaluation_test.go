@@ -1,0 +1,354 @@
+package evaluate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"image"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/observe"
+	"edgeclassify/calibrate/quantize"
+	"edgeclassify/int8"
+	"edgeclassify/internal/nettest"
+	"edgeclassify/labels"
+	"edgeclassify/models"
+	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
+)
+
+const smallCrop = 32
+
+// smallGraph is a random classifier of 12 classes.
+func smallGraph() *models.Graph {
+	rng := rand.New(rand.NewPCG(1, 0))
+	normal := func(n int) []float32 {
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = float32(rng.NormFloat64())
+		}
+		return values
+	}
+	spec := preprocess.Torchvision()
+	spec.Resize, spec.Crop = smallCrop, smallCrop
+	return &models.Graph{
+		Name: "small", InputName: "image", Input: tensor.Shape{H: smallCrop, W: smallCrop, C: 3},
+		Preprocess: spec, Classes: labels.ImageNet()[:nettest.ImageClasses],
+		Nodes: []models.Node{
+			{Name: "conv", Inputs: []string{"image"}, Op: &models.Conv{Window: tensor.Square(5, 4, 2), Groups: 1, InC: 3, OutC: 8, Weight: normal(8 * 75)}},
+			{Name: "relu", Inputs: []string{"conv"}, Op: models.ReLU{}},
+			{Name: "pool", Inputs: []string{"relu"}, Op: models.GlobalAveragePool{}},
+			{Name: "dense", Inputs: []string{"pool"}, Op: &models.Dense{In: 8, Out: 12, Weight: normal(96)}},
+		},
+	}
+}
+
+// smallImages is a folder of n images, each of one of the classes.
+func smallImages(t *testing.T, n int) ImageSet {
+	return ImageSet{smallGraph().Preprocess, nettest.Images(t, n, smallCrop)}
+}
+
+func quantizeSmall(t *testing.T, g *models.Graph, images ImageSet) *int8.Network {
+	folded, err := g.Fold()
+	require.NoError(t, err)
+	table, err := observe.Observe(context.Background(), folded, images, dataset.Pass{})
+	require.NoError(t, err)
+	n, err := quantize.Network(folded, table.Table(quantize.MinMax))
+	require.NoError(t, err)
+	return n
+}
+
+// smallEvaluation has not run yet.
+func smallEvaluation(t *testing.T, images ImageSet, float bool) *Evaluation {
+	g := smallGraph()
+	n := quantizeSmall(t, g, images)
+	truth, err := TrueClasses("", filepath.Dir(images.Files[0]), images.Files, g.Classes)
+	require.NoError(t, err)
+	if !float {
+		g = nil
+	}
+	e, err := New(n, g, images, truth)
+	require.NoError(t, err)
+	return e
+}
+
+func TestReportSumsVerdictsUp(t *testing.T) {
+	const right, wrong = 0, 7
+	e := smallEvaluation(t, smallImages(t, 1), true)
+	e.verdicts = []verdict{
+		{known: true, Class: 3, Rank: right, FloatRank: right, Agree: true, Signal: 50, Noise: 1},
+		{known: true, Class: 3, Rank: wrong, FloatRank: right, Signal: 50, Noise: 1},
+		{known: true, Class: 3, Rank: right, FloatRank: wrong, Signal: 50, Noise: 0},
+		{known: true, Class: 1, Rank: 4, FloatRank: wrong, Signal: 50},
+		{known: true, Class: 1, Rank: wrong, FloatRank: 4, Agree: true},
+		{known: true, Class: -1, Rank: -1, FloatRank: -1},
+		{known: true, Class: -1, Rank: -1, FloatRank: -1, Agree: true},
+		{err: os.ErrNotExist, Class: 5},
+	}
+	r := e.Result()
+	require.Equal(t, []int{7, 5, 1}, []int{r.Images, r.Labelled, r.Skipped})
+	require.Equal(t, []int{2, 2, 3, 3}, []int{r.Top1.Count, r.FloatTop1.Count, r.Top5.Count, r.FloatTop5.Count})
+	require.Equal(t, []int{5, 7, 3}, []int{r.Top1.Of, r.Agreement.Of, r.Agreement.Count})
+	require.Equal(t, 0.4, r.Top1.Value)
+	require.Less(t, r.Top1.Low, 0.4)
+	require.Greater(t, r.Top1.High, 0.4)
+	require.InDelta(t, 20, *r.SQNR, 1e-9)
+	require.Equal(t, Flips{RightToWrong: 1, WrongToRight: 1, WrongToWrong: 1, Unlabelled: 1, McNemar: 1}, *r.Flips)
+	require.Equal(t, []Class{
+		{Index: 1, Name: "goldfish", Images: 2, Top1: 0, FloatTop1: 0, Agree: 1},
+		{Index: 3, Name: "tiger shark", Images: 3, Top1: 2, FloatTop1: 2, Agree: 1},
+	}, r.Classes)
+}
+
+func TestReportWithoutFloatOrTruth(t *testing.T) {
+	images := smallImages(t, 3)
+	e := smallEvaluation(t, images, false)
+	require.NoError(t, e.Run(context.Background(), 2, nil))
+	r := e.Result()
+	require.Equal(t, 3, r.Labelled)
+	require.NotNil(t, r.Top1)
+	require.Nil(t, r.FloatTop1)
+	require.Nil(t, r.Agreement)
+	require.Nil(t, r.SQNR)
+	require.Nil(t, r.Flips)
+	for _, c := range r.Classes {
+		require.Zero(t, c.FloatTop1+c.Agree)
+	}
+
+	e, err := New(e.model, smallGraph(), images, []int{-1, -1, -1})
+	require.NoError(t, err)
+	require.NoError(t, e.Run(context.Background(), 2, nil))
+	r = e.Result()
+	require.Zero(t, r.Labelled)
+	require.Nil(t, r.Top1)
+	require.Nil(t, r.FloatTop1)
+	require.Empty(t, r.Classes)
+	require.NotNil(t, r.Agreement)
+	require.NotNil(t, r.SQNR)
+}
+
+func TestClassesWorstFirst(t *testing.T) {
+	half, lost := Class{Index: 1, Images: 4, Top1: 2, FloatTop1: 2}, Class{Index: 2, Images: 2, Top1: 1, FloatTop1: 2}
+	good, twin := Class{Index: 3, Images: 3, Top1: 3, FloatTop1: 3}, Class{Index: 4, Images: 3, Top1: 3, FloatTop1: 3}
+	order := []Class{lost, half, good, twin}
+	for i, a := range order {
+		for j, b := range order {
+			require.Equal(t, i < j, compareClasses(a, b) < 0, "%v %v", a, b)
+		}
+	}
+}
+
+func TestRank(t *testing.T) {
+	logits := []float32{1, 3, 2, 3}
+	for class, want := range map[int]int{1: 0, 3: 1, 2: 2, 0: 3, -1: -1} {
+		require.Equal(t, want, rank(logits, class), class)
+	}
+	require.Equal(t, 1, best(logits))
+}
+
+func TestVerdictsDoNotDependOnThreads(t *testing.T) {
+	images := smallImages(t, 40)
+	one, many := smallEvaluation(t, images, true), smallEvaluation(t, images, true)
+	require.NoError(t, one.Run(context.Background(), 1, nil))
+	require.NoError(t, many.Run(context.Background(), 5, nil))
+	require.Equal(t, one.verdicts, many.verdicts)
+	require.Equal(t, one.Result(), many.Result())
+}
+
+func TestWorstPictures(t *testing.T) {
+	images := smallImages(t, 30)
+	e := smallEvaluation(t, images, true)
+	require.NoError(t, e.Run(context.Background(), 2, nil))
+	worst, err := e.Worst(context.Background(), 2, 4)
+	require.NoError(t, err)
+	require.Len(t, worst, 4)
+	worse := func(v verdict) bool { return v.Noise > 0 && *v.sqnr() < worst[3].SQNR } // than the last of them
+	require.Equal(t, 3, count(e.verdicts, worse))
+	for i, p := range worst {
+		require.True(t, i == 0 || worst[i-1].SQNR <= p.SQNR)
+		class, ok := labels.FromPath(p.Name, smallGraph().Classes)
+		require.True(t, ok)
+		require.Equal(t, smallGraph().Classes[class].Name, p.Truth)
+		for _, top := range [][]Prediction{p.Float, p.Int8} {
+			require.Len(t, top, mostProbable)
+			require.True(t, top[0].Probability >= top[1].Probability && top[1].Probability >= top[2].Probability)
+			require.Less(t, top[0].Probability+top[1].Probability+top[2].Probability, 1.0)
+		}
+		img, err := jpeg.Decode(bytes.NewReader(p.JPEG))
+		require.NoError(t, err)
+		require.Equal(t, image.Pt(smallCrop, smallCrop), img.Bounds().Size())
+	}
+
+	all, err := e.Worst(context.Background(), 2, 1000)
+	require.NoError(t, err)
+	require.Len(t, all, 30)
+	require.Equal(t, worst, all[:4])
+	none, err := smallEvaluation(t, images, false).Worst(context.Background(), 2, 3)
+	require.NoError(t, err)
+	require.Empty(t, none)
+}
+
+func TestPredictions(t *testing.T) {
+	got := predictions([]float32{0, 2000, 2000, 1000}, labels.ImageNet()[:4])
+	require.Len(t, got, mostProbable)
+	for i, want := range []Prediction{{Class: "goldfish", Probability: 0.5}, {Class: "great white shark", Probability: 0.5}, {Class: "tiger shark"}} {
+		require.Equal(t, want.Class, got[i].Class)
+		require.InDelta(t, want.Probability, got[i].Probability, 1e-9)
+	}
+}
+
+func TestThumbnailShowsThePicture(t *testing.T) {
+	const size = 224
+	rgb := make([]uint8, 3*size*size)
+	for i := range size * size {
+		rgb[3*i], rgb[3*i+2] = 200, 60 // red above blue
+		if i >= size*size/2 {
+			rgb[3*i], rgb[3*i+2] = 20, 240
+		}
+	}
+	data, err := encodeThumbnail(rgb, size)
+	require.NoError(t, err)
+	img, err := jpeg.Decode(bytes.NewReader(data))
+	require.NoError(t, err)
+	require.Equal(t, image.Pt(thumbnail, thumbnail), img.Bounds().Size())
+	for y, want := range map[int][3]int{20: {200, 0, 60}, 140: {20, 0, 240}} {
+		r, g, b, _ := img.At(80, y).RGBA()
+		require.InDelta(t, want[0], r>>8, 6)
+		require.InDelta(t, want[1], g>>8, 6)
+		require.InDelta(t, want[2], b>>8, 6)
+	}
+}
+
+// interrupt runs an evaluation until some pictures are done.
+func interrupt(t *testing.T, e *Evaluation, after int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	err := e.Run(ctx, 2, func(done, total int) {
+		if done == after {
+			cancel()
+		}
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, e.Close())
+}
+
+func TestResumedEvaluationIsTheSame(t *testing.T) {
+	const n = 3*journalBatch + 7
+	images, header := smallImages(t, n), journalHeader{journalKind, "model", "float"}
+	whole := smallEvaluation(t, images, true)
+	require.NoError(t, whole.Run(context.Background(), 2, nil))
+	file := filepath.Join(t.TempDir(), "journal")
+	for _, after := range []int{1, journalBatch + 1, journalBatch} {
+		e := smallEvaluation(t, images, true)
+		require.NoError(t, e.Resume(file, header.Model, header.Float))
+		interrupt(t, e, after)
+	}
+	e := smallEvaluation(t, images, true)
+	require.NoError(t, e.Resume(file, header.Model, header.Float))
+	var ran atomic.Int64
+	require.NoError(t, e.Run(context.Background(), 2, func(done, total int) {
+		ran.Store(int64(done))
+		require.LessOrEqual(t, total, n-2*journalBatch-2)
+	}))
+	require.NoError(t, e.Close())
+	require.Positive(t, ran.Load())
+	require.Equal(t, whole.verdicts, e.verdicts)
+	require.Equal(t, whole.Result(), e.Result())
+
+	last := smallEvaluation(t, images, true)
+	require.NoError(t, last.Resume(file, header.Model, header.Float))
+	require.Equal(t, whole.verdicts, last.verdicts)
+	require.NoError(t, last.Close())
+}
+
+// The file may end anywhere: in the header, between lines, within one.
+func TestResumeFromEveryPrefix(t *testing.T) {
+	images, header := smallImages(t, 2), journalHeader{journalKind, "model", ""}
+	file := filepath.Join(t.TempDir(), "journal")
+	e := smallEvaluation(t, images, false)
+	require.NoError(t, e.Resume(file, header.Model, header.Float))
+	require.NoError(t, e.Run(context.Background(), 1, nil))
+	require.NoError(t, e.Close())
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for size := range len(whole) + 1 {
+		require.NoError(t, os.WriteFile(file, whole[:size], 0o600))
+		e.verdicts, e.journal = smallVerdicts(e), nil
+		require.NoError(t, e.Resume(file, header.Model, header.Float), "%d bytes", size)
+		known := count(e.verdicts, func(v verdict) bool { return v.known })
+		require.Equal(t, max(bytes.Count(whole[:size], []byte("\n"))-1, 0), known)
+		require.NoError(t, e.Run(context.Background(), 1, nil))
+		require.NoError(t, e.Close())
+		again, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, string(whole), string(again), "%d bytes", size)
+	}
+}
+
+// smallVerdicts are the verdicts of an evaluation that has not run.
+func smallVerdicts(e *Evaluation) []verdict {
+	fresh := make([]verdict, len(e.verdicts))
+	for i, v := range e.verdicts {
+		fresh[i].Class = v.Class
+	}
+	return fresh
+}
+
+func TestResumeRefuses(t *testing.T) {
+	images, header := smallImages(t, 2), journalHeader{journalKind, "model", "float"}
+	name, err := filepath.Abs(images.Files[0])
+	require.NoError(t, err)
+	line := func(v any) string {
+		b, err := json.Marshal(v)
+		require.NoError(t, err)
+		return string(b) + "\n"
+	}
+	for want, text := range map[string]string{
+		"not written by this version of -resume": "holiday photographs\n",
+		"not written by":                         "no line at all",
+		"another model (SHA-256 other) than":     line(journalHeader{journalKind, "other", "float"}),
+		"another float network (SHA-256 none)":   line(journalHeader{journalKind, "model", ""}),
+		"line 3 is damaged":                      line(header) + line(journalLine{name, verdict{}}) + "\x00\x00\n",
+		"was of class 5 and is of class 0 now":   line(header) + line(journalLine{name, verdict{Class: 5}}),
+		"was of class -1 and is of class 0 now":  line(header) + line(journalLine{name, verdict{Class: -1}}),
+	} {
+		file := filepath.Join(t.TempDir(), "journal")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		e := smallEvaluation(t, images, true)
+		err := e.Resume(file, header.Model, header.Float)
+		require.ErrorContains(t, err, file+": ")
+		require.ErrorContains(t, err, want)
+		kept, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, text, string(kept), "a file that is refused stays as it is")
+	}
+	err = smallEvaluation(t, images, true).Resume(filepath.Join(t.TempDir(), "none", "journal"), header.Model, header.Float)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestUnreadablePicturesAreSkipped(t *testing.T) {
+	images := smallImages(t, 3)
+	e := smallEvaluation(t, images, true)
+	require.NoError(t, os.WriteFile(images.Files[1], []byte("no picture"), 0o600))
+	require.NoError(t, e.Run(context.Background(), 2, nil))
+	require.ErrorIs(t, e.verdicts[1].err, preprocess.ErrFormat)
+	r := e.Result()
+	require.Equal(t, []int{2, 1}, []int{r.Images, r.Skipped})
+}
+
+func TestFloatNetworkOfAnotherKind(t *testing.T) {
+	images := smallImages(t, 1)
+	n := quantizeSmall(t, smallGraph(), images)
+	other := smallGraph()
+	other.Preprocess = preprocess.Caffe()
+	_, err := New(n, other, images, []int{0})
+	require.ErrorContains(t, err, "small: input, preprocessing or classes differ")
+}

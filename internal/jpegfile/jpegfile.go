@@ -1,0 +1,76 @@
+// Package jpegfile reads what a JPEG file says before its compressed data.
+package jpegfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+)
+
+// Markers of ITU-T T.81, table B.1, after their 0xff.
+const (
+	markerTEM  = 0x01
+	markerSOF0 = 0xc0 // frame header, baseline; SOF2 is progressive
+	markerSOF2 = 0xc2
+	markerDHT  = 0xc4 // Huffman tables
+	markerRST0 = 0xd0
+	markerSOI  = 0xd8
+	MarkerEOI  = 0xd9
+	markerSOS  = 0xda // compressed data follow
+	markerAPP1 = 0xe1
+)
+
+// ErrNotJPEG is for files without a scan.
+var ErrNotJPEG = errors.New("not a JPEG file")
+
+// Header is what comes before the first scan.
+type Header struct {
+	Width, Height int    // in pixels; 0 without a frame header of a kind that image/jpeg reads
+	Exif          []byte // the first Exif segment's TIFF structure, a view into the file; nil if there is none
+	Tables        bool   // there are Huffman tables
+	Scan          int    // where the first scan's header begins, in bytes
+}
+
+// Parse reads the segments up to the first scan. Where one is cut off or makes
+// no sense it fails, and returns what those before it say. It allocates
+// nothing.
+func Parse(file []byte) (h Header, err error) {
+	if !bytes.HasPrefix(file, []byte{0xff, markerSOI}) {
+		return h, ErrNotJPEG
+	}
+	for at := 2; at+4 <= len(file) && file[at] == 0xff; {
+		marker := file[at+1]
+		// The length counts its own two bytes, not the marker's.
+		end := at + 2 + int(binary.BigEndian.Uint16(file[at+2:]))
+		switch {
+		case marker == 0xff: // fill byte
+			at++
+			continue
+		case marker == markerTEM || marker >= markerRST0 && marker < markerSOI: // no segment
+			at += 2
+			continue
+		case marker == markerSOS:
+			h.Scan = at
+			return h, nil
+		case marker == 0 || marker == markerSOI || marker == MarkerEOI || end < at+4 || end > len(file):
+			return h, ErrNotJPEG
+		}
+		h.add(marker, file[at+4:end])
+		at = end
+	}
+	return h, ErrNotJPEG
+}
+
+// add takes note of a segment.
+func (h *Header) add(marker uint8, segment []byte) {
+	switch {
+	case marker == markerDHT:
+		h.Tables = true
+	case marker >= markerSOF0 && marker <= markerSOF2 && len(segment) >= 5 && h.Width == 0:
+		h.Height, h.Width = int(binary.BigEndian.Uint16(segment[1:])), int(binary.BigEndian.Uint16(segment[3:]))
+	case marker == markerAPP1 && h.Exif == nil:
+		if tiff, ok := bytes.CutPrefix(segment, []byte("Exif\x00\x00")); ok {
+			h.Exif = tiff
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package models
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
+)
+
+func square(c int) tensor.Shape { return tensor.Shape{H: 4, W: 4, C: c} }
+
+func pointwise(in, out int) *Conv {
+	return &Conv{Window: tensor.Square(1, 1, 0), Groups: 1, InC: in, OutC: out, Weight: make([]float32, in*out)}
+}
+
+func TestBuilder(t *testing.T) {
+	b := NewBuilder("image", square(3))
+	shape, err := b.Add("conv", pointwise(3, 5), "image")
+	require.NoError(t, err)
+	require.Equal(t, square(5), shape)
+	_, err = b.Add("sum", Add{}, "conv", "conv")
+	require.NoError(t, err)
+	g, err := b.Graph("net", preprocess.Caffe(), nil)
+	require.NoError(t, err)
+	require.Equal(t, []tensor.ID{1, 1}, g.Nodes[1].Inputs)
+	require.Equal(t, square(3), g.Input())
+	require.Equal(t, square(5), g.Shape(g.Output()))
+	require.Equal(t, "image", g.InputName())
+}
+
+func TestBuilderKeepsTheFirstError(t *testing.T) {
+	for want, build := range map[string]func(*Builder){
+		`net: node "a" (relu): input "nowhere" does not exist before it`:   func(b *Builder) { b.Add("a", ReLU{}, "nowhere") },
+		`net: node "image" (relu): the name is used twice`:                 func(b *Builder) { b.Add("image", ReLU{}, "image") },
+		`net: node "a" (add): has 1 inputs, want 2`:                        func(b *Builder) { b.Add("a", Add{}, "image") },
+		`net: node "a" (conv): input has 3 channels, the weights expect 4`: func(b *Builder) { b.Add("a", pointwise(4, 4), "image") },
+		`net: node "b" (add): cannot add 4x4x3 and 4x4x5: shapes differ`:   func(b *Builder) { b.Add("a", pointwise(3, 5), "image"); b.Add("b", Add{}, "image", "a") },
+		`net: the graph has no nodes`:                                      func(*Builder) {},
+	} {
+		b := NewBuilder("image", square(3))
+		build(b)
+		if want != "net: the graph has no nodes" {
+			b.Add("later", ReLU{}, "image")
+		}
+		_, err := b.Graph("net", preprocess.Caffe(), nil)
+		require.EqualError(t, err, want)
+	}
+	_, err := NewBuilder("image", tensor.Shape{H: 4, C: 3}).Graph("net", preprocess.Caffe(), nil)
+	require.EqualError(t, err, "net: input 4x0x3 has an empty dimension")
+}
+
+// residual is a block whose both sides could be the add's host.
+func residual(t *testing.T) *Graph {
+	b := NewBuilder("image", square(3))
+	b.Add("stem", pointwise(3, 4), "image")
+	b.Add("stem/relu", ReLU{}, "stem")
+	b.Add("side", pointwise(4, 6), "stem/relu")
+	b.Add("a", pointwise(4, 4), "stem/relu")
+	b.Add("b", pointwise(4, 6), "a")
+	b.Add("sum", Add{}, "side", "b")
+	b.Add("relu", ReLU{}, "sum")
+	b.Add("pool", GlobalAveragePool{}, "relu")
+	b.Add("probabilities", Softmax{}, "pool")
+	g, err := b.Graph("residual", preprocess.Caffe(), nil)
+	require.NoError(t, err)
+	return g
+}
+
+func units(g *Graph, shown ...tensor.ID) (names [][]string) {
+	convolutions := func(op Op) bool { _, ok := op.(*Conv); return ok }
+	for _, u := range g.Fuse(convolutions, shown...) {
+		unit := append([]string{u.Node.Name}, g.Topology().Names(u.Inputs)...)
+		if u.Added {
+			unit = append(unit, "+")
+		}
+		if u.ReLU {
+			unit = append(unit, "relu")
+		}
+		names = append(names, append(unit, "->", g.Topology().Name(u.Output)))
+	}
+	return names
+}
+
+func TestFuse(t *testing.T) {
+	g := residual(t)
+	require.Equal(t, [][]string{
+		{"stem", "image", "relu", "->", "stem/relu"},
+		{"side", "stem/relu", "->", "side"},
+		{"a", "stem/relu", "->", "a"},
+		{"b", "a", "side", "+", "relu", "->", "relu"}, // the longer path
+		{"pool", "relu", "->", "pool"},
+		{"probabilities", "pool", "->", "probabilities"},
+	}, units(g))
+	sum, err := g.Topology().ID("sum")
+	require.NoError(t, err)
+	require.Equal(t, [][]string{
+		{"b", "a", "side", "+", "->", "sum"},
+		{"relu", "sum", "->", "relu"},
+	}, units(g, sum)[3:5], "what is shown is not hidden in a unit")
+}
+
+func TestLogitsLeavesTheSoftmaxOut(t *testing.T) {
+	g := residual(t)
+	cut := g.Logits()
+	require.Len(t, cut.Nodes, len(g.Nodes)-1)
+	require.Equal(t, "pool", cut.Topology().Name(cut.Output()))
+	require.Empty(t, cut.Topology().Consumers(cut.Output()))
+	require.Same(t, cut, cut.Logits())
+	require.Len(t, g.Nodes, 9)
+}
+
+// Whatever an operation computes with is part of the hash.
+func TestHash(t *testing.T) {
+	hash := func(op Op) string {
+		b := NewBuilder("image", square(4))
+		b.Add("a", op, "image")
+		g, err := b.Graph("net", preprocess.Caffe(), nil)
+		require.NoError(t, err)
+		return g.Hash()
+	}
+	seen := map[string]bool{}
+	other := pointwise(4, 4)
+	other.Weight[3] = 1
+	biased := pointwise(4, 4)
+	biased.Bias = make([]float32, 4)
+	ops := []Op{
+		pointwise(4, 4), other, biased, ReLU{}, Softmax{}, GlobalAveragePool{},
+		&MaxPool{tensor.Square(2, 2, 0)}, &MaxPool{tensor.Square(2, 1, 0)},
+		&AveragePool{Window: tensor.Square(2, 2, 1)}, &AveragePool{Window: tensor.Square(2, 2, 1), CountPad: true},
+		&BatchNorm{make([]float32, 4), make([]float32, 4), make([]float32, 4), make([]float32, 4), 1},
+		&BatchNorm{make([]float32, 4), make([]float32, 4), make([]float32, 4), make([]float32, 4), 2},
+		&Dense{In: 64, Out: 1, Weight: make([]float32, 64)},
+	}
+	for _, op := range ops {
+		seen[hash(op)] = true
+	}
+	require.Len(t, seen, len(ops))
+}
