@@ -3,7 +3,6 @@ package live
 import (
 	"bytes"
 	"context"
-	"errors"
 	"image"
 	"image/color"
 	"io"
@@ -362,8 +361,6 @@ func TestBadFrameIsSkipped(t *testing.T) {
 	_, header := readPart(t, response)
 	require.NotEmpty(t, header.Get("X-Sequence"))
 }
-
-var errUnplugged = errors.New("unplugged")
 
 // large is a frame of 640x480 with detail, as cameras give.
 func large() *capture.Frame {

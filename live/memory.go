@@ -24,7 +24,7 @@ type State struct {
 	Model   string         `json:"model,omitempty"`
 	Kernel  string         `json:"kernel,omitempty"`
 	Version string         `json:"version,omitempty"`
-	Camera  capture.Report `json:"camera"`
+	Camera  capture.Status `json:"camera"`
 	Result  *stream.Result `json:"result"` // null before the first frame
 	// SinceMS is the time since the newest frame was captured, or without one
 	// since the start. Stale tells that this is
@@ -145,7 +145,7 @@ func (s *Server) state() State {
 	samples, history, watched := s.memory.logs()
 	state := State{
 		Model: s.options.Model, Kernel: s.options.Kernel, Version: s.options.Version,
-		Camera:       status.Report(),
+		Camera:       status,
 		SinceMS:      milliseconds(since),
 		Stale:        s.stale(since),
 		StaleAfterMS: milliseconds(max(0, s.options.Stale)),

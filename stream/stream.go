@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -238,7 +237,7 @@ func (l *loop) old(f *capture.Frame) bool {
 // tell passes the camera's status on if it has changed, or to refresh it.
 func (l *loop) tell(s capture.Status) {
 	changed := s.State != l.status.State || s.Device != l.status.Device || s.Format != l.status.Format ||
-		s.Width != l.status.Width || s.Height != l.status.Height || !sameError(s.Err, l.status.Err)
+		s.Width != l.status.Width || s.Height != l.status.Height || s.Error != l.status.Error
 	l.status = s
 	if !changed && time.Since(l.statusAt) < statusRefresh {
 		return
@@ -256,10 +255,6 @@ func (l *loop) event(e Event) {
 	for _, s := range l.sinks {
 		s.Event(e)
 	}
-}
-
-func sameError(a, b error) bool {
-	return errors.Is(a, b) || a != nil && b != nil && a.Error() == b.Error()
 }
 
 func later(a, b time.Time) time.Time {

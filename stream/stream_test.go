@@ -46,10 +46,10 @@ func (c *fakeCamera) Status() capture.Status {
 	return c.status
 }
 
-func (c *fakeCamera) set(state string, err error) {
+func (c *fakeCamera) set(state, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.status.State, c.status.Err = state, err
+	c.status.State, c.status.Error = state, why
 }
 
 func (c *fakeCamera) Close() error { return nil }
@@ -296,7 +296,7 @@ func TestCameraGoesAndComes(t *testing.T) {
 		for range Debounce {
 			b.show(100, 0, 0, 0)
 		}
-		b.cam.set(capture.Missing, errors.New("unplugged"))
+		b.cam.set(capture.Missing, "unplugged")
 		b.wait(statusPoll)
 		require.Equal(t, []string{capture.Streaming, "result", "result", "result", "start cat", capture.Missing, "end cat"}, b.rec.log)
 
