@@ -71,7 +71,7 @@ func (m *memory) setResult(r *stream.Result, now time.Time) {
 	m.samples[m.count%sampleCount] = sample{now, r.AgeMS, r.MS.Infer}
 	m.count++
 	if len(r.Top) > 0 && m.history.last().Label != r.Top[0].Label {
-		m.history.add(stream.Event{Time: r.Time, Label: r.Top[0].Label, Kind: top, Prob: r.Top[0].Prob})
+		m.history.add(stream.Event{Time: r.Time, Label: r.Top[0].Label, Kind: top, Prob: r.Top[0].Probability})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/internal/board"
 	"edgeclassify/labels"
 )
@@ -17,7 +18,7 @@ type Classifier interface {
 	Classes() []labels.Class
 	// Classify writes the probability of each class to probs. An error is the
 	// frame's, and others may do better.
-	Classify(f *capture.Frame, probs []float64) (Phases, error)
+	Classify(f *capture.Frame, probs []float64) (classify.Phases, error)
 }
 
 // Options of Run.
@@ -212,7 +213,7 @@ func (l *loop) take(ctx context.Context, f *capture.Frame) bool {
 	r.Dropped = l.status.Dropped
 	r.TemperatureC, r.Throttled = l.heat.read()
 	r.Top = l.view.add()
-	r.AgeMS = float64(time.Since(f.Time)) / float64(time.Millisecond)
+	r.AgeMS = ms(time.Since(f.Time))
 	for _, s := range l.sinks {
 		s.Result(r, f)
 	}
