@@ -245,6 +245,17 @@ func pixels(k arm64.Description, function string) int {
 	return 0
 }
 
+func TestCoresAreKnown(t *testing.T) {
+	names := map[string]bool{}
+	for _, c := range modelled() {
+		require.Positive(t, c.peak(), c.name)
+		names[c.name] = true
+	}
+	for _, b := range boards() {
+		require.True(t, names[b.Core], b.Name)
+	}
+}
+
 func TestThreadsTakeChunksFromEachOther(t *testing.T) {
 	for _, c := range []struct {
 		chunks  []float64
