@@ -192,7 +192,7 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 	step := 0
 	for l := range layers {
 		step++
-		products, outputs, rows := 0, 0, 0
+		products, outputs, rows, maxima := 0, 0, 0, 0
 		for _, c := range r.chunks {
 			for kind, n := range c.tiles {
 				products += n.tiles * pixels(k, kind.function) * k.NR * kind.runs * kind.steps * k.KR
@@ -202,6 +202,9 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 			}
 			for _, n := range c.dense {
 				rows += n.rows
+			}
+			for _, n := range c.maxima {
+				maxima += n.runs
 			}
 		}
 		switch op := l.Op.(type) {
@@ -221,11 +224,13 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 			if !hasInt16(l, in) {
 				require.Zero(t, outputs)
 			}
+		case *int8.MaxPool:
+			if l.Out.Type == int8.Int8 {
+				require.Positive(t, maxima)
+			}
 		case *int8.Dense:
 			require.Len(t, r.chunks, len(plan.Parts(step)))
-			if op.In >= tile.Vector {
-				require.Equal(t, op.Out, rows)
-			}
+			require.Equal(t, op.Out, rows)
 		}
 	}
 	require.Equal(t, len(n.Layers), step)
@@ -238,6 +243,17 @@ func pixels(k arm64.Description, function string) int {
 		}
 	}
 	return 0
+}
+
+func TestCoresAreKnown(t *testing.T) {
+	names := map[string]bool{}
+	for _, c := range modelled() {
+		require.Positive(t, c.peak(), c.name)
+		names[c.name] = true
+	}
+	for _, b := range boards() {
+		require.True(t, names[b.Core], b.Name)
+	}
 }
 
 func TestThreadsTakeChunksFromEachOther(t *testing.T) {

@@ -162,11 +162,11 @@ func (p *predictor) ofMaxima(chunk *chunk) (sum float64, err error) {
 
 func (p *predictor) ofDense(chunk *chunk) (sum float64, err error) {
 	for kind, n := range chunk.dense {
-		r, err := p.dense(kind.in)
+		r, err := p.dense(kind.vectors * tile.Vector)
 		if err != nil {
 			return 0, err
 		}
-		c, err := p.cost(kind, r, kind.in/tile.Vector)
+		c, err := p.cost(kind, r, kind.vectors)
 		if err != nil {
 			return 0, err
 		}

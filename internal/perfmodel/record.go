@@ -41,7 +41,7 @@ type maxKind struct{ vectors int }
 type maxCount struct{ calls, runs int }
 
 // denseKind is the length of a classifier's rows.
-type denseKind struct{ in int }
+type denseKind struct{ vectors int }
 
 type denseCount struct{ calls, rows int }
 
@@ -67,7 +67,7 @@ type recorder struct {
 
 func newRecorder(d arm64.Description) *recorder {
 	r := &recorder{}
-	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs, Dense: r.noteDense, Max: r.noteMax}
+	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs}
 	for _, t := range d.Tiles {
 		f.Tiles[t.Function] = func(a tile.Args) { r.note(t, a) }
 	}
@@ -83,19 +83,11 @@ func newRecorder(d arm64.Description) *recorder {
 // the classifier begin. All that a max pool asks for is one chunk.
 func (r *recorder) kernel() int8.Kernel {
 	k := r.micro.Kernel()
-	pack, packInt16, dense, larger := k.Convolution, k.ConvolutionInt16, k.Dense, k.Max
+	pack, packInt16 := k.Convolution, k.ConvolutionInt16
 	k.Convolution = func(l *int8.Layer) int8.Convolution { return recorded{pack(l), r} }
 	k.ConvolutionInt16 = func(l *int8.Layer, in *int8.Tensor) int8.Convolution { return recorded{packInt16(l, in), r} }
-	k.Dense = func(d *int8.Dense, dst []int32, src []int16, lo, hi int) {
-		r.begin()
-		dense(d, dst, src, lo, hi)
-	}
-	k.Max = func(dst, src []int8.Value, n, count, dstStep, srcStep int) {
-		if len(r.chunks) == 0 {
-			r.begin()
-		}
-		larger(dst, src, n, count, dstStep, srcStep)
-	}
+	k.Dense = r.noteDense
+	k.Max = r.noteMax
 	return k
 }
 
@@ -161,17 +153,24 @@ func (r *recorder) noteOutputs(a tile.RequantizeArgs) {
 	c.sample = a
 }
 
-func (r *recorder) noteMax(a tile.MaxArgs) {
-	c := entry(r.last().maxima, maxKind{a.Length / tile.Vector})
+func (r *recorder) noteMax(_, _ []int8.Value, n, count, _, _ int) {
+	if len(r.chunks) == 0 {
+		r.begin()
+	}
+	c := entry(r.last().maxima, maxKind{vectors(n)})
 	c.calls++
-	c.runs += a.Count
+	c.runs += count
 }
 
-func (r *recorder) noteDense(a tile.DenseArgs) {
-	c := entry(r.last().dense, denseKind{a.Stride})
+func (r *recorder) noteDense(d *int8.Dense, _ []int32, _ []int16, lo, hi int) {
+	r.begin()
+	c := entry(r.last().dense, denseKind{vectors(d.In)})
 	c.calls++
-	c.rows += a.Rows
+	c.rows += hi - lo
 }
+
+// vectors is those that hold n values.
+func vectors(n int) int { return (n + tile.Vector - 1) / tile.Vector }
 
 func (r *recorder) note(t arm64.Tile, a tile.Args) {
 	r.count(t, a)
