@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"math"
 	"slices"
 
 	"edgeclassify/calibrate/fp32"
@@ -26,7 +25,7 @@ func writeConv(s *simulator, l *layer) {
 	case p.FloatWeights:
 		var offset []float64
 		sums.Weight, offset = s.floatWeights(l, op)
-		epilogue = &rescale{gain: gains(op), offset: offset, ratio: residualRatio(op), grid: p.grid(l.out)}
+		epilogue = &rescale{gain: gains(op), offset: offset, ratio: op.RealResidual(), grid: p.grid(l.out)}
 	case exact:
 		sums.Weight, epilogue = floats(op.Weight), newRequantize(op, in, residual, l.out)
 	default:
@@ -143,7 +142,7 @@ type rescale struct {
 
 // newRescale is the epilogue of integer weights.
 func newRescale(c *int8.Conv, in signal, residual []signal, out signal, p Precision) *rescale {
-	r := &rescale{gain: gains(c), offset: make([]float64, c.OutC), ratio: residualRatio(c), grid: p.grid(out)}
+	r := &rescale{gain: gains(c), offset: make([]float64, c.OutC), ratio: c.RealResidual(), grid: p.grid(out)}
 	for o, b := range centredBias(c, in.Tensor) {
 		r.offset[o] = float64(float64(b)*r.gain[o]) - float64(out.ZeroAt(0))
 		if len(residual) > 0 {
@@ -156,15 +155,10 @@ func newRescale(c *int8.Conv, in signal, residual []signal, out signal, p Precis
 // gains are the steps of the output in one of the accumulator.
 func gains(c *int8.Conv) []float64 {
 	gains := make([]float64, c.OutC)
-	for o, m := range c.Multiplier {
-		gains[o] = math.Ldexp(float64(m), int(c.Shift)-37)
+	for o := range gains {
+		gains[o] = c.RealMultiplier(o)
 	}
 	return gains
-}
-
-// residualRatio is the steps of the output in one of the residual.
-func residualRatio(c *int8.Conv) float64 {
-	return math.Ldexp(float64(c.Residual)/int8.OneOut, -int(c.ResidualShift))
 }
 
 // Kind implements models.Op.

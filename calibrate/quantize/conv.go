@@ -49,7 +49,7 @@ func conv(a *attempt, i int, in activation) (int8.Op, activation, error) {
 			return nil, out, fmt.Errorf("channel %d: %w", o, err)
 		}
 		// The step of the accumulator that the rounded multiplier stands for.
-		step := math.Ldexp(float64(c.Multiplier[o]), int(c.Shift)-37) * out.scale
+		step := c.RealMultiplier(o) * out.scale
 		zeros := ZeroSum(row(l.geometry, c.Weight, o), &in.Tensor, l.first(o), l.groupIn)
 		c.Bias[o] = saturated(math.Round((l.bias[o]+constant)/step) - float64(zeros))
 	}

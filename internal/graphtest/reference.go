@@ -31,7 +31,6 @@ func (v volume) within(y, x, c int) (float64, bool) {
 // Reference computes every node of g by its definition, in float64.
 func Reference(t testing.TB, g *models.Graph, image []float32) map[string][]float64 {
 	t.Helper()
-	t.Helper()
 	in := newVolume(g.Input())
 	for i, v := range image {
 		in.values[i] = float64(v)
@@ -44,16 +43,9 @@ func Reference(t testing.TB, g *models.Graph, image []float32) map[string][]floa
 		for _, id := range n.Inputs {
 			src = append(src, volumes[id])
 		}
-		referenceOp(t, n.Op, out, src)
-		volumes, results[n.Name] = append(volumes, out), out.values
-	}
-	return results
-}
-
-func referenceOp(t testing.TB, op models.Op, out volume, src []volume) {
-	t.Helper()
-	in := src[0]
-	each := func(value func(y, x, c int) float64) {
+		reference, ok := references[n.Op.Kind()]
+		require.True(t, ok, "no reference of %T", n.Op)
+		value := reference(n.Op, src)
 		for y := range out.H {
 			for x := range out.W {
 				for c := range out.C {
@@ -61,58 +53,75 @@ func referenceOp(t testing.TB, op models.Op, out volume, src []volume) {
 				}
 			}
 		}
+		volumes, results[n.Name] = append(volumes, out), out.values
 	}
-	switch op := op.(type) {
-	case *models.Conv:
-		each(func(y, x, c int) float64 { return referenceConv(op, in, y, x, c) })
-	case *models.Dense:
-		each(func(_, _, c int) float64 {
+	return results
+}
+
+// value gives an operation's output.
+type value = func(y, x, c int) float64
+
+// references define the operations by their kind.
+var references = map[string]func(op models.Op, in []volume) value{
+	"conv": func(op models.Op, in []volume) value {
+		return func(y, x, c int) float64 { return referenceConv(op.(*models.Conv), in[0], y, x, c) }
+	},
+	"dense": func(op models.Op, in []volume) value {
+		d := op.(*models.Dense)
+		return func(_, _, c int) float64 {
 			sum := 0.0
-			if op.Bias != nil {
-				sum = float64(op.Bias[c])
+			if d.Bias != nil {
+				sum = float64(d.Bias[c])
 			}
-			for i, v := range in.values {
-				sum += v * float64(op.Weight[c*op.In+i])
+			for i, v := range in[0].values {
+				sum += v * float64(d.Weight[c*d.In+i])
 			}
 			return sum
-		})
-	case *models.BatchNorm:
-		each(func(y, x, c int) float64 {
-			normalized := (*in.at(y, x, c) - float64(op.Mean[c])) / math.Sqrt(float64(op.Variance[c])+float64(op.Epsilon))
-			return float64(op.Gamma[c])*normalized + float64(op.Beta[c])
-		})
-	case models.ReLU:
-		each(func(y, x, c int) float64 { return max(*in.at(y, x, c), 0) })
-	case models.Add:
-		each(func(y, x, c int) float64 { return *in.at(y, x, c) + *src[1].at(y, x, c) })
-	case *models.MaxPool:
-		each(func(y, x, c int) float64 {
-			_, greatest, _ := referenceWindow(op.Window, in, y, x, c)
+		}
+	},
+	"batchnorm": func(op models.Op, in []volume) value {
+		b := op.(*models.BatchNorm)
+		return func(y, x, c int) float64 {
+			normalized := (*in[0].at(y, x, c) - float64(b.Mean[c])) / math.Sqrt(float64(b.Variance[c])+float64(b.Epsilon))
+			return float64(b.Gamma[c])*normalized + float64(b.Beta[c])
+		}
+	},
+	"relu": func(_ models.Op, in []volume) value {
+		return func(y, x, c int) float64 { return max(*in[0].at(y, x, c), 0) }
+	},
+	"add": func(_ models.Op, in []volume) value {
+		return func(y, x, c int) float64 { return *in[0].at(y, x, c) + *in[1].at(y, x, c) }
+	},
+	"maxpool": func(op models.Op, in []volume) value {
+		return func(y, x, c int) float64 {
+			_, greatest, _ := referenceWindow(op.(*models.MaxPool).Window, in[0], y, x, c)
 			return greatest
-		})
-	case *models.AveragePool:
-		each(func(y, x, c int) float64 {
-			sum, _, count := referenceWindow(op.Window, in, y, x, c)
-			if op.CountPad {
-				count = op.KH * op.KW
+		}
+	},
+	"avgpool": func(op models.Op, in []volume) value {
+		p := op.(*models.AveragePool)
+		return func(y, x, c int) float64 {
+			sum, _, count := referenceWindow(p.Window, in[0], y, x, c)
+			if p.CountPad {
+				count = p.KH * p.KW
 			}
 			return sum / float64(count)
-		})
-	case models.GlobalAveragePool:
-		whole := tensor.Window{KH: in.H, KW: in.W, StrideH: 1, StrideW: 1}
-		each(func(_, _, c int) float64 {
-			sum, _, count := referenceWindow(whole, in, 0, 0, c)
+		}
+	},
+	"globalavgpool": func(_ models.Op, in []volume) value {
+		whole := tensor.Window{KH: in[0].H, KW: in[0].W, StrideH: 1, StrideW: 1}
+		return func(_, _, c int) float64 {
+			sum, _, count := referenceWindow(whole, in[0], 0, 0, c)
 			return sum / float64(count)
-		})
-	case models.Softmax:
+		}
+	},
+	"softmax": func(_ models.Op, in []volume) value {
 		sum := 0.0
-		for _, v := range in.values {
+		for _, v := range in[0].values {
 			sum += math.Exp(v)
 		}
-		each(func(y, x, c int) float64 { return math.Exp(*in.at(y, x, c)) / sum })
-	default:
-		require.Failf(t, "no reference", "%T", op)
-	}
+		return func(y, x, c int) float64 { return math.Exp(*in[0].at(y, x, c)) / sum }
+	},
 }
 
 func referenceConv(op *models.Conv, in volume, y, x, c int) float64 {
