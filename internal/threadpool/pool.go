@@ -1,4 +1,4 @@
-// Package pool shares the work of one step after another among a few threads.
+// Package threadpool shares the work of one step after another among a few threads.
 package threadpool
 
 import (
