@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/graphtest"
+	"edgeclassify/q8"
 )
 
 // The self-test's answer is that of the arithmetic contract, for any number of

@@ -9,9 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"edgeclassify/int8/q8"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

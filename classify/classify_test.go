@@ -18,10 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/classify"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 
 	"edgeclassify/classify"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 )
 
 // writeColours writes a small model that tells a picture's colour, where the

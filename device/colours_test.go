@@ -11,9 +11,9 @@ import (
 	"edgeclassify/classify"
 	"edgeclassify/device/internal/machine"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"edgeclassify/classify"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/board"
 	"edgeclassify/internal/cli"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

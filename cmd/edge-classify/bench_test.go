@@ -11,10 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"edgeclassify/classify"
-	"edgeclassify/int8/q8"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

@@ -13,10 +13,10 @@ import (
 
 	"edgeclassify/capture"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/board"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

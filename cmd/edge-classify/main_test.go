@@ -14,11 +14,11 @@ import (
 
 	"edgeclassify/calibrate"
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 )
 
 const photos = "../../testdata/photos"

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/onnx"
+	"edgeclassify/q8"
 )
 
 func TestExport(t *testing.T) {

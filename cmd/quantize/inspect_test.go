@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/q8"
 )
 
 func TestInspectShowsInt16Layers(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/q8"
 )
 
 func TestMaxDrop(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/evaluate"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

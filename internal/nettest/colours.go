@@ -2,9 +2,9 @@ package nettest
 
 import (
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 

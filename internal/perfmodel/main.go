@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
+	"edgeclassify/q8"
 )
 
 const usage = `Usage: perfmodel [flags]

@@ -12,11 +12,11 @@ import (
 
 	"edgeclassify/arm64"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/int8/tile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/q8"
 )
 
 // assemble makes a function as llvm-objdump would list it.
