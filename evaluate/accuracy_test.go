@@ -13,9 +13,9 @@ import (
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 )
 
 // Channels that stand out, in blocks and in residual streams, ruin a network of

@@ -11,7 +11,7 @@ import (
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/int8/q8"
+	"edgeclassify/q8"
 )
 
 // Few images do not condemn a model that many would find sound, and many do

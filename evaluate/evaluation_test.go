@@ -18,12 +18,12 @@ import (
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/labels"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 
