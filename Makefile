@@ -43,10 +43,10 @@ RUN_GO := -timeout 30m ./...
 RUN_RACE := -need "gcc: apt-get install gcc libc6-dev" CGO_ENABLED=1 -race -short -tags purego \
   ./internal/threadpool ./stream ./capture ./live ./fleet ./runtime
 # What runs on CPUs without kernels of their own.
-RUN_PUREGO := -short -tags purego ./int8/... ./runtime ./internal/sgemm ./internal/kerneltest
+RUN_PUREGO := -short -tags purego ./int8/... ./q8 ./runtime ./internal/sgemm ./internal/kerneltest
 # The packages whose bits count, as arm64 programs on every class of board.
 RUN_QEMU := $(foreach core,$(CORES),-- -need "$(QEMU): apt-get install qemu-user" ARM64_CORE=$(core) GOARCH=arm64 \
-  -short -exec "$(QEMU) -cpu $(core)" ./arm64/... ./int8/... ./internal/sgemm/... ./runtime/... ./preprocess/...)
+  -short -exec "$(QEMU) -cpu $(core)" ./arm64/... ./int8/... ./q8 ./internal/sgemm/... ./runtime/... ./preprocess/...)
 
 # Tests on real weights need them in the cache; without they skip and say so.
 test: bin/gotest weights

@@ -15,37 +15,31 @@ func Kernels() []int8.Kernel { return kernels(Detect()) }
 func kernels(cpu CPU) []int8.Kernel {
 	var kernels []int8.Kernel
 	if cpu.Int8Matrix && cpu.DotProduct {
-		k := i8mm().Kernel()
-		k.ConvolutionInt16 = neonDot().PackInt16
+		k := micro(I8MM()).Kernel()
+		k.ConvolutionInt16 = micro(NeonDot()).PackInt16
 		kernels = append(kernels, k)
 	}
 	if cpu.DotProduct {
-		kernels = append(kernels, neonDot().Kernel())
+		kernels = append(kernels, micro(NeonDot()).Kernel())
 	}
+	outOfOrder, inOrder := micro(Neon()).Kernel(), micro(NeonA53()).Kernel()
 	if slices.ContainsFunc(cpu.Fast(), func(c Core) bool { return c.MIDR.InOrder() }) {
-		return append(kernels, neonA53().Kernel(), neon().Kernel())
+		return append(kernels, inOrder, outOfOrder)
 	}
-	return append(kernels, neon().Kernel(), neonA53().Kernel())
+	return append(kernels, outOfOrder, inOrder)
 }
 
-// i8mm is for cores with matrix products, such as the Neoverse-N2 and Apple's
-// M2. It has no sums for int16 tensors: neonDot's do.
-func i8mm() *tile.Micro {
-	return &tile.Micro{
-		Name: "i8mm", NR: 16, KR: 8,
-		Shapes: []tile.Shape{{MR: 4, Run: conv4I8MM}, {MR: 2, Run: conv2I8MM}},
-		Dense:  denseNEON, Max: maxNEON,
-	}
-}
-
-// neonDot is for cores with dot product, such as the Cortex-A76.
-func neonDot() *tile.Micro {
-	return &tile.Micro{
-		Name: "neondot", NR: 8, KR: 4,
-		Shapes: []tile.Shape{{MR: 7, Run: conv7NeonDot}, {MR: 8, Run: conv8NeonDot}},
-		Sums:   tile.Shape{MR: 7, Run: sums7NeonDot}, Requantize: requantizeNEON,
-		Dense: denseNEON, Max: maxNEON,
-	}
+// micro is a kernel with its assembly.
+func micro(d Description) *tile.Micro {
+	return d.Micro(Functions{
+		Tiles: map[string]func(tile.Args){
+			"conv4I8MM": conv4I8MM, "conv2I8MM": conv2I8MM,
+			"conv7NeonDot": conv7NeonDot, "conv8NeonDot": conv8NeonDot, "sums7NeonDot": sums7NeonDot,
+			"conv4NEON": conv4NEON, "conv3NEON": conv3NEON, "sums4NEON": sums4NEON,
+			"conv3A53": conv3A53, "conv2A53": conv2A53,
+		},
+		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
+	})
 }
 
 //go:noescape
@@ -62,3 +56,27 @@ func conv8NeonDot(a tile.Args)
 
 //go:noescape
 func sums7NeonDot(a tile.Args)
+
+//go:noescape
+func conv4NEON(a tile.Args)
+
+//go:noescape
+func conv3NEON(a tile.Args)
+
+//go:noescape
+func sums4NEON(a tile.Args)
+
+//go:noescape
+func conv3A53(a tile.Args)
+
+//go:noescape
+func conv2A53(a tile.Args)
+
+//go:noescape
+func denseNEON(a tile.DenseArgs)
+
+//go:noescape
+func requantizeNEON(a tile.RequantizeArgs)
+
+//go:noescape
+func maxNEON(a tile.MaxArgs)

@@ -3,6 +3,8 @@
 package arm64
 
 import (
+	"reflect"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,4 +37,25 @@ func TestKernelsFitTheCPU(t *testing.T) {
 		}
 		require.Equal(t, c.want, names, "%v", c.cpu)
 	}
+}
+
+// The code of a kernel is that which its description names.
+func TestDescriptionsNameTheCode(t *testing.T) {
+	for _, d := range []Description{I8MM(), NeonDot(), Neon(), NeonA53()} {
+		m := micro(d)
+		require.Len(t, m.Shapes, len(d.Tiles))
+		for i, s := range m.Shapes {
+			require.Equal(t, "edgeclassify/arm64."+d.Tiles[i].Function, nameOf(s.Run))
+		}
+		require.Equal(t, "edgeclassify/arm64."+d.Dense, nameOf(m.Dense))
+		require.Equal(t, "edgeclassify/arm64."+d.Max, nameOf(m.Max))
+		if d.Sums.Function != "" {
+			require.Equal(t, "edgeclassify/arm64."+d.Sums.Function, nameOf(m.Sums.Run))
+			require.Equal(t, "edgeclassify/arm64."+d.Requantize, nameOf(m.Requantize))
+		}
+	}
+}
+
+func nameOf(function any) string {
+	return runtime.FuncForPC(reflect.ValueOf(function).Pointer()).Name()
 }

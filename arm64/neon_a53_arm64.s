@@ -18,7 +18,7 @@
 // 32-bit sums, to which SADALP adds them. Two products always fit 16 bits: a
 // step of 16 values (the loop steps). Nearly always four do: two steps (the loop
 // pairs) with half as many SADALP. Where the weights do not allow it, see
-// WideA53, a flag behind the weights asks for SADALP between the two.
+// wideA53, a flag behind the weights asks for SADALP between the two.
 //
 // A turn of a loop also begins the next turn's loads. The last one in a row
 // goes on with the next row, the last one of a tile with the next tile, and the

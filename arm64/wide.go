@@ -12,15 +12,15 @@ const (
 	a53Channels = 4
 	a53Depth    = 16
 
-	// WideSteps is tile.Micro.WideSteps of the kernel neon_a53.
-	WideSteps = 2
+	// wideSteps is tile.Micro.WideSteps of the kernel neon_a53.
+	wideSteps = 2
 )
 
-// WideA53 is tile.Micro.Wide of the kernel neon_a53: it reports whether four products can be too much for a 16-bit lane.
-// Given the weights of two steps, a lane adds up values k and k+8 of both, for
-// a channel, in any order: it is safe if the greatest and the least sum that
-// inputs in [-128, 127] can give fit.
-func WideA53(weights []int8.Value) bool {
+// wideA53 is tile.Micro.Wide of the kernel neon_a53: it reports whether four
+// products can be too much for a 16-bit lane. Given the weights of two steps, a
+// lane adds up values k and k+8 of both, for a channel, in any order: it is safe
+// if the greatest and the least sum that inputs in [-128, 127] can give fit.
+func wideA53(weights []int8.Value) bool {
 	const step, half = a53Channels * a53Depth, a53Depth / 2
 	for channel := 0; channel < step; channel += a53Depth {
 		for k := channel; k < channel+half; k++ {

@@ -26,7 +26,7 @@ func TestWideA53IsExact(t *testing.T) {
 		for _, at := range []int{lane, lane ^ a53Depth/2, lane ^ a53Step, lane ^ a53Step ^ a53Depth/2} {
 			weights[at] = int8.Value(random.IntN(255) - 127)
 		}
-		wide := WideA53(weights)
+		wide := wideA53(weights)
 		require.Equal(t, overflows(weights), wide, "%v", weights)
 		count[wide]++
 	}
@@ -78,6 +78,6 @@ func TestWideA53AtTheLimits(t *testing.T) {
 		for i, at := range []int{0, 8, a53Step, a53Step + 8} {
 			weights[lane+at] = test.weights[i]
 		}
-		require.Equal(t, test.wide, WideA53(weights), test.name)
+		require.Equal(t, test.wide, wideA53(weights), test.name)
 	}
 }

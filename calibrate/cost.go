@@ -6,19 +6,11 @@ import (
 
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/int8"
+	"edgeclassify/internal/cores"
 	"edgeclassify/tensor"
 )
 
-// What one Cortex-A76 does in a cycle or takes, by 'make perf-model' for models
-// without and with int16 outputs.
-const (
-	int8Products  = 28.8 // of bytes a cycle, requantization included
-	int16Products = 30.5 // of bytes a cycle where a tensor is int16; those of an int16 input are twice as many
-	int16Cycles   = 2.5  // for each output of such a layer
-	poolCycles    = 2.5  // for each value in a window of int16
-	cacheMisses   = 1.08 // times all cycles
-	cyclesPerUs   = 2400
-)
+const cyclesPerMicrosecond = 2400
 
 // Int16Output is what it gives and costs to store a layer's output as int16
 // instead of int8, all others as they are.
@@ -59,12 +51,12 @@ func Int16Outputs(n *int8.Network, sensitivities []diagnose.Sensitivity) map[str
 // these layers were int16.
 func microseconds(n *int8.Network, outputs map[string]bool) float64 {
 	int16 := make([]bool, n.Topology().Len())
-	cycles := 0.0
+	core, convolutions, cycles := cores.CortexA76(), cores.ConvolutionsA76(), 0.0
 	for i := range n.Layers {
 		l, out := &n.Layers[i], tensor.Output(i)
 		values, source := float64(l.Out.Shape.Elements()), int16[l.Inputs[0]]
 		if pool, ok := l.Op.(*int8.MaxPool); ok && source {
-			cycles += values * float64(pool.KH*pool.KW) * poolCycles
+			cycles += values * float64(pool.KH*pool.KW) * core.Byte
 		}
 		if l.Op.Parameters().Multiplier == nil { // as pools leave it
 			int16[out] = l.Activation() && source
@@ -74,12 +66,12 @@ func microseconds(n *int8.Network, outputs map[string]bool) float64 {
 		products := float64(l.MACs())
 		switch {
 		case source:
-			cycles += 2*products/int16Products + values*int16Cycles
+			cycles += 2*products/convolutions.Int16 + values*convolutions.Output
 		case int16[out] || slices.ContainsFunc(l.Inputs, func(in tensor.ID) bool { return int16[in] }):
-			cycles += products/int16Products + values*int16Cycles
+			cycles += products/convolutions.Int16 + values*convolutions.Output
 		default:
-			cycles += products / int8Products
+			cycles += products / convolutions.Int8
 		}
 	}
-	return cycles * cacheMisses / cyclesPerUs
+	return cycles * core.Caches / cyclesPerMicrosecond
 }

@@ -61,23 +61,20 @@ type Int16Round struct {
 // noise where that is out of reach. It measures on all of the images: 64 are
 // enough.
 func ChooseInt16(ctx context.Context, g *models.Graph, table *quantize.RangeTable, images dataset.Images, o Int16Options) (*Int16Choice, error) {
+	q, err := quantize.New(g, table.Equalization)
+	if err != nil {
+		return nil, err
+	}
 	copied := *table
-	c := &int16Chooser{Int16Options: o, graph: g, Int16Choice: Int16Choice{Table: &copied}}
-	if err := c.runFloat(ctx, images); err != nil {
+	c := &int16Chooser{Int16Options: o, quantizer: q, Int16Choice: Int16Choice{Table: &copied}}
+	if err := c.runFloat(ctx, g, images); err != nil {
 		return nil, err
 	}
-	if err := c.rebuild(ctx); err != nil {
-		return nil, err
+	if err := c.rebuild(ctx); err != nil || c.met() {
+		return &c.Int16Choice, err
 	}
-	if c.met() {
-		return &c.Int16Choice, nil
-	}
-	equalized, err := quantize.Equalize(g, table.Equalization)
-	if err != nil {
-		return nil, err
-	}
-	c.Sensitivities, err = diagnose.Sensitivities(ctx, equalized, c.Rounds[0].Network, images, dataset.Pass{Threads: o.Threads, Limit: probedImages, Progress: c.Progress.Of("probing")})
-	if err != nil {
+	pass := dataset.Pass{Threads: o.Threads, Limit: probedImages, Progress: c.Progress.Of("probing")}
+	if c.Sensitivities, err = diagnose.Sensitivities(ctx, q.Graph(), c.Rounds[0].Network, images, pass); err != nil {
 		return nil, err
 	}
 	c.rank()
@@ -96,13 +93,13 @@ func ChooseInt16(ctx context.Context, g *models.Graph, table *quantize.RangeTabl
 type int16Chooser struct {
 	Int16Options
 	Int16Choice
-	graph  *models.Graph
-	images [][]uint8
+	quantizer *quantize.Quantizer
+	images    [][]uint8
 }
 
 // runFloat finds the float network's logits.
-func (c *int16Chooser) runFloat(ctx context.Context, images dataset.Images) error {
-	executor, err := fp32.NewExecutor(c.graph, 1)
+func (c *int16Chooser) runFloat(ctx context.Context, g *models.Graph, images dataset.Images) error {
+	executor, err := fp32.NewExecutor(g, 1)
 	if err != nil {
 		return err
 	}
@@ -174,7 +171,7 @@ func (c *int16Chooser) extend() {
 // output are no longer considered.
 func (c *int16Chooser) rebuild(ctx context.Context) error {
 	for {
-		n, err := quantize.Network(c.graph, c.Table)
+		n, err := c.quantizer.Network(c.Table)
 		overflow := (*quantize.OverflowError)(nil)
 		switch {
 		case err == nil:

@@ -10,7 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
+	"edgeclassify/internal/cores"
+	"edgeclassify/internal/graphtest"
 	"edgeclassify/labels"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
@@ -21,12 +27,14 @@ import (
 // graphBuilder makes random residual networks in float.
 type graphBuilder struct {
 	*rand.Rand
-	*models.Graph
+	*models.Builder
+	nodes int
 }
 
 func (b *graphBuilder) add(op models.Op, inputs ...string) string {
-	name := fmt.Sprintf("%s%d", op.Kind(), len(b.Nodes))
-	b.Nodes = append(b.Nodes, models.Node{Name: name, Inputs: inputs, Op: op})
+	name := fmt.Sprintf("%s%d", op.Kind(), b.nodes)
+	b.nodes++
+	_, _ = b.Add(name, op, inputs...) // an error is Graph's, too
 	return name
 }
 
@@ -65,11 +73,12 @@ func (b *graphBuilder) block(in, out int, from string) string {
 	return x
 }
 
-func randomGraph(seed uint64) *models.Graph {
+func randomGraph(t *testing.T, seed uint64) *models.Graph {
+	t.Helper()
 	const side, classes = 20, 7
-	b := &graphBuilder{rand.New(rand.NewPCG(seed, 11)), &models.Graph{Name: "random", InputName: "image", Input: tensor.Shape{H: side, W: side, C: 3}}}
-	b.Preprocess, b.Classes = preprocess.Torchvision(), labels.ImageNet()[:classes]
-	b.Preprocess.Resize, b.Preprocess.Crop = side, side
+	b := &graphBuilder{Rand: rand.New(rand.NewPCG(seed, 11)), Builder: models.NewBuilder("image", tensor.Shape{H: side, W: side, C: 3})}
+	spec := preprocess.Torchvision()
+	spec.Resize, spec.Crop = side, side
 	channels := 8 + b.IntN(9)
 	x := b.add(models.ReLU{}, b.conv(3+2*b.IntN(2), 2, 1, 3, channels, "image"))
 	if b.IntN(2) == 0 {
@@ -87,7 +96,9 @@ func randomGraph(seed uint64) *models.Graph {
 	}
 	x = b.add(models.GlobalAveragePool{}, x)
 	b.add(&models.Dense{In: channels, Out: classes, Weight: b.normal(channels*classes, 0.5), Bias: b.normal(classes, 0.2)}, x)
-	return b.Graph
+	g, err := b.Graph("random", spec, labels.ImageNet()[:classes])
+	require.NoError(t, err)
+	return g
 }
 
 // shades are pictures of random pixels around random colours.
@@ -112,25 +123,22 @@ func TestRandomNetworksWithInt16Outputs(t *testing.T) {
 	pictures := shades{images, 20 * 20}
 	var gains []float64
 	for seed := range uint64(networks) {
-		g := randomGraph(seed)
-		stats, err := Observe(t.Context(), g, pictures, ObserveOptions{Threads: 2})
-		require.NoError(t, err)
-		table := stats.Table(ClipMSE)
-		narrow, err := Quantize(g, table)
-		require.NoError(t, err)
+		g := randomGraph(t, seed)
+		table := seen(t, g, pictures).Table(quantize.ClipMSE)
+		narrow := quantized(t, g, table)
 		rng := rand.New(rand.NewPCG(seed, 13))
 		for _, l := range narrow.Layers {
 			if _, conv := l.Op.(*int8.Conv); conv && rng.IntN(3) > 0 {
-				table.Wide = append(table.Wide, l.Name)
+				table.Int16 = append(table.Int16, l.Name)
 			}
 		}
-		wide, err := Quantize(g, table)
-		if overflow := (*OverflowError)(nil); errors.As(err, &overflow) {
-			require.Greater(t, planeBefore(narrow, overflow.Layer), 64, "int16 holds the sums of 64 pixels in half steps")
-			table.Wide = slices.DeleteFunc(table.Wide, func(name string) bool { return name == overflow.Layer })
-			wide, err = Quantize(g, table)
+		wide, err := quantize.Network(g, table)
+		if overflow := (*quantize.OverflowError)(nil); errors.As(err, &overflow) {
+			require.Greater(t, planeBefore(t, narrow, overflow.Layer), 64, "int16 holds the sums of 64 pixels in half steps")
+			table.Int16 = slices.DeleteFunc(table.Int16, func(name string) bool { return name == overflow.Layer })
+			wide, err = quantize.Network(g, table)
 		}
-		require.NoError(t, err, "seed %d: %q", seed, table.Wide)
+		require.NoError(t, err, "seed %d: %q", seed, table.Int16)
 		requireReferencesBits(t, wide, pictures)
 		gains = append(gains, logitNoise(t, g, narrow, pictures)-logitNoise(t, g, wide, pictures))
 	}
@@ -142,14 +150,17 @@ func TestRandomNetworksWithInt16Outputs(t *testing.T) {
 
 // planeBefore is the number of pixels of a layer whose output is summed up, and
 // 0 of others.
-func planeBefore(n *int8.Network, name string) int {
+func planeBefore(t *testing.T, n *int8.Network, name string) int {
+	t.Helper()
+	id, err := n.Topology().ID(name)
+	require.NoError(t, err)
 	for i := range n.Layers {
 		l := &n.Layers[i]
-		if _, pool := l.Op.(*int8.AveragePool); pool && l.Inputs[0] == name {
-			name = l.Name
+		if _, pool := l.Op.(*int8.AveragePool); pool && l.Inputs[0] == id {
+			id = tensor.Output(i)
 		}
-		if _, sum := l.Op.(int8.GlobalAveragePool); sum && l.Inputs[0] == name {
-			in := layerNamed(n, name).Out.Shape
+		if _, sum := l.Op.(int8.GlobalAveragePool); sum && l.Inputs[0] == id {
+			in := n.Tensor(id).Shape
 			return in.H * in.W
 		}
 	}
@@ -176,7 +187,7 @@ func requireReferencesBits(t *testing.T, n *int8.Network, pictures shades) {
 
 // logitNoise is the power of what quantization adds to the logits, in dB.
 func logitNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures shades) float64 {
-	executor, err := NewExecutor(g, 1)
+	executor, err := fp32.NewExecutor(g, 1)
 	require.NoError(t, err)
 	var rgbs [][]uint8
 	for i := range pictures.n {
@@ -186,10 +197,9 @@ func logitNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures shades)
 	}
 	logits, err := int8Logits(t.Context(), n, rgbs, 2)
 	require.NoError(t, err)
-	noise, input := 0.0, make([]float32, 3*pictures.pixels)
+	noise := 0.0
 	for i, rgb := range rgbs {
-		g.Preprocess.Float(input, rgb)
-		exact, err := executor.Run(input, nil)
+		exact, err := executor.RunImage(rgb, nil)
 		require.NoError(t, err)
 		for c, v := range exact {
 			noise += math.Pow(float64(v)-float64(logits[i][c]), 2)
@@ -199,16 +209,17 @@ func logitNoise(t *testing.T, g *models.Graph, n *int8.Network, pictures shades)
 }
 
 // smallChoice is of a random network without int16 outputs.
-func smallChoice(t *testing.T, seed uint64) (*models.Graph, *RangeTable, *int8.Network, Images) {
-	g, pictures := randomGraph(seed), shades{24, 20 * 20}
-	table := seen(t, g, pictures, 2).Table(MinMax)
-	return g, table, quantizedBy(t, g, table), pictures
+func smallChoice(t *testing.T, seed uint64) (*models.Graph, *quantize.RangeTable, *int8.Network, dataset.Images) {
+	t.Helper()
+	g, pictures := randomGraph(t, seed), shades{24, 20 * 20}
+	table := seen(t, g, pictures).Table(quantize.MinMax)
+	return g, table, quantized(t, g, table), pictures
 }
 
 func int16Layers(n *int8.Network) (names []string) {
-	for _, name := range convolutions(n) {
-		if layerNamed(n, name).Out.Type == int8.Int16 {
-			names = append(names, name)
+	for i := range n.Layers {
+		if _, conv := n.Layers[i].Op.(*int8.Conv); conv && n.Layers[i].Out.Type == int8.Int16 {
+			names = append(names, n.Layers[i].Name)
 		}
 	}
 	return names
@@ -217,112 +228,117 @@ func int16Layers(n *int8.Network) (names []string) {
 func TestChooseInt16StopsWhenFewEnoughAnswersChange(t *testing.T) {
 	for threads, seed := range map[int]uint64{1: 0, 3: 29} {
 		g, table, n, pictures := smallChoice(t, seed)
-		none, err := ChooseInt16(t.Context(), g, table, n, pictures, Int16Options{Threads: 2, MaxDrop: 1})
+		none, err := ChooseInt16(t.Context(), g, table, pictures, Int16Options{Threads: 2, MaxDrop: 1})
 		require.NoError(t, err)
 		require.Len(t, none.Rounds, 1)
-		require.Same(t, n, none.Rounds[0].Network, "any drop is fine")
+		require.Equal(t, n, none.Rounds[0].Network, "any drop is fine")
 		require.Empty(t, none.Layers)
 		require.Len(t, none.Logits, 24)
 		rgb, err := pictures.Load(5)
 		require.NoError(t, err)
-		require.Equal(t, floatLogits(t, g, rgb), none.Logits[5])
+		executor, err := fp32.NewExecutor(g, 1)
+		require.NoError(t, err)
+		exact, err := executor.RunImage(rgb, nil)
+		require.NoError(t, err)
+		require.Equal(t, exact, none.Logits[5])
 
 		before := none.Rounds[0].Drop
 		require.Positive(t, before)
-		c, err := ChooseInt16(t.Context(), g, table, n, pictures, Int16Options{Threads: threads, MaxDrop: before * 0.8})
+		c, err := ChooseInt16(t.Context(), g, table, pictures, Int16Options{Threads: threads, MaxDrop: before * 0.8})
 		require.NoError(t, err)
 		last := c.Rounds[len(c.Rounds)-1]
-		require.NoError(t, last.Network.Validate())
 		require.LessOrEqual(t, last.Drop, before*0.8)
-		again, err := ChooseInt16(t.Context(), g, table, last.Network, pictures, Int16Options{Threads: 2, MaxDrop: 1})
+		measured, err := ChooseInt16(t.Context(), g, c.Table, pictures, Int16Options{Threads: 2, MaxDrop: 1})
 		require.NoError(t, err)
-		require.Equal(t, last.Drop, again.Rounds[0].Drop)
+		require.Equal(t, last.Drop, measured.Rounds[0].Drop)
 		chosen := int16Layers(last.Network)
 		require.NotEmpty(t, chosen)
 		require.Less(t, len(chosen), len(c.Sensitivities), "not all layers")
-		require.ElementsMatch(t, chosen, c.Table.Wide)
-		require.Empty(t, table.Wide)
-		require.Equal(t, last.Network, quantizedBy(t, g, c.Table))
+		require.ElementsMatch(t, chosen, c.Table.Int16)
+		require.Empty(t, table.Int16)
+		require.Equal(t, last.Network, quantized(t, g, c.Table))
 		require.Len(t, c.Layers, len(chosen))
-		total := 0.0
+		total, all := 0.0, map[string]bool{}
 		for i, l := range c.Layers {
-			require.Equal(t, c.Table.Wide[i], l.Layer)
-			require.Equal(t, layerNamed(n, l.Layer).Out.Shape.Elements(), l.Bytes)
+			require.Equal(t, c.Table.Int16[i], l.Layer)
+			id, err := n.Topology().ID(l.Layer)
+			require.NoError(t, err)
+			require.Equal(t, n.Tensor(id).Shape.Elements(), l.Bytes)
+			all[l.Layer] = true
 			total += l.Microseconds
-		}
-		all := map[string]bool{}
-		for _, name := range chosen {
-			all[name] = true
 		}
 		require.InDelta(t, microseconds(n, all)-microseconds(n, nil), total, 1e-9)
 	}
 }
 
 func TestChooseInt16OutOfReach(t *testing.T) {
-	g, table, n, pictures := smallChoice(t, 19)
-	c, err := ChooseInt16(t.Context(), g, table, n, pictures, Int16Options{Threads: 2, MaxDrop: 1e-11})
+	g, table, _, pictures := smallChoice(t, 19)
+	c, err := ChooseInt16(t.Context(), g, table, pictures, Int16Options{Threads: 2, MaxDrop: 1e-11})
 	require.NoError(t, err)
 	last := c.Rounds[len(c.Rounds)-1]
 	require.Greater(t, last.Drop, 1e-11)
-	require.NotEmpty(t, c.Table.Wide)
-	require.ElementsMatch(t, c.Table.Wide, int16Layers(last.Network))
+	require.NotEmpty(t, c.Table.Int16)
+	require.ElementsMatch(t, c.Table.Int16, int16Layers(last.Network))
 }
 
 func TestInt16LayersAreRankedByTheirNoise(t *testing.T) {
-	rank := func(s ...Sensitivity) []Int16Layer {
+	rank := func(s ...diagnose.Sensitivity) []Int16Layer {
 		c := int16Chooser{Int16Choice: Int16Choice{Sensitivities: s, Rounds: []Int16Round{{Drop: 0.01}}}}
 		c.rank()
 		return c.Layers
 	}
-	got := rank(Sensitivity{"a", 0.19}, Sensitivity{"b", 0.36}, Sensitivity{"c", 0.09}, Sensitivity{"d", 0})
+	got := rank(diagnose.Sensitivity{Layer: "a", Share: 0.19}, diagnose.Sensitivity{Layer: "b", Share: 0.36}, diagnose.Sensitivity{Layer: "c", Share: 0.09}, diagnose.Sensitivity{Layer: "d", Share: 0})
 	require.Equal(t, "b", got[0].Layer)
 	require.InDelta(t, 0.008, got[0].Drop, 1e-12)
 	require.InDelta(t, 10*math.Log10(1/0.64), got[0].Gain, 1e-12)
 	require.Len(t, got, 3, "d makes no noise")
 	require.Equal(t, "c", got[2].Layer)
 	require.InDelta(t, 0.006, got[2].Drop, 1e-12)
-	got = rank(Sensitivity{"a", 0.7}, Sensitivity{"b", 0.8}, Sensitivity{"c", 0.6})
+	got = rank(diagnose.Sensitivity{Layer: "a", Share: 0.7}, diagnose.Sensitivity{Layer: "b", Share: 0.8}, diagnose.Sensitivity{Layer: "c", Share: 0.6})
 	require.Len(t, got, 2, "shares that overlap")
 	require.InDelta(t, 20, got[1].Gain, 1e-9)
 }
 
 func TestInt16OutputsCountWhoReadsATensor(t *testing.T) {
-	shape := tensor.Shape{H: 10, W: 10, C: 24}
-	conv := func(k, in int) *int8.Conv {
-		return &int8.Conv{Window: tensor.Square(k, 1, k/2), Groups: 1, InC: in, OutC: 24}
+	const side, channels = 10, 24
+	rng, builder := rand.New(rand.NewPCG(20, 1)), models.NewBuilder("image", tensor.Shape{H: side, W: side, C: 3})
+	for _, n := range []struct {
+		name   string
+		op     models.Op
+		inputs []string
+	}{
+		{"a", graphtest.Conv(rng, tensor.Square(1, 1, 0), 1, 3, channels), []string{"image"}},
+		{"max", &models.MaxPool{Window: tensor.Square(3, 1, 1)}, []string{"a"}},
+		{"b", graphtest.Conv(rng, tensor.Square(3, 1, 1), 1, channels, channels), []string{"max"}},
+		{"c", graphtest.Conv(rng, tensor.Square(1, 1, 0), 1, channels, channels), []string{"max"}},
+		{"sum", models.Add{}, []string{"c", "b"}},
+		{"pool", models.GlobalAveragePool{}, []string{"sum"}},
+		{"dense", graphtest.Dense(rng, channels, 2), []string{"pool"}},
+	} {
+		_, err := builder.Add(n.name, n.op, n.inputs...)
+		require.NoError(t, err)
 	}
-	layer := func(name string, op int8.Op, inputs ...string) int8.Layer {
-		return int8.Layer{Name: name, Inputs: inputs, Op: op, Out: int8.Tensor{Shape: shape, Type: int8.Int8}}
-	}
-	n := &int8.Network{Layers: []int8.Layer{
-		layer("a", conv(1, 3), int8.InputName),
-		layer("max", &int8.MaxPool{Window: tensor.Square(3, 1, 1)}, "a"),
-		layer("b", conv(3, 24), "max"),
-		layer("c", conv(1, 24), "max", "b"),
-	}}
-	s := []Sensitivity{{Layer: "a", Share: 0.5}, {Layer: "b", Share: 0.1}, {Layer: "gone"}}
+	g := graphtest.ForImages(graphtest.Graph(t, builder, "readers"), preprocess.Torchvision())
+	table := seen(t, g, shades{4, side * side}).Table(quantize.MinMax)
+	n := quantized(t, g, table)
+	s := []diagnose.Sensitivity{{Layer: "a", Share: 0.5}, {Layer: "b", Share: 0.1}, {Layer: "gone"}}
 	got := Int16Outputs(n, s)
 	require.Len(t, got, 2)
-	const values, once, twice = 2400.0, 1/int16Products - 1/int8Products, 2/int16Products - 1/int8Products
-	a := values * (9*poolCycles + 3*int16Cycles + (3*once + (9+1)*24*twice)) // the pool, all three convolutions, b and c with int16 inputs
-	b := values * (2*int16Cycles + (9+1)*24*once)                            // b itself, c which adds it
-	require.InDelta(t, a*cacheMisses/cyclesPerUs, got["a"].Microseconds, 1e-9)
-	require.InDelta(t, b*cacheMisses/cyclesPerUs, got["b"].Microseconds, 1e-9)
+	core, conv := cores.CortexA76(), cores.ConvolutionsA76()
+	const values = 2400.0
+	once, twice := 1/conv.Int16-1/conv.Int8, 2/conv.Int16-1/conv.Int8
+	a := values * (9*core.Byte + 3*conv.Output + (3*once + (9+1)*24*twice)) // the pool, all three convolutions, b and c with int16 inputs
+	b := values * (2*conv.Output + (9+1)*24*once)                           // b itself, c which adds it
+	require.InDelta(t, a*core.Caches/cyclesPerMicrosecond, got["a"].Microseconds, 1e-9)
+	require.InDelta(t, b*core.Caches/cyclesPerMicrosecond, got["b"].Microseconds, 1e-9)
 	require.InDelta(t, 3.0103, got["a"].Gain, 1e-4)
 	require.Equal(t, 2400, got["a"].Bytes)
 	require.False(t, got["a"].Chosen)
 
-	n.Layers[0].Out.Type, n.Layers[1].Out.Type = int8.Int16, int8.Int16
-	then := Int16Outputs(n, s)
+	table.Int16 = []string{"a"}
+	then := Int16Outputs(quantized(t, g, table), s)
 	want := got["a"]
 	want.Chosen = true
 	require.Equal(t, want, then["a"])
 	require.Zero(t, then["b"].Microseconds, "its readers have int16 tensors already")
-}
-
-func TestEvenly(t *testing.T) {
-	require.Equal(t, []int{0, 2, 5, 7}, Evenly(10, 4))
-	require.Equal(t, []int{0, 1, 2}, Evenly(3, 0))
-	require.Equal(t, []int{0, 1, 2}, Evenly(3, 4))
-	require.Empty(t, Evenly(0, 4))
 }

@@ -5,8 +5,8 @@ import (
 
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

@@ -58,17 +58,18 @@ const (
 
 // Status says how a camera is doing.
 type Status struct {
-	Device        string // "/dev/video0 (name)", "csi:0", "test", "file:DIR"
-	State         string
-	Err           error     // why, where State is not streaming
-	Since         time.Time // when State began
-	Format        Format    // this and what follows is what the camera agreed to
-	Width, Height int
-	FPS           float64 // 0 if the camera does not tell
-	Frames        uint64  // received whole
-	Dropped       uint64  // lost before they reached the program
-	Corrupt       uint64  // received damaged
-	Restarts      uint64  // attempts to open the camera again
+	Device   string    `json:"device"` // "/dev/video0 (name)", "csi:0", "test", "file:DIR"
+	State    string    `json:"state"`
+	Error    string    `json:"error,omitempty"` // why, where State is not streaming
+	Since    time.Time `json:"since"`           // when State began
+	Format   Format    `json:"format"`          // this and what follows is what the camera agreed to
+	Width    int       `json:"width"`
+	Height   int       `json:"height"`
+	FPS      float64   `json:"fps"`      // 0 if the camera does not tell
+	Frames   uint64    `json:"frames"`   // received whole
+	Dropped  uint64    `json:"dropped"`  // lost before they reached the program
+	Corrupt  uint64    `json:"corrupt"`  // received damaged
+	Restarts uint64    `json:"restarts"` // attempts to open the camera again
 }
 
 // Image describes the frame's samples to preprocess.Resizer. Raw formats

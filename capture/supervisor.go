@@ -244,7 +244,7 @@ func (c *supervisor) put(a arrival, s session) bool {
 		c.mu.Unlock()
 		return false
 	}
-	started := c.setState(Streaming, nil)
+	started := c.setState(Streaming, "")
 	a.newest.Sequence += c.base
 	c.next = a.newest.Sequence + 1
 	passedOver := c.newest
@@ -284,7 +284,7 @@ func (c *supervisor) fail(err error) {
 		state = Missing
 	}
 	c.mu.Lock()
-	changed := c.setState(state, err)
+	changed := c.setState(state, err.Error())
 	device := c.status.Device
 	c.mu.Unlock()
 	if changed {
@@ -294,8 +294,8 @@ func (c *supervisor) fail(err error) {
 
 // setState reports whether state differs from what it was. The caller holds
 // the lock.
-func (c *supervisor) setState(state string, err error) bool {
-	c.status.Err = err
+func (c *supervisor) setState(state, why string) bool {
+	c.status.Error = why
 	if c.status.State == state {
 		return false
 	}

@@ -187,12 +187,12 @@ func TestStall(t *testing.T) {
 		synctest.Wait()
 		s := b.Status()
 		require.Equal(t, Stalled, s.State)
-		require.ErrorIs(t, s.Err, errStalled)
+		require.Contains(t, s.Error, errStalled.Error())
 		require.Equal(t, 2*time.Second, s.Since.Sub(last))
 		require.Less(t, b.resume(), time.Second)
 		s = b.Status()
 		require.Equal(t, uint64(1), s.Restarts)
-		require.NoError(t, s.Err)
+		require.Empty(t, s.Error)
 		require.Equal(t, uint64(1), b.next().Sequence, "numbers go on")
 	})
 }
@@ -234,7 +234,7 @@ func TestDriverErrors(t *testing.T) {
 				}
 				synctest.Wait()
 				require.Equal(t, c.state, b.Status().State)
-				require.Error(t, b.Status().Err)
+				require.NotEmpty(t, b.Status().Error)
 				require.Equal(t, byte(0), lent.Data[0], "a lent frame stays readable")
 				time.Sleep(time.Second)
 				b.camera.fail(c.call, nil)
@@ -289,8 +289,8 @@ func TestReplug(t *testing.T) {
 			require.Equal(t, mark, f.Data[0], "a lent frame stays readable")
 			time.Sleep(10 * time.Second)
 			b.none()
-			require.ErrorIs(t, b.Status().Err, fs.ErrNotExist)
-			require.ErrorContains(t, b.Status().Err, "HD Webcam (at usb-0000:01:00.0-1.2) is unplugged")
+			require.Contains(t, b.Status().Error, fs.ErrNotExist.Error())
+			require.Contains(t, b.Status().Error, "HD Webcam (at usb-0000:01:00.0-1.2) is unplugged")
 			b.checkUnmapped(b.camera)
 			require.Zero(t, b.sys.opened())
 
@@ -381,7 +381,7 @@ func TestBackoff(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(40 * time.Second)
 		require.NoError(t, c.Close())
-		require.ErrorContains(t, c.Status().Err, "rpicam-vid: exit status 255: no cameras available")
+		require.Contains(t, c.Status().Error, "rpicam-vid: exit status 255: no cameras available")
 		require.Equal(t, []float64{0, 0.5, 1.5, 3.5, 7.5, 15.5, 25.5, 35.5}, attempts)
 	})
 }

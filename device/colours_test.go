@@ -8,12 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/classify"
 	"edgeclassify/device/internal/machine"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
-	"edgeclassify/runtime"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 
@@ -70,13 +70,16 @@ func colourNetwork(t testing.TB) *q8.Model {
 	return m
 }
 
-// colourModel is the colour network as a file for the machine.
-func colourModel(t testing.TB) machine.Files {
+// colourFile writes the colour network.
+func colourFile(t testing.TB) (path string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "colours.q8")
+	path = filepath.Join(t.TempDir(), "colours.q8")
 	require.NoError(t, q8.Write(path, colourNetwork(t)))
-	return machine.Files{modelPath: path}
+	return path
 }
+
+// colourModel is the colour network as a file for the machine.
+func colourModel(t testing.TB) machine.Files { return machine.Files{modelPath: colourFile(t)} }
 
 // plain is a picture of one colour.
 func plain(c color.Color, width, height int) *image.RGBA {
@@ -90,21 +93,13 @@ func plain(c color.Color, width, height int) *image.RGBA {
 }
 
 func TestColourNetwork(t *testing.T) {
-	n := colourNetwork(t)
-	plan, err := runtime.Compile(n.Network, runtime.Options{Threads: 1})
+	m, err := classify.Open(colourFile(t), classify.Options{})
 	require.NoError(t, err)
-	session := plan.NewSession()
-	defer session.Close()
+	defer m.Close()
 	for name, c := range colours() {
-		var rgb []uint8
-		for range side * side {
-			rgb = append(rgb, c.R, c.G, c.B)
-		}
-		logits, err := session.Run(rgb)
+		top, err := m.Classify(plain(c, 2*side, 2*side))
 		require.NoError(t, err)
-		top := make([]runtime.Prediction, 1)
-		plan.Top(top, logits)
-		require.Equal(t, name, n.Classes[top[0].Class].Name)
-		require.Greater(t, top[0].Prob, 0.5)
+		require.Equal(t, name, top[0].Label)
+		require.Greater(t, top[0].Probability, 0.5)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/classify"
 	"edgeclassify/device/internal/guest"
 	"edgeclassify/device/internal/machine"
 	"edgeclassify/internal/testneed"
@@ -200,10 +201,10 @@ func TestPhotographs(t *testing.T) {
 			d.at("Plug", cameras[i])
 		}
 		got := p.from(d.at("Now", guest.None{}), time.Minute)
-		want := classify(t, model, filepath.Join("../testdata/photos", ph.name))
-		t.Logf("%s by %s: %s %.2f, the file %s %.2f; %.0f ms", ph.name, ph.format, got.label(), got.Top[0].Prob, want.Label, want.Prob, got.MS.Infer)
+		want := best(t, model, filepath.Join("../testdata/photos", ph.name))
+		t.Logf("%s by %s: %s %.2f, the file %s %.2f; %.0f ms", ph.name, ph.format, got.label(), got.Top[0].Probability, want.Label, want.Probability, got.MS.Infer)
 		require.Equal(t, want.Label, got.label())
-		require.InDelta(t, want.Prob, got.Top[0].Prob, 0.1)
+		require.InDelta(t, want.Probability, got.Top[0].Probability, 0.1)
 	}
 }
 
@@ -218,8 +219,8 @@ func resnet50(t testing.TB) string {
 	return path
 }
 
-// classify is the most probable class of a file, by this machine's program.
-func classify(t testing.TB, model, path string) stream.Class {
+// best is the most probable class of a file, by this machine's program.
+func best(t testing.TB, model, path string) classify.Prediction {
 	t.Helper()
 	cmd := exec.Command("go", "run", "edgeclassify/cmd/edge-classify", "-model", model, "-json", path)
 	out, err := cmd.Output()

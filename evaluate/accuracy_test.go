@@ -15,14 +15,13 @@ import (
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 )
 
 // Channels that stand out, in blocks and in residual streams, ruin a network of
 // plain ranges. The search mends it.
 func TestSearchMendsACorruptedResNet50(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs whole networks")
-	}
+	testneed.Long(t, "runs whole networks")
 	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
 	require.NoError(t, err)
 	folded, err := g.Logits().Fold()
@@ -53,9 +52,9 @@ func TestSearchMendsACorruptedResNet50(t *testing.T) {
 // agreement is that of the network quantized by the table with the float one.
 func agreement(t *testing.T, folded *models.Graph, table *quantize.RangeTable, images ImageSet) float64 {
 	t.Helper()
-	n, err := quantize.Network(folded, table)
+	m, err := calibrate.Model(folded, table, q8.Provenance{}, 2)
 	require.NoError(t, err)
-	e, err := New(n, folded, images, slices.Repeat([]int{-1}, images.Len()))
+	e, err := New(m, folded, images, slices.Repeat([]int{-1}, images.Len()))
 	require.NoError(t, err)
 	require.NoError(t, e.Run(t.Context(), 2, nil))
 	r := e.Result()
@@ -71,19 +70,17 @@ func isEqualization(trial calibrate.Trial) bool {
 // function as it is.
 func withOutliers(t *testing.T, folded *models.Graph) *models.Graph {
 	t.Helper()
-	groups, err := quantize.Groups(folded)
-	require.NoError(t, err)
-	rng, exponents := rand.New(rand.NewPCG(5, 0)), calibrate.Equalization{}
-	for _, group := range groups {
-		powers := make(calibrate.Powers, group.Channels)
-		for c := range powers {
+	rng, equalization := rand.New(rand.NewPCG(5, 0)), quantize.Equalization{}
+	for _, group := range quantize.Groups(folded) {
+		scales := make(quantize.Log2Scales, group.Channels)
+		for c := range scales {
 			if c == 0 || rng.IntN(10) == 0 {
-				powers[c] = -4 - rng.IntN(5)
+				scales[c] = -4 - rng.IntN(5)
 			}
 		}
-		exponents[group.Name] = powers
+		equalization[group.Name] = scales
 	}
-	scaled, err := quantize.Equalize(folded, exponents)
+	scaled, err := quantize.Equalize(folded, equalization)
 	require.NoError(t, err)
 	return scaled
 }

@@ -14,8 +14,8 @@ import (
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 )
 
 // A model must reach these on images beside its float network. Sound ones of

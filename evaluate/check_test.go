@@ -11,6 +11,7 @@ import (
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
+	"edgeclassify/q8"
 )
 
 // Few images do not condemn a model that many would find sound, and many do
@@ -49,16 +50,16 @@ func TestJudge(t *testing.T) {
 // take the place of its run.
 func TestCheckTakesKnownLogits(t *testing.T) {
 	images := smallImages(t, 20)
-	float := smallGraph() // without batch norms
+	float := smallGraph(t) // without batch norms
 	stats, err := observe.Observe(t.Context(), float, images, dataset.Pass{})
 	require.NoError(t, err)
 	c := &Calibration{Float: float, Table: stats.Table(quantize.MinMax), Images: images, Hashes: stats.Hashes}
-	n, err := quantize.Network(float, c.Table)
+	m, err := calibrate.Model(float, c.Table, q8.Provenance{}, 1)
 	require.NoError(t, err)
-	stages := map[string]bool{}
+	phases := map[string]bool{}
 	check := func() *Result {
-		k, err := c.Check(t.Context(), n, CheckOptions{
-			Folder: filepath.Dir(images.Files[0]), Threads: 2, Progress: func(stage string, _, _ int) { stages[stage] = true },
+		k, err := c.Check(t.Context(), m, CheckOptions{
+			Folder: filepath.Dir(images.Files[0]), Threads: 2, Progress: func(phase string, _, _ int) { phases[phase] = true },
 		})
 		require.NoError(t, err)
 		require.Equal(t, images, k.Images)
@@ -66,11 +67,11 @@ func TestCheckTakesKnownLogits(t *testing.T) {
 		return k.Result
 	}
 	want := check()
-	choice, err := calibrate.ChooseInt16(t.Context(), float, c.Table, n, c.Sample(), calibrate.Int16Options{Threads: 2, MaxDrop: 1})
+	choice, err := calibrate.ChooseInt16(t.Context(), float, c.Table, c.Sample(), calibrate.Int16Options{Threads: 2, MaxDrop: 1})
 	require.NoError(t, err)
 	c.Logits = choice.Logits
 	require.Equal(t, want, check())
-	require.Equal(t, map[string]bool{"checking": true}, stages, "a good model's layers are not looked into")
+	require.Equal(t, map[string]bool{"checking": true}, phases, "a good model's layers are not looked into")
 	for _, logits := range c.Logits {
 		clear(logits)
 	}

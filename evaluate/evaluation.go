@@ -10,8 +10,8 @@ import (
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/calibrate/fp32"
-	"edgeclassify/int8/q8"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

@@ -14,61 +14,58 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/calibrate"
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/int8"
+	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/labels"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 
 const smallCrop = 32
 
 // smallGraph is a random classifier of 12 classes.
-func smallGraph() *models.Graph {
+func smallGraph(t *testing.T) *models.Graph {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 0))
-	normal := func(n int) []float32 {
-		values := make([]float32, n)
-		for i := range values {
-			values[i] = float32(rng.NormFloat64())
-		}
-		return values
-	}
 	spec := preprocess.Torchvision()
 	spec.Resize, spec.Crop = smallCrop, smallCrop
-	return &models.Graph{
-		Name: "small", InputName: "image", Input: tensor.Shape{H: smallCrop, W: smallCrop, C: 3},
-		Preprocess: spec, Classes: labels.ImageNet()[:nettest.ImageClasses],
-		Nodes: []models.Node{
-			{Name: "conv", Inputs: []string{"image"}, Op: &models.Conv{Window: tensor.Square(5, 4, 2), Groups: 1, InC: 3, OutC: 8, Weight: normal(8 * 75)}},
-			{Name: "relu", Inputs: []string{"conv"}, Op: models.ReLU{}},
-			{Name: "pool", Inputs: []string{"relu"}, Op: models.GlobalAveragePool{}},
-			{Name: "dense", Inputs: []string{"pool"}, Op: &models.Dense{In: 8, Out: 12, Weight: normal(96)}},
-		},
+	b, last := models.NewBuilder("image", tensor.Shape{H: smallCrop, W: smallCrop, C: 3}), "image"
+	for _, op := range []models.Op{
+		&models.Conv{Window: tensor.Square(5, 4, 2), Groups: 1, InC: 3, OutC: 8, Weight: graphtest.Normal(rng, 8*75)},
+		models.ReLU{}, models.GlobalAveragePool{},
+		&models.Dense{In: 8, Out: 12, Weight: graphtest.Normal(rng, 96)},
+	} {
+		_, err := b.Add(op.Kind(), op, last)
+		require.NoError(t, err)
+		last = op.Kind()
 	}
+	g, err := b.Graph("small", spec, labels.ImageNet()[:nettest.ImageClasses])
+	require.NoError(t, err)
+	return g
 }
 
 // smallImages is a folder of n images, each of one of the classes.
 func smallImages(t *testing.T, n int) ImageSet {
-	return ImageSet{smallGraph().Preprocess, nettest.Images(t, n, smallCrop)}
+	return ImageSet{smallGraph(t).Preprocess, nettest.Images(t, n, smallCrop)}
 }
 
-func quantizeSmall(t *testing.T, g *models.Graph, images ImageSet) *int8.Network {
-	folded, err := g.Fold()
+func quantizeSmall(t *testing.T, g *models.Graph, images ImageSet) *q8.Model {
+	stats, err := observe.Observe(t.Context(), g, images, dataset.Pass{})
 	require.NoError(t, err)
-	table, err := observe.Observe(context.Background(), folded, images, dataset.Pass{})
+	m, err := calibrate.Model(g, stats.Table(quantize.MinMax), q8.Provenance{}, 1)
 	require.NoError(t, err)
-	n, err := quantize.Network(folded, table.Table(quantize.MinMax))
-	require.NoError(t, err)
-	return n
+	return m
 }
 
 // smallEvaluation has not run yet.
 func smallEvaluation(t *testing.T, images ImageSet, float bool) *Evaluation {
-	g := smallGraph()
+	g := smallGraph(t)
 	n := quantizeSmall(t, g, images)
 	truth, err := TrueClasses("", filepath.Dir(images.Files[0]), images.Files, g.Classes)
 	require.NoError(t, err)
@@ -123,7 +120,7 @@ func TestReportWithoutFloatOrTruth(t *testing.T) {
 		require.Zero(t, c.FloatTop1+c.Agree)
 	}
 
-	e, err := New(e.model, smallGraph(), images, []int{-1, -1, -1})
+	e, err := New(e.model, smallGraph(t), images, []int{-1, -1, -1})
 	require.NoError(t, err)
 	require.NoError(t, e.Run(context.Background(), 2, nil))
 	r = e.Result()
@@ -174,9 +171,9 @@ func TestWorstPictures(t *testing.T) {
 	require.Equal(t, 3, count(e.verdicts, worse))
 	for i, p := range worst {
 		require.True(t, i == 0 || worst[i-1].SQNR <= p.SQNR)
-		class, ok := labels.FromPath(p.Name, smallGraph().Classes)
+		class, ok := labels.FromPath(p.Name, smallGraph(t).Classes)
 		require.True(t, ok)
-		require.Equal(t, smallGraph().Classes[class].Name, p.Truth)
+		require.Equal(t, smallGraph(t).Classes[class].Name, p.Truth)
 		for _, top := range [][]Prediction{p.Float, p.Int8} {
 			require.Len(t, top, mostProbable)
 			require.True(t, top[0].Probability >= top[1].Probability && top[1].Probability >= top[2].Probability)
@@ -346,8 +343,8 @@ func TestUnreadablePicturesAreSkipped(t *testing.T) {
 
 func TestFloatNetworkOfAnotherKind(t *testing.T) {
 	images := smallImages(t, 1)
-	n := quantizeSmall(t, smallGraph(), images)
-	other := smallGraph()
+	n := quantizeSmall(t, smallGraph(t), images)
+	other := smallGraph(t)
 	other.Preprocess = preprocess.Caffe()
 	_, err := New(n, other, images, []int{0})
 	require.ErrorContains(t, err, "small: input, preprocessing or classes differ")

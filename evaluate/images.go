@@ -7,9 +7,9 @@ import (
 	"slices"
 
 	"edgeclassify/calibrate/dataset"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 )
 
 // ImageSet is a list of image files, preprocessed on demand: dataset.Images.

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate/dataset"
-	"edgeclassify/int8/q8"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 )
 
 // mixedFolder has five photographs and five files that only look like some.

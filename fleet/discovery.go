@@ -15,7 +15,7 @@ const (
 // topics are where a device publishes.
 type topics struct {
 	availability string // online or offline; retained
-	camera       string // capture.Report; retained
+	camera       string // capture.Status; retained
 	result       string // stream.Result
 	event        string // stream.Event
 	picture      string // a JPEG file

@@ -8,11 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/stream"
 )
 
 func resultOf(class int, sequence uint64) *stream.Result {
-	return &stream.Result{Time: time.Now(), Sequence: sequence, Top: []stream.Class{{Class: class}}, Throttled: []string{"throttled"}}
+	return &stream.Result{Time: time.Now(), Sequence: sequence, Top: []classify.Prediction{{Class: class}}, Throttled: []string{"throttled"}}
 }
 
 func TestNewestWins(t *testing.T) {
@@ -26,7 +27,7 @@ func TestNewestWins(t *testing.T) {
 	}
 	require.True(t, b.takeResult(&r))
 	require.EqualValues(t, 9, r.Sequence)
-	require.Equal(t, []stream.Class{{Class: 9}}, r.Top)
+	require.Equal(t, []classify.Prediction{{Class: 9}}, r.Top)
 	require.True(t, b.takeFrame(&f))
 	require.Equal(t, []byte{9}, f.Data)
 	require.False(t, b.takeResult(&r))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"image/jpeg"
 	"net"
 	"os"
@@ -66,9 +65,9 @@ func TestEverythingIsPublished(t *testing.T) {
 
 	message = l.last(t, base+"camera")
 	require.True(t, message.Retain)
-	var camera capture.Report
+	var camera capture.Status
 	require.NoError(t, json.Unmarshal(message.Payload, &camera))
-	require.Equal(t, streaming.Report().State, camera.State)
+	require.Equal(t, streaming.State, camera.State)
 	require.EqualValues(t, 7, camera.Frames)
 
 	var d diagnostics
@@ -77,7 +76,7 @@ func TestEverythingIsPublished(t *testing.T) {
 	require.Equal(t, []string{"under-voltage"}, d.Throttled)
 	require.EqualValues(t, 3, d.Dropped)
 
-	m.Status(capture.Status{State: capture.Missing, Err: errors.New("unplugged")})
+	m.Status(capture.Status{State: capture.Missing, Error: "unplugged"})
 	require.Eventually(t, func() bool {
 		return json.Unmarshal(l.last(t, base+"camera").Payload, &camera) == nil && camera.State == capture.Missing
 	}, 5*time.Second, time.Millisecond)
@@ -143,7 +142,7 @@ func TestTemplates(t *testing.T) {
 	require.NoError(t, err)
 	event, err := json.Marshal(stream.Event{Label: "tabby", Kind: stream.Start, Prob: 0.5})
 	require.NoError(t, err)
-	camera, err := json.Marshal(capture.Status{State: capture.Stalled}.Report())
+	camera, err := json.Marshal(capture.Status{State: capture.Stalled})
 	require.NoError(t, err)
 	label := byName["label"]
 	type check struct{ Template, Value, want string }

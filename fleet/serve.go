@@ -79,7 +79,7 @@ func (s *sender) sendStatus(again bool) error {
 	if !ok {
 		return nil
 	}
-	return s.sendJSON(message{topic: s.topics.camera, qos: 1, retain: true}, status.Report())
+	return s.sendJSON(message{topic: s.topics.camera, qos: 1, retain: true}, status)
 }
 
 // sendEvents keeps an event until the broker has it.

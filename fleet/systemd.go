@@ -123,7 +123,7 @@ func (s *Systemd) Result(r *stream.Result, _ *capture.Frame) {
 		}
 		label := "nothing"
 		if len(r.Top) > 0 {
-			label = fmt.Sprintf("%s (%.0f %%)", r.Top[0].Label, 100*r.Top[0].Prob)
+			label = fmt.Sprintf("%s (%.0f %%)", r.Top[0].Label, 100*r.Top[0].Probability)
 		}
 		s.statusAt, s.results = now, 0
 		s.queue("STATUS=" + strings.ReplaceAll(label, "\n", " ") + rate) // a line is an assignment

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/stream"
 )
 
@@ -52,7 +53,7 @@ func sockets(t *testing.T) []string {
 	return names
 }
 
-var seen = &stream.Result{Time: time.Now(), Top: []stream.Class{{Class: 281, ID: "n02123045", Label: "tabby", Prob: 0.934}}}
+var seen = &stream.Result{Time: time.Now(), Top: []classify.Prediction{{Class: 281, ID: "n02123045", Label: "tabby", Probability: 0.934}}}
 
 func TestNotify(t *testing.T) {
 	for _, name := range sockets(t) {
@@ -123,7 +124,7 @@ func TestCameraStateIsTold(t *testing.T) {
 	s.Status(capture.Status{State: capture.Missing})
 	require.Equal(t, "STATUS=camera missing", m.read(time.Second))
 	s.statusAt = time.Time{}
-	s.Result(&stream.Result{Top: []stream.Class{{Label: "a\nMAINPID=1"}}}, nil)
+	s.Result(&stream.Result{Top: []classify.Prediction{{Label: "a\nMAINPID=1"}}}, nil)
 	require.Equal(t, "STATUS=a MAINPID=1 (0 %)", m.read(time.Second))
 }
 

@@ -58,7 +58,7 @@ func (t *ConvTask) packPanel(scratch []int64, c0, c1 int) []int64 {
 	return packPairs(scratch[:depth*pairs], t.Weight[c0*depth:c1*depth], depth)
 }
 
-// window adds the products of the window of output pixel (y, x) in a plane with
+// window adds the products of the window of output pixel (y, x) in src with
 // the weights of the panel that begins at channel c0.
 func (t *ConvTask) window(sums *[pairs]int64, src []int8, y, x, c0 int, weights []int64) {
 	groupIn := t.InC / t.Groups

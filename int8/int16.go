@@ -1,9 +1,9 @@
 package int8
 
-// An int16 activation is stored as two planes, each of which is laid out as an
+// An int16 activation is stored in two halves, each of which is laid out as an
 // int8 activation: the high bytes with zero point 0 and the low bytes with zero
-// point -128. A sum of w * q is 256 times that over the high plane plus that
-// over the low plane plus 128 times the sum of w, so that kernels multiply bytes
+// point -128. A sum of w * q is 256 times that over the high bytes plus that
+// over the low bytes plus 128 times the sum of w, so that kernels multiply bytes
 // alone. (Sums and int32 wrap around: only the total has to fit.)
 
 // Split gives the two bytes of an int16 activation: q = 256*high + low + 128.
@@ -37,7 +37,7 @@ func (t *ConvTask) StoreInt16(out *Tensor, flip int8, y, x, c int, acc []int32) 
 	}
 }
 
-// addResidual adds the residuals that begin at a byte of their planes.
+// addResidual adds the residuals that begin at a byte of Res and ResLow.
 func (t *ConvTask) addResidual(flip int8, at int, acc []int32) {
 	if t.Res == nil {
 		return

@@ -262,7 +262,7 @@ func TestPageInBrowser(t *testing.T) {
 	t.Run("a camera that is gone", func(t *testing.T) {
 		gone.Store(1)
 		missing := streaming()
-		missing.State, missing.Err = capture.Missing, errUnplugged
+		missing.State, missing.Error = capture.Missing, "unplugged"
 		s.Status(missing)
 		b.until(`/^No picture since [2-9].* s\nunplugged$/.test(document.getElementById("overlay").textContent)`)
 		require.Equal(t, false, b.eval(`document.getElementById("overlay").hidden`))

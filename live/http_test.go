@@ -86,7 +86,7 @@ func TestPageAndItsFiles(t *testing.T) {
 func TestLatest(t *testing.T) {
 	s := serve(t, Options{Model: "resnet50", Kernel: "neondot", Version: "1.2"})
 	status := streaming()
-	status.State, status.Err = capture.Missing, errUnplugged
+	status.State, status.Error = capture.Missing, "unplugged"
 	s.Status(status)
 	r := result(5)
 	s.Result(r, photo(t, "cat.jpg")(5))

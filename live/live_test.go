@@ -3,7 +3,6 @@ package live
 import (
 	"bytes"
 	"context"
-	"errors"
 	"image"
 	"image/color"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/stream"
 )
 
@@ -106,14 +106,14 @@ func open(t *testing.T, url string) *http.Response {
 func result(sequence uint64) *stream.Result {
 	return &stream.Result{
 		Time: time.Now().Add(-50 * time.Millisecond), Sequence: sequence, AgeMS: 50, Dropped: 3,
-		Top: []stream.Class{
-			{Class: 282, ID: "n02123159", Label: "tiger cat", Prob: 0.62},
-			{Class: 281, ID: "n02123045", Label: "tabby, a long <b>name</b> & more", Prob: 0.31},
-			{Class: 285, ID: "n02124075", Label: "Egyptian cat", Prob: 0.05},
-			{Class: 287, ID: "n02127052", Label: "lynx", Prob: 0.012},
-			{Class: 761, ID: "n04074963", Label: "remote control", Prob: 0.004},
+		Top: []classify.Prediction{
+			{Class: 282, ID: "n02123159", Label: "tiger cat", Probability: 0.62},
+			{Class: 281, ID: "n02123045", Label: "tabby, a long <b>name</b> & more", Probability: 0.31},
+			{Class: 285, ID: "n02124075", Label: "Egyptian cat", Probability: 0.05},
+			{Class: 287, ID: "n02127052", Label: "lynx", Probability: 0.012},
+			{Class: 761, ID: "n04074963", Label: "remote control", Probability: 0.004},
 		},
-		MS:           stream.Phases{Decode: 4, Preprocess: 2, Infer: 32},
+		MS:           classify.Phases{Decode: 4, Preprocess: 2, Infer: 32},
 		TemperatureC: 61.5, Throttled: []string{"under-voltage"},
 	}
 }
@@ -324,8 +324,8 @@ func TestStateCountsAndRanks(t *testing.T) {
 
 	labels := []string{"a", "b"}
 	for i := range 1000 {
-		r := &stream.Result{Time: time.Now(), Sequence: uint64(i), AgeMS: float64(i), MS: stream.Phases{Infer: float64(i) / 2},
-			Top: []stream.Class{{Label: labels[i/10%2]}}}
+		r := &stream.Result{Time: time.Now(), Sequence: uint64(i), AgeMS: float64(i), MS: classify.Phases{Infer: float64(i) / 2},
+			Top: []classify.Prediction{{Label: labels[i/10%2]}}}
 		at := time.Now().Add(-time.Duration(1000-i) * 100 * time.Millisecond)
 		s.memory.setResult(r, at)
 	}
@@ -362,8 +362,6 @@ func TestBadFrameIsSkipped(t *testing.T) {
 	_, header := readPart(t, response)
 	require.NotEmpty(t, header.Get("X-Sequence"))
 }
-
-var errUnplugged = errors.New("unplugged")
 
 // large is a frame of 640x480 with detail, as cameras give.
 func large() *capture.Frame {

@@ -24,7 +24,7 @@ type State struct {
 	Model   string         `json:"model,omitempty"`
 	Kernel  string         `json:"kernel,omitempty"`
 	Version string         `json:"version,omitempty"`
-	Camera  capture.Report `json:"camera"`
+	Camera  capture.Status `json:"camera"`
 	Result  *stream.Result `json:"result"` // null before the first frame
 	// SinceMS is the time since the newest frame was captured, or without one
 	// since the start. Stale tells that this is
@@ -71,7 +71,7 @@ func (m *memory) setResult(r *stream.Result, now time.Time) {
 	m.samples[m.count%sampleCount] = sample{now, r.AgeMS, r.MS.Infer}
 	m.count++
 	if len(r.Top) > 0 && m.history.last().Label != r.Top[0].Label {
-		m.history.add(stream.Event{Time: r.Time, Label: r.Top[0].Label, Kind: top, Prob: r.Top[0].Prob})
+		m.history.add(stream.Event{Time: r.Time, Label: r.Top[0].Label, Kind: top, Prob: r.Top[0].Probability})
 	}
 }
 
@@ -145,7 +145,7 @@ func (s *Server) state() State {
 	samples, history, watched := s.memory.logs()
 	state := State{
 		Model: s.options.Model, Kernel: s.options.Kernel, Version: s.options.Version,
-		Camera:       status.Report(),
+		Camera:       status,
 		SinceMS:      milliseconds(since),
 		Stale:        s.stale(since),
 		StaleAfterMS: milliseconds(max(0, s.options.Stale)),

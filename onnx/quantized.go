@@ -13,7 +13,7 @@ import (
 	"io"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 

@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate/fp32"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/onnxruntime"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 	"edgeclassify/onnx"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 

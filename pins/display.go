@@ -176,7 +176,7 @@ func (d *Display) Result(r *stream.Result, _ *capture.Frame) {
 		v.rate = float64(time.Second) / float64(d.interval)
 	}
 	if len(r.Top) > 0 {
-		v.label, v.prob = r.Top[0].Label, r.Top[0].Prob
+		v.label, v.prob = r.Top[0].Label, r.Top[0].Probability
 	}
 	d.worker.put(v)
 }

@@ -179,7 +179,7 @@ func TestDisplay(t *testing.T) {
 			require.Equal(t, with("Persian cat", " 87%      10.0 fps"), s.pix())
 
 			written := s.messages()
-			r.Top[0].Prob, r.Time = 0.86, r.Time.Add(100*time.Millisecond)
+			r.Top[0].Probability, r.Time = 0.86, r.Time.Add(100*time.Millisecond)
 			d.Result(r, nil)
 			rest()
 			require.Equal(t, with("Persian cat", " 86%      10.0 fps"), s.pix())

@@ -103,7 +103,7 @@ func (l *LED) Result(r *stream.Result, _ *capture.Frame) {
 	prob := 0.0
 	for i := range r.Top {
 		if slices.Contains(l.rule.classes, r.Top[i].Class) {
-			prob += r.Top[i].Prob
+			prob += r.Top[i].Probability
 		}
 	}
 	seen := stream.Seen(l.lit, prob, l.rule.min)

@@ -12,6 +12,7 @@ import (
 	"periph.io/x/conn/v3/gpio"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/stream"
 )
 
@@ -52,7 +53,7 @@ func TestParseRule(t *testing.T) {
 func result(probs map[int]float64) *stream.Result {
 	r := &stream.Result{}
 	for class, p := range probs {
-		r.Top = append(r.Top, stream.Class{Class: class, Label: classes()[class].Name, Prob: p})
+		r.Top = append(r.Top, classify.Prediction{Class: class, Label: classes()[class].Name, Probability: p})
 	}
 	return r
 }

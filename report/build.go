@@ -13,7 +13,7 @@ import (
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

@@ -17,7 +17,7 @@ import (
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
+	"edgeclassify/q8"
 	"edgeclassify/report"
 	"edgeclassify/runtime"
 )

@@ -87,13 +87,11 @@ func allocations(t *testing.T, n *int8.Network, kernel string, threads int) floa
 	require.NoError(t, err)
 	s := p.NewSession()
 	defer s.Close()
-	rgb, top := nettest.Image(n, 1), make([]Prediction, 5)
+	rgb := nettest.Image(n, 1)
 	frame := func() {
-		logits, err := s.Run(rgb)
-		if err != nil {
+		if _, err := s.Run(rgb); err != nil {
 			t.Fatal(err)
 		}
-		p.Top(top, logits)
 	}
 	for range 20 {
 		frame()
@@ -122,30 +120,6 @@ func TestCompileAndRunRejectBadArguments(t *testing.T) {
 	require.ErrorContains(t, err, "closed")
 }
 
-func TestTopRanksAndNormalizes(t *testing.T) {
-	n := nettest.Random(2)
-	p, err := Compile(n, Options{Threads: 1})
-	require.NoError(t, err)
-	s := p.NewSession()
-	defer s.Close()
-	logits, err := s.Run(nettest.Image(n, 9))
-	require.NoError(t, err)
-	all := make([]Prediction, len(logits)+3)
-	require.Equal(t, len(logits), p.Top(all, logits))
-	sum := 0.0
-	for i, v := range all[:len(logits)] {
-		sum += v.Prob
-		require.Equal(t, float32(logits[v.Class])*n.Classifier().Scale[v.Class], v.Logit)
-		if i > 0 {
-			require.GreaterOrEqual(t, all[i-1].Logit, v.Logit)
-		}
-	}
-	require.InDelta(t, 1, sum, 1e-12)
-	two := make([]Prediction, 2)
-	require.Equal(t, 2, p.Top(two, logits))
-	require.Equal(t, all[:2], two)
-}
-
 func TestDiagramShowsEveryStep(t *testing.T) {
 	n := nettest.Random(4)
 	p, err := Compile(n, Options{Threads: 2})
@@ -159,21 +133,4 @@ func TestDiagramShowsEveryStep(t *testing.T) {
 		require.Contains(t, string(lines[3+i]), "#")
 	}
 	t.Log("\n" + b.String())
-}
-
-func TestProbabilitiesAreTopsForAllClasses(t *testing.T) {
-	n := nettest.Random(2)
-	p, err := Compile(n, Options{Threads: 1})
-	require.NoError(t, err)
-	s := p.NewSession()
-	defer s.Close()
-	logits, err := s.Run(nettest.Image(n, 9))
-	require.NoError(t, err)
-	all, probs := make([]Prediction, len(logits)), make([]float64, len(logits))
-	p.Top(all, logits)
-	p.Probabilities(probs, logits)
-	for _, v := range all {
-		require.InDelta(t, v.Prob, probs[v.Class], 1e-12)
-	}
-	require.Zero(t, testing.AllocsPerRun(10, func() { p.Probabilities(probs, logits) }))
 }

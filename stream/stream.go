@@ -2,12 +2,12 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/internal/board"
 	"edgeclassify/labels"
 )
@@ -18,7 +18,7 @@ type Classifier interface {
 	Classes() []labels.Class
 	// Classify writes the probability of each class to probs. An error is the
 	// frame's, and others may do better.
-	Classify(f *capture.Frame, probs []float64) (Phases, error)
+	Classify(f *capture.Frame, probs []float64) (classify.Phases, error)
 }
 
 // Options of Run.
@@ -213,7 +213,7 @@ func (l *loop) take(ctx context.Context, f *capture.Frame) bool {
 	r.Dropped = l.status.Dropped
 	r.TemperatureC, r.Throttled = l.heat.read()
 	r.Top = l.view.add()
-	r.AgeMS = float64(time.Since(f.Time)) / float64(time.Millisecond)
+	r.AgeMS = ms(time.Since(f.Time))
 	for _, s := range l.sinks {
 		s.Result(r, f)
 	}
@@ -238,7 +238,7 @@ func (l *loop) old(f *capture.Frame) bool {
 // tell passes the camera's status on if it has changed, or to refresh it.
 func (l *loop) tell(s capture.Status) {
 	changed := s.State != l.status.State || s.Device != l.status.Device || s.Format != l.status.Format ||
-		s.Width != l.status.Width || s.Height != l.status.Height || !sameError(s.Err, l.status.Err)
+		s.Width != l.status.Width || s.Height != l.status.Height || s.Error != l.status.Error
 	l.status = s
 	if !changed && time.Since(l.statusAt) < statusRefresh {
 		return
@@ -256,10 +256,6 @@ func (l *loop) event(e Event) {
 	for _, s := range l.sinks {
 		s.Event(e)
 	}
-}
-
-func sameError(a, b error) bool {
-	return errors.Is(a, b) || a != nil && b != nil && a.Error() == b.Error()
 }
 
 func later(a, b time.Time) time.Time {

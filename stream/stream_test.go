@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/internal/board"
 	"edgeclassify/labels"
 )
@@ -46,10 +47,10 @@ func (c *fakeCamera) Status() capture.Status {
 	return c.status
 }
 
-func (c *fakeCamera) set(state string, err error) {
+func (c *fakeCamera) set(state, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.status.State, c.status.Err = state, err
+	c.status.State, c.status.Error = state, why
 }
 
 func (c *fakeCamera) Close() error { return nil }
@@ -59,14 +60,18 @@ type fakeClassifier struct{}
 
 func (fakeClassifier) Classes() []labels.Class { return classes }
 
-func (fakeClassifier) Classify(f *capture.Frame, probs []float64) (Phases, error) {
+func (fakeClassifier) Classify(f *capture.Frame, probs []float64) (classify.Phases, error) {
 	if len(f.Data) != len(probs) {
-		return Phases{}, errors.New("damaged")
+		return classify.Phases{}, errors.New("damaged")
 	}
 	for i, v := range f.Data {
 		probs[i] = float64(v) / 100
 	}
-	return Phases{Infer: 1}, nil
+	return classify.Phases{Infer: 1}, nil
+}
+
+func prediction(class int, p float64) classify.Prediction {
+	return classify.Prediction{Class: class, ID: classes[class].ID, Label: classes[class].Name, Probability: p}
 }
 
 // recorder keeps what the loop makes.
@@ -79,7 +84,7 @@ type recorder struct {
 
 func (r *recorder) Result(x *Result, _ *capture.Frame) {
 	kept := *x
-	kept.Top = append([]Class(nil), x.Top...)
+	kept.Top = append([]classify.Prediction(nil), x.Top...)
 	r.results = append(r.results, kept)
 	r.log = append(r.log, "result")
 }
@@ -157,8 +162,8 @@ func TestResult(t *testing.T) {
 		captured := time.Now()
 		require.True(t, b.show(20, 50, 10, 20))
 		require.Equal(t, Result{
-			Time: captured, Sequence: 1, AgeMS: 1, Dropped: 7, MS: Phases{Infer: 1},
-			Top:          []Class{{1, "n2", "dog", 0.5}, {0, "n1", "cat", 0.2}, {3, "n4", "crane", 0.2}},
+			Time: captured, Sequence: 1, AgeMS: 1, Dropped: 7, MS: classify.Phases{Infer: 1},
+			Top:          []classify.Prediction{prediction(1, 0.5), prediction(0, 0.2), prediction(3, 0.2)},
 			TemperatureC: celsius, Throttled: []string{"under-voltage"},
 		}, b.last())
 		require.Equal(t, []string{capture.Streaming, "result"}, b.rec.log)
@@ -170,13 +175,13 @@ func TestSmoothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, Options{Smooth: 0.75})
 		b.show(80, 20, 0, 0)
-		require.Equal(t, 0.8, b.last().Top[0].Prob, "nothing to smooth with")
+		require.Equal(t, 0.8, b.last().Top[0].Probability, "nothing to smooth with")
 		b.show(0, 100, 0, 0)
-		require.InDelta(t, 0.75*0.8, b.last().Top[0].Prob, 1e-12)
+		require.InDelta(t, 0.75*0.8, b.last().Top[0].Probability, 1e-12)
 		require.Equal(t, "cat", b.last().Top[0].Label)
 		b.show(0, 100, 0, 0)
 		require.Equal(t, "dog", b.last().Top[0].Label)
-		require.InDelta(t, 1-0.75*0.75*0.8, b.last().Top[0].Prob, 1e-12)
+		require.InDelta(t, 1-0.75*0.75*0.8, b.last().Top[0].Probability, 1e-12)
 	})
 }
 
@@ -285,7 +290,7 @@ func TestTrigger(t *testing.T) {
 		trigger <- time.Now()
 		synctest.Wait()
 		require.True(t, b.show(0, 100, 0, 0))
-		require.Equal(t, 1.0, b.last().Top[0].Prob, "not smoothed")
+		require.Equal(t, 1.0, b.last().Top[0].Probability, "not smoothed")
 		require.Equal(t, []string{capture.Streaming, "result", "start cat", "result", "end cat"}, b.rec.log)
 	})
 }
@@ -296,7 +301,7 @@ func TestCameraGoesAndComes(t *testing.T) {
 		for range Debounce {
 			b.show(100, 0, 0, 0)
 		}
-		b.cam.set(capture.Missing, errors.New("unplugged"))
+		b.cam.set(capture.Missing, "unplugged")
 		b.wait(statusPoll)
 		require.Equal(t, []string{capture.Streaming, "result", "result", "result", "start cat", capture.Missing, "end cat"}, b.rec.log)
 
@@ -304,10 +309,10 @@ func TestCameraGoesAndComes(t *testing.T) {
 		require.InDelta(t, 2+10, len(b.rec.states), 2, "a refresh about once a second")
 
 		b.rec.log = nil
-		b.cam.set(capture.Streaming, nil)
+		b.cam.set(capture.Streaming, "")
 		b.show(0, 100, 0, 0)
 		require.Equal(t, []string{capture.Streaming, "result"}, b.rec.log, "the sinks know before the result")
-		require.Equal(t, Class{1, "n2", "dog", 1}, b.last().Top[0], "the past is forgotten")
+		require.Equal(t, prediction(1, 1), b.last().Top[0], "the past is forgotten")
 	})
 }
 
@@ -350,7 +355,7 @@ type interrupted struct {
 	stop context.CancelFunc
 }
 
-func (i interrupted) Classify(f *capture.Frame, probs []float64) (Phases, error) {
+func (i interrupted) Classify(f *capture.Frame, probs []float64) (classify.Phases, error) {
 	i.stop()
 	return i.fakeClassifier.Classify(f, probs)
 }

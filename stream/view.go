@@ -3,6 +3,7 @@ package stream
 import (
 	"time"
 
+	"edgeclassify/classify"
 	"edgeclassify/labels"
 )
 
@@ -34,7 +35,7 @@ type view struct {
 	probs    []float64 // of the last frame
 	smoothed []float64
 	empty    bool // nothing has been smoothed
-	top      []Class
+	top      []classify.Prediction
 	watches  []watch
 }
 
@@ -42,7 +43,7 @@ func newView(classes []labels.Class, o Options) (view, error) {
 	v := view{
 		classes: classes, weight: o.Smooth, minProb: o.MinProb, debounce: Debounce,
 		probs: make([]float64, len(classes)), smoothed: make([]float64, len(classes)),
-		empty: true, top: make([]Class, 0, min(o.Top, len(classes))),
+		empty: true, top: make([]classify.Prediction, min(o.Top, len(classes))),
 	}
 	if o.Trigger != nil { // each picture stands for itself
 		v.weight, v.debounce = 0, 1
@@ -59,7 +60,7 @@ func newView(classes []labels.Class, o Options) (view, error) {
 
 // add smooths probs into the view, exponentially, and returns the most
 // probable classes. They are the view's until the next call.
-func (v *view) add() []Class {
+func (v *view) add() []classify.Prediction {
 	past := v.weight
 	if v.empty {
 		past, v.empty = 0, false
@@ -67,29 +68,7 @@ func (v *view) add() []Class {
 	for i, p := range v.probs {
 		v.smoothed[i] = float64(past*v.smoothed[i]) + float64((1-past)*p)
 	}
-	return v.rank()
-}
-
-// rank sorts the most probable classes by insertion. Equals keep their order.
-func (v *view) rank() []Class {
-	top := v.top[:0]
-	for class, p := range v.smoothed {
-		i := len(top)
-		for i > 0 && top[i-1].Prob < p {
-			i--
-		}
-		if i == cap(top) {
-			continue
-		}
-		top = top[:min(len(top)+1, cap(top))]
-		copy(top[i+1:], top[i:])
-		top[i] = Class{Class: class, Prob: p}
-	}
-	for i := range top {
-		name := &v.classes[top[i].Class]
-		top[i].ID, top[i].Label = name.ID, name.Name
-	}
-	return top
+	return classify.Rank(v.top, v.classes, v.smoothed)
 }
 
 // events tells of watched labels that have come into view or left it.

@@ -33,7 +33,7 @@ func classifier(a *attempt, i int, in activation) (int8.Op, activation, error) {
 			roundWeights(integers, exact, s)
 		}
 		for int8.AbsSum(integers)*int64(in.Bound) > 1<<30 {
-			s *= 1.0625 // coarser weights, until no picture can overflow the sum
+			s *= 1.0625 // coarser weights, until no image can overflow the sum
 			roundWeights(integers, exact, s)
 		}
 		d.Scale[o] = float32(s * in.scale)

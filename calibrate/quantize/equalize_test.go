@@ -212,9 +212,7 @@ func TestEqualizationUndoesCorruption(t *testing.T) {
 	g, images := graphtest.StreamClassifier(t, rand.New(rand.NewPCG(8, 1)))
 	corrupted := corrupt(t, rand.New(rand.NewPCG(9, 1)), g)
 	quantized := func(g *models.Graph) *int8.Network {
-		n, err := quantize.Network(g, seen(t, g, images).Table(quantize.MinMax))
-		require.NoError(t, err)
-		return n
+		return quantizedBy(t, g, seen(t, g, images).Table(quantize.MinMax))
 	}
 	for _, beta := range []float64{0, 0.25, 0.5, 1} {
 		want, got := quantized(equalized(t, g, images, beta)), quantized(equalized(t, corrupted, images, beta))
@@ -256,25 +254,36 @@ func TestEqualizationMendsQuantization(t *testing.T) {
 // the float network's logits and the quantized one's.
 func meanLogitError(t *testing.T, g *models.Graph, table *quantize.RangeTable, images graphtest.Images) (sum float64) {
 	t.Helper()
-	n, err := quantize.Network(g, table)
-	require.NoError(t, err)
-	float, err := fp32.NewExecutor(g, 1)
-	require.NoError(t, err)
-	logits, errs := make([]float32, 10), make([]float64, 10)
+	n, errs := quantizedBy(t, g, table), make([]float64, 10)
 	for i := range images.N {
 		rgb, err := images.Load(i)
 		require.NoError(t, err)
-		want, err := float.RunImage(rgb, nil)
-		require.NoError(t, err)
-		got, err := n.Reference(rgb, nil)
-		require.NoError(t, err)
-		n.Classifier().Scaled(logits, got)
+		want, got := floatLogits(t, g, rgb), integerLogits(t, n, rgb)
 		for c := range errs {
-			errs[c] += float64(logits[c]-want[c]) / float64(images.N)
+			errs[c] += float64(got[c]-want[c]) / float64(images.N)
 		}
 	}
 	for _, e := range errs {
 		sum += e * e
 	}
 	return sum
+}
+
+func floatLogits(t *testing.T, g *models.Graph, rgb []uint8) []float32 {
+	t.Helper()
+	e, err := fp32.NewExecutor(g, 1)
+	require.NoError(t, err)
+	logits, err := e.RunImage(rgb, nil)
+	require.NoError(t, err)
+	return logits
+}
+
+// integerLogits are the integer network's, in real units.
+func integerLogits(t *testing.T, n *int8.Network, rgb []uint8) []float32 {
+	t.Helper()
+	acc, err := n.Reference(rgb, nil)
+	require.NoError(t, err)
+	logits := make([]float32, len(acc))
+	n.Classifier().Scaled(logits, acc)
+	return logits
 }

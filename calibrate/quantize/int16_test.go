@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
 	"edgeclassify/internal/graphtest"
@@ -83,6 +84,50 @@ func requireLargest(t *testing.T, n *int8.Network, id tensor.ID, origins []tenso
 	}
 	_, err := int8.NewNetwork(n.Name, n.Input, layers)
 	require.Error(t, err, n.Topology().Name(id))
+}
+
+// With all outputs int16 next to nothing is left but the rounding of weights,
+// that of scales and ratios included.
+func TestInt16NetworkIsTheFloatNetworkOfItsWeights(t *testing.T) {
+	all, rest, finer := 0.0, 0.0, 0.0
+	for seed := range uint64(4) {
+		g, images := graphtest.ResidualClassifier(t, rand.New(rand.NewPCG(seed, 7)))
+		g.Preprocess.Mean = [3]float32{104, 117, 124}
+		table := seen(t, g, images).Table(quantize.ClipMSE)
+		narrow := quantizedBy(t, g, table)
+		weights := simulationWithout(t, g, narrow, "")
+		some := simulationWithout(t, g, narrow, "c") // which sums keep coarse
+		table.Int16 = slices.DeleteFunc(convolutions(narrow), func(name string) bool { return name == "c" })
+		n := quantizedBy(t, g, table)
+		for i := range 10 {
+			rgb, err := images.Load(100 + i)
+			require.NoError(t, err)
+			exact := floatLogits(t, weights, rgb)
+			all += distance(exact, integerLogits(t, narrow, rgb))
+			rest += distance(exact, floatLogits(t, some, rgb))
+			finer += distance(exact, integerLogits(t, n, rgb))
+		}
+	}
+	require.Less(t, rest, all/2)
+	require.InEpsilon(t, rest, finer, 0.1)
+}
+
+// simulationWithout has no error of activations but those of one layer.
+func simulationWithout(t *testing.T, g *models.Graph, n *int8.Network, layer string) *models.Graph {
+	t.Helper()
+	s, err := diagnose.Simulate(g, n, func(name string) diagnose.Precision {
+		return diagnose.Precision{Unrounded: name != layer, Unclipped: name != layer}
+	})
+	require.NoError(t, err)
+	return s
+}
+
+// distance is the squared one.
+func distance(a, b []float32) (sum float64) {
+	for i := range a {
+		sum += math.Pow(float64(a[i])-float64(b[i]), 2)
+	}
+	return sum
 }
 
 // signs is a convolution whose weights are 1 or -1, the most that a sum can

@@ -13,20 +13,15 @@ import (
 // linear is a unit with weights on its way to an integer layer.
 type linear struct {
 	geometry
-	weight  []float32 // [outputs][depth]
-	bias    []float64 // [outputs], in real units
-	rounded *rounded  // weight rounded by the table
-	means   PerChannel
-	shifts  PerChannel
+	weight  []float32  // [outputs][depth]
+	bias    []float64  // [outputs], in real units
+	rounded *rounded   // weight rounded by the table
+	means   PerChannel // of the input; nil where biases are not corrected
+	shifts  PerChannel // of the biases; nil where there are none
 }
 
 // geometry is which weights and which channels of the input an output channel has.
 type geometry struct{ depth, groupIn, groupOut int }
-
-func geometryOf(op models.Linear, channels int) geometry {
-	p := op.Parameters()
-	return geometry{len(p.Weight) / p.Out, channels / p.Groups, p.Out / p.Groups}
-}
 
 // first is the first input channel that output o reads.
 func (g geometry) first(o int) int { return o / g.groupOut * g.groupIn }
@@ -49,12 +44,12 @@ func (a *attempt) linear(i int, in activation) (l *linear, err error) {
 }
 
 func (q *Quantizer) geometry(i int) geometry {
-	u := &q.units[i]
-	channels := q.graph.Input().C
+	u, channels := &q.units[i], q.graph.Input().C
 	if in := u.Inputs[0]; in != tensor.Input {
 		channels = q.units[in.Node()].Shape.C
 	}
-	return geometryOf(u.Op.(models.Linear), channels)
+	p := u.Op.(models.Linear).Parameters()
+	return geometry{len(p.Weight) / p.Out, channels / p.Groups, p.Out / p.Groups}
 }
 
 // correct moves the bias of output o, given its row of integer weights, by what

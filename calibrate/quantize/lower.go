@@ -22,9 +22,9 @@ type Unit struct {
 
 // operation is how operations of one kind are quantized.
 type operation struct {
-	// layer makes the integer operation of unit i and its output. Without it the operation
-	// has a form only within the unit of another, and reason says why it is in none;
-	// nil blames the node before it.
+	// layer makes the integer operation of unit i and its output. Without it the
+	// operation has a form only within the unit of another, and reason says why it
+	// is in none; nil blames the node before it.
 	layer  func(a *attempt, i int, in activation) (int8.Op, activation, error)
 	reason func(g *models.Graph, n *models.Node) error
 	// hosts says that a residual add and a ReLU become part of its unit.
@@ -100,9 +100,7 @@ func (l *lowerer) visit(id tensor.ID) error {
 			return err
 		}
 		made := l.made[in]
-		if made != tensor.Input {
-			u.ReLU = u.ReLU || u.operation().keeps && l.units[made.Node()].ReLU
-		}
+		u.ReLU = u.ReLU || u.operation().keeps && made != tensor.Input && l.units[made.Node()].ReLU
 		u.Inputs = append(u.Inputs, made)
 	}
 	l.units = append(l.units, u)
@@ -159,8 +157,10 @@ func Activations(units []Unit) (ranged []Unit) {
 // Averaged are the units whose means matter: those that feed weights.
 func Averaged(units []Unit) (averaged []Unit) {
 	read := map[tensor.ID]bool{}
-	for i := range units {
-		read[units[i].Inputs[0]] = read[units[i].Inputs[0]] || units[i].linear()
+	for _, u := range units {
+		if u.linear() {
+			read[u.Inputs[0]] = true
+		}
 	}
 	for i, u := range units {
 		if read[tensor.Output(i)] {

@@ -7,7 +7,7 @@ import (
 )
 
 // PerChannel is a value for each channel of a tensor, like its average over all
-// calibration pictures. In JSON it is one string, so that a layer takes one line of
+// calibration images. In JSON it is one string, so that a layer takes one line of
 // a table.
 type PerChannel []float64
 

@@ -8,9 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"edgeclassify/int8"
+	"edgeclassify/classify"
 	"edgeclassify/internal/board"
 	"edgeclassify/internal/cli"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 
@@ -74,37 +75,37 @@ func runBench(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	start := time.Now()
-	model, plan, err := o.open()
+	model, err := o.open(0)
 	if err != nil {
 		return err
 	}
 	defer model.Close()
 	load := time.Since(start)
-	rgb, err := o.pixels(plan.Network())
+	rgb, err := o.pixels(model.File())
 	if err != nil {
 		return err
 	}
 	move, end := cli.Progress(s.Err, "bench", false)
-	m, err := measure(ctx, plan, rgb, o, func(done int) { move(int64(done), int64(o.frames)) })
+	m, err := measure(ctx, model, rgb, o, func(done int) { move(int64(done), int64(o.frames)) })
 	end()
 	if err != nil {
 		return err
 	}
-	r := newReport(plan, m)
+	r := newReport(model.Plan(), m)
 	r.Model, r.LoadMs = o.model, ms(load)
 	return r.print(s.Out, o.json)
 }
 
 // pixels is the picture to run on: by default noise that fills all its values.
-func (o benchOptions) pixels(n *int8.Network) ([]uint8, error) {
+func (o benchOptions) pixels(f *q8.File) ([]uint8, error) {
 	if o.picture == "" {
-		rgb := make([]uint8, n.Input.Shape.Elements())
+		rgb := make([]uint8, f.Input.Shape.Elements())
 		for i := range rgb {
 			rgb[i] = uint8(uint32(i) * 2654435761 >> 24) // Knuth's multiplicative hash
 		}
 		return rgb, nil
 	}
-	return n.Preprocess.File(o.picture)
+	return f.Preprocess.File(o.picture)
 }
 
 // measurement is what was seen of a plan.
@@ -126,12 +127,10 @@ func readConditions() conditions {
 }
 
 // measure runs o.frames frames.
-func measure(ctx context.Context, plan *runtime.Plan, rgb []uint8, o benchOptions, progress func(done int)) (*measurement, error) {
-	session := plan.NewSession()
-	defer session.Close()
-	r := newRecorder(session, rgb, o.frames)
+func measure(ctx context.Context, model *classify.Model, rgb []uint8, o benchOptions, progress func(done int)) (*measurement, error) {
+	r := newRecorder(model.Session(), rgb, o.frames)
 	if o.layers {
-		r.timeSteps(len(plan.Steps()))
+		r.timeSteps(len(model.Plan().Steps()))
 	}
 	if err := r.warmUp(); err != nil {
 		return nil, err

@@ -11,19 +11,22 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 
-// smallModel writes a random network.
-func smallModel(t *testing.T) string {
-	path := filepath.Join(t.TempDir(), "small.q8")
-	require.NoError(t, q8.Write(path, nettest.Random(1)))
+// write writes a model file of that name.
+func write(t *testing.T, name string, m *q8.Model) (path string) {
+	path = filepath.Join(t.TempDir(), name)
+	require.NoError(t, q8.Write(path, m))
 	return path
 }
+
+// smallModel writes a random network.
+func smallModel(t *testing.T) string { return write(t, "small.q8", nettest.Model(1, false)) }
 
 func TestBenchJSON(t *testing.T) {
 	model := smallModel(t)
@@ -75,7 +78,7 @@ func TestBenchForPeople(t *testing.T) {
 	model, picture := smallModel(t), filepath.Join(photos, "cat.jpg")
 	code, out, errs := classifyHere(t, nil, "bench", "-model", model, "-n", "1", "-threads", "1", "-layers", picture)
 	require.Zero(t, code, errs)
-	for _, want := range []string{"random-1", "1 thread\n", "over 1 frame\n", "GMAC/s", "0 allocations a frame", "% of total", nettest.Random(1).Layers[0].Name} {
+	for _, want := range []string{"model-1", "1 thread\n", "over 1 frame\n", "GMAC/s", "0 allocations a frame", "% of total", nettest.Random(1).Layers[0].Name} {
 		require.Contains(t, out, want)
 	}
 }

@@ -30,18 +30,18 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	// Nearly all of the heap is weights, for ever: it may grow by a tenth before
 	// garbage is collected, and need not double.
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
-	c, closeClassifier, err := o.classifier()
+	m, err := o.open(o.top)
 	if err != nil {
 		return err
 	}
 	busy := false // still with a frame: what it uses is left to the system
 	defer func() {
 		if !busy {
-			closeClassifier()
+			m.Close()
 		}
 	}()
 	for _, name := range o.watch {
-		if _, err := labels.Find(c.Classes(), name); err != nil {
+		if _, err := labels.Find(m.Classes(), name); err != nil {
 			return usageError(fmt.Errorf("-watch: %w", err))
 		}
 	}
@@ -56,7 +56,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 			camera.Close()
 		}
 	}()
-	out, err := openOutputs(ctx, o, c.plan, s.Out, log)
+	out, err := openOutputs(ctx, o, m, s.Out, log)
 	if err != nil {
 		return usageError(err)
 	}
@@ -64,7 +64,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	out.systemd.Ready()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- stream.Run(ctx, camera, c, stream.Options{
+		ended <- stream.Run(ctx, camera, stream.NewClassifier(m), stream.Options{
 			Every: o.every, Smooth: o.smooth, MinProb: o.minProb, Watch: o.watch, Top: o.top,
 			Trigger: out.trigger, Board: readBoard, Log: log,
 		}, out.sinks...)
@@ -102,20 +102,6 @@ func usageError(err error) error {
 }
 
 func readBoard() board.State { return board.Read(os.DirFS("/")) }
-
-// Classify writes the probability of each class in a camera's frame to probs.
-func (c *classifier) Classify(f *capture.Frame, probs []float64) (took stream.Phases, err error) {
-	start := time.Now()
-	if err := f.Image(&c.frame); err != nil {
-		return took, err
-	}
-	took.Decode = ms(time.Since(start))
-	logits, err := c.run(&c.frame, &took)
-	if err == nil {
-		c.plan.Probabilities(probs, logits)
-	}
-	return took, err
-}
 
 // newLog logs a line each, on a terminal in place of the line that textPrinter
 // rewrites.

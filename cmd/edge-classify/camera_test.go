@@ -19,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/int8/q8"
+	"edgeclassify/classify"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/stream"
@@ -98,7 +98,7 @@ func TestCameraResultsAsJSON(t *testing.T) {
 		require.GreaterOrEqual(t, r.AgeMS, r.MS.Preprocess+r.MS.Infer)
 		require.Positive(t, r.MS.Preprocess)
 		require.Len(t, r.Top, 2)
-		require.GreaterOrEqual(t, r.Top[0].Prob, r.Top[1].Prob)
+		require.GreaterOrEqual(t, r.Top[0].Probability, r.Top[1].Probability)
 		require.NotEmpty(t, r.Top[0].ID)
 		last = r
 	}
@@ -124,7 +124,7 @@ func copyPhoto(t *testing.T, dir, name string) {
 
 // A photograph that the camera sees gives what its file gives.
 func TestCameraAndFileAgree(t *testing.T) {
-	model, dir := colourModel(t), photoDir(t, "cat.jpg")
+	model, dir := write(t, "colours.q8", nettest.Colours()), photoDir(t, "cat.jpg")
 	code, out, errs := classifyHere(t, nil, "-model", model, "-json", dir)
 	require.Zero(t, code, errs)
 	want := parseResults(t, out)["cat.jpg"].Top
@@ -136,7 +136,7 @@ func TestCameraAndFileAgree(t *testing.T) {
 			for i := range want {
 				require.Equal(t, want[i].Class, got[i].Class)
 				require.Equal(t, want[i].Label, got[i].Label)
-				require.InDelta(t, want[i].Prob, got[i].Prob, 1e-9)
+				require.InDelta(t, want[i].Probability, got[i].Probability, 1e-9)
 			}
 		}
 		require.Zero(t, c.end())
@@ -144,7 +144,7 @@ func TestCameraAndFileAgree(t *testing.T) {
 }
 
 func TestWatchEvents(t *testing.T) {
-	model := colourModel(t)
+	model := write(t, "colours.q8", nettest.Colours())
 	code, out, errs := classifyHere(t, nil, "-model", model, "-json", photos)
 	require.Zero(t, code, errs)
 	tops := parseResults(t, out)
@@ -156,7 +156,7 @@ func TestWatchEvents(t *testing.T) {
 	e := c.event()
 	require.Equal(t, stream.Start, e.Kind)
 	require.Equal(t, "red", e.Label)
-	require.InDelta(t, tops["espresso.jpg"].Top[0].Prob, e.Prob, 1e-9)
+	require.InDelta(t, tops["espresso.jpg"].Top[0].Probability, e.Prob, 1e-9)
 	copyPhoto(t, dir, "rocket.jpg")
 	require.NoError(t, os.Remove(filepath.Join(dir, "espresso.jpg")))
 	require.Equal(t, stream.End, c.event().Kind)
@@ -165,7 +165,7 @@ func TestWatchEvents(t *testing.T) {
 
 func TestConfigurationFile(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "edge-classify.conf")
-	require.NoError(t, os.WriteFile(config, []byte("# a test\nmodel = "+colourModel(t)+"\ncamera = test\nfps = 100\njson = true\ntop = 1\nwatch = blue, n00000001\n"), 0o600))
+	require.NoError(t, os.WriteFile(config, []byte("# a test\nmodel = "+write(t, "colours.q8", nettest.Colours())+"\ncamera = test\nfps = 100\njson = true\ntop = 1\nwatch = blue, n00000001\n"), 0o600))
 	c := watch(t, "-config", config)
 	require.Len(t, c.result().Top, 1)
 	require.Zero(t, c.end())
@@ -175,7 +175,7 @@ func TestConfigurationFile(t *testing.T) {
 }
 
 func TestBadInputOfCamera(t *testing.T) {
-	dir, model := t.TempDir(), colourModel(t)
+	dir, model := t.TempDir(), write(t, "colours.q8", nettest.Colours())
 	config := filepath.Join(dir, "bad.conf")
 	require.NoError(t, os.WriteFile(config, []byte("camra = test\n"), 0o600))
 	empty := filepath.Join(dir, "token")
@@ -306,14 +306,10 @@ func TestCamerasAsJSON(t *testing.T) {
 
 // One frame through the real classifier costs no allocation.
 func TestRawFramesDoNotAllocate(t *testing.T) {
-	n := nettest.Random(1)
-	path := filepath.Join(t.TempDir(), "small.q8")
-	require.NoError(t, q8.Write(path, n))
-	e := engine{model: path, threads: 2}
-	c, closeAll, err := e.classifier()
+	m, err := classify.Open(smallModel(t), classify.Options{Threads: 2})
 	require.NoError(t, err)
-	defer closeAll()
-	probs := make([]float64, len(n.Classes))
+	defer m.Close()
+	c, probs := stream.NewClassifier(m), make([]float64, len(m.Classes()))
 	for _, f := range rawFrames() {
 		require.Zero(t, testing.AllocsPerRun(100, func() {
 			if _, err := c.Classify(f, probs); err != nil {

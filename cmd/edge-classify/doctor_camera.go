@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,10 +48,7 @@ func checkFrames(ctx context.Context, spec string) check {
 	frames, age, err := watchFrames(ctx, camera)
 	s := camera.Status()
 	if err != nil {
-		if s.Err != nil {
-			err = s.Err
-		}
-		return failure("frames", fmt.Sprintf("%s: none: %v", s.Device, err), "look at cable, plug and lens cap, and at the kernel's messages: dmesg | tail")
+		return failure("frames", fmt.Sprintf("%s: none: %s", s.Device, cmp.Or(s.Error, err.Error())), "look at cable, plug and lens cap, and at the kernel's messages: dmesg | tail")
 	}
 	return judgeFrames(s, float64(frames)/cameraTime.Seconds(), age)
 }

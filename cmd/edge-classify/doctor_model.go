@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
+	"edgeclassify/classify"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 
@@ -18,30 +18,28 @@ const (
 
 // checkModel opens the model, which verifies its checksum, and runs it.
 func checkModel(ctx context.Context, e *engine) []check {
-	model, plan, err := e.open()
+	m, err := e.open(0)
 	if err != nil {
 		return []check{failure("model", err.Error(), "copy the file again, or make it with 'quantize build'")}
 	}
-	defer model.Close()
-	session := plan.NewSession()
-	defer session.Close()
-	return []check{describeModel(e.model, model), checkAnswer(model.Network, session), checkSpeed(ctx, plan, session)}
+	defer m.Close()
+	return []check{describeModel(e.model, m.File()), checkAnswer(m), checkSpeed(ctx, m)}
 }
 
-func describeModel(path string, m *q8.Model) check {
-	n := m.Network
-	return fine("model", fmt.Sprintf("%s: %s by %s, %s, SHA-256 %s is right", path, n.Name, n.Provenance.Tool, megabytes(m.Size), m.SHA256))
+func describeModel(path string, f *q8.File) check {
+	return fine("model", fmt.Sprintf("%s: %s by %s, %s, SHA-256 %s is right", path, f.Name, f.Provenance.Tool, megabytes(f.Size), f.SHA256))
 }
 
 // checkAnswer compares the answer to the picture that the file carries.
-func checkAnswer(n *int8.Network, session *runtime.Session) check {
+func checkAnswer(m *classify.Model) check {
 	const name = "self-test"
-	if n.SelfTest == nil {
+	test := m.File().SelfTest
+	if test == nil {
 		return warning(name, "the file carries none", "make the file again with 'quantize build' of this version")
 	}
-	logits, err := session.Run(n.SelfTest.Image(n))
+	logits, err := m.Session().Run(test.Image(m.File().Network))
 	if err == nil {
-		err = n.SelfTest.Check(logits)
+		err = test.Check(logits)
 	}
 	if err != nil {
 		return failure(name, err.Error(), "the memory, the processor or this program is faulty: try -kernel generic, a lower clock and another board, and report it")
@@ -50,12 +48,12 @@ func checkAnswer(n *int8.Network, session *runtime.Session) check {
 }
 
 // checkSpeed measures how long a picture takes.
-func checkSpeed(ctx context.Context, plan *runtime.Plan, session *runtime.Session) check {
-	rgb := make([]uint8, plan.Network().Input.Shape.Elements())
+func checkSpeed(ctx context.Context, m *classify.Model) check {
+	plan, rgb := m.Plan(), make([]uint8, m.File().Input.Shape.Elements())
 	var times []time.Duration
 	for start := time.Now(); len(times) < speedFrames && (len(times) == 0 || time.Since(start) < speedTime) && ctx.Err() == nil; {
 		before := time.Now()
-		if _, err := session.Run(rgb); err != nil {
+		if _, err := m.Session().Run(rgb); err != nil {
 			return failure("speed", err.Error(), "report it")
 		}
 		times = append(times, time.Since(before))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"path/filepath"
 	goruntime "runtime"
 	"testing"
 	"testing/fstest"
@@ -14,24 +13,23 @@ import (
 
 	"edgeclassify/capture"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/board"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 
 // testedModel writes a network with a self-test.
-func testedModel(t *testing.T, change func(*int8.SelfTest)) string {
-	n := nettest.Random(1)
-	n.SelfTest = &int8.SelfTest{Seed: 7}
-	logits, err := n.Reference(n.SelfTest.Image(n), nil)
+func testedModel(t *testing.T, change func(*q8.SelfTest)) string {
+	m, test := nettest.Model(1, false), &q8.SelfTest{Seed: 7}
+	logits, err := m.Reference(test.Image(m.Network), nil)
 	require.NoError(t, err)
-	n.SelfTest.LogitsSHA256 = int8.HashLogits(logits)
-	change(n.SelfTest)
-	path := filepath.Join(t.TempDir(), "tested.q8")
-	require.NoError(t, q8.Write(path, n))
-	return path
+	test.LogitsSHA256 = int8.HashLogits(logits)
+	change(test)
+	m, err = q8.New(m.Network, m.Preprocess, m.Classes, m.Provenance, test)
+	require.NoError(t, err)
+	return write(t, "tested.q8", m)
 }
 
 // diagnose runs the doctor, and finds the checks by their names.
@@ -49,7 +47,7 @@ func diagnose(t *testing.T, args ...string) (code int, d diagnosis, checks map[s
 }
 
 func TestDoctorOfAHealthyModel(t *testing.T) {
-	path := testedModel(t, func(*int8.SelfTest) {})
+	path := testedModel(t, func(*q8.SelfTest) {})
 	for _, kernel := range runtime.Kernels() {
 		_, _, checks := diagnose(t, "-model", path, "-kernel", kernel.Name)
 		require.Equal(t, fine("self-test", "all logits are right to the bit"), checks["self-test"], kernel.Name)
@@ -65,7 +63,7 @@ func TestDoctorOfAHealthyModel(t *testing.T) {
 }
 
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
-	code, d, checks := diagnose(t, "-model", testedModel(t, func(s *int8.SelfTest) { s.Seed++ }))
+	code, d, checks := diagnose(t, "-model", testedModel(t, func(s *q8.SelfTest) { s.Seed++ }))
 	require.Equal(t, cli.ExitFailure, code)
 	require.False(t, d.OK)
 	require.Equal(t, statusFail, checks["self-test"].Status)

@@ -8,30 +8,30 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"edgeclassify/classify"
 	"edgeclassify/int8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
-	"edgeclassify/stream"
 )
 
 // result is what is printed of one picture.
 type result struct {
-	Path       string         `json:"path"`
-	Error      string         `json:"error,omitempty"`
-	Top        []stream.Class `json:"top,omitempty"`
-	Ms         *stream.Phases `json:"ms,omitempty"`
-	LogitsHash string         `json:"logits_sha256,omitempty"`
+	Path       string                `json:"path"`
+	Error      string                `json:"error,omitempty"`
+	Top        []classify.Prediction `json:"top,omitempty"`
+	Ms         *classify.Phases      `json:"ms,omitempty"`
+	LogitsHash string                `json:"logits_sha256,omitempty"`
 }
 
 // runFiles classifies every picture and prints the results. One that fails is
 // reported and the others go on.
 func runFiles(ctx context.Context, o options, s cli.Streams) error {
-	c, closeAll, err := o.classifier()
+	m, err := o.open(o.top)
 	if err != nil {
 		return err
 	}
-	defer closeAll()
+	defer m.Close()
 	failed := false
 	show := func(r result, err error) error {
 		if err != nil {
@@ -55,7 +55,7 @@ func runFiles(ctx context.Context, o options, s cli.Streams) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := show(c.file(file, s.In, o.top)); err != nil {
+			if err := show(classifyFile(m, file, s.In)); err != nil {
 				return err
 			}
 		}
@@ -66,32 +66,36 @@ func runFiles(ctx context.Context, o options, s cli.Streams) error {
 	return nil
 }
 
-// file classifies one picture; path "-" is standard input.
-func (c *classifier) file(path string, stdin io.Reader, top int) (result, error) {
-	r := result{Path: path}
-	start := time.Now()
-	picture, err := decode(path, stdin)
+// classifyFile classifies one picture; path "-" is standard input.
+func classifyFile(m *classify.Model, path string, stdin io.Reader) (r result, err error) {
+	r.Path = path
+	var read time.Duration
+	if path == "-" {
+		r.Top, read, err = classifyInput(m, stdin)
+	} else {
+		r.Top, err = m.ClassifyFile(path)
+	}
 	if err != nil {
 		return r, err
 	}
-	took := stream.Phases{Decode: ms(time.Since(start))}
-	logits, err := c.run(picture, &took)
-	if err != nil {
-		return r, fmt.Errorf("%s: %w", path, err)
-	}
-	r.Top, r.Ms, r.LogitsHash = c.predictions(logits, top), &took, int8.HashLogits(logits)
+	took := m.Phases()
+	took.Decode += ms(read)
+	r.Ms, r.LogitsHash = &took, int8.HashLogits(m.Logits())
 	return r, nil
 }
 
-func decode(path string, stdin io.Reader) (*preprocess.Image, error) {
-	if path != "-" {
-		return preprocess.DecodeFile(path)
+// classifyInput tells how long reading took, too.
+func classifyInput(m *classify.Model, stdin io.Reader) (top []classify.Prediction, read time.Duration, err error) {
+	start := time.Now()
+	file, err := preprocess.Read(stdin)
+	read = time.Since(start)
+	if err == nil {
+		top, err = m.ClassifyBytes(file)
 	}
-	p, err := preprocess.Decode(stdin)
 	if err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
+		err = fmt.Errorf("standard input: %w", err)
 	}
-	return p, nil
+	return top, read, err
 }
 
 // print writes the result for machines or for people. For people, errors are
@@ -106,7 +110,7 @@ func (r result) print(w io.Writer, asJSON bool) error {
 	fmt.Fprintf(w, "%s  (decode %.1f ms, preprocess %.1f ms, infer %.1f ms)\n", r.Path, r.Ms.Decode, r.Ms.Preprocess, r.Ms.Infer)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, c := range r.Top {
-		fmt.Fprintf(t, "  %d\t%5.1f %%\t%s\t%s\n", i+1, 100*c.Prob, c.Label, c.ID)
+		fmt.Fprintf(t, "  %d\t%5.1f %%\t%s\t%s\n", i+1, 100*c.Probability, c.Label, c.ID)
 	}
 	return t.Flush()
 }

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"os"
 
-	"edgeclassify/int8/q8"
+	"edgeclassify/classify"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/config"
 	"edgeclassify/runtime"
@@ -109,19 +109,9 @@ func (e *engine) check() error {
 	return nil
 }
 
-// open reads the model and compiles it. Weights that the kernel has packed
-// leave memory, so that they are held once.
-func (e *engine) open() (*q8.Model, *runtime.Plan, error) {
-	model, err := q8.Open(e.model)
-	if err != nil {
-		return nil, nil, err
-	}
-	plan, err := runtime.Compile(model.Network, runtime.Options{Threads: e.threads, Kernel: e.kernel, Packed: model.Release})
-	if err != nil {
-		model.Close()
-		return nil, nil, fmt.Errorf("%s: %w", e.model, err)
-	}
-	return model, plan, nil
+// open opens the model, which gives the top predictions of a picture.
+func (e *engine) open(top int) (*classify.Model, error) {
+	return classify.Open(e.model, classify.Options{Threads: e.threads, Kernel: e.kernel, Top: top})
 }
 
 // options of the program without subcommand.

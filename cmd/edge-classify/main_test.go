@@ -13,11 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
-	"edgeclassify/int8/q8"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 )
 
 const photos = "../../testdata/photos"
@@ -26,17 +27,15 @@ const photos = "../../testdata/photos"
 func realModel(t *testing.T) string {
 	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
 	require.NoError(t, err)
-	g, err = calibrate.Fold(g)
+	g, err = g.Fold()
 	require.NoError(t, err)
 	tables, err := models.RangeTables()
 	require.NoError(t, err)
-	table, err := calibrate.ReadRanges(bytes.NewReader(tables["resnet50-keras.json"]))
+	table, err := quantize.ReadRanges(bytes.NewReader(tables["resnet50-keras.json"]))
 	require.NoError(t, err)
-	n, err := calibrate.Quantize(g, table)
+	m, err := calibrate.Model(g, table, q8.Provenance{}, 2)
 	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "resnet50.q8")
-	require.NoError(t, q8.Write(file, n))
-	return file
+	return write(t, "resnet50.q8", m)
 }
 
 // classifyHere runs the program and returns exit code and streams.
@@ -105,7 +104,7 @@ func TestBadInput(t *testing.T) {
 		return path
 	}
 	model := filepath.Join(dir, "small.q8")
-	require.NoError(t, q8.Write(model, nettest.Random(1)))
+	require.NoError(t, q8.Write(model, nettest.Model(1, false)))
 	whole, err := os.ReadFile(model)
 	require.NoError(t, err)
 	photo, err := os.ReadFile(filepath.Join(photos, "cat.jpg"))

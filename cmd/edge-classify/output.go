@@ -62,7 +62,7 @@ const unsure = "(not sure)"
 func (p *textPrinter) Result(r *stream.Result, _ *capture.Frame) {
 	p.rate(r.Time)
 	label := unsure
-	if len(r.Top) > 0 && stream.Seen(r.Top[0].Label == p.shown, r.Top[0].Prob, p.least) {
+	if len(r.Top) > 0 && stream.Seen(r.Top[0].Label == p.shown, r.Top[0].Probability, p.least) {
 		label = r.Top[0].Label
 	}
 	changed := label != p.shown || !p.begun
@@ -99,9 +99,9 @@ func (p *textPrinter) line(label string, r *stream.Result) string {
 	b.WriteString(r.Time.Local().Format(time.TimeOnly) + "  " + label)
 	for i, c := range r.Top[:min(3, len(r.Top))] {
 		if i == 0 && c.Label == label {
-			fmt.Fprintf(&b, " %.0f %%", 100*c.Prob)
+			fmt.Fprintf(&b, " %.0f %%", 100*c.Probability)
 		} else {
-			fmt.Fprintf(&b, "  %s %.0f %%", c.Label, 100*c.Prob)
+			fmt.Fprintf(&b, "  %s %.0f %%", c.Label, 100*c.Probability)
 		}
 	}
 	fmt.Fprintf(&b, "  age %.0f ms, infer %.0f ms", r.AgeMS, r.MS.Infer)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/stream"
 )
 
@@ -28,8 +29,8 @@ func rawFrames() []*capture.Frame {
 
 func resultOf(label string, prob float64, second int) *stream.Result {
 	return &stream.Result{
-		Time: time.Date(2026, 1, 2, 3, 4, second, 0, time.Local), AgeMS: 45, Dropped: 3, MS: stream.Phases{Infer: 30},
-		Top: []stream.Class{{Label: label, Prob: prob}, {Label: "dog", Prob: 0.1}}, TemperatureC: 61, Throttled: []string{"under-voltage"},
+		Time: time.Date(2026, 1, 2, 3, 4, second, 0, time.Local), AgeMS: 45, Dropped: 3, MS: classify.Phases{Infer: 30},
+		Top: []classify.Prediction{{Label: label, Probability: prob}, {Label: "dog", Probability: 0.1}}, TemperatureC: 61, Throttled: []string{"under-voltage"},
 	}
 }
 

@@ -10,11 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"edgeclassify/classify"
 	"edgeclassify/fleet"
 	"edgeclassify/internal/cli"
 	"edgeclassify/live"
 	"edgeclassify/pins"
-	"edgeclassify/runtime"
 	"edgeclassify/stream"
 )
 
@@ -28,12 +28,12 @@ type outputs struct {
 }
 
 // openOutputs opens what the flags ask for, or nothing if some of it fails.
-func openOutputs(ctx context.Context, o options, plan *runtime.Plan, stdout io.Writer, log *slog.Logger) (*outputs, error) {
+func openOutputs(ctx context.Context, o options, m *classify.Model, stdout io.Writer, log *slog.Logger) (*outputs, error) {
 	out := &outputs{log: log}
 	out.add(newPrinter(o, stdout, log))
 	for _, open := range []func() error{
-		func() error { return out.openPins(o, plan, log) },
-		func() error { return out.openPage(o, plan, log) },
+		func() error { return out.openPins(o, m, log) },
+		func() error { return out.openPage(o, m, log) },
 		func() error { return out.openBroker(ctx, o, log) },
 		func() error { return out.openSystemd(o) },
 	} {
@@ -69,7 +69,7 @@ func (out *outputs) close() {
 	closing.Wait()
 }
 
-func (out *outputs) openPins(o options, plan *runtime.Plan, log *slog.Logger) error {
+func (out *outputs) openPins(o options, m *classify.Model, log *slog.Logger) error {
 	results := stream.Debounce
 	if o.trigger != "" {
 		results = 1
@@ -81,7 +81,7 @@ func (out *outputs) openPins(o options, plan *runtime.Plan, log *slog.Logger) er
 		out.closers = append(out.closers, t.Close)
 	}
 	for _, rule := range o.leds {
-		led, err := pins.NewLED(rule, plan.Network().Classes, results, log)
+		led, err := pins.NewLED(rule, m.Classes(), results, log)
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (out *outputs) openPins(o options, plan *runtime.Plan, log *slog.Logger) er
 	return nil
 }
 
-func (out *outputs) openPage(o options, plan *runtime.Plan, log *slog.Logger) error {
+func (out *outputs) openPage(o options, m *classify.Model, log *slog.Logger) error {
 	if o.http == "" {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (out *outputs) openPage(o options, plan *runtime.Plan, log *slog.Logger) er
 		return err
 	}
 	page, err := live.Listen(o.http, live.Options{
-		Token: token, Stale: o.stale(), Model: plan.Network().Name, Kernel: plan.Kernel(), Version: cli.Version, Log: log,
+		Token: token, Stale: o.stale(), Model: m.File().Name, Kernel: m.Plan().Kernel(), Version: cli.Version, Log: log,
 	})
 	if err != nil {
 		return err

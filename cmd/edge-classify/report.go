@@ -140,6 +140,8 @@ func (r *report) printLayers(w io.Writer) error {
 	return t.Flush()
 }
 
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
 // known is the number, or a dash for zero.
 func known(v float64) string {
 	if v == 0 {

@@ -17,13 +17,13 @@ import (
 func evaluated(t *testing.T, photographs string, flags ...string) evaluate.Result {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "a.q8")
-	code, _, errs := quantize(append([]string{"build", "-model", "resnet50-keras", "-out", out}, flags...)...)
+	code, _, errs := execute(append([]string{"build", "-model", "resnet50-keras", "-out", out}, flags...)...)
 	require.Zero(t, code, errs)
 	eval := []string{"eval", "-model", out, "-images", photographs, "-float", "resnet50-keras", "-limit", "100", "-seed", "7", "-json"}
 	if slices.Contains(flags, "-images") {
 		eval = append(eval, "-holdout")
 	}
-	code, text, errs := quantize(eval...)
+	code, text, errs := execute(eval...)
 	require.Zero(t, code, errs)
 	var r evaluate.Result
 	require.NoError(t, json.Unmarshal([]byte(text), &r))

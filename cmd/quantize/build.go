@@ -13,11 +13,11 @@ import (
 	"edgeclassify/calibrate"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/fetch"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 	"edgeclassify/report"
 )
 

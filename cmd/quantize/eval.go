@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"edgeclassify/evaluate"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/models"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

@@ -52,15 +52,15 @@ func TestEvalOnPhotographs(t *testing.T) {
 	needWeights(t)
 	dir := t.TempDir()
 	model, truth, journal := filepath.Join(dir, "r.q8"), filepath.Join(dir, "truth.txt"), filepath.Join(dir, "journal")
-	code, _, errs := quantize("build", "-model", "resnet50-keras", "-out", model)
+	code, _, errs := execute("build", "-model", "resnet50-keras", "-out", model)
 	require.Zero(t, code, errs)
 	require.NoError(t, os.WriteFile(truth, []byte("cat.jpg n02123045\nespresso.jpg espresso\nrocket.jpg missile\ntripod.jpg 872\nastronaut.jpg space shuttle\n"), 0o600))
 	args := []string{"eval", "-model", model, "-images", "../../testdata/photos", "-float", "resnet50-keras", "-truth", truth, "-resume", journal}
 
-	code, out, errs := quantize(append(args, "-limit", "2", "-classes")...)
+	code, out, errs := execute(append(args, "-limit", "2", "-classes")...)
 	require.Zero(t, code, errs)
 	require.Contains(t, out, "pictures    2 ")
-	code, out, errs = quantize(append(args, "-json", "-classes")...)
+	code, out, errs = execute(append(args, "-json", "-classes")...)
 	require.Zero(t, code, errs)
 	var r evaluate.Result
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
@@ -74,7 +74,7 @@ func TestEvalOnPhotographs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 6, bytes.Count(lines, []byte("\n")))
 
-	code, _, errs = quantize("eval", "-model", model, "-images", "../../testdata/photos", "-truth", truth, "-resume", journal)
+	code, _, errs = execute("eval", "-model", model, "-images", "../../testdata/photos", "-truth", truth, "-resume", journal)
 	require.Equal(t, cli.ExitFailure, code)
 	require.Contains(t, errs, "another float network")
 }

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io"
 
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/onnx"
+	"edgeclassify/q8"
 )
 
 const exportUsage = `Usage: quantize export -onnx FILE.onnx MODEL.q8 [flags]

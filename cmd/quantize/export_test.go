@@ -9,16 +9,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/onnx"
+	"edgeclassify/q8"
 )
 
 func TestExport(t *testing.T) {
 	dir := t.TempDir()
 	model, file := filepath.Join(dir, "n.q8"), filepath.Join(dir, "n.onnx")
-	n := nettest.Random(1)
+	n := nettest.Model(1, false)
 	require.NoError(t, q8.Write(model, n))
 	for _, c := range []struct {
 		flags   []string
@@ -28,7 +28,7 @@ func TestExport(t *testing.T) {
 		{[]string{"-unsigned=false"}, onnx.Options{}},
 		{[]string{"-exact"}, onnx.Options{Unsigned: true, Exact: true}},
 	} {
-		code, _, errs := quantize(append([]string{"export", "-onnx", file, model}, c.flags...)...)
+		code, _, errs := execute(append([]string{"export", "-onnx", file, model}, c.flags...)...)
 		require.Zero(t, code, errs)
 		got, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestExport(t *testing.T) {
 func TestExportFloat(t *testing.T) {
 	needWeights(t)
 	file := filepath.Join(t.TempDir(), "f.onnx")
-	code, _, errs := quantize("export", "-onnx", file, "-float", "resnet50-keras")
+	code, _, errs := execute("export", "-onnx", file, "-float", "resnet50-keras")
 	require.Zero(t, code, errs)
 	info, err := os.Stat(file)
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestExportFloat(t *testing.T) {
 func TestExportRefuses(t *testing.T) {
 	dir := t.TempDir()
 	model, file := filepath.Join(dir, "n.q8"), filepath.Join(dir, "n.onnx")
-	n := nettest.Random(1)
+	n := nettest.Model(1, false)
 	first := &n.Layers[0]
 	first.Op.(*int8.Conv).Multiplier[0], first.Op.(*int8.Conv).Shift = 1, 0
 	first.Out.Zero = []int8.Value{-128}
@@ -68,7 +68,7 @@ func TestExportRefuses(t *testing.T) {
 		{[]string{"-onnx", file, filepath.Join(dir, "none")}, cli.ExitFailure, "none"},
 		{[]string{"-onnx", file, model}, cli.ExitFailure, model},
 	} {
-		code, _, errs := quantize(append([]string{"export"}, c.args...)...)
+		code, _, errs := execute(append([]string{"export"}, c.args...)...)
 		require.Equal(t, c.code, code, "%v: %s", c.args, errs)
 		require.Contains(t, errs, c.want, "%v", c.args)
 		require.NoFileExists(t, file)

@@ -8,9 +8,9 @@ import (
 	"text/tabwriter"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/report"
 	"edgeclassify/runtime"
 	"edgeclassify/tensor"

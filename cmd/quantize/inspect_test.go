@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/q8"
 )
 
 func TestInspectShowsInt16Layers(t *testing.T) {
-	n, layer := nettest.Int16(0), -1
+	n, layer := nettest.Model(0, true), -1
 	for seed := uint64(1); layer < 0; seed++ {
-		n = nettest.Int16(seed)
+		n = nettest.Model(seed, true)
 		layer = slices.IndexFunc(n.Layers, func(l int8.Layer) bool {
 			conv, ok := l.Op.(*int8.Conv)
 			return ok && l.Out.Type == int8.Int16 && conv.ResidualShift > 0
@@ -24,7 +24,7 @@ func TestInspectShowsInt16Layers(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "mixed.q8")
 	require.NoError(t, q8.Write(file, n))
-	code, out, errs := quantize("inspect", "-json", file)
+	code, out, errs := execute("inspect", "-json", file)
 	require.Zero(t, code, errs)
 	var r inspection
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
@@ -35,7 +35,7 @@ func TestInspectShowsInt16Layers(t *testing.T) {
 	require.Equal(t, want.Op.(*int8.Conv).ResidualShift, got.ResidualShift)
 
 	for _, flags := range [][]string{nil, {"-plan"}} {
-		code, out, errs = quantize(append([]string{"inspect", file}, flags...)...)
+		code, out, errs = execute(append([]string{"inspect", file}, flags...)...)
 		require.Zero(t, code, errs)
 		require.Regexp(t, want.Name+` .*int16`, out)
 	}

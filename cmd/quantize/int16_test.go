@@ -9,15 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/q8"
 )
 
 func TestMaxDrop(t *testing.T) {
 	model, pictures, out := smallModel().write(t), filepath.Dir(nettest.Images(t, 24, smallCrop)[0]), filepath.Join(t.TempDir(), "m.q8")
 	build := func(more ...string) (code int, stdout, stderr string) {
-		return quantize(append([]string{"build", "-model", model, "-images", pictures, "-method", "minmax", "-out", out}, more...)...)
+		return execute(append([]string{"build", "-model", model, "-images", pictures, "-method", "minmax", "-out", out}, more...)...)
 	}
 	code, stdout, errs := build("-max-drop", "100")
 	require.Zero(t, code, errs)
@@ -34,7 +34,7 @@ func TestMaxDrop(t *testing.T) {
 	m, err := q8.Open(out)
 	require.NoError(t, err)
 	defer m.Close()
-	require.Contains(t, m.Network.Provenance.Method, "2 int16 outputs")
+	require.Contains(t, m.Provenance.Method, "2 int16 outputs")
 }
 
 func TestPrintInt16(t *testing.T) {

@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/evaluate"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 
-// quantize runs the program and returns exit code and streams.
-func quantize(args ...string) (code int, stdout, stderr string) {
+// execute runs the program and returns exit code and streams.
+func execute(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = cli.Run(context.Background(), "quantize", args, cli.Streams{In: &bytes.Buffer{}, Out: &out, Err: &errs}, run)
 	return code, out.String(), errs.String()
@@ -35,9 +35,9 @@ func TestAccuracyOnHeldOutPictures(t *testing.T) {
 	needWeights(t)
 	pictures, dir := testneed.Sample(t, "images"), t.TempDir()
 	calibrated, shipped := filepath.Join(dir, "a.q8"), filepath.Join(dir, "b.q8")
-	code, _, errs := quantize("build", "-model", "resnet50-keras", "-images", pictures, "-limit", "128", "-seed", "2", "-budget", "0", "-out", calibrated)
+	code, _, errs := execute("build", "-model", "resnet50-keras", "-images", pictures, "-limit", "128", "-seed", "2", "-budget", "0", "-out", calibrated)
 	require.Zero(t, code, errs)
-	code, _, errs = quantize("build", "-model", "resnet50-keras", "-out", shipped)
+	code, _, errs = execute("build", "-model", "resnet50-keras", "-out", shipped)
 	require.Zero(t, code, errs)
 	a, err := q8.Open(calibrated)
 	require.NoError(t, err)
@@ -45,12 +45,12 @@ func TestAccuracyOnHeldOutPictures(t *testing.T) {
 	b, err := q8.Open(shipped)
 	require.NoError(t, err)
 	defer b.Close()
-	require.NotEmpty(t, b.Network.Provenance.RangesHash)
-	b.Network.Provenance.RangesHash = ""
-	require.Equal(t, a.Network.Provenance, b.Network.Provenance)
+	require.NotEmpty(t, b.Provenance.RangesHash)
+	b.Provenance.RangesHash = ""
+	require.Equal(t, a.Provenance, b.Provenance)
 	require.Equal(t, a.Network.Layers, b.Network.Layers)
 
-	code, out, errs := quantize("eval", "-model", shipped, "-images", pictures, "-float", "resnet50-keras", "-holdout", "-json")
+	code, out, errs := execute("eval", "-model", shipped, "-images", pictures, "-float", "resnet50-keras", "-holdout", "-json")
 	require.Zero(t, code, errs)
 	var r evaluate.Result
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
@@ -64,9 +64,9 @@ func TestAccuracyOnHeldOutPictures(t *testing.T) {
 func TestArenaMeetsTheLowerBound(t *testing.T) {
 	needWeights(t)
 	file := filepath.Join(t.TempDir(), "r.q8")
-	code, _, errs := quantize("build", "-model", "resnet50-keras", "-out", file)
+	code, _, errs := execute("build", "-model", "resnet50-keras", "-out", file)
 	require.Zero(t, code, errs)
-	code, out, errs := quantize("inspect", "-json", file)
+	code, out, errs := execute("inspect", "-json", file)
 	require.Zero(t, code, errs)
 	var r inspection
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
@@ -114,12 +114,12 @@ func TestWrongUsageAndBadInput(t *testing.T) {
 		{[]string{"inspect", text}, cli.ExitFailure, "text.q8"},
 		{[]string{"inspect"}, cli.ExitUsage, "want one model file"},
 	} {
-		code, _, errs := quantize(c.args...)
+		code, _, errs := execute(c.args...)
 		require.Equal(t, c.code, code, "%v: %s", c.args, errs)
 		require.Contains(t, errs, c.want, "%v", c.args)
 		require.NoFileExists(t, out)
 	}
-	code, help, _ := quantize("build", "-h")
+	code, help, _ := execute("build", "-h")
 	require.Zero(t, code)
 	require.Contains(t, help, "Usage: quantize build")
 }

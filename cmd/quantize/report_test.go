@@ -12,10 +12,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/q8"
 	"edgeclassify/report"
 )
 
@@ -64,7 +64,7 @@ func TestReportOfSmallModel(t *testing.T) {
 	build := func(name, threads string) (file string) {
 		file = filepath.Join(dir, name)
 		require.NoError(t, os.Mkdir(file, 0o700))
-		code, _, errs := quantize("build", "-model", model, "-images", pictures, "-limit", "40", "-budget", "0", "-threads", threads,
+		code, _, errs := execute("build", "-model", model, "-images", pictures, "-limit", "40", "-budget", "0", "-threads", threads,
 			"-out", filepath.Join(file, "m.q8"), "-report", filepath.Join(file, "r.html"), "-report", filepath.Join(file, "r.json"))
 		require.Zero(t, code, errs)
 		require.Contains(t, errs, "of 20 pictures held out from calibration")
@@ -99,7 +99,7 @@ func TestModelsThatArePoorAreNotWritten(t *testing.T) {
 	out, page := filepath.Join(dir, "m.q8"), filepath.Join(dir, "r.json")
 	args := []string{"build", "-model", model, "-images", pictures, "-out", out, "-report", page, "-method"}
 
-	code, stdout, errs := quantize(append(args, "minmax")...)
+	code, stdout, errs := execute(append(args, "minmax")...)
 	require.Equal(t, cli.ExitPoor, code, errs)
 	require.Empty(t, stdout)
 	for _, want := range []string{"not fit for use", "its own calibration pictures", "Layer second: SQNR falls from", "-method best", "-force"} {
@@ -113,13 +113,13 @@ func TestModelsThatArePoorAreNotWritten(t *testing.T) {
 	require.True(t, r.Evaluation.OwnImages)
 	require.Contains(t, r.Verdict.Advice[0], "Layer ")
 
-	code, _, errs = quantize(append(args, "minmax", "-force")...)
+	code, _, errs = execute(append(args, "minmax", "-force")...)
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, "Layer second: SQNR falls from")
 	require.FileExists(t, out)
 	require.False(t, readReport(t, page).Verdict.Good)
 
-	code, _, errs = quantize(append(args, "best")...)
+	code, _, errs = execute(append(args, "best")...)
 	require.Zero(t, code, errs)
 	r = readReport(t, page)
 	require.True(t, r.Verdict.Good)
@@ -142,7 +142,7 @@ func TestWarnings(t *testing.T) {
 	require.NoError(t, os.WriteFile(files[5], []byte("no picture"), 0o600))
 	out := filepath.Join(dir, "m.q8")
 	build := func(more ...string) string {
-		code, _, errs := quantize(append([]string{"build", "-model", model, "-images", filepath.Dir(files[0]), "-method", "fast", "-out", out}, more...)...)
+		code, _, errs := execute(append([]string{"build", "-model", model, "-images", filepath.Dir(files[0]), "-method", "fast", "-out", out}, more...)...)
 		require.Zero(t, code, errs)
 		return errs
 	}
@@ -158,7 +158,7 @@ func TestWarnings(t *testing.T) {
 	for _, file := range files {
 		require.NoError(t, os.WriteFile(file, []byte("no picture"), 0o600))
 	}
-	code, _, errs := quantize("build", "-model", model, "-images", filepath.Dir(files[0]), "-out", filepath.Join(dir, "none.q8"))
+	code, _, errs := execute("build", "-model", model, "-images", filepath.Dir(files[0]), "-out", filepath.Join(dir, "none.q8"))
 	require.Equal(t, cli.ExitFailure, code)
 	require.Contains(t, errs, "none of the pictures could be loaded")
 	require.NoFileExists(t, filepath.Join(dir, "none.q8"))
@@ -171,7 +171,7 @@ func TestReportFlag(t *testing.T) {
 		{"-report r.html -data-free", "-images DIR"},
 	} {
 		out := filepath.Join(t.TempDir(), "m.q8")
-		code, _, errs := quantize(append(strings.Fields("build -model resnet50-keras "+c.args), "-out", out)...)
+		code, _, errs := execute(append(strings.Fields("build -model resnet50-keras "+c.args), "-out", out)...)
 		require.Equal(t, cli.ExitUsage, code, errs)
 		require.Contains(t, errs, c.want)
 	}
@@ -181,7 +181,7 @@ func TestReportOfResNet50(t *testing.T) {
 	needWeights(t)
 	dir := t.TempDir()
 	page, data := filepath.Join(dir, "r.html"), filepath.Join(dir, "r.json")
-	code, _, errs := quantize("build", "-model", "resnet50-keras", "-images", photographs, "-limit", "1", "-method", "fast",
+	code, _, errs := execute("build", "-model", "resnet50-keras", "-images", photographs, "-limit", "1", "-method", "fast",
 		"-out", filepath.Join(dir, "m.q8"), "-report", page, "-report", data)
 	require.Zero(t, code, errs)
 	r := readReport(t, data)
@@ -210,7 +210,7 @@ func TestReportOfResNet50(t *testing.T) {
 func TestCorruptedResNet50(t *testing.T) {
 	needWeights(t)
 	out := filepath.Join(t.TempDir(), "m.q8")
-	code, _, errs := quantize("build", "-model", corrupted(t), "-images", photographs, "-limit", "2", "-method", "minmax", "-out", out)
+	code, _, errs := execute("build", "-model", corrupted(t), "-images", photographs, "-limit", "2", "-method", "minmax", "-out", out)
 	require.Equal(t, cli.ExitPoor, code, errs)
 	require.Contains(t, errs, "Layer res2a_branch2b: SQNR falls from 30.0")
 	require.NoFileExists(t, out)

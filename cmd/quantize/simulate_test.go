@@ -35,8 +35,8 @@ func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
 	require.NoError(t, err)
 	simulation, err := diagnose.Simulate(folded, network, nil)
 	require.NoError(t, err)
-	doubtful := splitSums(simulation, diagnose.Inexact(network))
-	t.Logf("sums that could pass 2^24: %q", doubtful)
+	simulation, doubtful := splitSums(t, simulation, diagnose.Inexact(network))
+	t.Logf("sums that could pass 2^24: %q", simulation.Topology().Names(doubtful))
 	executor, err := fp32.NewExecutor(simulation, 2, doubtful...)
 	require.NoError(t, err)
 	plan, err := runtime.Compile(network, runtime.Options{Threads: 2})
@@ -44,16 +44,15 @@ func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
 	engine := plan.NewSession()
 	defer engine.Close()
 
-	photographs, err := evaluate.Draw("../../testdata/photos", network.Preprocess, 2, 1)
+	photographs, err := evaluate.Draw("../../testdata/photos", g.Preprocess, 2, 1)
 	require.NoError(t, err)
 	require.Equal(t, 2, photographs.Len())
 	for i, file := range photographs.Files {
 		rgb, err := photographs.Load(i)
 		require.NoError(t, err)
-		input := make([]float32, len(rgb))
-		simulation.Preprocess.Float(input, rgb)
-		got, err := executor.Run(input, func(name string, _ tensor.Shape, sums []float32) {
-			require.Less(t, max(slices.Max(sums), -slices.Min(sums)), float32(exactSums), name)
+		got, err := executor.RunImage(rgb, func(id tensor.ID, sums []float32) error {
+			require.Less(t, max(slices.Max(sums), -slices.Min(sums)), float32(exactSums), simulation.Topology().Name(id))
+			return nil
 		})
 		require.NoError(t, err)
 		logits, err := engine.Run(rgb)
@@ -65,27 +64,31 @@ func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
 }
 
 // splitSums adds to a simulation the sums of the positive and of the negative
-// products of some layers, which read what a ReLU made, and returns their names.
-func splitSums(g *models.Graph, layers []string) (names []string) {
-	for i := 0; i < len(g.Nodes); i++ {
-		n := g.Nodes[i]
+// products of some layers, which read what a ReLU made, and returns them, too.
+func splitSums(t *testing.T, g *models.Graph, layers []string) (split *models.Graph, sums []tensor.ID) {
+	var names []string
+	split, err := g.Rewrite(func(b *models.Builder, n models.Node, inputs []string) error {
 		op, conv := n.Op.(*models.Conv)
-		if !conv || !slices.ContainsFunc(layers, func(layer string) bool { return n.Name == layer+"/products" }) {
-			continue
-		}
-		for sign, name := range map[float32]string{1: "/positive", -1: "/negative"} {
-			part := *op
-			part.Weight = slices.Clone(op.Weight)
-			for k, w := range part.Weight {
-				if w*sign < 0 {
-					part.Weight[k] = 0
+		if conv && slices.ContainsFunc(layers, func(layer string) bool { return n.Name == layer+"/products" }) {
+			for sign, name := range map[float32]string{1: "/positive", -1: "/negative"} {
+				part := *op
+				part.Weight = slices.Clone(op.Weight)
+				for k, w := range part.Weight {
+					if w*sign < 0 {
+						part.Weight[k] = 0
+					}
+				}
+				names = append(names, n.Name+name)
+				if _, err := b.Add(n.Name+name, &part, inputs...); err != nil {
+					return err
 				}
 			}
-			names = append(names, n.Name+name)
-			g.Nodes = slices.Insert(g.Nodes, i, models.Node{Name: n.Name + name, Inputs: n.Inputs, Op: &part})
-			i++
 		}
-	}
-	slices.Sort(names)
-	return names
+		_, err := b.Add(n.Name, n.Op, inputs...)
+		return err
+	})
+	require.NoError(t, err)
+	sums, err = split.Topology().IDs(names)
+	require.NoError(t, err)
+	return split, sums
 }

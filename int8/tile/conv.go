@@ -331,7 +331,7 @@ func (w *work) gathered() {
 	}
 }
 
-// copyWindows copies the windows of a run in a plane, one group's channels. What
+// copyWindows copies the windows of a run in src, one group's channels. What
 // follows a window up to whole steps meets weights of zero.
 func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Value, r run, group int) {
 	channels := t.InC / t.Groups

@@ -7,13 +7,13 @@ import (
 )
 
 // convInt16 is a convolution with an int16 input, residual or output. Windows are
-// copied together, for an int16 input those of the plane of high bytes and then
-// those of the plane of low bytes: to the micro-kernel they are pixels as any
-// other, whose sums it stores.
+// copied together, for an int16 input those of the high bytes and then those of
+// the low bytes: to the micro-kernel they are pixels as any other, whose sums it
+// stores.
 type convInt16 struct {
 	Conv
 	out    *int8.Tensor
-	planes int     // of the input: 2 if it is int16
+	halves int     // of the input: 2 if it is int16
 	bias   []int32 // with what int8.Join adds
 }
 
@@ -24,10 +24,10 @@ func (m *Micro) PackInt16(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 	micro := &Micro{NR: m.NR, KR: m.KR, Unsigned: m.Unsigned, Sums: m.Sums, Requantize: m.Requantize} // channels in their own order
 	c := &convInt16{
 		Conv: Conv{micro: micro, depth: depth, runs: 1, steps: ceil(depth, m.KR)},
-		out:  &l.Out, planes: 1, bias: conv.Bias,
+		out:  &l.Out, halves: 1, bias: conv.Bias,
 	}
 	if in.Type == int8.Int16 {
-		c.planes = 2
+		c.halves = 2
 		c.bias = make([]int32, conv.OutC)
 		for o := range c.bias {
 			c.bias[o] = conv.Bias[o] + 128*sum(conv.Weight[o*depth:(o+1)*depth])
@@ -35,7 +35,7 @@ func (m *Micro) PackInt16(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 	}
 	c.chunk = min(l.Out.Shape.W, c.pixels())
 	unbiased := *conv
-	unbiased.Bias = make([]int32, conv.OutC) // c.bias is added when both planes' sums are
+	unbiased.Bias = make([]int32, conv.OutC) // c.bias is added when both halves' sums are
 	c.pack(&unbiased, depth)
 	return c
 }
@@ -44,7 +44,7 @@ func (m *Micro) PackInt16(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 // calls take little time, if their windows stay near.
 func (c *convInt16) pixels() int {
 	const tiles = 4
-	return c.micro.Sums.MR * max(1, min(tiles, near/2/(c.planes*c.window()*c.micro.Sums.MR)))
+	return c.micro.Sums.MR * max(1, min(tiles, near/2/(c.halves*c.window()*c.micro.Sums.MR)))
 }
 
 // window is the bytes of a copied window.
@@ -54,7 +54,7 @@ func (c *convInt16) window() int { return c.steps * c.micro.KR }
 // by the panels of a group.
 func (c *convInt16) scratch() (windows, sums int) {
 	tile := c.micro.Sums.MR
-	rows := ceil(c.planes*c.chunk, tile) * tile
+	rows := ceil(c.halves*c.chunk, tile) * tile
 	group := 0
 	for i := range c.panels {
 		if c.panels[i].group == 0 {
@@ -97,9 +97,9 @@ func (c *convInt16) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 
 // group computes a run, some panels of one group.
 func (c *convInt16) group(t *int8.ConvTask, r run, panels []panel, windows []int8.Value, sums []int32) {
-	rows, width := c.planes*r.pixels, len(panels)*c.micro.NR
+	rows, width := c.halves*r.pixels, len(panels)*c.micro.NR
 	c.copyWindows(windows, t, t.Src, r, panels[0].group)
-	if c.planes == 2 {
+	if c.halves == 2 {
 		c.copyWindows(windows[r.pixels*c.window():], t, t.SrcLow, r, panels[0].group)
 	}
 	for i := range panels {
@@ -109,7 +109,7 @@ func (c *convInt16) group(t *int8.ConvTask, r run, panels []panel, windows []int
 	first, channels := panels[0].channel, last.channel+last.lanes-panels[0].channel
 	for i := range r.pixels {
 		acc, low := sums[i*width:][:channels], []int32(nil)
-		if c.planes == 2 {
+		if c.halves == 2 {
 			low = sums[(r.pixels+i)*width:][:channels]
 		}
 		whole := channels / RequantizeVector * RequantizeVector
@@ -125,11 +125,11 @@ func (c *convInt16) group(t *int8.ConvTask, r run, panels []panel, windows []int
 // requantize stores a pixel's channels from the first on, whole vectors.
 func (c *convInt16) requantize(t *int8.ConvTask, y, x, first int, sums, low []int32) {
 	n := len(sums)
-	at := func(plane []int8.Value, row int) unsafe.Pointer {
-		if plane == nil {
+	at := func(bytes []int8.Value, row int) unsafe.Pointer {
+		if bytes == nil {
 			return nil
 		}
-		return pointer(plane[y*row+x*t.OutC+first:][:n])
+		return pointer(bytes[y*row+x*t.OutC+first:][:n])
 	}
 	lowest, highest := c.out.Limits()
 	c.micro.Requantize(RequantizeArgs{

@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/cli"
+	"edgeclassify/q8"
 )
 
 const usage = `Usage: perfmodel [flags]
@@ -94,11 +94,11 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 // whose kernel is not in the program.
 func (r *report) choose(name string, functions map[string]*function) ([]core, error) {
 	var chosen []core
-	for _, c := range cores() {
+	for _, c := range modelled() {
 		switch {
 		case name != "" && c.name != name:
-		case functions[c.kernel.shapes[0].function] == nil:
-			r.Absent = append(r.Absent, c.kernel.name)
+		case functions[c.kernel.Tiles[0].Function] == nil:
+			r.Absent = append(r.Absent, c.kernel.Name)
 		default:
 			chosen = append(chosen, c)
 		}
@@ -119,7 +119,7 @@ func all(t tools, cores []core, functions map[string]*function, n *int8.Network)
 	group.Wait()
 	for i, err := range errs {
 		if err != nil {
-			return nil, fmt.Errorf("%s on %s: %w", cores[i].kernel.name, cores[i].name, err)
+			return nil, fmt.Errorf("%s on %s: %w", cores[i].kernel.Name, cores[i].name, err)
 		}
 	}
 	return reports, nil

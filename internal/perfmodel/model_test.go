@@ -10,12 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/arm64"
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/int8/tile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/q8"
 )
 
 // assemble makes a function as llvm-objdump would list it.
@@ -175,62 +176,100 @@ func TestInnerLoop(t *testing.T) {
 // and pixels that no tile fits, some more.
 func TestRecordedTilesCoverTheLayer(t *testing.T) {
 	for seed := range uint64(20) {
-		for _, k := range []kernel{i8mm(), neonDot(), neon(), neonA53()} {
+		for _, k := range []arm64.Description{arm64.I8MM(), arm64.NeonDot(), arm64.Neon(), arm64.NeonA53()} {
 			checkCovered(t, nettest.Random(seed), k)
-			if k.sums.function != "" {
+			if k.Sums.Function != "" {
 				checkCovered(t, nettest.Int16(seed), k)
 			}
 		}
 	}
 }
 
-func checkCovered(t *testing.T, n *int8.Network, k kernel) {
-	rows := rowBytes(n)
-	tensors := map[string]*int8.Tensor{int8.InputName: &n.Input}
+func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 	r := newRecorder(k)
-	for i := range n.Layers {
-		l := &n.Layers[i]
-		tensors[l.Name] = &l.Out
-		if _, ok := l.Op.(*int8.Conv); !ok {
-			continue
-		}
-		var in []*int8.Tensor
-		for _, name := range l.Inputs {
-			in = append(in, tensors[name])
-		}
-		shares, bytes := r.layer(l, in, rows[l.Inputs[0]], rows[l.Name], 3)
-		require.Positive(t, bytes)
-		products, outputs := 0, 0
-		for _, s := range shares {
-			for kind, n := range s.tiles {
-				products += n.tiles * pixels(k, kind.function) * k.channels * kind.runs * kind.steps * k.depth
+	plan, layers, err := r.layers(n, 3)
+	require.NoError(t, err)
+	step := 0
+	for l := range layers {
+		step++
+		products, outputs, rows, maxima := 0, 0, 0, 0
+		for _, c := range r.chunks {
+			for kind, n := range c.tiles {
+				products += n.tiles * pixels(k, kind.function) * k.NR * kind.runs * kind.steps * k.KR
 			}
-			for _, n := range s.outputs {
+			for _, n := range c.outputs {
 				outputs += n.vectors * tile.RequantizeVector
 			}
+			for _, n := range c.dense {
+				rows += n.rows
+			}
+			for _, n := range c.maxima {
+				maxima += n.runs
+			}
 		}
-		planes := 1
-		if in[0].Type == int8.Int16 {
-			planes = 2
-		}
-		require.GreaterOrEqual(t, products, planes*int(l.MACs()), "%s, %v, kernel %s", n.Name, l, k.name)
-		c := l.Out.Shape.C / l.Op.(*int8.Conv).Groups
-		if hasInt16(l, in) && c < k.channels { // a single panel, less than which is left to Go
-			require.Equal(t, l.Out.Shape.Elements()/c*(c/tile.RequantizeVector*tile.RequantizeVector), outputs, "%s, %v", n.Name, l)
-		}
-		if !hasInt16(l, in) {
-			require.Zero(t, outputs)
+		switch op := l.Op.(type) {
+		case *int8.Conv:
+			require.Positive(t, r.packed)
+			require.Len(t, r.chunks, len(plan.Parts(step)))
+			in := n.Inputs(l)
+			halves := 1
+			if in[0].Type == int8.Int16 {
+				halves = 2
+			}
+			require.GreaterOrEqual(t, products, halves*int(l.MACs()), "%s, %v, kernel %s", n.Name, l, k.Name)
+			c := l.Out.Shape.C / op.Groups
+			if hasInt16(l, in) && c < k.NR { // a single panel, less than which is left to Go
+				require.Equal(t, l.Out.Shape.Elements()/c*(c/tile.RequantizeVector*tile.RequantizeVector), outputs, "%s, %v", n.Name, l)
+			}
+			if !hasInt16(l, in) {
+				require.Zero(t, outputs)
+			}
+		case *int8.MaxPool:
+			if l.Out.Type == int8.Int8 {
+				require.Positive(t, maxima)
+			}
+		case *int8.Dense:
+			require.Len(t, r.chunks, len(plan.Parts(step)))
+			require.Equal(t, op.Out, rows)
 		}
 	}
+	require.Equal(t, len(n.Layers), step)
 }
 
-func pixels(k kernel, function string) int {
-	for _, s := range k.tiles() {
-		if s.function == function {
-			return s.pixels
+func pixels(k arm64.Description, function string) int {
+	for _, t := range tiles(k) {
+		if t.Function == function {
+			return t.MR
 		}
 	}
 	return 0
+}
+
+func TestCoresAreKnown(t *testing.T) {
+	names := map[string]bool{}
+	for _, c := range modelled() {
+		require.Positive(t, c.peak(), c.name)
+		names[c.name] = true
+	}
+	for _, b := range boards() {
+		require.True(t, names[b.Core], b.Name)
+	}
+}
+
+func TestThreadsTakeChunksFromEachOther(t *testing.T) {
+	for _, c := range []struct {
+		chunks  []float64
+		threads int
+		want    float64
+	}{
+		{[]float64{1, 2, 3}, 1, 6},
+		{[]float64{1, 1, 1, 1}, 2, 2},
+		{[]float64{9, 1, 1, 1, 1, 1, 1, 1}, 2, 9},  // the first thread's others are taken
+		{[]float64{1, 1, 1, 1, 1, 1, 1, 9}, 2, 12}, // nobody can help with the last
+		{[]float64{5}, 4, 5},
+	} {
+		require.Equal(t, c.want, makespan(c.chunks, c.threads), "%v", c.chunks)
+	}
 }
 
 // The whole program, on the kernels as they are. The A53's model needs no
@@ -246,7 +285,7 @@ func TestReport(t *testing.T) {
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	network := filepath.Join(t.TempDir(), "network.q8")
-	require.NoError(t, q8.Write(network, nettest.Random(1)))
+	require.NoError(t, q8.Write(network, nettest.Model(1, false)))
 
 	var stdout, stderr bytes.Buffer
 	code := cli.Run(t.Context(), "perfmodel", []string{"-program", program, "-model", network, "-core", "A76"},

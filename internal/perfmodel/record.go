@@ -1,11 +1,13 @@
 package main
 
 import (
-	"slices"
+	"iter"
 	"unsafe"
 
+	"edgeclassify/arm64"
 	"edgeclassify/int8"
 	"edgeclassify/int8/tile"
+	"edgeclassify/runtime"
 )
 
 // tileKind is what the time of a tile depends on.
@@ -16,7 +18,7 @@ type tileKind struct {
 	wide            bool // with all flags set
 }
 
-// tileCount is how often a thread computes tiles of one kind.
+// tileCount is how often tiles of one kind are computed.
 type tileCount struct {
 	calls, tiles int
 	flags        int // set ones, of all tiles
@@ -25,149 +27,171 @@ type tileCount struct {
 
 // outputKind is what the time of requantization depends on, for int16 tensors:
 // the types of its tensors.
-type outputKind struct{ wideSource, residual, wideResidual, wideOutput bool }
+type outputKind struct{ int16Source, residual, int16Residual, int16Output bool }
 
-// outputCount is how often a thread requantizes outputs of one kind.
+// outputCount is how often outputs of one kind are requantized.
 type outputCount struct {
 	calls, vectors int
 	sample         tile.RequantizeArgs
 }
 
-// share is one thread's work in a convolution.
-type share struct {
+// maxKind is the length of runs of which maxima are taken.
+type maxKind struct{ vectors int }
+
+type maxCount struct{ calls, runs int }
+
+// denseKind is the length of a classifier's rows.
+type denseKind struct{ vectors int }
+
+type denseCount struct{ calls, rows int }
+
+// chunk is what a kernel is asked to do for a part of a layer.
+type chunk struct {
 	tiles   map[tileKind]*tileCount
 	outputs map[outputKind]*outputCount
+	maxima  map[maxKind]*maxCount
+	dense   map[denseKind]*denseCount
 	copies  int // short runs of bytes copied in Go
 }
 
-// recorder runs the driver of package tile with micro-kernels that note what
-// they are asked to do instead of doing it.
+// recorder is a kernel that notes what it is asked to do instead of doing it.
 type recorder struct {
-	micro   *tile.Micro
+	micro  *tile.Micro
+	chunks []chunk // of the layer at work
+	packed int     // bytes of its weights, if they are
+
 	conv    *int8.Conv
-	share   share
 	windows int // pixels whose windows were copied, once for each panel
 	panels  map[unsafe.Pointer]bool
 }
 
-func newRecorder(k kernel) *recorder {
-	r := &recorder{micro: &tile.Micro{Name: k.name, NR: k.channels, KR: k.depth, Wide: k.wide, WideSteps: k.wideSteps}}
-	for _, s := range k.shapes {
-		r.micro.Shapes = append(r.micro.Shapes, tile.Shape{MR: s.pixels, Run: func(a tile.Args) { r.note(s, a) }})
+func newRecorder(d arm64.Description) *recorder {
+	r := &recorder{}
+	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs}
+	for _, t := range d.Tiles {
+		f.Tiles[t.Function] = func(a tile.Args) { r.note(t, a) }
 	}
-	r.micro.Sums = tile.Shape{MR: k.sums.pixels, Run: func(a tile.Args) {
-		r.count(k.sums, a)
-		r.windows += a.Tiles * k.sums.pixels
-	}}
-	r.micro.Requantize = r.noteOutputs
+	f.Tiles[d.Sums.Function] = func(a tile.Args) {
+		r.count(d.Sums, a)
+		r.windows += a.Tiles * d.Sums.MR
+	}
+	r.micro = d.Micro(f)
 	return r
 }
 
-func (r *recorder) noteOutputs(a tile.RequantizeArgs) {
-	kind := outputKind{a.SumsLow != nil, a.Res != nil, a.ResLow != nil, a.DstLow != nil}
-	c := r.share.outputs[kind]
-	if c == nil {
-		c = &outputCount{sample: a}
-		r.share.outputs[kind] = c
-	}
-	c.calls++
-	c.vectors += a.Length / tile.RequantizeVector
+// kernel is for package runtime, which tells where chunks of convolutions and of
+// the classifier begin. All that a max pool asks for is one chunk.
+func (r *recorder) kernel() int8.Kernel {
+	k := r.micro.Kernel()
+	pack, packInt16 := k.Convolution, k.ConvolutionInt16
+	k.Convolution = func(l *int8.Layer) int8.Convolution { return recorded{pack(l), r} }
+	k.ConvolutionInt16 = func(l *int8.Layer, in *int8.Tensor) int8.Convolution { return recorded{packInt16(l, in), r} }
+	k.Dense = r.noteDense
+	k.Max = r.noteMax
+	return k
 }
 
-func (r *recorder) note(s shape, a tile.Args) {
-	r.count(s, a)
+func (r *recorder) begin() {
+	r.chunks = append(r.chunks, chunk{
+		tiles: map[tileKind]*tileCount{}, outputs: map[outputKind]*outputCount{},
+		maxima: map[maxKind]*maxCount{}, dense: map[denseKind]*denseCount{},
+	})
+}
+
+// last is the chunk at work.
+func (r *recorder) last() *chunk { return &r.chunks[len(r.chunks)-1] }
+
+// recorded is a convolution whose chunks are noted.
+type recorded struct {
+	int8.Convolution
+	*recorder
+}
+
+// Run implements int8.Convolution.
+func (c recorded) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
+	c.begin()
+	c.conv, c.packed, c.windows, c.panels = t.Conv, c.Bytes(), 0, map[unsafe.Pointer]bool{}
+	c.Convolution.Run(t, part, scratch)
+	c.last().copies += c.windows / max(len(c.panels), 1) * t.Groups * t.KH
+}
+
+// layers has the runtime run the network with this kernel and yields each layer,
+// whose chunks the recorder holds until the next one.
+func (r *recorder) layers(n *int8.Network, threads int) (*runtime.Plan, iter.Seq[*int8.Layer], error) {
+	plan, err := runtime.CompileFor(n, r.kernel(), runtime.Options{Threads: threads})
+	if err != nil {
+		return nil, nil, err
+	}
+	return plan, func(yield func(*int8.Layer) bool) {
+		s := plan.NewSession()
+		defer s.Close()
+		layers, err := s.Layers(make([]uint8, n.Input.Shape.Elements()))
+		if err != nil {
+			return // the session is open, and the image fits
+		}
+		for l := range layers {
+			if !yield(l) {
+				return
+			}
+			r.chunks, r.packed = nil, 0
+		}
+	}, nil
+}
+
+// entry is a map's of that key, made if need be.
+func entry[K comparable, V any](m map[K]*V, key K) *V {
+	if m[key] == nil {
+		m[key] = new(V)
+	}
+	return m[key]
+}
+
+func (r *recorder) noteOutputs(a tile.RequantizeArgs) {
+	c := entry(r.last().outputs, outputKind{a.SumsLow != nil, a.Res != nil, a.ResLow != nil, a.DstLow != nil})
+	c.calls++
+	c.vectors += a.Length / tile.RequantizeVector
+	c.sample = a
+}
+
+func (r *recorder) noteMax(_, _ []int8.Value, n, count, _, _ int) {
+	if len(r.chunks) == 0 {
+		r.begin()
+	}
+	c := entry(r.last().maxima, maxKind{vectors(n)})
+	c.calls++
+	c.runs += count
+}
+
+func (r *recorder) noteDense(d *int8.Dense, _ []int32, _ []int16, lo, hi int) {
+	r.begin()
+	c := entry(r.last().dense, denseKind{vectors(d.In)})
+	c.calls++
+	c.rows += hi - lo
+}
+
+// vectors is those that hold n values.
+func vectors(n int) int { return (n + tile.Vector - 1) / tile.Vector }
+
+func (r *recorder) note(t arm64.Tile, a tile.Args) {
+	r.count(t, a)
 	if a.SrcRow == 0 { // the windows were copied together
-		r.windows += s.pixels
+		r.windows += t.MR
 	}
 	if a.DstStep != r.conv.OutC { // outputs and residuals go through scratch
-		r.share.copies += s.pixels
+		r.last().copies += t.MR
 		if a.Res != nil {
-			r.share.copies += s.pixels
+			r.last().copies += t.MR
 		}
 	}
 }
 
-func (r *recorder) count(s shape, a tile.Args) {
-	kind := tileKind{s.function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false}
-	c := r.share.tiles[kind]
-	if c == nil {
-		c = &tileCount{sample: a}
-		r.share.tiles[kind] = c
-	}
+func (r *recorder) count(t arm64.Tile, a tile.Args) {
+	c := entry(r.last().tiles, tileKind{t.Function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false})
 	c.calls++
 	c.tiles += a.Tiles
 	c.flags += a.Tiles * a.Wide
+	c.sample = a
 	r.panels[a.Panel] = true
-}
-
-// layer is the work of each thread in a convolution of some inputs, and the
-// bytes of its packed weights. srcRow and dstRow are the bytes from row to row.
-func (r *recorder) layer(l *int8.Layer, in []*int8.Tensor, srcRow, dstRow, threads int) ([]share, int) {
-	r.conv = l.Op.(*int8.Conv)
-	var packed int8.Convolution
-	if hasInt16(l, in) {
-		packed = r.micro.PackInt16(l, in[0])
-	} else {
-		packed = r.micro.Pack(l)
-	}
-	t := &int8.ConvTask{Conv: r.conv, OH: l.Out.Shape.H, OW: l.Out.Shape.W, SrcRow: srcRow, DstRow: dstRow}
-	t.Src, t.SrcLow = planes(in[0], (t.OH*t.StrideH+t.KH)*srcRow+int8.ReadAhead)
-	t.Dst, t.DstLow = planes(&l.Out, t.OH*dstRow)
-	if t.Residual != 0 {
-		t.Res, t.ResLow = planes(in[1], t.OH*dstRow)
-		t.ResRow = dstRow
-	}
-	scratch := make([]int64, packed.Scratch())
-	var shares []share
-	for _, part := range split(l, r.micro.NR, threads) {
-		r.share = share{tiles: map[tileKind]*tileCount{}, outputs: map[outputKind]*outputCount{}}
-		r.windows, r.panels = 0, map[unsafe.Pointer]bool{}
-		packed.Run(t, part, scratch)
-		r.share.copies += r.windows / max(len(r.panels), 1) * t.Groups * t.KH
-		shares = append(shares, r.share)
-	}
-	return shares, packed.Bytes()
-}
-
-// hasInt16 says whether an activation of the layer is int16.
-func hasInt16(l *int8.Layer, in []*int8.Tensor) bool {
-	return l.Out.Type == int8.Int16 || slices.ContainsFunc(in, func(t *int8.Tensor) bool { return t.Type == int8.Int16 })
-}
-
-// planes is memory for an activation of so many bytes, see int8.Split.
-func planes(t *int8.Tensor, bytes int) (data, low []int8.Value) {
-	if t.Type == int8.Int16 {
-		low = make([]int8.Value, bytes)
-	}
-	return make([]int8.Value, bytes), low
-}
-
-// split is how package runtime shares a layer among threads.
-func split(l *int8.Layer, channels, threads int) []int8.Part {
-	shape := l.Out.Shape
-	conv, isConv := l.Op.(*int8.Conv)
-	byRows := isConv && shape.Elements() > len(conv.Weight)
-	length, unit := shape.C, channels
-	if byRows {
-		length, unit = shape.H, 1
-	}
-	if isConv && conv.Groups > 1 && !byRows {
-		unit = conv.OutC / conv.Groups
-	}
-	blocks := (length + unit - 1) / unit
-	n := min(threads, blocks)
-	var parts []int8.Part
-	for i := range n {
-		part := int8.Part{Y1: shape.H, C1: shape.C}
-		lo, hi := blocks*i/n*unit, min(blocks*(i+1)/n*unit, length)
-		if byRows {
-			part.Y0, part.Y1 = lo, hi
-		} else {
-			part.C0, part.C1 = lo, hi
-		}
-		parts = append(parts, part)
-	}
-	return parts
 }
 
 // words is a struct of 8-byte fields as assembly finds it on the stack.
@@ -176,25 +200,4 @@ func words[T tile.Args | tile.RequantizeArgs | tile.DenseArgs | tile.MaxArgs](ar
 	w := make([]uint64, size)
 	copy(w, unsafe.Slice((*uint64)(unsafe.Pointer(&args)), size))
 	return w
-}
-
-// rowBytes is the bytes from row to row of each tensor that is a plane, the
-// padding for the convolutions that read it included.
-func rowBytes(n *int8.Network) map[string]int {
-	left, right := map[string]int{}, map[string]int{}
-	shapes := map[string]*int8.Tensor{int8.InputName: &n.Input}
-	for i := range n.Layers {
-		l := &n.Layers[i]
-		if conv, ok := l.Op.(*int8.Conv); ok {
-			name := l.Inputs[0]
-			left[name] = max(left[name], conv.Left)
-			right[name] = max(right[name], (l.Out.Shape.W-1)*conv.StrideW+conv.KW-conv.Left-shapes[name].Shape.W)
-		}
-		shapes[l.Name] = &l.Out
-	}
-	rows := map[string]int{}
-	for name, t := range shapes {
-		rows[name] = (left[name] + t.Shape.W + right[name]) * t.Shape.C
-	}
-	return rows
 }

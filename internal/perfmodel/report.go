@@ -34,7 +34,7 @@ type speed struct {
 }
 
 func (c core) speed(macs, cycles float64) speed {
-	return speed{macs / cycles, 100 * macs / cycles / c.peak}
+	return speed{macs / cycles, 100 * macs / cycles / c.peak()}
 }
 
 // depths are the values of a window for which tiles are shown: the smallest
@@ -42,8 +42,8 @@ func (c core) speed(macs, cycles float64) speed {
 var depths = []int{64, 128, 256, 512, 1024, 2048}
 
 func one(t tools, c core, functions map[string]*function, n *int8.Network) (coreReport, error) {
-	p := &predictor{core: c, functions: functions, tiles: map[tileKind]cost{}}
-	r := coreReport{Core: c.name, Kernel: c.kernel.name, Peak: c.peak}
+	p := &predictor{core: c, functions: functions, costs: map[any]cost{}}
+	r := coreReport{Core: c.name, Kernel: c.kernel.Name, Peak: c.peak()}
 	if p.model, r.Model = model(inOrder{}), "in-order model"; c.cpu != "" {
 		p.model, r.Model = outOfOrder{t, c.cpu}, t.version()+" "+c.cpu
 	}
@@ -74,8 +74,8 @@ func (p *predictor) example(pixels int) tile.Args {
 }
 
 func (p *predictor) loops(r *coreReport) error {
-	for _, s := range p.kernel.tiles() {
-		routine, err := p.tile(s.function, p.example(s.pixels))
+	for _, s := range tiles(p.kernel) {
+		routine, err := p.tile(s.Function, p.example(s.MR))
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (p *predictor) loops(r *coreReport) error {
 		if err != nil {
 			return err
 		}
-		r.Loops = append(r.Loops, loopLine{s.function, l, p.speed(float64(l.MACs), l.Cycles)})
+		r.Loops = append(r.Loops, loopLine{s.Function, l, p.speed(float64(l.MACs), l.Cycles)})
 	}
 	dense, err := p.dense(2048)
 	if err != nil {
@@ -95,26 +95,26 @@ func (p *predictor) loops(r *coreReport) error {
 }
 
 func (p *predictor) tileLines(r *coreReport) error {
-	for _, s := range p.kernel.tiles() {
+	for _, s := range tiles(p.kernel) {
 		for _, residual := range []bool{false, true} {
-			if residual && s == p.kernel.sums {
+			if residual && s == p.kernel.Sums {
 				continue // sums are stored without
 			}
-			a := p.example(s.pixels)
+			a := p.example(s.MR)
 			if residual {
 				a.Res = unsafe.Pointer(new(byte))
 			}
 			for _, k := range depths {
-				routine, err := p.tile(s.function, a)
+				routine, err := p.tile(s.Function, a)
 				if err != nil {
 					return err
 				}
-				c, err := routine.cost(p.model, k/p.kernel.depth)
+				c, err := routine.cost(p.model, k/p.kernel.KR)
 				if err != nil {
 					return err
 				}
-				macs := float64(s.pixels * p.kernel.channels * k)
-				r.Tiles = append(r.Tiles, tileLine{s.function, k, residual, c.group, c.call, p.speed(macs, c.group)})
+				macs := float64(s.MR * p.kernel.NR * k)
+				r.Tiles = append(r.Tiles, tileLine{s.Function, k, residual, c.group, c.call, p.speed(macs, c.group)})
 			}
 		}
 	}
@@ -132,7 +132,7 @@ func (r *report) print(w io.Writer) {
 }
 
 func (r *coreReport) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s, kernel %s, by %s; peak %.0f MAC/cycle\n\n", r.Core, r.Kernel, r.Model, r.Peak)
+	fmt.Fprintf(w, "\n%s, kernel %s, by %s; peak %g MAC/cycle\n\n", r.Core, r.Kernel, r.Model, r.Peak)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "inner loop\tinstructions\tMACs\tcycles\tMAC/cycle\t% of peak\t")
 	for _, l := range r.Loops {

@@ -1,4 +1,4 @@
-// Package pool shares the work of one step after another among a few threads.
+// Package threadpool shares the work of one step after another among a few threads.
 package threadpool
 
 import (
@@ -63,11 +63,16 @@ func New(threads, cores int, chunks []int) *Pool {
 		p := &t.steps[i]
 		p.chunks, p.queues = int64(n), make([]queue, threads)
 		for q := range p.queues {
-			first, end := n*q/threads, n*(q+1)/threads
+			first, end := Own(n, threads, q)
 			p.queues[q].first, p.queues[q].chunks = int64(first), int64(end-first)
 		}
 	}
 	return t
+}
+
+// Own is the chunks [first, end) of a step that are a thread's own.
+func Own(chunks, threads, thread int) (first, end int) {
+	return chunks * thread / threads, chunks * (thread + 1) / threads
 }
 
 // Begin lets the threads begin the next frame, and returns its number.

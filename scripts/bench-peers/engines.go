@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"edgeclassify/calibrate/fp32"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/fetch"
 	"edgeclassify/internal/onnxruntime"
 	"edgeclassify/models"
 	"edgeclassify/onnx"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
 

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 

@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/q8"
 )
 
 // Files with and without a self-test are read as they were written.

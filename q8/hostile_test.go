@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/safetensors"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 

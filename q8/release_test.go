@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
+	"edgeclassify/q8"
 	"edgeclassify/tensor"
 )
 

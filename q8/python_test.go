@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/int8"
-	"edgeclassify/int8/q8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/q8"
 )
 
 // script reads a model as a Python user would, checks the checksum as the

@@ -1,0 +1,88 @@
+package arm64
+
+import (
+	"edgeclassify/int8"
+	"edgeclassify/int8/tile"
+)
+
+// Description is a kernel without its code, which other machines do not have:
+// functions are named. See tile.Micro.
+type Description struct {
+	Name                   string
+	NR, KR                 int
+	Tiles                  []Tile // that requantize, the fastest first
+	Sums                   Tile   // for int16 tensors; none if those of another kernel do
+	Requantize, Dense, Max string
+	WideSteps              int
+	Wide                   func(weights []int8.Value) bool
+}
+
+// Tile is a tile of so many pixels and the function that computes it.
+type Tile struct {
+	MR       int
+	Function string
+}
+
+// Functions is the code of a kernel, tiles by their names.
+type Functions struct {
+	Tiles      map[string]func(tile.Args)
+	Requantize func(tile.RequantizeArgs)
+	Dense      func(tile.DenseArgs)
+	Max        func(tile.MaxArgs)
+}
+
+// Micro is the kernel with its code.
+func (d Description) Micro(f Functions) *tile.Micro {
+	m := &tile.Micro{
+		Name: d.Name, NR: d.NR, KR: d.KR,
+		Sums: tile.Shape{MR: d.Sums.MR, Run: f.Tiles[d.Sums.Function]}, Requantize: f.Requantize,
+		WideSteps: d.WideSteps, Wide: d.Wide,
+		Dense: f.Dense, Max: f.Max,
+	}
+	for _, t := range d.Tiles {
+		m.Shapes = append(m.Shapes, tile.Shape{MR: t.MR, Run: f.Tiles[t.Function]})
+	}
+	return m
+}
+
+// I8MM is for cores with matrix products, such as the Neoverse-N2 and Apple's
+// M2. It has no sums for int16 tensors: NeonDot's do.
+func I8MM() Description {
+	return Description{
+		Name: "i8mm", NR: 16, KR: 8,
+		Tiles: []Tile{{4, "conv4I8MM"}, {2, "conv2I8MM"}},
+		Dense: "denseNEON", Max: "maxNEON",
+	}
+}
+
+// NeonDot is for cores with dot product, such as the Cortex-A76.
+func NeonDot() Description {
+	return Description{
+		Name: "neondot", NR: 8, KR: 4,
+		Tiles: []Tile{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}},
+		Sums:  Tile{7, "sums7NeonDot"}, Requantize: "requantizeNEON",
+		Dense: "denseNEON", Max: "maxNEON",
+	}
+}
+
+// Neon is for out-of-order cores without dot product, such as the Cortex-A72.
+func Neon() Description {
+	return Description{
+		Name: "neon", NR: 4, KR: 16,
+		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
+		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
+		Dense: "denseNEON", Max: "maxNEON",
+	}
+}
+
+// NeonA53 is for in-order cores without dot product, such as the Cortex-A53. It
+// has Neon's way with int16 tensors.
+func NeonA53() Description {
+	return Description{
+		Name: "neon_a53", NR: a53Channels, KR: a53Depth,
+		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
+		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
+		WideSteps: wideSteps, Wide: wideA53,
+		Dense: "denseNEON", Max: "maxNEON",
+	}
+}
