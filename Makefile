@@ -44,9 +44,11 @@ RUN_RACE := -need "gcc: apt-get install gcc libc6-dev" CGO_ENABLED=1 -race -shor
   ./internal/threadpool ./stream ./capture ./live ./fleet ./runtime
 # What runs on CPUs without kernels of their own.
 RUN_PUREGO := -short -tags purego ./int8/... ./q8 ./runtime ./internal/sgemm ./internal/kerneltest
-# The packages whose bits count, as arm64 programs on every class of board.
-RUN_QEMU := $(foreach core,$(CORES),-- -need "$(QEMU): apt-get install qemu-user" ARM64_CORE=$(core) GOARCH=arm64 \
-  -short -exec "$(QEMU) -cpu $(core)" ./arm64/... ./int8/... ./q8 ./internal/sgemm/... ./runtime/... ./preprocess/...)
+# The packages whose bits count, as arm64 programs: kernels on every class of
+# board, and what has no kernel of its own on the oldest.
+ON_CORE = -- -need "$(QEMU): apt-get install qemu-user" ARM64_CORE=$(1) GOARCH=arm64 -short -exec "$(QEMU) -cpu $(1)"
+RUN_QEMU := $(foreach core,$(CORES),$(call ON_CORE,$(core)) ./arm64/... ./int8/... ./runtime/...) \
+  $(call ON_CORE,$(firstword $(CORES))) ./q8 ./internal/sgemm/... ./preprocess/...
 
 # Tests on real weights need them in the cache; without they skip and say so.
 test: bin/gotest weights

@@ -11,7 +11,7 @@ import (
 
 func TestLayersGiveTheReferencesTensors(t *testing.T) {
 	for _, kernel := range Kernels() {
-		for seed := range uint64(20) {
+		for seed := range seeds(20) {
 			checkLayers(t, nettest.Random(seed), kernel.Name)
 			checkLayers(t, nettest.Int16(seed), kernel.Name)
 		}

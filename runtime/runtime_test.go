@@ -12,14 +12,22 @@ import (
 	"edgeclassify/internal/nettest"
 )
 
+// seeds is so many, or a third with -short: emulators run ten times as long.
+func seeds(n uint64) uint64 {
+	if testing.Short() {
+		return n / 3
+	}
+	return n
+}
+
 func TestSessionsGiveTheReferencesBits(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range seeds(60) {
 		checkBits(t, nettest.Random(seed), 1, 2, 3, 8)
 	}
 }
 
 func TestInt16SessionsGiveTheReferencesBits(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range seeds(60) {
 		checkBits(t, nettest.Int16(seed), 1, 2, 3, 4)
 	}
 }

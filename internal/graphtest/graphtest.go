@@ -193,7 +193,13 @@ func ResidualClassifier(t testing.TB, rng *rand.Rand) (*models.Graph, Images) {
 // StreamClassifier has an integer form, a residual stream and blocks.
 func StreamClassifier(t testing.TB, rng *rand.Rand) (*models.Graph, Images) {
 	t.Helper()
-	b := models.NewBuilder("image", tensor.Shape{H: 12, W: 12, C: 3})
+	return StreamClassifierOf(t, rng, 12)
+}
+
+// StreamClassifierOf has images of so many pixels a side.
+func StreamClassifierOf(t testing.TB, rng *rand.Rand, side int) (*models.Graph, Images) {
+	t.Helper()
+	b := models.NewBuilder("image", tensor.Shape{H: side, W: side, C: 3})
 	add := func(name string, op models.Op, inputs ...string) { _, _ = b.Add(name, op, inputs...) }
 	conv := func(k, in, out int) *models.Conv { return Conv(rng, tensor.Square(k, 1, k/2), 1, in, out) }
 	add("stem_conv", conv(3, 3, 16), "image")
