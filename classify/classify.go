@@ -1,5 +1,5 @@
-// Package classify tells what pictures show, with a quantized network that the
-// quantize command has made: Open its file, hand it pictures.
+// Package classify tells what images show, with a quantized network that the
+// quantize command has made: Open its file, hand it images.
 package classify
 
 import (
@@ -17,21 +17,21 @@ import (
 
 // Options of Open.
 type Options struct {
-	Threads int    // goroutines that share a picture's work; 0 is one for each fast core
+	Threads int    // goroutines that share an image's work; 0 is one for each fast core
 	Kernel  string // a name from runtime.Kernels; "" picks the fastest
-	Top     int    // predictions of a picture; 0 stands for 5
+	Top     int    // predictions of an image; 0 stands for 5
 }
 
 const defaultTop = 5
 
-// Model classifies pictures, one at a time: it serves one goroutine. Others
+// Model classifies images, one at a time: it serves one goroutine. Others
 // take a Clone each.
 type Model struct {
 	*shared
 	session *runtime.Session
 	resizer *preprocess.Resizer
 	rgb     []uint8   // [Crop][Crop][3]
-	logits  []int32   // of the last picture, the session's
+	logits  []int32   // of the last image, the session's
 	scores  []float64 // the same as real numbers
 	phases  Phases
 	closed  bool
@@ -46,7 +46,7 @@ type shared struct {
 	users atomic.Int32 // models that are not closed
 }
 
-// Phases are the times that a picture took, in milliseconds.
+// Phases are the times that an image took, in milliseconds.
 type Phases struct {
 	Decode     float64 `json:"decode"`
 	Preprocess float64 `json:"preprocess"`
@@ -111,7 +111,7 @@ func (m *Model) Clone() (*Model, error) {
 }
 
 // Close ends the model's threads and, when its clones are closed too, releases
-// the file. The model cannot run afterwards; what came of the last picture can
+// the file. The model cannot run afterwards; what came of the last image can
 // still be read. Closing twice is fine.
 func (m *Model) Close() error {
 	if m.closed {
@@ -151,7 +151,7 @@ func (m *Model) ClassifyBytes(file []byte) ([]Prediction, error) {
 	return m.classify(p, start)
 }
 
-// Classify is ClassifyFile for a picture in memory. What image.Decode makes of a
+// Classify is ClassifyFile for an image in memory. What image.Decode makes of a
 // file has the file's logits; but it does not turn upright what Exif says is
 // turned.
 func (m *Model) Classify(img image.Image) ([]Prediction, error) {
@@ -163,7 +163,7 @@ func (m *Model) Classify(img image.Image) ([]Prediction, error) {
 	return m.classify(&p, start)
 }
 
-// classify runs on a picture that has been decoded since start.
+// classify runs on an image that has been decoded since start.
 func (m *Model) classify(p *preprocess.Image, start time.Time) ([]Prediction, error) {
 	decode := ms(time.Since(start))
 	if err := m.Run(p); err != nil {
@@ -173,9 +173,9 @@ func (m *Model) classify(p *preprocess.Image, start time.Time) ([]Prediction, er
 	return m.Top(make([]Prediction, m.top)), nil
 }
 
-// Run classifies a picture whose planes it reads where they are, such as a
+// Run classifies an image whose planes it reads where they are, such as a
 // camera's. Top, Probabilities, Logits and Phases tell what came of it. They
-// allocate nothing, nor does Run for a picture of the last one's Geometry.
+// allocate nothing, nor does Run for an image of the last one's Geometry.
 func (m *Model) Run(p *preprocess.Image) error {
 	start := time.Now()
 	if err := m.resizer.Resize(m.rgb, p); err != nil {
@@ -191,11 +191,11 @@ func (m *Model) Run(p *preprocess.Image) error {
 	return nil
 }
 
-// Logits are the last picture's, of all classes, with the same bits on every
-// machine: see int8.HashLogits. They are the model's, until its next picture.
+// Logits are the last image's, of all classes, with the same bits on every
+// machine: see int8.HashLogits. They are the model's, until its next image.
 func (m *Model) Logits() []int32 { return m.logits }
 
-// Phases tell how long the last picture took. Decode is 0 behind Run.
+// Phases tell how long the last image took. Decode is 0 behind Run.
 func (m *Model) Phases() Phases { return m.phases }
 
 // Classes are what the model tells apart, in the order of the logits.

@@ -40,7 +40,7 @@ func open(t *testing.T, m *q8.Model, o classify.Options) *classify.Model {
 	return opened
 }
 
-// files are the photographs, and pictures of every kind that is read.
+// files are the photographs, and images of every kind that is read.
 func files(t *testing.T) []string {
 	paths, err := filepath.Glob("../testdata/[op]*/*.*g")
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestRank(t *testing.T) {
 	}
 }
 
-// A caller who lends all buffers pays nothing for a picture.
+// A caller who lends all buffers pays nothing for an image.
 func TestNothingIsAllocated(t *testing.T) {
 	pictures := []image.Image{
 		image.NewRGBA(image.Rect(0, 0, 64, 48)), image.NewNRGBA(image.Rect(0, 0, 64, 48)), image.NewGray(image.Rect(0, 0, 64, 48)),

@@ -14,7 +14,7 @@ import (
 	"edgeclassify/q8"
 )
 
-// writeColours writes a small model that tells a picture's colour, where the
+// writeColours writes a small model that tells an image's colour, where the
 // quantize command would write one that tells what it shows.
 func writeColours() (path string, remove func()) {
 	dir, err := os.MkdirTemp("", "")

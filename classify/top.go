@@ -15,8 +15,8 @@ type Prediction struct {
 	Logit       float32 `json:"-"`     // real value
 }
 
-// Top fills dst with the last picture's most probable classes, best first, and
-// returns those: len(dst) or all classes, none before the first picture. Equal
+// Top fills dst with the last image's most probable classes, best first, and
+// returns those: len(dst) or all classes, none before the first image. Equal
 // logits rank by class number.
 func (m *Model) Top(dst []Prediction) []Prediction {
 	scores := m.real(m.scores)
@@ -31,8 +31,8 @@ func (m *Model) Top(dst []Prediction) []Prediction {
 	return top
 }
 
-// Probabilities writes the last picture's softmax to dst, which holds one value
-// for each class; nothing before the first picture.
+// Probabilities writes the last image's softmax to dst, which holds one value
+// for each class; nothing before the first image.
 func (m *Model) Probabilities(dst []float64) { softmax(m.real(dst)) }
 
 // real writes the logits as real numbers to dst.

@@ -96,7 +96,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.DurationVar(&o.budget, "budget", 5*time.Minute, "end the search of -method best after this `TIME`; 0 lets it try everything")
 	f.Float64Var(&o.maxDrop, "max-drop", 0, "let the first class change on at most `PERCENT` of pictures, as expected from -images, with the fewest int16 outputs; 0 has none")
 	f.BoolVar(&o.correctBias, "correct-bias", true, "correct biases for what quantization adds on average")
-	f.BoolVar(&o.roundWeights, "round-weights", true, "let the search round weights by second moments of their inputs")
+	f.BoolVar(&o.roundWeights, "round-weights", true, "let the search round weights by the Hessian of their outputs' error")
 	f.BoolVar(&o.equalize, "equalize", true, "let the search scale channels that stand out")
 	f.Var(&o.reports, "report", "write a report on the model to `FILE`.html, for people, or .json; may be given several times")
 	f.BoolVar(&o.force, "force", false, "write a model that is not fit for use, too")

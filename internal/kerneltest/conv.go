@@ -185,7 +185,7 @@ func (b *bench) bindOutput(random *source, g geometry, t *trial) error {
 	return nil
 }
 
-// conv draws a convolution that int8.Network.Validate would take. The padding
+// conv draws a convolution that int8.NewNetwork would take. The padding
 // says where the source was laid in a plane, and kernels must not care.
 // An int16 input's bound is lowered to what the weights allow.
 func (s *source) conv(g geometry, weights []int8.Value, f *formats) *int8.Conv {
