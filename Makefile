@@ -1,5 +1,5 @@
 # Targets: all, demo, weights, test (of it: test-go, test-race, test-purego, test-qemu), test-device,
-# lint, cross, bench, bench-peers, perf-model, icount, deb, clean; see README.md.
+# test-ranges, lint, cross, bench, bench-peers, perf-model, icount, deb, clean; see README.md.
 
 GO          ?= go
 QEMU        ?= qemu-aarch64
@@ -68,6 +68,11 @@ DEVICE_CACHE ?= $(CURDIR)/build/device
 .PHONY: test-device
 test-device: bin/gotest weights
 	bin/gotest DEVICE_CACHE="$(DEVICE_CACHE)" -count=1 -timeout 20m -skip '^TestColourNetwork$$' ./device
+
+# The search for the shipped range table, which takes as long as all other tests.
+.PHONY: test-ranges
+test-ranges: bin/gotest weights
+	bin/gotest SEARCH_RANGES=1 -count=1 -timeout 60m -run '^TestSearchFindsTheShippedTable$$' ./cmd/quantize
 
 weights: bin/quantize
 	@bin/quantize fetch resnet50-keras || { [ -z "$$CI" ] && echo "Going on without weights: tests that need them will skip."; }
