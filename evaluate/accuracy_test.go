@@ -33,7 +33,7 @@ func TestSearchMendsACorruptedResNet50(t *testing.T) {
 	others, err := Draw(photographs, g.Preprocess, 0, 0)
 	require.NoError(t, err)
 	others = others.without(images.Files)
-	others.Files = others.Files[:100]
+	others.Files = others.Files[:50]
 
 	seen, err := observe.Observe(t.Context(), folded, images, dataset.Pass{Threads: 2})
 	require.NoError(t, err)

@@ -72,7 +72,7 @@ func TestSkipsAreListed(t *testing.T) {
 	code, out := gotest("./some", "./none")
 	require.Zero(t, code)
 	require.Regexp(t, `^== go test ./some ./none
-(ok  	m/some	\S+s\n|\?   	m/none	\[no test files\]\n){2}`+skips+`4 passed, 0 failed, 2 skipped
+(ok  	m/some	\S+s\n|\?   	m/none	\[no test files\]\n){2}`+skips+`3 passed, 0 failed, 2 skipped
 $`, out)
 }
 
@@ -84,12 +84,12 @@ func TestFailuresAreShown(t *testing.T) {
 --- FAIL: TestEnd/sub \(\S+s\)
 FAIL
 FAIL	m/some	\S+s
-` + skips + `3 passed, 2 failed, 2 skipped
+` + skips + `2 passed, 2 failed, 2 skipped
 $`,
-		"END=panic": `--- FAIL: TestEnd \(\S+s\)\npanic: out of order(.*\n)+FAIL	m/some	\S+s\n` + skips + `3 passed, 1 failed, 2 skipped\n$`,
-		"END=exit":  `--- FAIL: TestEnd did not end\nFAIL	m/some	\S+s\n` + skips + `3 passed, 1 failed, 2 skipped\n$`,
-		"END=kill":  `--- FAIL: TestEnd did not end\n.*killed\nFAIL	m/some	\S+s\n` + skips + `3 passed, 1 failed, 2 skipped\n$`,
-		"END=hang":  `panic: test timed out after 3s\n(.*\n)+.*some_test.go:24(.*\n)+FAIL	m/some	\S+s\n` + skips + `3 passed, 1 failed, 2 skipped\n$`,
+		"END=panic": `--- FAIL: TestEnd \(\S+s\)\npanic: out of order(.*\n)+FAIL	m/some	\S+s\n` + skips + `2 passed, 1 failed, 2 skipped\n$`,
+		"END=exit":  `--- FAIL: TestEnd did not end\nFAIL	m/some	\S+s\n` + skips + `2 passed, 1 failed, 2 skipped\n$`,
+		"END=kill":  `--- FAIL: TestEnd did not end\n.*killed\nFAIL	m/some	\S+s\n` + skips + `2 passed, 1 failed, 2 skipped\n$`,
+		"END=hang":  `panic: test timed out after 3s\n(.*\n)+.*some_test.go:24(.*\n)+FAIL	m/some	\S+s\n` + skips + `2 passed, 1 failed, 2 skipped\n$`,
 	} {
 		code, out := gotest(end, "-timeout", "3s", "./some")
 		require.Equal(t, 1, code, end)
@@ -100,7 +100,7 @@ $`,
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "broken_test.go:3:9: undefined: missing\n")
 	require.Contains(t, out, "FAIL\tm/broken [build failed]\n")
-	require.Contains(t, out, "\n4 passed, 1 failed, 2 skipped\n")
+	require.Contains(t, out, "\n3 passed, 1 failed, 2 skipped\n")
 }
 
 // go test that was killed has told of no end.
@@ -119,10 +119,12 @@ no event
 
 func TestWhereNothingIsTestedFails(t *testing.T) {
 	inModule(t)
-	code, out := gotest("-run", "TestSkip", "./some")
-	require.Equal(t, 1, code)
-	require.Contains(t, out, "FAIL: nothing was tested\n")
-	require.Contains(t, out, "\n0 passed, 0 failed, 1 skipped\n")
+	for _, tests := range []string{"TestSkip", "TestSubtests/skip"} {
+		code, out := gotest("-run", tests, "./some")
+		require.Equal(t, 1, code, tests)
+		require.Contains(t, out, "FAIL: nothing was tested\n")
+		require.Contains(t, out, "\n0 passed, 0 failed, 1 skipped\n")
+	}
 }
 
 func TestRunsAreSummedUp(t *testing.T) {
@@ -133,7 +135,7 @@ func TestRunsAreSummedUp(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "== END=fail go test ./some\n")
 	require.Contains(t, out, "1 skipped: no-such-program is missing: apt-get install it\n\tA=1 go test ./some\n")
-	require.Contains(t, out, "\n4 passed, 2 failed, 3 skipped\n")
+	require.Contains(t, out, "\n3 passed, 2 failed, 3 skipped\n")
 
 	t.Setenv("CI", "true")
 	code, out = gotest("-run", "TestPass", "./some", "--", "-need", need, "./some")

@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-// summary counts tests, every subtest too, over all runs.
+// summary counts tests over all runs. One that passes with subtests counts as
+// those alone: they may all have been skipped.
 type summary struct {
 	out            io.Writer
 	passed, failed int
@@ -26,6 +27,8 @@ type summary struct {
 type tested struct {
 	output []string // its own, by line
 	tests  []*test  // in order of their begin, without those that passed or were skipped
+
+	parents map[string]bool // tests with subtests
 }
 
 type test struct {
@@ -73,13 +76,16 @@ func (s *summary) take(e event) {
 	}
 	p := s.packages[e.Package]
 	if p == nil {
-		p = &tested{}
+		p = &tested{parents: map[string]bool{}}
 		s.packages[e.Package] = p
 	}
 	switch {
 	case e.Action == "output" && e.Test == "":
 		p.output = append(p.output, e.Output)
 	case e.Action == "run" || e.Action == "output":
+		if i := strings.LastIndex(e.Test, "/"); i > 0 {
+			p.parents[e.Test[:i]] = true
+		}
 		p.test(e.Test).write(e.Output)
 	case e.Action != "pass" && e.Action != "fail" && e.Action != "skip":
 	case e.Test == "":
@@ -87,7 +93,9 @@ func (s *summary) take(e event) {
 	case e.Action == "fail":
 		p.test(e.Test).ended = true
 	case e.Action == "pass":
-		s.passed++
+		if !p.parents[e.Test] {
+			s.passed++
+		}
 		p.remove(e.Test)
 	case e.Action == "skip":
 		why := reason(p.test(e.Test).output)
