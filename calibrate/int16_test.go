@@ -78,7 +78,7 @@ func randomGraph(t *testing.T, seed uint64) *models.Graph {
 	const side, classes = 20, 7
 	b := &graphBuilder{Rand: rand.New(rand.NewPCG(seed, 11)), Builder: models.NewBuilder("image", tensor.Shape{H: side, W: side, C: 3})}
 	spec := preprocess.Torchvision()
-	spec.Resize, spec.Crop = side, side
+	spec.Resize, spec.Crop = preprocess.Short(side), preprocess.Square(side)
 	channels := 8 + b.IntN(9)
 	x := b.add(models.ReLU{}, b.conv(3+2*b.IntN(2), 2, 1, 3, channels, "image"))
 	if b.IntN(2) == 0 {

@@ -21,7 +21,7 @@ func Model(g *models.Graph, t *quantize.RangeTable, from q8.Provenance, threads 
 	if err != nil {
 		return nil, err
 	}
-	return q8.New(n, g.Preprocess, slices.Clone(g.Classes), from, test)
+	return q8.New(n, g.Preprocess, slices.Clone(g.Classes), g.Activation, from, test)
 }
 
 func newSelfTest(n *int8.Network, threads int) (*q8.SelfTest, error) {

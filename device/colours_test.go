@@ -50,7 +50,7 @@ func colourNetwork(t testing.TB) *q8.Model {
 		Scale:  []float32{step, step, step, step},
 	}
 	spec := preprocess.Torchvision()
-	spec.Resize, spec.Crop = side, side
+	spec.Resize, spec.Crop = preprocess.Short(side), preprocess.Square(side)
 	colours := int8.Tensor{Shape: plane, Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}}
 	n, err := int8.NewNetwork("colours", int8.Tensor{Shape: plane, Type: int8.Int8, Zero: []int8.Value{0, 0, 0}}, []int8.Layer{
 		{Name: "same", Inputs: []tensor.ID{tensor.Input}, Op: same, Out: colours},
@@ -65,7 +65,7 @@ func colourNetwork(t testing.TB) *q8.Model {
 	test.LogitsSHA256 = int8.HashLogits(logits)
 	m, err := q8.New(n, spec,
 		[]labels.Class{{ID: "n00000001", Name: "red"}, {ID: "n00000002", Name: "green"}, {ID: "n00000003", Name: "blue"}, {ID: "n00000004", Name: "gray"}},
-		q8.Provenance{Tool: "device tests", Source: "colours", Method: "by hand"}, test)
+		labels.Softmax, q8.Provenance{Tool: "device tests", Source: "colours", Method: "by hand"}, test)
 	require.NoError(t, err)
 	return m
 }

@@ -13,6 +13,7 @@ import (
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
+	"edgeclassify/importer"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 	"edgeclassify/q8"
@@ -22,7 +23,7 @@ import (
 // plain ranges. The search mends it.
 func TestSearchMendsACorruptedResNet50(t *testing.T) {
 	testneed.Long(t, "runs whole networks")
-	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
+	g, err := importer.Import(testneed.Weights(t, "resnet50-keras"), models.ImportOptions{})
 	require.NoError(t, err)
 	folded, err := g.Logits().Fold()
 	require.NoError(t, err)

@@ -34,7 +34,7 @@ func smallGraph(t *testing.T) *models.Graph {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 0))
 	spec := preprocess.Torchvision()
-	spec.Resize, spec.Crop = smallCrop, smallCrop
+	spec.Resize, spec.Crop = preprocess.Short(smallCrop), preprocess.Square(smallCrop)
 	b, last := models.NewBuilder("image", tensor.Shape{H: smallCrop, W: smallCrop, C: 3}), "image"
 	for _, op := range []models.Op{
 		&models.Conv{Window: tensor.Square(5, 4, 2), Groups: 1, InC: 3, OutC: 8, Weight: graphtest.Normal(rng, 8*75)},
@@ -211,7 +211,7 @@ func TestThumbnailShowsThePicture(t *testing.T) {
 			rgb[3*i], rgb[3*i+2] = 20, 240
 		}
 	}
-	data, err := encodeThumbnail(rgb, size)
+	data, err := encodeThumbnail(rgb, tensor.Shape{H: size, W: size, C: 3})
 	require.NoError(t, err)
 	img, err := jpeg.Decode(bytes.NewReader(data))
 	require.NoError(t, err)

@@ -15,6 +15,7 @@ import (
 
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/labels"
+	"edgeclassify/tensor"
 )
 
 const (
@@ -65,7 +66,7 @@ func (e *Evaluation) Worst(ctx context.Context, threads, n int) ([]ImageResult, 
 		if v.Class >= 0 {
 			out[k].Truth = classes[v.Class].Name
 		}
-		out[k].JPEG, err = encodeThumbnail(rgb, e.model.Preprocess.Crop)
+		out[k].JPEG, err = encodeThumbnail(rgb, e.model.Input.Shape)
 		return err
 	})
 	return out, err
@@ -104,13 +105,16 @@ func predictions(logits []float32, classes []labels.Class) []Prediction {
 }
 
 // encodeThumbnail makes a small JPEG of size x size RGB pixels.
-func encodeThumbnail(rgb []uint8, size int) ([]byte, error) {
-	full := image.NewRGBA(image.Rect(0, 0, size, size))
-	for i := range size * size {
-		copy(full.Pix[4*i:], rgb[3*i:3*i+3])
+func encodeThumbnail(pix []uint8, s tensor.Shape) ([]byte, error) {
+	full := image.NewRGBA(image.Rect(0, 0, s.W, s.H))
+	for i := range s.H * s.W {
+		for c := range 3 {
+			full.Pix[4*i+c] = pix[s.C*i+c%s.C]
+		}
 		full.Pix[4*i+3] = 0xff
 	}
-	small := image.NewRGBA(image.Rect(0, 0, min(size, thumbnail), min(size, thumbnail)))
+	long := max(s.H, s.W, thumbnail)
+	small := image.NewRGBA(image.Rect(0, 0, s.W*thumbnail/long, s.H*thumbnail/long))
 	xdraw.CatmullRom.Scale(small, small.Bounds(), full, full.Bounds(), xdraw.Src, nil)
 	var b bytes.Buffer
 	err := jpeg.Encode(&b, small, &jpeg.Options{Quality: thumbnailQuality})

@@ -2,6 +2,7 @@ package labels
 
 import (
 	_ "embed"
+	"fmt"
 	"strings"
 )
 
@@ -23,6 +24,18 @@ func ImageNet() []Class {
 	for line := range strings.Lines(imageNet) {
 		id, name, _ := strings.Cut(strings.TrimSpace(line), " ")
 		classes = append(classes, Class{ID: id, Name: name})
+	}
+	return classes
+}
+
+// Default are ImageNet's classes for a thousand of them, and numbers otherwise.
+func Default(n int) []Class {
+	if n == 1000 {
+		return ImageNet()
+	}
+	classes := make([]Class, n)
+	for i := range classes {
+		classes[i] = Class{ID: fmt.Sprint(i), Name: fmt.Sprintf("class %d", i)}
 	}
 	return classes
 }

@@ -21,6 +21,9 @@ type Graph struct {
 	Name       string
 	Preprocess preprocess.Spec
 	Classes    []labels.Class
+	// Activation is that behind the logits: of the last node or, where Logits has
+	// taken it away, what it was.
+	Activation labels.Activation
 	Nodes      []Node // in topological order; the last one makes the output
 
 	input    tensor.Shape
@@ -110,6 +113,7 @@ func (b *Builder) Graph(name string, p preprocess.Spec, classes []labels.Class) 
 		return nil, fmt.Errorf("%s: %w", name, b.err)
 	}
 	b.graph.Name, b.graph.Preprocess, b.graph.Classes = name, p, classes
+	b.graph.Activation = b.graph.activation()
 	return &b.graph, nil
 }
 
@@ -122,7 +126,12 @@ func (g *Graph) Rewrite(f func(b *Builder, n Node, inputs []string) error) (*Gra
 			return nil, fmt.Errorf("node %q: %w", n.Name, err)
 		}
 	}
-	return b.Graph(g.Name, g.Preprocess, g.Classes)
+	changed, err := b.Graph(g.Name, g.Preprocess, g.Classes)
+	if err != nil {
+		return nil, err
+	}
+	changed.Activation = g.Activation
+	return changed, nil
 }
 
 // Hash is the SHA-256, in hex, over the network's topology, geometry and
@@ -137,14 +146,41 @@ func (g *Graph) Hash() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Logits returns the graph without its final softmax, if it has one: its
-// output is then the logits.
+// Logits returns the graph without its final softmax or sigmoid, if it has one:
+// its output is then the logits.
 func (g *Graph) Logits() *Graph {
 	last := len(g.Nodes) - 1
-	if _, ok := g.Nodes[last].Op.(Softmax); !ok || last == 0 {
+	if last == 0 || !final(g.Nodes[last].Op) {
 		return g
 	}
 	cut := *g
 	cut.Nodes, cut.topology = g.Nodes[:last:last], g.topology.Truncate(last)
 	return &cut
+}
+
+func final(op Op) bool {
+	if _, ok := op.(Softmax); ok {
+		return true
+	}
+	a, ok := op.(Activation)
+	return ok && a.Function == Sigmoid
+}
+
+// activation is that of a network which ends with so: without one, a single logit
+// is that of a sigmoid.
+func (g *Graph) activation() labels.Activation {
+	last := g.Nodes[len(g.Nodes)-1]
+	_, softmax := last.Op.(Softmax)
+	if !softmax && (final(last.Op) || last.Shape.Elements() == 1) {
+		return labels.Sigmoid
+	}
+	return labels.Softmax
+}
+
+// With returns the graph with another preprocessing, other classes and another
+// activation behind the logits.
+func (g *Graph) With(p preprocess.Spec, classes []labels.Class, a labels.Activation) *Graph {
+	changed := *g
+	changed.Preprocess, changed.Classes, changed.Activation = p, classes, a
+	return &changed
 }

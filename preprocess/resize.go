@@ -25,7 +25,7 @@ func NewResizer(s Spec) (*Resizer, error) {
 // Resize writes the RGB pixels of p, [Crop][Crop][3], to dst, which must hold
 // exactly that many.
 func (r *Resizer) Resize(dst []uint8, p *Image) error {
-	if want := 3 * r.spec.Crop * r.spec.Crop; len(dst) != want {
+	if want := r.spec.Input().Elements(); len(dst) != want {
 		return fmt.Errorf("preprocess: destination of %d bytes: want %d", len(dst), want)
 	}
 	if r.plan.geometry != p.Geometry {
@@ -52,19 +52,8 @@ func (s Spec) File(path string) ([]uint8, error) {
 	if err != nil {
 		return nil, err
 	}
-	rgb := make([]uint8, 3*s.Crop*s.Crop)
+	rgb := make([]uint8, s.Input().Elements())
 	return rgb, r.Resize(rgb, p)
-}
-
-// scaled returns the size to which a picture is resized before the crop. The
-// longer side is rounded to nearest, halves up. torchvision cuts the fraction
-// off instead; where the two differ the logits of ResNet50 move by up to 1.6,
-// and rounding is what the reference logits of the ImageNet sample were made
-// with.
-func (s Spec) scaled(width, height int) (w, h int) {
-	short := min(width, height)
-	scale := func(n int) int { return (2*s.Resize*n + short) / (2 * short) }
-	return scale(width), scale(height)
 }
 
 // cropOffset is half of size-crop, rounded half to even.
@@ -78,7 +67,7 @@ func cropOffset(size, crop int) int {
 // the samples, and scratch memory.
 type plan struct {
 	geometry Geometry
-	crop     int
+	crop     int    // width
 	luma     scaler // of grey, red, green and blue as well
 	chroma   scaler
 
@@ -100,15 +89,15 @@ func (s scaler) extent() (width, height int) {
 }
 
 func newPlan(s Spec, g Geometry) plan {
-	w, h := s.scaled(g.Width, g.Height)
+	w, h := s.Resize.size(g.Width, g.Height)
 	newScaler := func(x, y Subsampling) scaler {
 		return scaler{
-			columns: newWindows(g.Width, w, cropOffset(w, s.Crop), s.Crop, x),
-			rows:    newWindows(g.Height, h, cropOffset(h, s.Crop), s.Crop, y),
+			columns: newWindows(g.Width, w, cropOffset(w, s.Crop.W), s.Crop.W, x),
+			rows:    newWindows(g.Height, h, cropOffset(h, s.Crop.H), s.Crop.H, y),
 		}
 	}
 	full := Subsampling{Factor: 1}
-	p := plan{geometry: g, crop: s.Crop, luma: newScaler(full, full)}
+	p := plan{geometry: g, crop: s.Crop.W, luma: newScaler(full, full)}
 	line, rows := p.luma.extent()
 	if g.Model.hasChroma() {
 		p.chroma = newScaler(g.Chroma[0], g.Chroma[1])
@@ -116,8 +105,8 @@ func newPlan(s Spec, g Geometry) plan {
 		line, rows = max(line, chromaLine), max(rows, chromaRows)
 	}
 	p.line = make([]uint8, line)
-	p.rows = make([]uint8, rows*s.Crop)
-	p.sums = make([]uint32, s.Crop)
+	p.rows = make([]uint8, rows*s.Crop.W)
+	p.sums = make([]uint32, s.Crop.W)
 	return p
 }
 

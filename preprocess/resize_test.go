@@ -63,14 +63,14 @@ func resize(t testing.TB, s Spec, p *Image) []uint8 {
 	t.Helper()
 	r, err := NewResizer(s)
 	require.NoError(t, err)
-	rgb := make([]uint8, 3*s.Crop*s.Crop)
+	rgb := make([]uint8, s.Input().Elements())
 	require.NoError(t, r.Resize(rgb, p))
 	return rgb
 }
 
 func small() Spec {
 	s := Torchvision()
-	s.Resize, s.Crop = 37, 30
+	s.Resize, s.Crop = Short(37), Square(30)
 	return s
 }
 
@@ -212,18 +212,18 @@ func interpolate(pixel int, factor float64) (first int, right float64) {
 
 func reference(s Spec, f floatPicture) []float64 {
 	short := float64(min(f.width, f.height))
-	w := int(math.Floor(float64(s.Resize*f.width)/short + 0.5))
-	h := int(math.Floor(float64(s.Resize*f.height)/short + 0.5))
-	left := int(math.RoundToEven(float64(w-s.Crop) / 2))
-	top := int(math.RoundToEven(float64(h-s.Crop) / 2))
+	w := int(math.Floor(float64(s.Resize.Short*f.width)/short + 0.5))
+	h := int(math.Floor(float64(s.Resize.Short*f.height)/short + 0.5))
+	left := int(math.RoundToEven(float64(w-s.Crop.W) / 2))
+	top := int(math.RoundToEven(float64(h-s.Crop.H) / 2))
 	var crops [3][]float64
 	for i := range f.model.planes() {
 		wide := referenceRows(f.planes[i], f.width, w)
 		crops[i] = referenceColumns(wide, w, f.height, h)
 	}
 	var rgb []float64
-	for y := top; y < top+s.Crop; y++ {
-		for x := left; x < left+s.Crop; x++ {
+	for y := top; y < top+s.Crop.H; y++ {
+		for x := left; x < left+s.Crop.W; x++ {
 			p := crops[0][y*w+x]
 			switch f.model {
 			case ModelGray:
@@ -406,7 +406,7 @@ func TestResizeDoesNotAllocate(t *testing.T) {
 func TestExtremeSpecs(t *testing.T) {
 	for _, crop := range []struct{ resize, crop int }{{1, 1}, {2, 1}, {256, 1}, {257, 256}, {4096, 3}} {
 		s := Torchvision()
-		s.Resize, s.Crop = crop.resize, crop.crop
+		s.Resize, s.Crop = Short(crop.resize), Square(crop.crop)
 		for _, k := range kinds {
 			p := synthesize(k, 31, 16, func(plane, _, _ int) uint8 { return 128 })
 			want := uint8(128)
@@ -451,7 +451,7 @@ func TestResizeRefuses(t *testing.T) {
 
 func TestNewResizerValidates(t *testing.T) {
 	s := Torchvision()
-	s.Crop = 0
+	s.Crop = Size{}
 	_, err := NewResizer(s)
 	require.Error(t, err)
 }
@@ -514,6 +514,6 @@ func BenchmarkPlan(b *testing.B) {
 func TestFloatRefusesOtherLengths(t *testing.T) {
 	input := make([]float32, 12)
 	require.NoError(t, Caffe().Float(input, make([]uint8, 12)))
-	require.EqualError(t, Caffe().Float(input, make([]uint8, 9)), "preprocess: 9 values of RGB pixels for an input of 12")
+	require.EqualError(t, Caffe().Float(input, make([]uint8, 9)), "preprocess: 9 values of pixels for an input of 12")
 	require.Error(t, Caffe().Float(input[:4], make([]uint8, 4)))
 }

@@ -3,14 +3,18 @@
 // is integer arithmetic, so that every machine gives the same bytes.
 package preprocess
 
-import "fmt"
+import (
+	"fmt"
+
+	"edgeclassify/tensor"
+)
 
 // Spec says how pictures become network input. It travels in the model file.
 type Spec struct {
-	Resize int        `json:"resize"` // the short side after resizing, in pixels
-	Crop   int        `json:"crop"`   // height and width of the centre crop, in pixels
-	Filter string     `json:"filter"` // always Bilinear
-	Order  string     `json:"order"`  // channel order the float network expects: RGB or BGR
+	Resize Resize     `json:"resize"` // to what the picture is resized
+	Crop   Size       `json:"crop"`   // of the centre crop: what the network sees
+	Filter string     `json:"filter"` // Bilinear, Bicubic or Nearest
+	Order  string     `json:"order"`  // channel order the float network expects: RGB, BGR or Grey
 	Mean   [3]float32 `json:"mean"`   // subtracted from 0..255 pixels, in Order
 	Std    [3]float32 `json:"std"`    // then divides them, in Order
 }
@@ -18,33 +22,54 @@ type Spec struct {
 // Values of Spec.Filter and Spec.Order.
 const (
 	Bilinear = "bilinear-antialias"
-	RGB      = "rgb"
-	BGR      = "bgr"
+	Bicubic  = "bicubic-antialias"
+	Nearest  = "nearest"
+
+	RGB  = "rgb"
+	BGR  = "bgr"
+	Grey = "grey"
 )
 
 // Caffe is the preprocessing of Keras' ResNet50 weights: BGR, mean
 // subtracted, no scaling.
 func Caffe() Spec {
-	return Spec{Resize: 256, Crop: 224, Filter: Bilinear, Order: BGR,
+	return Spec{Resize: Short(256), Crop: Square(224), Filter: Bilinear, Order: BGR,
 		Mean: [3]float32{103.939, 116.779, 123.68}, Std: [3]float32{1, 1, 1}}
 }
 
 // Torchvision is the preprocessing of torchvision's ImageNet weights, in
 // units of 0..255 pixels.
 func Torchvision() Spec {
-	return Spec{Resize: 256, Crop: 224, Filter: Bilinear, Order: RGB,
+	return Spec{Resize: Short(256), Crop: Square(224), Filter: Bilinear, Order: RGB,
 		Mean: [3]float32{123.675, 116.28, 103.53}, Std: [3]float32{58.395, 57.12, 57.375}}
 }
 
+// Input is the shape of what the network sees.
+func (s Spec) Input() tensor.Shape {
+	return tensor.Shape{H: s.Crop.H, W: s.Crop.W, C: s.Channels()}
+}
+
+// Channels is the number of channels of what the network sees.
+func (s Spec) Channels() int {
+	if s.Order == Grey {
+		return 1
+	}
+	return 3
+}
+
+// maxSide bounds pictures after resizing, in pixels.
+const maxSide = 4096
+
 // Validate reports what is wrong with s, if anything.
 func (s Spec) Validate() error {
+	if err := s.Resize.validate(s.Crop); err != nil {
+		return fmt.Errorf("preprocess: %w", err)
+	}
 	switch {
-	case s.Crop < 1 || s.Resize < s.Crop || s.Resize > 4096:
-		return fmt.Errorf("preprocess: resize %d, crop %d: want 1 <= crop <= resize <= 4096", s.Resize, s.Crop)
-	case s.Filter != Bilinear:
-		return fmt.Errorf("preprocess: unknown filter %q, want %q", s.Filter, Bilinear)
-	case s.Order != RGB && s.Order != BGR:
-		return fmt.Errorf("preprocess: unknown channel order %q, want %q or %q", s.Order, RGB, BGR)
+	case s.Filter != Bilinear && s.Filter != Bicubic && s.Filter != Nearest:
+		return fmt.Errorf("preprocess: unknown filter %q, want %q, %q or %q", s.Filter, Bilinear, Bicubic, Nearest)
+	case s.Order != RGB && s.Order != BGR && s.Order != Grey:
+		return fmt.Errorf("preprocess: unknown channel order %q, want %q, %q or %q", s.Order, RGB, BGR, Grey)
 	}
 	for i, v := range s.Std {
 		if !(v > 0 && v < 1e6) || !(s.Mean[i] > -1e6 && s.Mean[i] < 1e6) {
@@ -54,7 +79,20 @@ func (s Spec) Validate() error {
 	return nil
 }
 
-// Channel returns the index in an RGB pixel of the network's channel c.
+// Sized is the preprocessing for a network that sees another size: what is resized
+// keeps its proportion to the crop.
+func (s Spec) Sized(crop Size) Spec {
+	scale := func(n, from, to int) int { return (2*n*to + from) / (2 * from) }
+	if s.Resize.Short != 0 {
+		s.Resize.Short = scale(s.Resize.Short, min(s.Crop.H, s.Crop.W), max(crop.H, crop.W))
+	} else {
+		s.Resize.Whole = Size{scale(s.Resize.Whole.H, s.Crop.H, crop.H), scale(s.Resize.Whole.W, s.Crop.W, crop.W)}
+	}
+	s.Crop = crop
+	return s
+}
+
+// Channel returns the index in a pixel of the network's channel c.
 func (s Spec) Channel(c int) int {
 	if s.Order == BGR {
 		return 2 - c
@@ -63,14 +101,15 @@ func (s Spec) Channel(c int) int {
 }
 
 // Float writes the float network's input, normalized and in s.Order, for the
-// RGB pixels of rgb. Both hold as many values, in HWC order.
-func (s Spec) Float(dst []float32, rgb []uint8) error {
-	if len(dst) != len(rgb) || len(rgb)%3 != 0 {
-		return fmt.Errorf("preprocess: %d values of RGB pixels for an input of %d", len(rgb), len(dst))
+// pixels of pix. Both hold as many values, in HWC order.
+func (s Spec) Float(dst []float32, pix []uint8) error {
+	n := s.Channels()
+	if len(dst) != len(pix) || len(pix)%n != 0 {
+		return fmt.Errorf("preprocess: %d values of pixels for an input of %d", len(pix), len(dst))
 	}
-	for i := 0; i < len(rgb); i += 3 {
-		for c := range 3 {
-			dst[i+c] = (float32(rgb[i+s.Channel(c)]) - s.Mean[c]) / s.Std[c]
+	for i := 0; i < len(pix); i += n {
+		for c := range n {
+			dst[i+c] = (float32(pix[i+s.Channel(c)]) - s.Mean[c]) / s.Std[c]
 		}
 	}
 	return nil

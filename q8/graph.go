@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"edgeclassify/int8"
+	"edgeclassify/labels"
 	"edgeclassify/tensor"
 )
 
@@ -66,6 +67,9 @@ func describe(m *Model, inputs [][]string) (map[string]string, error) {
 	if m.SelfTest != nil {
 		documents["selftest"] = m.SelfTest
 	}
+	if m.Activation != labels.Softmax {
+		documents["activation"] = m.Activation
+	}
 	for key, document := range documents {
 		text, err := json.Marshal(document)
 		if err != nil {
@@ -80,14 +84,14 @@ func describe(m *Model, inputs [][]string) (map[string]string, error) {
 // is to be made of its name, input and layers. It accepts nothing that describe
 // would not have written.
 func parse(metadata map[string]string) (*Model, error) {
-	m, g := &Model{Network: &int8.Network{}}, graph{}
+	m, g := &Model{Network: &int8.Network{}, Activation: labels.Softmax}, graph{}
 	for _, d := range []struct {
 		key      string
 		into     any
 		optional bool
 	}{
 		{"graph", &g, false}, {"preprocessing", &m.Preprocess, false}, {"labels", &m.Classes, false},
-		{"provenance", &m.Provenance, false}, {"selftest", &m.SelfTest, true},
+		{"provenance", &m.Provenance, false}, {"selftest", &m.SelfTest, true}, {"activation", &m.Activation, true},
 	} {
 		text, ok := metadata[d.key]
 		if !ok && d.optional {

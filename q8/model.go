@@ -7,7 +7,6 @@ import (
 	"edgeclassify/int8"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
-	"edgeclassify/tensor"
 )
 
 // Model is a network with all that it takes to use it: what a file holds. New
@@ -15,14 +14,15 @@ import (
 type Model struct {
 	*int8.Network
 	Preprocess preprocess.Spec
-	Classes    []labels.Class // in the order of the logits
+	Classes    []labels.Class // in the order of the logits; two of a network with one logit
+	Activation labels.Activation
 	Provenance Provenance
 	SelfTest   *SelfTest // nil where there is none
 }
 
 // New checks that what belongs to a network fits it. The self-test may be nil.
-func New(n *int8.Network, p preprocess.Spec, classes []labels.Class, from Provenance, test *SelfTest) (*Model, error) {
-	m := &Model{Network: n, Preprocess: p, Classes: classes, Provenance: from, SelfTest: test}
+func New(n *int8.Network, p preprocess.Spec, classes []labels.Class, a labels.Activation, from Provenance, test *SelfTest) (*Model, error) {
+	m := &Model{Network: n, Preprocess: p, Classes: classes, Activation: a, Provenance: from, SelfTest: test}
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("q8: network %q: %w", n.Name, err)
 	}
@@ -36,10 +36,17 @@ func (m *Model) check() error {
 	if m.Topology() == nil {
 		return errors.New("it is not one that int8.NewNetwork made")
 	}
-	if classes := m.Classifier().Out; len(m.Classes) != classes {
+	if m.Activation != labels.Softmax && m.Activation != labels.Sigmoid {
+		return fmt.Errorf("activation is %q, want %q or %q", m.Activation, labels.Softmax, labels.Sigmoid)
+	}
+	classes := m.Classifier().Out
+	if classes == 1 && m.Activation == labels.Sigmoid {
+		classes = 2
+	}
+	if len(m.Classes) != classes {
 		return fmt.Errorf("%d class names for %d classes", len(m.Classes), classes)
 	}
-	if want := (tensor.Shape{H: m.Preprocess.Crop, W: m.Preprocess.Crop, C: 3}); m.Input.Shape != want {
+	if want := m.Preprocess.Input(); m.Input.Shape != want {
 		return fmt.Errorf("input is %v, preprocessing gives %v", m.Input.Shape, want)
 	}
 	return nil

@@ -31,8 +31,9 @@ func tiny() *q8.Model {
 	pooled := vector(int8.Int16, 2)
 	pooled.Scale, pooled.Bound = 0.25, 255
 	spec := preprocess.Caffe()
-	spec.Resize, spec.Crop = 10, 9
+	spec.Resize, spec.Crop = preprocess.Short(10), preprocess.Square(9)
 	return rebuilt(&q8.Model{
+		Activation: labels.Softmax,
 		Preprocess: spec,
 		Classes:    []labels.Class{{ID: "n1", Name: "<tench> & \"König\""}, {ID: "n2", Name: "2\u2028"}, {ID: "n3", Name: ""}},
 		Provenance: q8.Provenance{Tool: "test", Source: "tiny.safetensors", Method: "none", Images: 3, Seed: 1<<64 - 1},
@@ -61,7 +62,7 @@ func rebuilt(m *q8.Model) *q8.Model {
 	if err != nil {
 		panic(err)
 	}
-	if m, err = q8.New(n, m.Preprocess, m.Classes, m.Provenance, m.SelfTest); err != nil {
+	if m, err = q8.New(n, m.Preprocess, m.Classes, m.Activation, m.Provenance, m.SelfTest); err != nil {
 		panic(err)
 	}
 	return m
@@ -168,13 +169,13 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		"a class too few":   {func(m *q8.Model) { m.Classes = m.Classes[:2] }, `q8: network "tiny": 2 class names for 3 classes`},
-		"other crop":        {func(m *q8.Model) { m.Preprocess.Crop = 8 }, "input is 9x9x3, preprocessing gives 8x8x3"},
+		"other crop":        {func(m *q8.Model) { m.Preprocess.Crop = preprocess.Square(8) }, "input is 9x9x3, preprocessing gives 8x8x3"},
 		"bad preprocessing": {func(m *q8.Model) { m.Preprocess.Std[1] = 0 }, "std positive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := tiny()
 			test.edit(m)
-			_, err := q8.New(m.Network, m.Preprocess, m.Classes, m.Provenance, nil)
+			_, err := q8.New(m.Network, m.Preprocess, m.Classes, m.Activation, m.Provenance, nil)
 			require.ErrorContains(t, err, test.want)
 		})
 	}

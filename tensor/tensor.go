@@ -16,8 +16,8 @@ func (s Shape) Elements() int { return s.H * s.W * s.C }
 
 func (s Shape) String() string { return fmt.Sprintf("%dx%dx%d", s.H, s.W, s.C) }
 
-// Window is the geometry of a convolution or pooling: kernel, stride and
-// zero padding, all in pixels, dilation 1.
+// Window is the geometry of a convolution or pooling: kernel, stride, zero
+// padding and dilation, all in pixels.
 type Window struct {
 	KH      int `json:"kh"`
 	KW      int `json:"kw"`
@@ -27,6 +27,29 @@ type Window struct {
 	Left    int `json:"left"`
 	Bottom  int `json:"bottom"`
 	Right   int `json:"right"`
+	// The distance between neighbouring values of the kernel; 0 stands for 1.
+	DilationH int `json:"dilation_h,omitempty"`
+	DilationW int `json:"dilation_w,omitempty"`
+}
+
+// String is the geometry without names.
+func (g Window) String() string {
+	s := fmt.Sprintf("{%d %d %d %d %d %d %d %d", g.KH, g.KW, g.StrideH, g.StrideW, g.Top, g.Left, g.Bottom, g.Right)
+	if g.dilated() {
+		s += fmt.Sprintf(" %d %d", g.DilationH, g.DilationW)
+	}
+	return s + "}"
+}
+
+func (g Window) dilated() bool { return g.DilationH > 1 || g.DilationW > 1 }
+
+// Steps are the distances between neighbouring values of the kernel.
+func (g Window) Steps() (h, w int) { return max(1, g.DilationH), max(1, g.DilationW) }
+
+// Reach is the height and width that the kernel covers.
+func (g Window) Reach() (h, w int) {
+	h, w = g.Steps()
+	return (g.KH-1)*h + 1, (g.KW-1)*w + 1
 }
 
 // Square returns a window of k x k with one stride and one padding on all sides.
@@ -39,13 +62,17 @@ func (g Window) Infer(h, w int) (oh, ow int, err error) {
 	if g.KH < 1 || g.KW < 1 || g.StrideH < 1 || g.StrideW < 1 {
 		return 0, 0, fmt.Errorf("kernel %dx%d with stride %dx%d: all must be positive", g.KH, g.KW, g.StrideH, g.StrideW)
 	}
-	if min(g.Top, g.Left, g.Bottom, g.Right) < 0 || max(g.Top, g.Bottom) >= g.KH || max(g.Left, g.Right) >= g.KW {
+	if min(g.DilationH, g.DilationW) < 0 {
+		return 0, 0, fmt.Errorf("dilation %dx%d must be positive", g.DilationH, g.DilationW)
+	}
+	rh, rw := g.Reach()
+	if min(g.Top, g.Left, g.Bottom, g.Right) < 0 || max(g.Top, g.Bottom) >= rh || max(g.Left, g.Right) >= rw {
 		return 0, 0, fmt.Errorf("padding %d,%d,%d,%d must be non-negative and smaller than the kernel %dx%d",
-			g.Top, g.Left, g.Bottom, g.Right, g.KH, g.KW)
+			g.Top, g.Left, g.Bottom, g.Right, rh, rw)
 	}
 	ph, pw := h+g.Top+g.Bottom, w+g.Left+g.Right
-	if ph < g.KH || pw < g.KW {
-		return 0, 0, fmt.Errorf("padded input %dx%d is smaller than the kernel %dx%d", ph, pw, g.KH, g.KW)
+	if ph < rh || pw < rw {
+		return 0, 0, fmt.Errorf("padded input %dx%d is smaller than the kernel %dx%d", ph, pw, rh, rw)
 	}
-	return (ph-g.KH)/g.StrideH + 1, (pw-g.KW)/g.StrideW + 1, nil
+	return (ph-rh)/g.StrideH + 1, (pw-rw)/g.StrideW + 1, nil
 }

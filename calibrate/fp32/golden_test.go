@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate/dataset"
+	"edgeclassify/importer"
 	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/npy"
 	"edgeclassify/internal/testneed"
@@ -24,9 +25,9 @@ import (
 // resNet50 imports the network that the golden values were computed with.
 func resNet50(t testing.TB) *models.Graph {
 	t.Helper()
-	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
+	g, err := importer.Import(testneed.Weights(t, "resnet50-keras"), models.ImportOptions{})
 	require.NoError(t, err)
-	return g
+	return g.Graph
 }
 
 // golden describes a tensor as another framework computed it.

@@ -12,6 +12,7 @@ import (
 	"edgeclassify/calibrate/fp32"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
+	"edgeclassify/importer"
 	"edgeclassify/int8"
 	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/testneed"
@@ -57,7 +58,7 @@ func equalized(t *testing.T, g *models.Graph, images dataset.Images, beta float6
 
 func resNet50(t *testing.T) *models.Graph {
 	t.Helper()
-	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
+	g, err := importer.Import(testneed.Weights(t, "resnet50-keras"), models.ImportOptions{})
 	require.NoError(t, err)
 	folded, err := g.Fold()
 	require.NoError(t, err)

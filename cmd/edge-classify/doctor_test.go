@@ -27,7 +27,7 @@ func testedModel(t *testing.T, change func(*q8.SelfTest)) string {
 	require.NoError(t, err)
 	test.LogitsSHA256 = int8.HashLogits(logits)
 	change(test)
-	m, err = q8.New(m.Network, m.Preprocess, m.Classes, m.Provenance, test)
+	m, err = q8.New(m.Network, m.Preprocess, m.Classes, m.Activation, m.Provenance, test)
 	require.NoError(t, err)
 	return write(t, "tested.q8", m)
 }

@@ -16,6 +16,7 @@ import (
 
 	"edgeclassify/calibrate"
 	"edgeclassify/calibrate/quantize"
+	"edgeclassify/importer"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
@@ -27,9 +28,9 @@ const photos = "../../testdata/photos"
 
 // realModel quantizes ResNet50 with the shipped range table.
 func realModel(t *testing.T) string {
-	g, err := models.Import(testneed.Weights(t, "resnet50-keras"))
+	imported, err := importer.Import(testneed.Weights(t, "resnet50-keras"), models.ImportOptions{})
 	require.NoError(t, err)
-	g, err = g.Fold()
+	g, err := imported.Fold()
 	require.NoError(t, err)
 	tables, err := models.RangeTables()
 	require.NoError(t, err)

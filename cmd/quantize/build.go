@@ -13,6 +13,7 @@ import (
 	"edgeclassify/calibrate"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
+	"edgeclassify/importer"
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/fetch"
@@ -154,7 +155,7 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	start := time.Now()
-	g, err := load(o.model)
+	g, err := load(o.model, models.ImportOptions{})
 	if err != nil {
 		return err
 	}
@@ -266,9 +267,9 @@ func (b *build) provenance() q8.Provenance {
 }
 
 // load imports a float network by its path or its name in the cache.
-func load(model string) (*models.Graph, error) {
+func load(model string, o models.ImportOptions) (*models.Imported, error) {
 	if _, err := os.Stat(model); !errors.Is(err, fs.ErrNotExist) {
-		return models.Import(model)
+		return importer.Import(model, o)
 	}
 	known := fetch.Names()
 	if !slices.ContainsFunc(known, func(m fetch.Model) bool { return m.Name == model }) {
@@ -281,5 +282,5 @@ func load(model string) (*models.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	return models.Import(path)
+	return importer.Import(path, o)
 }

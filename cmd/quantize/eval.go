@@ -154,7 +154,7 @@ func (o evalOptions) loadFloat() (folded *models.Graph, hash string, err error) 
 	if o.float == "" {
 		return nil, "", nil
 	}
-	g, err := load(o.float)
+	g, err := load(o.float, models.ImportOptions{})
 	if err != nil {
 		return nil, "", err
 	}

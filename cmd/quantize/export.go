@@ -7,6 +7,7 @@ import (
 
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
+	"edgeclassify/models"
 	"edgeclassify/onnx"
 	"edgeclassify/q8"
 )
@@ -61,7 +62,7 @@ func exportCommand(_ context.Context, args []string, s cli.Streams) error {
 }
 
 func exportFloat(file, model string) error {
-	g, err := load(model)
+	g, err := load(model, models.ImportOptions{})
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (r inspection) print(w io.Writer) error {
 	fmt.Fprintf(t, "network\t%s, %d layers, %d classes, %.2f GMAC\n", r.Name, len(r.Layers), r.Classes, float64(r.MACs)/1e9)
 	fmt.Fprintf(t, "file\t%d bytes, SHA-256 %s\n", r.FileBytes, r.SHA256)
 	fmt.Fprintf(t, "memory\tweights %d bytes, arena %d bytes (lower bound %d)\n", r.WeightBytes, r.ArenaBytes, r.ArenaLowerBound)
-	fmt.Fprintf(t, "input\tshort side %d, crop %d, %s, order %s, mean %v, std %v\n",
+	fmt.Fprintf(t, "input\tresize %v, crop %v, %s, order %s, mean %v, std %v\n",
 		r.Preprocess.Resize, r.Preprocess.Crop, r.Preprocess.Filter, r.Preprocess.Order, r.Preprocess.Mean, r.Preprocess.Std)
 	fmt.Fprintf(t, "source\t%s, SHA-256 %s\n", r.Provenance.Source, r.Provenance.SourceHash)
 	fmt.Fprintf(t, "made by\t%s, ranges by %s from %d pictures, seed %d\n", r.Provenance.Tool, r.Provenance.Method, r.Provenance.Images, r.Provenance.Seed)

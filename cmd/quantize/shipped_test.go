@@ -14,6 +14,7 @@ import (
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/evaluate"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/models"
 	"edgeclassify/q8"
 )
 
@@ -39,7 +40,7 @@ func TestAccuracyOnHeldOutPictures(t *testing.T) {
 // those of the batch norms, times what the search may have chosen.
 func TestShippedTableIsOfItsPictures(t *testing.T) {
 	needWeights(t)
-	g, err := load("resnet50-keras")
+	g, err := load("resnet50-keras", models.ImportOptions{})
 	require.NoError(t, err)
 	shipped, _, err := shippedRanges("resnet50-keras", g.Hash())
 	require.NoError(t, err)

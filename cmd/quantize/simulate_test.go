@@ -25,7 +25,7 @@ const exactSums = 1 << 24
 // photographs none does.
 func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
 	needWeights(t)
-	g, err := load("resnet50-keras")
+	g, err := load("resnet50-keras", models.ImportOptions{})
 	require.NoError(t, err)
 	folded, err := g.Fold()
 	require.NoError(t, err)

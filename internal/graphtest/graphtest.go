@@ -42,7 +42,7 @@ func Graph(t testing.TB, b *models.Builder, name string) *models.Graph {
 // of its logits.
 func ForImages(g *models.Graph, p preprocess.Spec) *models.Graph {
 	g.Preprocess = p
-	g.Preprocess.Crop = g.Input().H
+	g.Preprocess.Crop = preprocess.Square(g.Input().H)
 	g.Classes = make([]labels.Class, g.Shape(g.Output()).C)
 	return g
 }

@@ -37,9 +37,9 @@ func Colours() *q8.Model {
 		panic(err)
 	}
 	spec := preprocess.Caffe()
-	spec.Resize, spec.Crop = side, side
+	spec.Resize, spec.Crop = preprocess.Short(side), preprocess.Square(side)
 	classes := []labels.Class{{ID: "n00000001", Name: "red"}, {ID: "n00000002", Name: "green"}, {ID: "n00000003", Name: "blue"}}
-	m, err := q8.New(n, spec, classes, q8.Provenance{Tool: "nettest", Source: "colours", Method: "by hand"}, nil)
+	m, err := q8.New(n, spec, classes, labels.Softmax, q8.Provenance{Tool: "nettest", Source: "colours", Method: "by hand"}, nil)
 	if err != nil {
 		panic(err)
 	}

@@ -54,7 +54,7 @@ func randomModel(name string, seed uint64, withInt16 bool) *q8.Model {
 	if err != nil {
 		panic(err)
 	}
-	m, err := q8.New(n, b.spec, b.classes, b.provenance, nil)
+	m, err := q8.New(n, b.spec, b.classes, labels.Softmax, b.provenance, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -128,11 +128,11 @@ func (b *builder) weights(n int) []int8.Value {
 
 func (b *builder) image() node {
 	spec := pick(b, preprocess.Caffe(), preprocess.Torchvision())
-	spec.Crop = 8 + b.IntN(33)
-	spec.Resize = spec.Crop + b.IntN(8)
+	spec.Crop = preprocess.Square(8 + b.IntN(33))
+	spec.Resize = preprocess.Short(spec.Crop.H + b.IntN(8))
 	b.spec = spec
 	b.input = int8.Tensor{
-		Shape: tensor.Shape{H: spec.Crop, W: spec.Crop, C: 3},
+		Shape: spec.Input(),
 		Type:  int8.Int8,
 		Zero:  []int8.Value{b.zero(), b.zero(), b.zero()},
 	}

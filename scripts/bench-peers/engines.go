@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"edgeclassify/calibrate/fp32"
+	"edgeclassify/importer"
 	"edgeclassify/internal/fetch"
 	"edgeclassify/internal/onnxruntime"
 	"edgeclassify/models"
@@ -51,11 +52,12 @@ func openFloat(name, dir string) (contest, error) {
 	if err != nil {
 		return contest{}, err
 	}
-	g, err := models.Import(path)
+	imported, err := importer.Import(path, models.ImportOptions{})
 	if err != nil {
 		return contest{}, err
 	}
-	if g, err = g.Logits().Fold(); err != nil {
+	g, err := imported.Logits().Fold()
+	if err != nil {
 		return contest{}, err
 	}
 	v, err := newVariant("", filepath.Join(dir, "float.onnx"),

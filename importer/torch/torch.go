@@ -1,4 +1,4 @@
-package models
+package torch
 
 import (
 	"archive/zip"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+
+	"edgeclassify/importer/weights"
 )
 
 // torchReader reads PyTorch's zip format: a pickle of the state dict, whose
@@ -31,7 +33,7 @@ const maxPickle = 16 << 20
 
 // torchStorage is a typed run of elements.
 type torchStorage struct {
-	dtype  elementType
+	dtype  weights.DType
 	stored string
 	data   []byte
 	numel  int
@@ -40,17 +42,17 @@ type torchStorage struct {
 // torchTypes are the storage classes. Tensors of a type without a known
 // element type are kept, for they may be of no interest: counters, say.
 var torchTypes = map[string]struct {
-	dtype elementType
+	dtype weights.DType
 	size  int
 }{
-	"FloatStorage": {float32s, 4}, "HalfStorage": {float16s, 2}, "BFloat16Storage": {bfloat16s, 2},
-	"DoubleStorage": {unsupported, 8}, "LongStorage": {unsupported, 8}, "IntStorage": {unsupported, 4},
-	"ShortStorage": {unsupported, 2}, "CharStorage": {unsupported, 1}, "ByteStorage": {unsupported, 1},
-	"BoolStorage": {unsupported, 1},
+	"FloatStorage": {weights.Float32, 4}, "HalfStorage": {weights.Float16, 2}, "BFloat16Storage": {weights.BFloat16, 2},
+	"DoubleStorage": {weights.Unsupported, 8}, "LongStorage": {weights.Unsupported, 8}, "IntStorage": {weights.Unsupported, 4},
+	"ShortStorage": {weights.Unsupported, 2}, "CharStorage": {weights.Unsupported, 1}, "ByteStorage": {weights.Unsupported, 1},
+	"BoolStorage": {weights.Unsupported, 1},
 }
 
-// readTorch returns the tensors of a state dict.
-func readTorch(file []byte) (map[string]array, error) {
+// Read returns the tensors of a state dict.
+func Read(file []byte) (map[string]weights.Array, error) {
 	r, err := openTorch(file)
 	if err != nil {
 		return nil, err
@@ -185,13 +187,13 @@ func rebuildTensor(args pyTuple) (any, error) {
 	if !ok1 || !ok2 || !ok3 || !ok4 || len(shape) != len(strides) || len(shape) > 8 {
 		return nil, errors.New("malformed tensor")
 	}
-	a := array{dtype: s.dtype, stored: s.stored, shape: shape, strides: strides}
-	n, ok := elements(shape, s.numel)
+	a := weights.Array{DType: s.dtype, Stored: s.stored, Shape: shape, Strides: strides}
+	n, ok := weights.Elements(shape, s.numel)
 	if !ok {
 		return nil, fmt.Errorf("tensor of shape %v is larger than its storage of %d elements", shape, s.numel)
 	}
 	if n == 0 {
-		a.strides = nil
+		a.Strides = nil
 		return a, nil
 	}
 	if offset < 0 || offset >= int64(s.numel) {
@@ -208,10 +210,10 @@ func rebuildTensor(args pyTuple) (any, error) {
 		return nil, fmt.Errorf("tensor of shape %v with offset %d and strides %v leaves its storage of %d elements", shape, offset, strides, s.numel)
 	}
 	size := len(s.data) / s.numel
-	a.data = s.data[int(offset)*size:]
+	a.Data = s.data[int(offset)*size:]
 	if rowMajor(shape, strides) {
-		a.strides = nil
-		a.data = a.data[:n*size]
+		a.Strides = nil
+		a.Data = a.Data[:n*size]
 	}
 	return a, nil
 }
@@ -246,15 +248,15 @@ func rowMajor(shape, strides []int) bool {
 
 // stateDict returns the tensors by name, without the prefix that DataParallel
 // puts before every one.
-func stateDict(d *pyDict) (map[string]array, error) {
-	arrays := map[string]array{}
+func stateDict(d *pyDict) (map[string]weights.Array, error) {
+	arrays := map[string]weights.Array{}
 	prefixed := true
 	for i, key := range d.keys {
 		name, ok := key.(string)
 		if !ok {
 			return nil, fmt.Errorf("a key is of type %s, expected the name of a tensor", pyType(key))
 		}
-		a, ok := d.values[i].(array)
+		a, ok := d.values[i].(weights.Array)
 		if !ok {
 			return nil, fmt.Errorf("%q is of type %s, expected a tensor: save model.state_dict()", name, pyType(d.values[i]))
 		}
@@ -264,7 +266,7 @@ func stateDict(d *pyDict) (map[string]array, error) {
 	if !prefixed {
 		return arrays, nil
 	}
-	bare := make(map[string]array, len(arrays))
+	bare := make(map[string]weights.Array, len(arrays))
 	for name, a := range arrays {
 		bare[strings.TrimPrefix(name, dataParallel)] = a
 	}

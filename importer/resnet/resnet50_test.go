@@ -1,4 +1,4 @@
-package models
+package resnet
 
 import (
 	"encoding/json"

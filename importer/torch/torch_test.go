@@ -1,4 +1,4 @@
-package models
+package torch
 
 import (
 	"archive/zip"

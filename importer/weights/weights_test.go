@@ -1,4 +1,4 @@
-package models
+package weights
 
 import (
 	"math"
@@ -41,7 +41,7 @@ func numbered(n int) []float32 {
 func TestLayouts(t *testing.T) {
 	const O, H, W, I = 37, 3, 2, 35 // more than a tile, and none alike
 	w := numbered(O * H * W * I)
-	hwio, oihw := fromHWIO(w, O, H, W, I), fromOIHW(w, O, H, W, I)
+	hwio, oihw := FromHWIO(w, O, H, W, I), FromOIHW(w, O, H, W, I)
 	for o := range O {
 		for h := range H {
 			for x := range W {
@@ -69,7 +69,7 @@ func TestElements(t *testing.T) {
 		{[]int{-1}, 0, false},
 		{[]int{math.MaxInt, math.MaxInt}, 0, false},
 	} {
-		n, ok := elements(c.shape, 10)
+		n, ok := Elements(c.shape, 10)
 		require.Equal(t, c.ok, ok, "%v", c.shape)
 		if ok {
 			require.Equal(t, c.n, n, "%v", c.shape)

@@ -1,4 +1,4 @@
-package models
+package keras
 
 import (
 	"encoding/json"
@@ -9,9 +9,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"edgeclassify/importer/weights"
+	"edgeclassify/models"
 )
 
-// ImportTFJS reads a TensorFlow.js layers model: the topology and the weights'
+// Import reads a TensorFlow.js layers model: the topology and the weights'
 // manifest from the model.json at path, the weights from the shards beside it.
 // Convolutions carry the names of their Keras layers. The pictures' colours
 // are taken to be prepared the way of Keras' Caffe-style models.
@@ -19,10 +22,10 @@ import (
 // Errors name the layer, tensor or shard, and what was expected.
 //
 // Format: https://www.tensorflow.org/js/guide/save_load
-func ImportTFJS(path string) (*Graph, error) {
+func Import(path string) (*models.Graph, error) {
 	g, err := importTFJS(path)
 	if err != nil {
-		return nil, fmt.Errorf("models: %s: %w", path, err)
+		return nil, fmt.Errorf("importer: %s: %w", path, err)
 	}
 	return g, nil
 }
@@ -50,7 +53,7 @@ type tfjsWeight struct {
 	} `json:"quantization"`
 }
 
-func importTFJS(path string) (*Graph, error) {
+func importTFJS(path string) (*models.Graph, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -68,48 +71,48 @@ func importTFJS(path string) (*Graph, error) {
 	}
 	defer dir.Close()
 
-	arrays := map[string]array{}
+	arrays := map[string]weights.Array{}
 	for i, group := range m.Manifest {
 		if err := group.read(dir, arrays); err != nil {
 			return nil, fmt.Errorf("weight group %d: %w", i+1, err)
 		}
 	}
-	weights := newWeightFile(arrays)
-	g, err := m.Topology.Config.graph(weights)
+	file := weights.NewFile(arrays)
+	g, err := m.Topology.Config.graph(file)
 	if err != nil {
 		return nil, err
 	}
-	if err := weights.unused("the topology of the same file"); err != nil {
+	if err := file.Unused("the topology of the same file"); err != nil {
 		return nil, err
 	}
 	return g, nil
 }
 
 // read adds the group's tensors to arrays.
-func (g tfjsGroup) read(dir *os.Root, arrays map[string]array) error {
+func (g tfjsGroup) read(dir *os.Root, arrays map[string]weights.Array) error {
 	const limit = math.MaxInt32 // bytes
-	var found []array
+	var found []weights.Array
 	want := int64(0)
 	for _, w := range g.Weights {
 		if _, taken := arrays[w.Name]; taken {
 			return fmt.Errorf("tensor %q appears twice", w.Name)
 		}
-		a := array{stored: w.DType, shape: w.Shape}
+		a := weights.Array{Stored: w.DType, Shape: w.Shape}
 		switch {
 		case w.Quantization == nil && w.DType == "float32":
-			a.dtype = float32s
+			a.DType = weights.Float32
 		case w.Quantization != nil && w.Quantization.DType == "float16" && w.DType == "float32":
-			a.dtype = float16s
+			a.DType = weights.Float16
 		case w.Quantization != nil:
 			return fmt.Errorf("tensor %q: weights are quantized to %s: use the unquantized model", w.Name, w.Quantization.DType)
 		default:
 			return fmt.Errorf("tensor %q: elements are %q, expected float32", w.Name, w.DType)
 		}
-		n, ok := elements(w.Shape, limit)
+		n, ok := weights.Elements(w.Shape, limit)
 		if !ok {
 			return fmt.Errorf("tensor %q: shape %v is not possible", w.Name, w.Shape)
 		}
-		want += int64(n) * int64(a.dtype.size())
+		want += int64(n) * int64(a.DType.Size())
 		if want > limit {
 			return fmt.Errorf("tensor %q: the weights up to here take more than %d bytes", w.Name, limit)
 		}
@@ -121,9 +124,9 @@ func (g tfjsGroup) read(dir *os.Root, arrays map[string]array) error {
 		return err
 	}
 	for i, a := range found {
-		n, _ := elements(a.shape, limit)
-		size := n * a.dtype.size()
-		a.data, data = data[:size:size], data[size:]
+		n, _ := weights.Elements(a.Shape, limit)
+		size := n * a.DType.Size()
+		a.Data, data = data[:size:size], data[size:]
 		arrays[g.Weights[i].Name] = a
 	}
 	return nil

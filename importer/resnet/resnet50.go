@@ -1,9 +1,12 @@
-package models
+// Package resnet builds residual networks by the names of their tensors.
+package resnet
 
 import (
 	"fmt"
 
+	"edgeclassify/importer/weights"
 	"edgeclassify/labels"
+	"edgeclassify/models"
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
 )
@@ -38,15 +41,15 @@ func (v ResNetVersion) String() string {
 
 // ResNet50 builds the network for 224x224x3 pictures and the given number of
 // classes with weights from t. Errors name the tensor.
-func ResNet50(version ResNetVersion, classes int, t Tensors) (*Graph, error) {
-	g, err := resNet50(version, classes, t)
+func ResNet50(version ResNetVersion, classes int, t weights.Tensors) (*models.Graph, error) {
+	g, err := build50(version, classes, t)
 	if err != nil {
-		return nil, fmt.Errorf("models: %w", err)
+		return nil, fmt.Errorf("importer: %w", err)
 	}
 	return g, nil
 }
 
-func resNet50(version ResNetVersion, classes int, t Tensors) (*Graph, error) {
+func build50(version ResNetVersion, classes int, t weights.Tensors) (*models.Graph, error) {
 	if classes < 1 {
 		return nil, fmt.Errorf("ResNet50: %d classes, want at least one", classes)
 	}
@@ -54,7 +57,7 @@ func resNet50(version ResNetVersion, classes int, t Tensors) (*Graph, error) {
 	b := resNetBuilder{
 		dialect: torchDialect{},
 		weights: t,
-		graph:   NewBuilder("input", tensor.Shape{H: 224, W: 224, C: 3}),
+		graph:   models.NewBuilder("input", tensor.Shape{H: 224, W: 224, C: 3}),
 	}
 	if version == V1 {
 		b.dialect, spec = kerasDialect{}, preprocess.Caffe()
@@ -63,19 +66,7 @@ func resNet50(version ResNetVersion, classes int, t Tensors) (*Graph, error) {
 	if b.err != nil {
 		return nil, fmt.Errorf("%s: %w", name, b.err)
 	}
-	return b.graph.Graph(name, spec, classNames(classes))
-}
-
-// classNames are ImageNet's for a thousand classes, and numbers otherwise.
-func classNames(n int) []labels.Class {
-	if n == 1000 {
-		return labels.ImageNet()
-	}
-	classes := make([]labels.Class, n)
-	for i := range classes {
-		classes[i] = labels.Class{ID: fmt.Sprint(i), Name: fmt.Sprintf("class %d", i)}
-	}
-	return classes
+	return b.graph.Graph(name, spec, labels.Default(classes))
 }
 
 // place is where a convolution stands: in which block of which stage, both
@@ -92,9 +83,9 @@ type dialect interface {
 	block(p place) string
 	dense() string
 	// convWeights returns OHWI weights and a bias, nil where there is none.
-	convWeights(t Tensors, name string, outC, k, inC int) (weight, bias []float32, err error)
+	convWeights(t weights.Tensors, name string, outC, k, inC int) (weight, bias []float32, err error)
 	// denseWeights returns [out][in] weights.
-	denseWeights(t Tensors, name string, in, out int) (weight, bias []float32, err error)
+	denseWeights(t weights.Tensors, name string, in, out int) (weight, bias []float32, err error)
 	// normParameters are the names' last parts of gamma, beta, mean and
 	// variance, behind the layer's name.
 	normParameters() [4]string
@@ -104,16 +95,16 @@ type dialect interface {
 // resNetBuilder adds nodes until the first error, after which it does nothing.
 type resNetBuilder struct {
 	dialect
-	weights Tensors
-	graph   *Builder
+	weights weights.Tensors
+	graph   *models.Builder
 	err     error
 }
 
 func (b *resNetBuilder) build(version ResNetVersion, classes int) {
 	stem := place{stage: -1}
 	x := b.convNorm(stem, "input", 3, 64, tensor.Square(7, 2, 3))
-	x = b.add(b.block(stem)+"relu", ReLU{}, x)
-	x = b.add(b.block(stem)+"maxpool", &MaxPool{tensor.Square(3, 2, 1)}, x)
+	x = b.add(b.block(stem)+"relu", models.ReLU{}, x)
+	x = b.add(b.block(stem)+"maxpool", &models.MaxPool{tensor.Square(3, 2, 1)}, x)
 	inC := 64
 	for stage, blocks := range [4]int{3, 4, 6, 3} {
 		for block := range blocks {
@@ -121,10 +112,10 @@ func (b *resNetBuilder) build(version ResNetVersion, classes int) {
 			inC = 256 << stage
 		}
 	}
-	x = b.add("avgpool", GlobalAveragePool{}, x)
+	x = b.add("avgpool", models.GlobalAveragePool{}, x)
 	x = b.denseLayer(x, inC, classes)
 	if version == V1 {
-		b.add("softmax", Softmax{}, x)
+		b.add("softmax", models.Softmax{}, x)
 	}
 }
 
@@ -142,26 +133,26 @@ func (b *resNetBuilder) bottleneck(version ResNetVersion, p place, x string, inC
 	at := func(conv int) place { return place{p.stage, p.block, conv} }
 
 	y := b.convNorm(at(0), x, inC, width, tensor.Square(1, strides[0], 0))
-	y = b.add(b.block(p)+"relu1", ReLU{}, y)
+	y = b.add(b.block(p)+"relu1", models.ReLU{}, y)
 	y = b.convNorm(at(1), y, width, width, tensor.Square(3, strides[1], 1))
-	y = b.add(b.block(p)+"relu2", ReLU{}, y)
+	y = b.add(b.block(p)+"relu2", models.ReLU{}, y)
 	y = b.convNorm(at(2), y, width, 4*width, tensor.Square(1, strides[2], 0))
 	if p.block == 0 {
 		x = b.convNorm(at(shortcut), x, inC, 4*width, tensor.Square(1, stride, 0))
 	}
-	y = b.add(b.block(p)+"add", Add{}, y, x)
-	return b.add(b.block(p)+"relu", ReLU{}, y)
+	y = b.add(b.block(p)+"add", models.Add{}, y, x)
+	return b.add(b.block(p)+"relu", models.ReLU{}, y)
 }
 
 func (b *resNetBuilder) convNorm(p place, x string, inC, outC int, w tensor.Window) string {
 	if b.err != nil {
 		return ""
 	}
-	conv := &Conv{Window: w, Groups: 1, InC: inC, OutC: outC}
+	conv := &models.Conv{Window: w, Groups: 1, InC: inC, OutC: outC}
 	conv.Weight, conv.Bias, b.err = b.convWeights(b.weights, b.conv(p), outC, w.KH, inC)
 	x = b.add(b.conv(p), conv, x)
 
-	norm := &BatchNorm{Epsilon: b.epsilon()}
+	norm := &models.BatchNorm{Epsilon: b.epsilon()}
 	parameters := b.normParameters()
 	for i, dst := range []*[]float32{&norm.Gamma, &norm.Beta, &norm.Mean, &norm.Variance} {
 		if b.err == nil {
@@ -175,12 +166,12 @@ func (b *resNetBuilder) denseLayer(x string, in, out int) string {
 	if b.err != nil {
 		return ""
 	}
-	dense := &Dense{In: in, Out: out}
+	dense := &models.Dense{In: in, Out: out}
 	dense.Weight, dense.Bias, b.err = b.denseWeights(b.weights, b.dense(), in, out)
 	return b.add(b.dense(), dense, x)
 }
 
-func (b *resNetBuilder) add(name string, op Op, inputs ...string) string {
+func (b *resNetBuilder) add(name string, op models.Op, inputs ...string) string {
 	if b.err == nil {
 		_, b.err = b.graph.Add(name, op, inputs...)
 	}
@@ -188,7 +179,7 @@ func (b *resNetBuilder) add(name string, op Op, inputs ...string) string {
 }
 
 // both returns a weight and its bias.
-func both(t Tensors, weight string, shape []int, bias string, n int) (w, b []float32, err error) {
+func both(t weights.Tensors, weight string, shape []int, bias string, n int) (w, b []float32, err error) {
 	if w, err = t.Tensor(weight, shape); err != nil {
 		return nil, nil, err
 	}
@@ -227,20 +218,20 @@ func (kerasDialect) normParameters() [4]string {
 
 func (kerasDialect) epsilon() float32 { return 1e-3 }
 
-func (kerasDialect) convWeights(t Tensors, name string, outC, k, inC int) (weight, bias []float32, err error) {
+func (kerasDialect) convWeights(t weights.Tensors, name string, outC, k, inC int) (weight, bias []float32, err error) {
 	weight, bias, err = both(t, name+"/kernel", []int{k, k, inC, outC}, name+"/bias", outC)
 	if err != nil {
 		return nil, nil, err
 	}
-	return fromHWIO(weight, outC, k, k, inC), bias, nil
+	return weights.FromHWIO(weight, outC, k, k, inC), bias, nil
 }
 
-func (kerasDialect) denseWeights(t Tensors, name string, in, out int) (weight, bias []float32, err error) {
+func (kerasDialect) denseWeights(t weights.Tensors, name string, in, out int) (weight, bias []float32, err error) {
 	weight, bias, err = both(t, name+"/kernel", []int{in, out}, name+"/bias", out)
 	if err != nil {
 		return nil, nil, err
 	}
-	return transpose(weight, in, out), bias, nil
+	return weights.Transpose(weight, in, out), bias, nil
 }
 
 type torchDialect struct{}
@@ -270,14 +261,14 @@ func (torchDialect) normParameters() [4]string {
 
 func (torchDialect) epsilon() float32 { return 1e-5 }
 
-func (torchDialect) convWeights(t Tensors, name string, outC, k, inC int) (weight, bias []float32, err error) {
+func (torchDialect) convWeights(t weights.Tensors, name string, outC, k, inC int) (weight, bias []float32, err error) {
 	weight, err = t.Tensor(name+".weight", []int{outC, inC, k, k})
 	if err != nil {
 		return nil, nil, err
 	}
-	return fromOIHW(weight, outC, k, k, inC), nil, nil
+	return weights.FromOIHW(weight, outC, k, k, inC), nil, nil
 }
 
-func (torchDialect) denseWeights(t Tensors, name string, in, out int) (weight, bias []float32, err error) {
+func (torchDialect) denseWeights(t weights.Tensors, name string, in, out int) (weight, bias []float32, err error) {
 	return both(t, name+".weight", []int{out, in}, name+".bias", out)
 }

@@ -1,4 +1,4 @@
-package models
+package keras
 
 import (
 	"encoding/json"
@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"math"
 
+	"edgeclassify/importer/weights"
+	"edgeclassify/labels"
+	"edgeclassify/models"
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
 )
@@ -72,15 +75,15 @@ type value struct {
 
 // kerasBuilder turns layers into nodes.
 type kerasBuilder struct {
-	graph   *Builder // nil before the input layer
+	graph   *models.Builder // nil before the input layer
 	input   tensor.Shape
 	last    string // node
-	weights Tensors
+	weights weights.Tensors
 	values  map[string]value // by layer
 }
 
 // graph builds the network with the given weights.
-func (m kerasModel) graph(weights Tensors) (*Graph, error) {
+func (m kerasModel) graph(tensors weights.Tensors) (*models.Graph, error) {
 	c := m.Config
 	if m.Class != "Model" && m.Class != "Functional" {
 		return nil, fmt.Errorf("the topology's class is %q, expected a functional Keras model (Model or Functional)", m.Class)
@@ -88,7 +91,7 @@ func (m kerasModel) graph(weights Tensors) (*Graph, error) {
 	if len(c.Inputs) != 1 || len(c.Outputs) != 1 {
 		return nil, fmt.Errorf("the model has %d inputs and %d outputs, expected one of each", len(c.Inputs), len(c.Outputs))
 	}
-	b := kerasBuilder{weights: weights, values: map[string]value{}}
+	b := kerasBuilder{weights: tensors, values: map[string]value{}}
 	for _, l := range c.Layers {
 		if err := b.layer(l); err != nil {
 			return nil, fmt.Errorf("layer %q (%s): %w", l.Name, l.Class, err)
@@ -97,7 +100,7 @@ func (m kerasModel) graph(weights Tensors) (*Graph, error) {
 	return b.finish(c.Name, c.Outputs[0])
 }
 
-func (b *kerasBuilder) finish(name string, output []any) (*Graph, error) {
+func (b *kerasBuilder) finish(name string, output []any) (*models.Graph, error) {
 	out, err := b.value(output)
 	if err != nil {
 		return nil, fmt.Errorf("output: %w", err)
@@ -111,10 +114,8 @@ func (b *kerasBuilder) finish(name string, output []any) (*Graph, error) {
 	if out.shape.H != 1 || out.shape.W != 1 {
 		return nil, fmt.Errorf("output is %v, expected one value per class", out.shape)
 	}
-	p := preprocess.Caffe()
-	p.Resize = (b.input.H*p.Resize + p.Crop/2) / p.Crop
-	p.Crop = b.input.H
-	return b.graph.Graph(name, p, classNames(out.shape.Elements()))
+	p := preprocess.Caffe().Sized(preprocess.Size{H: b.input.H, W: b.input.W})
+	return b.graph.Graph(name, p, labels.Default(out.shape.Elements()))
 }
 
 // layer adds the nodes of one layer.
@@ -161,7 +162,7 @@ func (b *kerasBuilder) inputLayer(name string, c kerasConfig) error {
 		return fmt.Errorf("batch_input_shape [null, %d, %d, %d]: want numbers from 1 to %d", *s[1], *s[2], *s[3], maxSide)
 	}
 	b.input = tensor.Shape{H: *s[1], W: *s[2], C: *s[3]}
-	b.graph = NewBuilder(name, b.input)
+	b.graph = models.NewBuilder(name, b.input)
 	b.values[name] = value{node: name, shape: b.input}
 	return nil
 }
@@ -232,9 +233,9 @@ func (b *kerasBuilder) convert(l kerasLayer, c kerasConfig, in []value) (value, 
 	case "Softmax":
 		return b.activation(l.Name, "softmax", x)
 	case "GlobalAveragePooling2D":
-		return b.add(l.Name, GlobalAveragePool{}, x.nonNegative, x)
+		return b.add(l.Name, models.GlobalAveragePool{}, x.nonNegative, x)
 	case "Add":
-		return b.add(l.Name, Add{}, x.nonNegative && in[1].nonNegative, in...)
+		return b.add(l.Name, models.Add{}, x.nonNegative && in[1].nonNegative, in...)
 	case "Dense":
 		return b.dense(l.Name, c, x)
 	case "Dropout", "SpatialDropout2D":
@@ -249,7 +250,7 @@ func (b *kerasBuilder) convert(l kerasLayer, c kerasConfig, in []value) (value, 
 }
 
 // add appends a node.
-func (b *kerasBuilder) add(name string, op Op, nonNegative bool, in ...value) (value, error) {
+func (b *kerasBuilder) add(name string, op models.Op, nonNegative bool, in ...value) (value, error) {
 	names := make([]string, len(in))
 	for i, v := range in {
 		names[i] = v.node
@@ -267,9 +268,9 @@ func (b *kerasBuilder) activation(name, kind string, x value) (value, error) {
 	case "", "linear":
 		return x, nil
 	case "relu":
-		return b.add(name, ReLU{}, true, x)
+		return b.add(name, models.ReLU{}, true, x)
 	case "softmax":
-		return b.add(name, Softmax{}, true, x)
+		return b.add(name, models.Softmax{}, true, x)
 	}
 	return value{}, fmt.Errorf("activation %q is not supported, only linear, relu and softmax are", kind)
 }
@@ -282,7 +283,7 @@ func (b *kerasBuilder) relu(name string, c kerasConfig, x value) (value, error) 
 }
 
 // withActivation adds a layer's own operation and its fused activation.
-func (b *kerasBuilder) withActivation(name string, op Op, activation string, x value) (value, error) {
+func (b *kerasBuilder) withActivation(name string, op models.Op, activation string, x value) (value, error) {
 	y, err := b.add(name, op, false, x)
 	if err != nil {
 		return value{}, err
@@ -307,7 +308,7 @@ func (b *kerasBuilder) conv(name string, c kerasConfig, x value) (value, error) 
 	if err != nil {
 		return value{}, err
 	}
-	op := &Conv{Window: w, Groups: groups, InC: x.shape.C, OutC: c.Filters, Weight: fromHWIO(kernel, c.Filters, w.KH, w.KW, inC)}
+	op := &models.Conv{Window: w, Groups: groups, InC: x.shape.C, OutC: c.Filters, Weight: weights.FromHWIO(kernel, c.Filters, w.KH, w.KW, inC)}
 	if op.Bias, err = b.bias(name, c, c.Filters); err != nil {
 		return value{}, err
 	}
@@ -334,7 +335,7 @@ func (b *kerasBuilder) depthwise(name string, c kerasConfig, x value) (value, er
 		return value{}, err
 	}
 	outC := x.shape.C * multiplier
-	op := &Conv{Window: w, Groups: x.shape.C, InC: x.shape.C, OutC: outC, Weight: fromHWIO(kernel, outC, w.KH, w.KW, 1)}
+	op := &models.Conv{Window: w, Groups: x.shape.C, InC: x.shape.C, OutC: outC, Weight: weights.FromHWIO(kernel, outC, w.KH, w.KW, 1)}
 	if op.Bias, err = b.bias(name, c, outC); err != nil {
 		return value{}, err
 	}
@@ -349,7 +350,7 @@ func (b *kerasBuilder) dense(name string, c kerasConfig, x value) (value, error)
 	if err != nil {
 		return value{}, err
 	}
-	op := &Dense{In: x.shape.C, Out: c.Units, Weight: transpose(kernel, x.shape.C, c.Units)}
+	op := &models.Dense{In: x.shape.C, Out: c.Units, Weight: weights.Transpose(kernel, x.shape.C, c.Units)}
 	if op.Bias, err = b.bias(name, c, c.Units); err != nil {
 		return value{}, err
 	}
@@ -372,7 +373,7 @@ func (b *kerasBuilder) batchNorm(name string, c kerasConfig, x value) (value, er
 		return value{}, fmt.Errorf("epsilon is %v, expected a positive number", c.Epsilon)
 	}
 	n := x.shape.C
-	op := &BatchNorm{Epsilon: c.Epsilon}
+	op := &models.BatchNorm{Epsilon: c.Epsilon}
 	for _, p := range []struct {
 		name    string
 		enabled *bool
@@ -424,7 +425,7 @@ func (b *kerasBuilder) maxPool(name string, c kerasConfig, x value) (value, erro
 	if err != nil {
 		return value{}, err
 	}
-	return b.add(name, &MaxPool{w}, x.nonNegative, x)
+	return b.add(name, &models.MaxPool{w}, x.nonNegative, x)
 }
 
 // avgPool counts the zeros of a ZeroPadding2D layer, but not those of its own
@@ -438,7 +439,7 @@ func (b *kerasBuilder) avgPool(name string, c kerasConfig, x value) (value, erro
 	if padded && string(c.Padding) != `"valid"` {
 		return value{}, errors.New(`follows ZeroPadding2D with padding "same" of its own, which is not supported`)
 	}
-	return b.add(name, &AveragePool{Window: w, CountPad: padded}, x.nonNegative, x)
+	return b.add(name, &models.AveragePool{Window: w, CountPad: padded}, x.nonNegative, x)
 }
 
 func zeroPadding(c kerasConfig, x value) (value, error) {

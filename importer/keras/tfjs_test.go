@@ -1,4 +1,4 @@
-package models
+package keras
 
 import (
 	"encoding/binary"

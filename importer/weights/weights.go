@@ -1,4 +1,5 @@
-package models
+// Package weights holds the trained tensors that files of any format bring.
+package weights
 
 import (
 	"encoding/binary"
@@ -17,29 +18,29 @@ type Tensors interface {
 	Tensor(name string, shape []int) ([]float32, error)
 }
 
-// weightFile is the content of a weight file of any format. It remembers which
+// File is the content of a weight file of any format. It remembers which
 // tensors were asked for.
-type weightFile struct {
-	arrays map[string]array
+type File struct {
+	arrays map[string]Array
 	used   map[string]bool
 }
 
-// newWeightFile leaves out the counters that PyTorch keeps for training.
-func newWeightFile(arrays map[string]array) *weightFile {
-	maps.DeleteFunc(arrays, func(name string, _ array) bool { return strings.HasSuffix(name, "num_batches_tracked") })
-	return &weightFile{arrays: arrays, used: map[string]bool{}}
+// NewFile leaves out the counters that PyTorch keeps for training.
+func NewFile(arrays map[string]Array) *File {
+	maps.DeleteFunc(arrays, func(name string, _ Array) bool { return strings.HasSuffix(name, "num_batches_tracked") })
+	return &File{arrays: arrays, used: map[string]bool{}}
 }
 
 // Tensor implements Tensors.
-func (f *weightFile) Tensor(name string, shape []int) ([]float32, error) {
+func (f *File) Tensor(name string, shape []int) ([]float32, error) {
 	a, ok := f.arrays[name]
 	if !ok {
 		return nil, fmt.Errorf("tensor %q is missing, expected with shape %v", name, shape)
 	}
-	if !slices.Equal(a.shape, shape) {
-		return nil, fmt.Errorf("tensor %q: expected shape %v, found %v", name, shape, a.shape)
+	if !slices.Equal(a.Shape, shape) {
+		return nil, fmt.Errorf("tensor %q: expected shape %v, found %v", name, shape, a.Shape)
 	}
-	v, err := a.floats()
+	v, err := a.Floats()
 	if err != nil {
 		return nil, fmt.Errorf("tensor %q: %w", name, err)
 	}
@@ -50,7 +51,7 @@ func (f *weightFile) Tensor(name string, shape []int) ([]float32, error) {
 // unused is an error if the file holds tensors that network has no use for:
 // to leave out a part of another network would give a network that runs and
 // is wrong.
-func (f *weightFile) unused(network string) error {
+func (f *File) Unused(network string) error {
 	var names []string
 	for name := range f.arrays {
 		if !f.used[name] {
@@ -62,50 +63,50 @@ func (f *weightFile) unused(network string) error {
 	}
 	slices.Sort(names)
 	return fmt.Errorf("%d tensors have no place in %s, the first is %q with shape %v: the file is of another network",
-		len(names), network, names[0], f.arrays[names[0]].shape)
+		len(names), network, names[0], f.arrays[names[0]].Shape)
 }
 
-// elementType is the type of a stored tensor's elements.
-type elementType int
+// DType is the type of a stored tensor's elements.
+type DType int
 
 const (
-	unsupported elementType = iota
-	float32s
-	float16s
-	bfloat16s
+	Unsupported DType = iota
+	Float32
+	Float16
+	BFloat16
 )
 
 // size is the number of bytes of one element.
-func (t elementType) size() int {
-	if t == float32s {
+func (t DType) Size() int {
+	if t == Float32 {
 		return 4
 	}
 	return 2
 }
 
-// array is a tensor as it lies in a file: little-endian elements, in row-major
+// Array is a tensor as it lies in a file: little-endian elements, in row-major
 // order unless strides say otherwise.
-type array struct {
-	dtype   elementType
-	stored  string // the file's own name of the element type, for messages
-	shape   []int
-	strides []int // in elements; nil: row-major
-	data    []byte
+type Array struct {
+	DType   DType
+	Stored  string // the file's own name of the element type, for messages
+	Shape   []int
+	Strides []int // in elements; nil: row-major
+	Data    []byte
 }
 
 // floats decodes the tensor in row-major order. The readers guarantee that
 // every element lies within the data and that there are no more elements than
 // the data holds.
-func (a array) floats() ([]float32, error) {
-	if a.dtype == unsupported {
-		return nil, fmt.Errorf("elements are %s, expected 32-bit or 16-bit floats", a.stored)
+func (a Array) Floats() ([]float32, error) {
+	if a.DType == Unsupported {
+		return nil, fmt.Errorf("elements are %s, expected 32-bit or 16-bit floats", a.Stored)
 	}
 	n := 1
-	for _, d := range a.shape {
+	for _, d := range a.Shape {
 		n *= d
 	}
 	out := make([]float32, n)
-	if a.strides == nil {
+	if a.Strides == nil {
 		for i := range out {
 			out[i] = a.at(i)
 		}
@@ -113,23 +114,23 @@ func (a array) floats() ([]float32, error) {
 	}
 	for i := range out {
 		offset, rest := 0, i
-		for d := len(a.shape) - 1; d >= 0; d-- {
-			offset += rest % a.shape[d] * a.strides[d]
-			rest /= a.shape[d]
+		for d := len(a.Shape) - 1; d >= 0; d-- {
+			offset += rest % a.Shape[d] * a.Strides[d]
+			rest /= a.Shape[d]
 		}
 		out[i] = a.at(offset)
 	}
 	return out, nil
 }
 
-func (a array) at(i int) float32 {
-	switch a.dtype {
-	case float16s:
-		return halfToFloat(binary.LittleEndian.Uint16(a.data[2*i:]))
-	case bfloat16s:
-		return math.Float32frombits(uint32(binary.LittleEndian.Uint16(a.data[2*i:])) << 16)
+func (a Array) at(i int) float32 {
+	switch a.DType {
+	case Float16:
+		return halfToFloat(binary.LittleEndian.Uint16(a.Data[2*i:]))
+	case BFloat16:
+		return math.Float32frombits(uint32(binary.LittleEndian.Uint16(a.Data[2*i:])) << 16)
 	}
-	return math.Float32frombits(binary.LittleEndian.Uint32(a.data[4*i:]))
+	return math.Float32frombits(binary.LittleEndian.Uint32(a.Data[4*i:]))
 }
 
 // halfToFloat widens an IEEE 754 binary16 number, which is exact.
@@ -144,23 +145,23 @@ func halfToFloat(h uint16) float32 {
 	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
 }
 
-// fromHWIO reorders a convolution's weights from [h][w][i][o] to [o][h][w][i].
-func fromHWIO(w []float32, o, h, wd, i int) []float32 {
-	return transpose(w, h*wd*i, o)
+// FromHWIO reorders a convolution's weights from [h][w][i][o] to [o][h][w][i].
+func FromHWIO(w []float32, o, h, wd, i int) []float32 {
+	return Transpose(w, h*wd*i, o)
 }
 
-// fromOIHW reorders a convolution's weights from [o][i][h][w] to [o][h][w][i].
-func fromOIHW(w []float32, o, h, wd, i int) []float32 {
+// FromOIHW reorders a convolution's weights from [o][i][h][w] to [o][h][w][i].
+func FromOIHW(w []float32, o, h, wd, i int) []float32 {
 	out := make([]float32, 0, len(w))
 	for n := i * h * wd; len(w) > 0; w = w[n:] {
-		out = append(out, transpose(w[:n], i, h*wd)...)
+		out = append(out, Transpose(w[:n], i, h*wd)...)
 	}
 	return out
 }
 
-// transpose turns [rows][cols] into [cols][rows]. It goes by tiles of both so
+// Transpose turns [rows][cols] into [cols][rows]. It goes by tiles of both so
 // that large matrices do not miss the cache at every step.
-func transpose(m []float32, rows, cols int) []float32 {
+func Transpose(m []float32, rows, cols int) []float32 {
 	const tile = 32
 	out := make([]float32, len(m))
 	for r0 := 0; r0 < rows; r0 += tile {
@@ -177,7 +178,7 @@ func transpose(m []float32, rows, cols int) []float32 {
 
 // elements is the number of elements of a shape, or false if a dimension is
 // negative or there are more than limit.
-func elements(shape []int, limit int) (int, bool) {
+func Elements(shape []int, limit int) (int, bool) {
 	n := 1
 	for _, d := range shape {
 		if d < 0 || d > 0 && n > limit/d {

@@ -1,0 +1,81 @@
+package models
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"edgeclassify/tensor"
+)
+
+// Activation applies a function to each value. Names and formulas are those of
+// ONNX operators of opset 20 (https://onnx.ai/onnx/operators/).
+type Activation struct {
+	Function    Function
+	Alpha, Beta float32 // of the functions that have them
+}
+
+// Function names a function of one variable.
+type Function string
+
+// The functions of Activation.
+const (
+	Sigmoid     Function = "Sigmoid"
+	HardSigmoid Function = "HardSigmoid" // max(0, min(1, alpha*x + beta))
+	HardSwish   Function = "HardSwish"   // x * HardSigmoid(x) with alpha 1/6 and beta 1/2
+	Swish       Function = "Swish"       // x * Sigmoid(alpha*x); SiLU with alpha 1
+	LeakyReLU   Function = "LeakyRelu"   // x, or alpha*x below 0
+	ELU         Function = "Elu"         // x, or alpha*(exp(x)-1) below 0
+	GELU        Function = "Gelu"        // x * normal distribution function of x
+	GELUTanh    Function = "GeluTanh"    // its approximation by tanh
+	Tanh        Function = "Tanh"
+	Softplus    Function = "Softplus" // ln(1 + exp(x))
+	Mish        Function = "Mish"     // x * tanh(Softplus(x))
+)
+
+// functions are their formulas.
+var functions = map[Function]func(x, alpha, beta float64) float64{
+	Sigmoid:     func(x, _, _ float64) float64 { return sigmoid(x) },
+	HardSigmoid: hardSigmoid,
+	HardSwish:   func(x, _, _ float64) float64 { return x * hardSigmoid(x, 1.0/6, 0.5) },
+	Swish:       func(x, alpha, _ float64) float64 { return x * sigmoid(alpha*x) },
+	LeakyReLU:   func(x, alpha, _ float64) float64 { return max(x, 0) + float64(alpha*min(x, 0)) },
+	ELU:         func(x, alpha, _ float64) float64 { return max(x, 0) + float64(alpha*math.Expm1(min(x, 0))) },
+	GELU:        func(x, _, _ float64) float64 { return x * 0.5 * math.Erfc(-x/math.Sqrt2) },
+	GELUTanh: func(x, _, _ float64) float64 {
+		return x * 0.5 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+float64(0.044715*x*x*x))))
+	},
+	Tanh:     func(x, _, _ float64) float64 { return math.Tanh(x) },
+	Softplus: func(x, _, _ float64) float64 { return softplus(x) },
+	Mish:     func(x, _, _ float64) float64 { return x * math.Tanh(softplus(x)) },
+}
+
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+func hardSigmoid(x, alpha, beta float64) float64 {
+	return max(0, min(1, float64(alpha*x)+beta))
+}
+
+func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+// Apply is the function's value at x.
+func (a Activation) Apply(x float64) float64 {
+	return functions[a.Function](x, float64(a.Alpha), float64(a.Beta))
+}
+
+// Kind implements Op.
+func (Activation) Kind() string { return "activation" }
+
+// Infer implements Op.
+func (a Activation) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	if functions[a.Function] == nil {
+		return tensor.Shape{}, fmt.Errorf("unknown function %q", a.Function)
+	}
+	return unary(in)
+}
+
+// Digest implements Op.
+func (a Activation) Digest(w io.Writer) {
+	fmt.Fprintf(w, " %s %v %v\n", strings.ToLower(string(a.Function)), a.Alpha, a.Beta)
+}
