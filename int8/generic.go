@@ -5,11 +5,19 @@ func Generic() Kernel {
 	return Kernel{
 		Name:             "generic",
 		NR:               panel,
-		Convolution:      func(l *Layer) Convolution { return genericConv{l.Op.(*Conv)} },
+		Convolution:      packGeneric,
 		ConvolutionInt16: func(l *Layer, _ *Tensor) Convolution { return genericInt16{genericConv{l.Op.(*Conv)}, &l.Out} },
 		Dense:            denseGeneric,
 		Max:              maxGeneric,
 	}
+}
+
+func packGeneric(l *Layer) Convolution {
+	c := l.Op.(*Conv)
+	if c.Depthwise() {
+		return PackDepthwise(l, 0)
+	}
+	return genericConv{c}
 }
 
 // genericConv packs weights panel by panel as it goes: eight times their size

@@ -22,6 +22,9 @@ type Conv struct {
 // Pack packs the weights of layer l, whose Op is an *int8.Conv.
 func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
+	if conv.Depthwise() {
+		return int8.PackDepthwise(l, m.flip())
+	}
 	c := &Conv{micro: m, depth: conv.KH * conv.KW * (conv.InC / conv.Groups)}
 	run := conv.KW * conv.InC
 	c.runs, c.steps = conv.KH, ceil(run, m.KR)
