@@ -104,7 +104,7 @@ func spread[T int8 | uint8](sums []int64, src, weights []int8, multiplier int) {
 // store requantizes the channels of a pixel from the first on.
 func (d *depthwise) store(t *ConvTask, y, x, first int, sums []int64) {
 	n := len(sums)
-	dst, multiplier := t.Dst[y*t.DstRow+x*d.OutC+first:][:n], d.Multiplier[first:][:n]
+	dst, multiplier := t.Dst[y*t.DstRow+x*t.DstStep+first:][:n], d.Multiplier[first:][:n]
 	shift, flip := d.Shift&31, d.flip
 	if t.Res == nil {
 		for i, sum := range sums {

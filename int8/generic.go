@@ -162,7 +162,7 @@ func dotPairs(sums *[pairs]int64, src []int8, weights []int64) {
 
 // store requantizes one pixel's panel.
 func (t *ConvTask) store(y, x, c0, c1 int, sums *[pairs]int64) {
-	dst := t.Dst[y*t.DstRow+x*t.OutC+c0:][:c1-c0]
+	dst := t.Dst[y*t.DstRow+x*t.DstStep+c0:][:c1-c0]
 	var res []int8
 	if t.Res != nil {
 		res = t.Res[y*t.ResRow+x*t.OutC+c0:][:c1-c0]
