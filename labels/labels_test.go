@@ -23,6 +23,28 @@ func TestImageNet(t *testing.T) {
 	}
 }
 
+func TestFolders(t *testing.T) {
+	find := Folders([]Class{{"0", "Persian cat"}, {"1", "crane"}, {"2", "crane"}, {"m/7", "tench, Tinca tinca"}, {"4", "0"}, {"5", ""}})
+	for path, want := range map[string]int{
+		"Persian cat/1.jpg":        0,
+		"set/persian_cat/1.jpg":    0,
+		"PERSIAN-CAT/more/1.jpg":   0,
+		"crane/1.jpg":              -1, // two of them
+		"Persian cat/crane/1.jpg":  -1,
+		"crane/persian cat/1.jpg":  0,
+		"tench/1.jpg":              3,
+		"Tench, tinca tinca/1.jpg": 3,
+		"0/1.jpg":                  4, // a name, not a number
+		"1/1.jpg":                  -1,
+		"tench.jpg":                -1,
+		"":                         -1,
+	} {
+		class, ok := find(path)
+		require.Equal(t, want >= 0, ok, path)
+		require.Equal(t, max(want, 0), class, path)
+	}
+}
+
 func TestFromPath(t *testing.T) {
 	classes := ImageNet()
 	for path, want := range map[string]int{
