@@ -23,6 +23,16 @@ func TestImageNet(t *testing.T) {
 	}
 }
 
+func TestDefault(t *testing.T) {
+	require.Equal(t, ImageNet(), Default(1000))
+	require.Equal(t, ImageNet(), Default(1001)[1:])
+	require.Equal(t, []Class{{"0", "class 0"}, {"1", "class 1"}}, Default(2))
+	require.True(t, Numbered(Default(2)))
+	require.True(t, Numbered([]Class{{"0", "LABEL_0"}}))
+	require.False(t, Numbered(Default(1000)))
+	require.False(t, Numbered([]Class{{"0", "class 0"}, {"1", "cat"}}))
+}
+
 func TestFolders(t *testing.T) {
 	find := Folders([]Class{{"0", "Persian cat"}, {"1", "crane"}, {"2", "crane"}, {"m/7", "tench, Tinca tinca"}, {"4", "0"}, {"5", ""}})
 	for path, want := range map[string]int{
