@@ -8,7 +8,7 @@ type Kernel struct {
 	// flipped, as q + 128 in a byte: some CPUs multiply unsigned by signed.
 	Unsigned bool
 	// NR is the number of output channels computed together: work is
-	// split among threads at its multiples, and with groups between groups.
+	// split among threads at its multiples, see Conv.Unit.
 	NR int
 	// Convolution packs the weights of a layer, whose Op is a *Conv and whose
 	// tensors are int8.

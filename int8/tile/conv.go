@@ -12,7 +12,8 @@ import (
 // int8.Convolution.
 type Conv struct {
 	micro  *Micro
-	depth  int // values of a window, of one group
+	inputs int // channels that a panel reads: a group's, or of a depthwise convolution the panel's own
+	depth  int // values of a window, of those channels
 	runs   int // rows of a window; 1 if gathered
 	steps  int // steps of a row
 	chunk  int // pixels whose windows are gathered at a time; 0 if not gathered
@@ -22,10 +23,14 @@ type Conv struct {
 // Pack packs the weights of layer l, whose Op is an *int8.Conv.
 func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
+	c := &Conv{micro: m, inputs: conv.InC / conv.Groups}
 	if conv.Depthwise() {
-		return int8.PackDepthwise(l, m.flip())
+		if conv.OutC != conv.InC {
+			return int8.PackDepthwise(l, m.flip())
+		}
+		c.inputs = m.NR
 	}
-	c := &Conv{micro: m, depth: conv.KH * conv.KW * (conv.InC / conv.Groups)}
+	c.depth = conv.KH * conv.KW * c.inputs
 	run := conv.KW * conv.InC
 	c.runs, c.steps = conv.KH, ceil(run, m.KR)
 	if m.gathers(conv, l.Out.Shape) {
@@ -342,16 +347,29 @@ func (w *work) gathered() {
 func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Value, r run, group int) {
 	length, runs := t.Runs()
 	dh, dw := t.Steps()
-	first := group * (t.InC / t.Groups)
+	first := group * c.inputs
+	distance := length
+	if length < c.inputs {
+		length, distance = min(c.inputs, t.InC-first), c.inputs
+	}
 	for i := range r.pixels {
 		dst := windows[i*c.steps*c.micro.KR:]
 		for ky := range t.KH {
 			at := (r.y*t.StrideH+ky*dh)*t.SrcRow + (r.x+i)*t.StrideW*t.InC + first
 			for range runs {
-				copy(dst[:length], src[at:])
-				dst, at = dst[length:], at+dw*t.InC
+				copyRun(dst[:length], src[at:])
+				dst, at = dst[distance:], at+dw*t.InC
 			}
 		}
+	}
+}
+
+// copyRun is copy, without a call for what depthwise convolutions copy.
+func copyRun(dst, src []int8.Value) {
+	if len(dst) == 16 {
+		*(*[16]int8.Value)(dst) = [16]int8.Value(src)
+	} else {
+		copy(dst, src)
 	}
 }
 
