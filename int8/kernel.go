@@ -53,8 +53,8 @@ type ConvTask struct {
 	// Bytes from one output pixel to the next: OutC, or more where the output is some
 	// channels of a Concat's.
 	DstStep int
-	Res    []int8 // begins at residual pixel (0, 0); nil without residual; may be Dst
-	ResRow int
+	Res     []int8 // begins at residual pixel (0, 0); nil without residual; may be Dst
+	ResRow  int
 	// The low bytes of int16 tensors, see Split; Src, Dst and Res are then the
 	// high ones. nil where the tensor is int8.
 	SrcLow, DstLow, ResLow []int8
