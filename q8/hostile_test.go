@@ -125,7 +125,7 @@ func TestHostileContents(t *testing.T) {
 		"unknown field of layer":  {graph(stem, stem+`,"dilation":2`), `metadata graph: layer 0 "stem": json: unknown field "dilation"`},
 		"field of another op":     {graph(`"op":"globalsum","inputs":["avg"]`, `"op":"globalsum","inputs":["avg"],"shift":1`), "metadata graph is not canonical"},
 		"unknown field of labels": {func(c contents) { c.replace("labels", `"id":"n1"`, `"id":"n1","color":"red"`) }, `metadata labels: json: unknown field "color"`},
-		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows avgpool, conv, dense, globalsum, maxpool`},
+		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows add, avgpool, concat, conv, dense, globalsum, lookup, maxpool, mean, mul`},
 		"no operation":            {graph(`"op":"maxpool",`, ``), `layer 2 "max": unknown operation ""`},
 		"no window":               {graph(`"window":{"kh":1,"kw":1,"stride_h":2,"stride_w":2,"top":0,"left":0,"bottom":0,"right":0},`, ``), "metadata graph is not canonical"},
 		"layer is a number":       {graph(`"layers":[`, `"layers":[7,`), `layer 0 "": json: cannot unmarshal number`},
@@ -200,7 +200,7 @@ func TestHostileInt16(t *testing.T) {
 		"shift without residual":   {graph(`"shift":2,`, `"shift":2,"residual_shift":1,`), `layer "stem" (conv): residual shift 1 is not in 0..0`},
 		"pool of int8":             {graph(`"name":"avg","op":"avgpool","inputs":["max"]`, `"name":"avg","op":"avgpool","inputs":["image"]`), `layer "avg" (avgpool): input has 3 zero points`},
 		"sum beyond int16":         {graph(`"name":"sum","op":"globalsum","inputs":["avg"]`, `"name":"sum","op":"globalsum","inputs":["max"]`), `layer "sum" (globalsum): the sum over 2x2 pixels reaches 36000 and does not fit int16; at most 3 pixels do`},
-		"convolution of sums":      {graph(`"inputs":["sum"]`, `"inputs":["avg"]`), `layer "fc" (dense): input "avg": a dense layer follows the global average pool`},
+		"classifier of a plane":    {graph(`"inputs":["sum"]`, `"inputs":["max"]`), `layer "fc" (dense): 2 inputs and 3 outputs do not fit input 2x2x2`},
 		"accumulator overflow":     {func(c contents) { copy(c.tensor("add.bias").Data[2:], []byte{0xff, 0x7f}) }, `layer "add" (conv): channel 0: the accumulator can reach`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -439,6 +439,7 @@ func FuzzDecode(f *testing.F) {
 	for seed := range uint64(8) {
 		f.Add(encode(f, nettest.Model(seed, false)))
 		f.Add(encode(f, nettest.Model(seed, true)))
+		f.Add(encode(f, nettest.OperationsModel(seed)))
 	}
 	f.Add(encode(f, tiny()))
 	f.Add(raw(manyTensors(3)))

@@ -10,11 +10,12 @@ type averagePool struct {
 	countPad bool
 }
 
-func newAveragePool(op *models.AveragePool, in, out tensor.Shape, _ bool) (Operation, error) {
+func newAveragePool(op *models.AveragePool, in, out tensor.Shape, _ models.Clip) (Operation, error) {
 	return Operation{Run: averagePool{window{op.Window, in, out}, op.CountPad}.run}, nil
 }
 
-func (p averagePool) run(w Worker, y, x, _ []float32) {
+func (p averagePool) run(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	p.eachPixel(w, y, func(y []float32, oy, ox int) {
 		clear(y)
 		count := 0

@@ -7,11 +7,12 @@ import (
 
 type globalAveragePool struct{ in tensor.Shape }
 
-func newGlobalAveragePool(_ models.GlobalAveragePool, in, _ tensor.Shape, _ bool) (Operation, error) {
+func newGlobalAveragePool(_ models.GlobalAveragePool, in, _ tensor.Shape, _ models.Clip) (Operation, error) {
 	return Operation{Run: globalAveragePool{in}.run}, nil
 }
 
-func (p globalAveragePool) run(w Worker, y, x, _ []float32) {
+func (p globalAveragePool) run(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	from, to := w.Part(p.in.C, Line)
 	for c := from; c < to; c++ {
 		sum := 0.0

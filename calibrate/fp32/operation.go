@@ -9,13 +9,21 @@ import (
 
 // Operation is a step's arithmetic, compiled.
 type Operation struct {
-	// Run computes one worker's part of y. It reads all of x, and of z, the
-	// second input if there is one, at least that part.
-	Run     func(w Worker, y, x, z []float32)
+	// Run computes one worker's part of y. It reads all of the first input, and of
+	// the others at least that part.
+	Run     func(w Worker, y []float32, in [][]float32)
 	Scratch int // length of the scratch that Run asks of every worker
-	// OverX and OverZ tell whether y may be x or z; otherwise it overlaps
-	// neither.
+	// OverX and OverZ tell whether y may be the first or the second input;
+	// otherwise it overlaps none.
 	OverX, OverZ bool
+}
+
+// Residual is the second of a step's inputs, nil where it has one alone.
+func Residual(in [][]float32) []float32 {
+	if len(in) < 2 {
+		return nil
+	}
+	return in[1]
 }
 
 // Compiler is an operation of another package that knows how to run.
@@ -41,44 +49,45 @@ func (w Worker) Part(n, align int) (from, to int) {
 
 // kernel is how operations of one kind are run.
 type kernel struct {
-	// compile takes the shapes of the first input and of the output, and whether
-	// the unit has a ReLU.
-	compile func(op models.Op, in, out tensor.Shape, relu bool) (Operation, error)
-	// hosts tells which operations take a residual and a ReLU; nil is none.
-	hosts func(op models.Op) bool
+	// compile takes the shapes of the first input and of the output, and the limits
+	// of the unit.
+	compile func(op models.Op, in, out tensor.Shape, clip models.Clip) (Operation, error)
+	hosts   bool // takes a residual and limits
 }
 
 // kernels are those of all kinds of operations.
 var kernels = map[string]kernel{
+	"activation":    {compile: of(newActivation)},
 	"add":           {compile: of(newAdd)},
 	"avgpool":       {compile: of(newAveragePool)},
 	"batchnorm":     {compile: of(newBatchNorm)},
-	"conv":          {of(newConv), convHosts},
-	"dense":         {of(newDense), denseHosts},
+	"clip":          {compile: of(newClip)},
+	"concat":        {compile: of(newConcat)},
+	"conv":          {of(newConv), true},
+	"dense":         {of(newDense), true},
 	"globalavgpool": {compile: of(newGlobalAveragePool)},
 	"maxpool":       {compile: of(newMaxPool)},
+	"mul":           {compile: of(newMul)},
+	"pad":           {compile: of(newPad)},
 	"relu":          {compile: of(newReLU)},
 	"softmax":       {compile: of(newSoftmax)},
 }
 
 // of makes a compile that takes any operation.
-func of[T models.Op](compile func(op T, in, out tensor.Shape, relu bool) (Operation, error)) func(models.Op, tensor.Shape, tensor.Shape, bool) (Operation, error) {
-	return func(op models.Op, in, out tensor.Shape, relu bool) (Operation, error) {
+func of[T models.Op](compile func(op T, in, out tensor.Shape, clip models.Clip) (Operation, error)) func(models.Op, tensor.Shape, tensor.Shape, models.Clip) (Operation, error) {
+	return func(op models.Op, in, out tensor.Shape, clip models.Clip) (Operation, error) {
 		known, ok := op.(T)
 		if !ok {
 			return Operation{}, unknown(op)
 		}
-		return compile(known, in, out, relu)
+		return compile(known, in, out, clip)
 	}
 }
 
 func unknown(op models.Op) error { return fmt.Errorf("the float executor does not know %T", op) }
 
-// hosts tells whether an operation takes a residual and a ReLU.
-func hosts(op models.Op) bool {
-	k := kernels[op.Kind()]
-	return k.hosts != nil && k.hosts(op)
-}
+// hosts tells whether an operation takes a residual and limits.
+func hosts(op models.Op) bool { return kernels[op.Kind()].hosts }
 
 func compileUnit(g *models.Graph, u models.Unit) (Operation, error) {
 	op := u.Node.Op
@@ -89,5 +98,5 @@ func compileUnit(g *models.Graph, u models.Unit) (Operation, error) {
 	if !ok {
 		return Operation{}, unknown(op)
 	}
-	return k.compile(op, g.Shape(u.Inputs[0]), u.Node.Shape, u.ReLU)
+	return k.compile(op, g.Shape(u.Inputs[0]), u.Node.Shape, u.Clip)
 }
