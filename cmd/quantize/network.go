@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"edgeclassify/importer"
 	"edgeclassify/internal/fetch"
@@ -66,7 +67,8 @@ func (n *networkFlags) network(model string) (m *models.Imported, lines []string
 	}
 	m.Graph = m.With(spec, chosen.classes, activation)
 	m.PreprocessFrom, m.ClassesFrom = from, chosen.from
-	lines = append(slices.Clone(m.Notes), describePreprocessing(spec, from), fmt.Sprintf("labels: %d (%s)", len(chosen.classes), chosen.from))
+	lines = append(slices.Clone(m.Notes), strings.Split(describePreprocessing(spec, from), "\n")...)
+	lines = append(lines, fmt.Sprintf("labels: %d (%s)", len(chosen.classes), chosen.from))
 	if chosen.warning != "" {
 		lines = append(lines, chosen.warning)
 	}
@@ -89,5 +91,10 @@ func load(model string, o models.ImportOptions) (*models.Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	return importer.Import(path, o)
+	m, err := importer.Import(path, o)
+	if err != nil {
+		return nil, err
+	}
+	m.PreprocessFrom = model // whose preprocessing is the usual one
+	return m, nil
 }
