@@ -47,6 +47,17 @@ func (c *Conv) RealResidual() float64 {
 // depth is the number of products in one accumulator.
 func (c *Conv) depth() int { return c.KH * c.KW * (c.InC / c.Groups) }
 
+// Runs is what lies side by side in a row of a window: so many values, so many times.
+// In NHWC the pixels of a row are contiguous, unless dilated, and with one group so
+// are all their channels.
+func (c *Conv) Runs() (length, count int) {
+	channels := c.InC / c.Groups
+	if _, dw := c.Steps(); c.Groups == 1 && dw == 1 {
+		return channels * c.KW, 1
+	}
+	return channels, c.KW
+}
+
 func (c *Conv) check(in []*Tensor, out *Tensor) error {
 	inputs := 1
 	if c.Residual != 0 {
@@ -143,6 +154,7 @@ func (c *Conv) convolve(src []int32, in *Tensor, residual []int32, to *Tensor) [
 	dst := make([]int32, out.Elements())
 	low, high := to.Limits()
 	groupIn, groupOut := c.InC/c.Groups, c.OutC/c.Groups
+	dh, dw := c.Steps()
 	for y := range out.H {
 		for x := range out.W {
 			for o := range c.OutC {
@@ -151,7 +163,7 @@ func (c *Conv) convolve(src []int32, in *Tensor, residual []int32, to *Tensor) [
 				w := c.Weight[o*c.depth():]
 				for ky := range c.KH {
 					for kx := range c.KW {
-						iy, ix := y*c.StrideH-c.Top+ky, x*c.StrideW-c.Left+kx
+						iy, ix := y*c.StrideH-c.Top+ky*dh, x*c.StrideW-c.Left+kx*dw
 						inside := iy >= 0 && iy < in.Shape.H && ix >= 0 && ix < in.Shape.W
 						for i := range groupIn {
 							q := int32(in.ZeroAt(first + i))

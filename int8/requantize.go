@@ -88,6 +88,40 @@ func RequantizeWithin(acc, multiplier int32, shift uint8, residual, low, high in
 	return max(low, min(high, (mulHigh(acc<<shift, multiplier)+residual+half)>>outBits))
 }
 
+// Range is the limits of an activation and its zero point.
+type Range struct{ Low, High, Zero int32 }
+
+// Range is that of an activation but the image.
+func (t *Tensor) Range() Range {
+	low, high := t.Limits()
+	return Range{low, high, int32(t.ZeroAt(0))}
+}
+
+// Clamp is the q within the limits whose q - Zero is nearest to v.
+func (r Range) Clamp(v int32) int32 { return max(r.Low, min(r.High, v+r.Zero)) }
+
+// requantize is Clamp of an accumulator into which no zero point is folded.
+func (r Range) requantize(acc, multiplier int32, shift uint8) int32 {
+	return r.Clamp((mulHigh(acc<<(shift&31), multiplier) + half) >> outBits)
+}
+
+// checkRequantization proves that no intermediate of requantize leaves int32 for
+// accumulators up to a magnitude.
+func checkRequantization(acc int64, multiplier int32, shift uint8) error {
+	switch {
+	case shift > 24:
+		return fmt.Errorf("shift %d is not in 0..24", shift)
+	case multiplier < 1:
+		return fmt.Errorf("multiplier %d is not positive", multiplier)
+	case acc > math.MaxInt32>>shift:
+		return fmt.Errorf("the accumulator can reach %d << %d, beyond int32", acc, shift)
+	}
+	if v := (acc<<shift*int64(multiplier))>>31 + 1 + half; v > math.MaxInt32 {
+		return fmt.Errorf("the requantized value can reach %d, beyond int32", v)
+	}
+	return nil
+}
+
 // Average divides sum by count, rounding half up (towards positive infinity).
 func Average(sum, count int32) int32 {
 	n := 2*sum + count

@@ -5,6 +5,7 @@ package preprocess
 
 import (
 	"fmt"
+	"strings"
 
 	"edgeclassify/tensor"
 )
@@ -21,28 +22,16 @@ type Spec struct {
 
 // Values of Spec.Filter and Spec.Order.
 const (
-	Bilinear = "bilinear-antialias"
-	Bicubic  = "bicubic-antialias"
+	Bilinear = "bilinear" + antialias
+	Bicubic  = "bicubic" + antialias
 	Nearest  = "nearest"
+
+	antialias = "-antialias"
 
 	RGB  = "rgb"
 	BGR  = "bgr"
 	Grey = "grey"
 )
-
-// Caffe is the preprocessing of Keras' ResNet50 weights: BGR, mean
-// subtracted, no scaling.
-func Caffe() Spec {
-	return Spec{Resize: Short(256), Crop: Square(224), Filter: Bilinear, Order: BGR,
-		Mean: [3]float32{103.939, 116.779, 123.68}, Std: [3]float32{1, 1, 1}}
-}
-
-// Torchvision is the preprocessing of torchvision's ImageNet weights, in
-// units of 0..255 pixels.
-func Torchvision() Spec {
-	return Spec{Resize: Short(256), Crop: Square(224), Filter: Bilinear, Order: RGB,
-		Mean: [3]float32{123.675, 116.28, 103.53}, Std: [3]float32{58.395, 57.12, 57.375}}
-}
 
 // Input is the shape of what the network sees.
 func (s Spec) Input() tensor.Shape {
@@ -62,18 +51,25 @@ const maxSide = 4096
 
 // Validate reports what is wrong with s, if anything.
 func (s Spec) Validate() error {
-	if err := s.Resize.validate(s.Crop); err != nil {
+	if err := s.check(); err != nil {
 		return fmt.Errorf("preprocess: %w", err)
+	}
+	return nil
+}
+
+func (s Spec) check() error {
+	if err := s.Resize.validate(s.Crop); err != nil {
+		return err
 	}
 	switch {
 	case s.Filter != Bilinear && s.Filter != Bicubic && s.Filter != Nearest:
-		return fmt.Errorf("preprocess: unknown filter %q, want %q, %q or %q", s.Filter, Bilinear, Bicubic, Nearest)
+		return fmt.Errorf("unknown filter %q, want %q, %q or %q", s.Filter, Bilinear, Bicubic, Nearest)
 	case s.Order != RGB && s.Order != BGR && s.Order != Grey:
-		return fmt.Errorf("preprocess: unknown channel order %q, want %q, %q or %q", s.Order, RGB, BGR, Grey)
+		return fmt.Errorf("unknown channel order %q, want %q, %q or %q", s.Order, RGB, BGR, Grey)
 	}
 	for i, v := range s.Std {
 		if !(v > 0 && v < 1e6) || !(s.Mean[i] > -1e6 && s.Mean[i] < 1e6) {
-			return fmt.Errorf("preprocess: channel %d: mean %v and std %v must be finite and std positive", i, s.Mean[i], v)
+			return fmt.Errorf("channel %d: mean %v and std %v must be finite and std positive", i, s.Mean[i], v)
 		}
 	}
 	return nil
@@ -90,6 +86,41 @@ func (s Spec) Sized(crop Size) Spec {
 	}
 	s.Crop = crop
 	return s
+}
+
+// Ordered is the preprocessing for a network of another channel order: mean and
+// standard deviation stay with their colours, and grey has their averages.
+func (s Spec) Ordered(order string) Spec {
+	switch {
+	case order == Grey && s.Order != Grey:
+		s.Mean, s.Std = all(average(s.Mean)), all(average(s.Std))
+	case order != s.Order && s.Order != Grey:
+		s.Mean[0], s.Mean[2] = s.Mean[2], s.Mean[0]
+		s.Std[0], s.Std[2] = s.Std[2], s.Std[0]
+	}
+	s.Order = order
+	return s
+}
+
+func average(v [3]float32) float32 { return (v[0] + v[1] + v[2]) / 3 }
+
+// Describe is s for people: "resize short side to 256 (bicubic), crop 224x224, rgb,
+// mean 127.5, std 127.5".
+func (s Spec) Describe() string {
+	resize := fmt.Sprintf("short side to %d", s.Resize.Short)
+	if s.Resize.Short == 0 {
+		resize = fmt.Sprintf("to %dx%d", s.Resize.Whole.W, s.Resize.Whole.H)
+	}
+	return fmt.Sprintf("resize %s (%s), crop %dx%d, %s, mean %s, std %s",
+		resize, strings.TrimSuffix(s.Filter, antialias), s.Crop.W, s.Crop.H, s.Order, s.values(s.Mean), s.values(s.Std))
+}
+
+// values are those of all channels, or one if they are the same.
+func (s Spec) values(v [3]float32) string {
+	if v == all(v[0]) || s.Order == Grey {
+		return fmt.Sprintf("%.6g", v[0])
+	}
+	return fmt.Sprintf("%.6g %.6g %.6g", v[0], v[1], v[2])
 }
 
 // Channel returns the index in a pixel of the network's channel c.
