@@ -144,7 +144,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 		fmt.Fprintf(warnings, "quantize: %d folders are not named by a label, or by one that several classes have, such as %q: their pictures have no true class; -truth FILE can tell it\n",
 			len(unnamed), unnamed[0])
 	}
-	float, hash, err := o.loadFloat()
+	float, hash, err := o.loadFloat(model.Model, warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -155,15 +155,19 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 	return e, e.Resume(o.resume, model.SHA256, hash)
 }
 
-// loadFloat imports the float network, if one was named, and folds it.
-func (o evalOptions) loadFloat() (folded *models.Graph, hash string, err error) {
+// loadFloat imports the float network, if one was named, and folds it. It sees
+// pictures as the model does.
+func (o evalOptions) loadFloat(m *q8.Model, warnings io.Writer) (folded *models.Graph, hash string, err error) {
 	if o.float == "" {
 		return nil, "", nil
 	}
-	g, err := load(o.float, models.ImportOptions{})
+	g, err := load(o.float, models.ImportOptions{Input: m.Preprocess.Crop})
 	if err != nil {
 		return nil, "", err
 	}
-	folded, err = g.Logits().Fold()
+	if g.PreprocessFrom != "" && g.Preprocess != m.Preprocess {
+		fmt.Fprintf(warnings, "quantize: %s sees pictures as %s does, not as %s says\n", o.float, o.model, g.PreprocessFrom)
+	}
+	folded, err = g.Logits().With(m.Preprocess, m.Classes, m.Activation).Fold()
 	return folded, g.Hash(), err
 }
