@@ -25,7 +25,7 @@ func (*AveragePool) Parameters() Parameters { return Parameters{} }
 
 func (p *AveragePool) check(in []*Tensor, out *Tensor) error {
 	if p.KH*p.KW > maxWindow {
-		return fmt.Errorf("window %dx%d has more than %d pixels", p.KH, p.KW, maxWindow)
+		return fmt.Errorf("window %dx%d has more than %d pixels; a mean over the whole plane is an operation of its own", p.KH, p.KW, maxWindow)
 	}
 	return checkPool(p.Window, in, out)
 }

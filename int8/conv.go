@@ -143,6 +143,7 @@ func (c *Conv) convolve(src []int32, in *Tensor, residual []int32, to *Tensor) [
 	dst := make([]int32, out.Elements())
 	low, high := to.Limits()
 	groupIn, groupOut := c.InC/c.Groups, c.OutC/c.Groups
+	dh, dw := c.Steps()
 	for y := range out.H {
 		for x := range out.W {
 			for o := range c.OutC {
@@ -151,7 +152,7 @@ func (c *Conv) convolve(src []int32, in *Tensor, residual []int32, to *Tensor) [
 				w := c.Weight[o*c.depth():]
 				for ky := range c.KH {
 					for kx := range c.KW {
-						iy, ix := y*c.StrideH-c.Top+ky, x*c.StrideW-c.Left+kx
+						iy, ix := y*c.StrideH-c.Top+ky*dh, x*c.StrideW-c.Left+kx*dw
 						inside := iy >= 0 && iy < in.Shape.H && ix >= 0 && ix < in.Shape.W
 						for i := range groupIn {
 							q := int32(in.ZeroAt(first + i))

@@ -8,11 +8,12 @@ import (
 	"edgeclassify/tensor"
 )
 
-// Dense is the fully connected classifier on int16 sums.
+// Dense is the fully connected classifier. It reads the sums of a global average
+// pool, or an activation of any shape in HWC order.
 type Dense struct {
 	In, Out int
 	Weight  []int8    // [Out][In]
-	Bias    []int32   // [Out], in accumulator units
+	Bias    []int32   // [Out], in accumulator units, zero points folded in
 	Scale   []float32 // [Out], real value of one logit step
 }
 
@@ -20,7 +21,7 @@ type Dense struct {
 func (*Dense) Kind() string { return "dense" }
 
 // Content implements Op.
-func (*Dense) Content() (in, out Content) { return Sums, Logits }
+func (*Dense) Content() (in, out Content) { return Sums | Activation, Logits }
 
 // Parameters implements Op.
 func (d *Dense) Parameters() Parameters { return Parameters{Weight: d.Weight, Bias: d.Bias} }
@@ -33,8 +34,8 @@ func (d *Dense) Scaled(dst []float32, logits []int32) {
 }
 
 func (d *Dense) check(in []*Tensor, out *Tensor) error {
-	if len(in) != 1 || in[0].Type != Int16 {
-		return errors.New("want one int16 input: a dense layer follows the global average pool")
+	if len(in) != 1 {
+		return fmt.Errorf("has %d inputs, want 1", len(in))
 	}
 	if d.In != in[0].Shape.Elements() || d.Out < 1 || int64(d.In)*int64(d.Out) > maxElements {
 		return fmt.Errorf("%d inputs and %d outputs do not fit input %v", d.In, d.Out, in[0].Shape)
@@ -54,7 +55,7 @@ func (d *Dense) check(in []*Tensor, out *Tensor) error {
 		if err != nil {
 			return fmt.Errorf("class %d: %w", o, err)
 		}
-		if acc := sum*int64(in[0].Bound) + abs64(d.Bias[o]); acc > math.MaxInt32 {
+		if acc := sum*in[0].magnitude() + abs64(d.Bias[o]); acc > math.MaxInt32 {
 			return fmt.Errorf("class %d: the accumulator can reach %d, beyond int32", o, acc)
 		}
 	}

@@ -112,7 +112,8 @@ func TestValidateInt16(t *testing.T) {
 			n.Layers = append(n.Layers, n.Layers[6])
 			n.Layers[7].Name, n.Layers[7].Inputs = "more", []tensor.ID{7}
 		}, `layer "more" (dense): input "fc": nothing can read the logits of a dense layer`},
-		"classifier without sums": {func(n *int8.Network) { n.Layers[6].Inputs[0] = 5 }, `layer "fc" (dense): input "pool": a dense layer follows the global average pool`},
+		"classifier of two inputs": {func(n *int8.Network) { n.Layers[6].Inputs = []tensor.ID{5, 6} }, `layer "fc" (dense): has 2 inputs, want 1`},
+		"classifier too large":     {func(n *int8.Network) { n.Layers[6].Op.(*int8.Dense).In = 2 }, `layer "fc" (dense): 2 inputs and 1 outputs do not fit input 1x1x1`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := withInt16()

@@ -46,12 +46,34 @@
 //
 //	v = v + (residual*Residual + 1<<(ResidualShift-1)) >> ResidualShift
 //
+// A fully connected layer inside a network is a convolution whose window is the whole
+// plane; a clip behind a convolution, such as ReLU6, is saturation at the ends of the
+// output's range.
+//
+// # Element by element
+//
+// With a = qa - Zero and b = qb - Zero of the inputs, and the output's Zero z,
+//
+//	Add:     q = clamp((a*RatioA + b*RatioB + 1<<(Shift-1)) >> Shift + z)
+//	Mul:     q = clamp(requantized(a*b) + z)
+//	Lookup:  q = Table[qa + 128]
+//	Concat:  q = qa
+//
+// where requantized is a convolution's with a bias and a residual of 0, and clamp is
+// to the output's limits. Add reads and makes int8 and int16, Mul and Lookup int8;
+// Concat's tensors have one scale and zero point. Mul's second input may be one pixel,
+// whose values stand for all pixels.
+//
 // # Pooling and classifier
 //
 // The global average pool keeps its sum of q - Zero as int16, the division is
-// part of its scale. Only the fully connected layer reads sums: it multiplies
-// int16 by int8 into int32 logits, which are never requantized. Logit c is
-// Scale[c] times its int32 value.
+// part of its scale. Only the fully connected layer reads sums. Mean adds up a plane
+// of any size in int32 and makes an activation of it: q = clamp(requantized(sum) + z),
+// the division being part of the multiplier.
+//
+// The fully connected layer, which is the last one, multiplies sums or activations, in
+// HWC order, by int8 into int32 logits, which are never requantized; an activation's
+// zero point is folded into Bias. Logit c is Scale[c] times its int32 value.
 package int8
 
 import (
@@ -151,14 +173,13 @@ func (n *Network) add(l *Layer) error {
 // fits reports why an operation that takes such content cannot have another.
 func (takes Content) fits(content Content) error {
 	switch {
+	case takes&content != 0:
+		return nil
 	case content == Logits:
 		return errors.New("nothing can read the logits of a dense layer")
-	case takes == Sums && content != Sums:
-		return errors.New("a dense layer follows the global average pool")
-	case takes != Sums && content == Sums:
+	default:
 		return errors.New("the sums of a global average pool are for a dense layer only")
 	}
-	return nil
 }
 
 // Topology is how the layers are connected; nil of a network that NewNetwork has

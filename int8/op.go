@@ -13,7 +13,7 @@ import (
 type Op interface {
 	// Kind is the operation's name in files and reports.
 	Kind() string
-	// Content is what the operation's inputs and its output hold.
+	// Content is what the operation's inputs may hold, and what its output holds.
 	Content() (in, out Content)
 	// Parameters are its weights; the zero value if it has none.
 	Parameters() Parameters
@@ -23,13 +23,13 @@ type Op interface {
 	reference(in []operand, out *Tensor) []int32
 }
 
-// Content is what the values of a tensor are.
+// Content is what the values of a tensor are, or may be: a set.
 type Content uint8
 
 // The contents of tensors: quantized activations, the sums of a global average
 // pool, and logits.
 const (
-	Activation Content = iota
+	Activation Content = 1 << iota
 	Sums
 	Logits
 )
@@ -64,9 +64,13 @@ type operand struct {
 // inside calls f for every pixel of the window at output (y, x) that lies in
 // the plane.
 func inside(w tensor.Window, in tensor.Shape, y, x int, f func(iy, ix int)) {
-	for iy := max(0, y*w.StrideH-w.Top); iy < min(in.H, y*w.StrideH-w.Top+w.KH); iy++ {
-		for ix := max(0, x*w.StrideW-w.Left); ix < min(in.W, x*w.StrideW-w.Left+w.KW); ix++ {
-			f(iy, ix)
+	dh, dw := w.Steps()
+	for ky := range w.KH {
+		for kx := range w.KW {
+			iy, ix := y*w.StrideH-w.Top+ky*dh, x*w.StrideW-w.Left+kx*dw
+			if iy >= 0 && iy < in.H && ix >= 0 && ix < in.W {
+				f(iy, ix)
+			}
 		}
 	}
 }
@@ -100,13 +104,34 @@ func checkPool(w tensor.Window, in []*Tensor, out *Tensor) error {
 	if err := errors.Join(checkActivation("input", in[0]), checkActivation("output", out)); err != nil {
 		return err
 	}
-	if in[0].Type != out.Type || in[0].Bound != out.Bound || in[0].NonNegative != out.NonNegative {
-		return errors.New("input and output differ in type or bound")
+	if err := in[0].checkCode(out); err != nil {
+		return err
 	}
-	if in[0].Scale != out.Scale || in[0].ZeroAt(0) != out.ZeroAt(0) || in[0].Shape.C != out.Shape.C {
-		return errors.New("input and output differ in scale, zero point or channels")
+	if in[0].Shape.C != out.Shape.C {
+		return fmt.Errorf("input is %v, the output %v: they differ in channels", in[0].Shape, out.Shape)
 	}
-	return checkWindow(w, in[0], out)
+	if err := checkWindow(w, in[0], out); err != nil {
+		return err
+	}
+	dh, dw := w.Steps()
+	return errors.Join(checkTaps("row", out.Shape.H, w.StrideH, w.Top, w.KH, dh, in[0].Shape.H),
+		checkTaps("column", out.Shape.W, w.StrideW, w.Left, w.KW, dw, in[0].Shape.W))
+}
+
+// checkTaps checks that every window holds something of the plane, along one axis:
+// dilated ones may have nothing but padding.
+func checkTaps(what string, outputs, stride, pad, kernel, step, length int) error {
+	for i := range outputs {
+		first := i*stride - pad
+		taps := 0
+		if first < 0 {
+			taps = (-first + step - 1) / step
+		}
+		if taps >= kernel || first+taps*step >= length {
+			return fmt.Errorf("the windows of output %s %d hold nothing but padding", what, i)
+		}
+	}
+	return nil
 }
 
 func checkLen(what string, got, want int) error {

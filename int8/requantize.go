@@ -88,6 +88,31 @@ func RequantizeWithin(acc, multiplier int32, shift uint8, residual, low, high in
 	return max(low, min(high, (mulHigh(acc<<shift, multiplier)+residual+half)>>outBits))
 }
 
+// requantizeTo is RequantizeWithin for an accumulator into which no zero point is
+// folded.
+func requantizeTo(acc, multiplier int32, shift uint8, out *Tensor) int32 {
+	low, high := out.Limits()
+	zero := int32(out.ZeroAt(0))
+	return RequantizeWithin(acc, multiplier, shift, 0, low-zero, high-zero) + zero
+}
+
+// checkRequantization proves that no intermediate of requantizeTo leaves int32 for
+// accumulators up to a magnitude.
+func checkRequantization(acc int64, multiplier int32, shift uint8) error {
+	switch {
+	case shift > 24:
+		return fmt.Errorf("shift %d is not in 0..24", shift)
+	case multiplier < 1:
+		return fmt.Errorf("multiplier %d is not positive", multiplier)
+	case acc > math.MaxInt32>>shift:
+		return fmt.Errorf("the accumulator can reach %d << %d, beyond int32", acc, shift)
+	}
+	if v := (acc<<shift*int64(multiplier))>>31 + 1 + half; v > math.MaxInt32 {
+		return fmt.Errorf("the requantized value can reach %d, beyond int32", v)
+	}
+	return nil
+}
+
 // Average divides sum by count, rounding half up (towards positive infinity).
 func Average(sum, count int32) int32 {
 	n := 2*sum + count

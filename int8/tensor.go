@@ -73,6 +73,13 @@ func (t *Tensor) SumBound() int64 {
 	return reach * int64(t.Shape.H) * int64(t.Shape.W)
 }
 
+// reach is the largest |q - Zero| of an activation but the image.
+func (t *Tensor) reach() int64 {
+	low, high := t.Limits()
+	zero := int32(t.ZeroAt(0))
+	return int64(max(zero-low, high-zero))
+}
+
 // magnitude is the largest |q|.
 func (t *Tensor) magnitude() int64 {
 	low, high := t.Limits()
@@ -97,6 +104,25 @@ func checkActivation(what string, t *Tensor) error {
 		return fmt.Errorf("%s %w", what, err)
 	}
 	return checkScale(what, t.Scale)
+}
+
+// checkInt8 is checkActivation for what has no int16 form.
+func checkInt8(what string, t *Tensor) error {
+	if t.Type != Int8 {
+		return fmt.Errorf("%s is %s, want int8", what, t.Type)
+	}
+	return checkActivation(what, t)
+}
+
+// checkCode checks that values of two activations stand for the same real ones.
+func (t *Tensor) checkCode(o *Tensor) error {
+	if t.Type != o.Type || t.Bound != o.Bound || t.NonNegative != o.NonNegative {
+		return errors.New("input and output differ in type or bound")
+	}
+	if t.Scale != o.Scale || t.ZeroAt(0) != o.ZeroAt(0) {
+		return errors.New("input and output differ in scale or zero point")
+	}
+	return nil
 }
 
 // checkType checks the type of an activation, and what belongs to it: an int8

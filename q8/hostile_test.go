@@ -200,7 +200,7 @@ func TestHostileInt16(t *testing.T) {
 		"shift without residual":   {graph(`"shift":2,`, `"shift":2,"residual_shift":1,`), `layer "stem" (conv): residual shift 1 is not in 0..0`},
 		"pool of int8":             {graph(`"name":"avg","op":"avgpool","inputs":["max"]`, `"name":"avg","op":"avgpool","inputs":["image"]`), `layer "avg" (avgpool): input has 3 zero points`},
 		"sum beyond int16":         {graph(`"name":"sum","op":"globalsum","inputs":["avg"]`, `"name":"sum","op":"globalsum","inputs":["max"]`), `layer "sum" (globalsum): the sum over 2x2 pixels reaches 36000 and does not fit int16; at most 3 pixels do`},
-		"convolution of sums":      {graph(`"inputs":["sum"]`, `"inputs":["avg"]`), `layer "fc" (dense): input "avg": a dense layer follows the global average pool`},
+		"classifier of a plane":    {graph(`"inputs":["sum"]`, `"inputs":["max"]`), `layer "fc" (dense): 2 inputs and 3 outputs do not fit input 2x2x2`},
 		"accumulator overflow":     {func(c contents) { copy(c.tensor("add.bias").Data[2:], []byte{0xff, 0x7f}) }, `layer "add" (conv): channel 0: the accumulator can reach`},
 	} {
 		t.Run(name, func(t *testing.T) {
