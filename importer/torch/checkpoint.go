@@ -148,8 +148,9 @@ func classesOf(key string, d *pyDict) (found []Classes) {
 		if !ok || !slices.Contains(classKeys, name) {
 			continue
 		}
-		text, err := json.Marshal(plain(d.values[i]))
-		if err != nil {
+		list := plain(d.values[i])
+		text, err := json.Marshal(list)
+		if list == nil || err != nil {
 			continue
 		}
 		if names, err := labels.Parse(text); err == nil {

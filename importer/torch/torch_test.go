@@ -18,11 +18,11 @@ import (
 )
 
 // makeTorch runs testdata/make_torch.py, which PyTorch must be there for.
-func makeTorch(t *testing.T, args ...string) (dir string) {
+func makeTorch(t *testing.T) (dir string) {
 	t.Helper()
 	python := testneed.Python(t, "apt-get install python3-torch", "torch")
 	dir = t.TempDir()
-	out, err := exec.Command(python, append([]string{"testdata/make_torch.py", dir}, args...)...).CombinedOutput()
+	out, err := exec.Command(python, "testdata/make_torch.py", dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return dir
 }
@@ -198,7 +198,7 @@ func TestTorchPickles(t *testing.T) {
 		"no storage":         {dict(rebuild + "NK\x00K\x01\x85K\x01\x85" + hooks + "tR"), "malformed tensor"},
 		"too few arguments":  {dict("ctorch._utils\n_rebuild_tensor_v2\n)R"), "called with 0 arguments"},
 		"unlike sizes":       {dict(strings.Replace(floats, "K\x04", "K\x05", 1)), `storage "0" has 16 bytes, expected 5 elements of 4 bytes`},
-		"negative size":      {dict(strings.Replace(floats, "K\x04", "J\xff\xff\xff\xff", 1)), `expected -1 elements`},
+		"negative size":      {dict(strings.Replace(floats, "K\x04", "J\xff\xff\xff\xff", 1)), `storage "0" has -1 elements`},
 		"missing storage":    {dict(strings.Replace(floats, "\x000", "\x001", 1)), `entry "data/1" is missing`},
 		"path in a key":      {dict(strings.Replace(floats, "\x01\x00\x00\x000", "\x0b\x00\x00\x00../data.pkl", 1)), `entry "data/../data.pkl" is missing`},
 		"storage class":      {dict(strings.Replace(floats, "FloatStorage", "Float4Storage", 1)), "class torch.Float4Storage is not supported"},
@@ -234,7 +234,7 @@ func TestTorchPickles(t *testing.T) {
 		"put of nothing":     {"\x80\x02q\x00.", "too few values"},
 		"huge string":        {"\x80\x02X\xff\xff\xff\xffa.", "cut short"},
 		"huge frame":         {"\x80\x04\x95\xff\xff", "cut short"},
-		"long integer":       {"\x80\x02\x8a\x09123456789.", "integer of 9 bytes"},
+		"long integer":       {"\x80\x02\x8a\x09123456789.", "holds a value of type int without tensors"},
 		"endless line":       {"\x80\x02cposix", "cut short"},
 		"empty":              {"", "cut short"},
 		"huge pickle":        {strings.Repeat("(", maxPickle+1), "expected at most 16777216"},
