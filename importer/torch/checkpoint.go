@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,6 +31,9 @@ type StateDict struct {
 	Tensors map[string]weights.Array
 }
 
+// Average tells whether the key is one of moving averages.
+func (s StateDict) Average() bool { return averaged.MatchString(s.Key) }
+
 // Classes are names found under a key.
 type Classes struct {
 	Key   string
@@ -52,7 +56,7 @@ var (
 
 // checkpoint finds the one dict that looks like a network: that of the most
 // tensors.
-func checkpoint(v any) (*Checkpoint, error) {
+func checkpoint(v any, size int) (*Checkpoint, error) {
 	c, found := &Checkpoint{}, []StateDict{}
 	var module string // the class of a whole pickled one
 	visit(v, "", 0, map[*pyDict]bool{}, func(key string, v any, d *pyDict) bool {
@@ -79,7 +83,7 @@ func checkpoint(v any) (*Checkpoint, error) {
 	})
 	for _, s := range found {
 		switch {
-		case averaged.MatchString(s.Key):
+		case s.Average():
 			if c.Average.Tensors == nil {
 				c.Average = s
 			}
@@ -103,7 +107,26 @@ func checkpoint(v any) (*Checkpoint, error) {
 	case 2*len(c.Average.Tensors) < len(c.Weights.Tensors):
 		c.Average = StateDict{} // of something else
 	}
+	for _, s := range []StateDict{c.Weights, c.Average} {
+		if err := s.check(size); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
+}
+
+// check bounds what the tensors of a file of so many bytes take: any number of
+// them may share their bytes.
+func (s StateDict) check(size int) error {
+	const share = 64
+	total := 0
+	for _, a := range s.Tensors {
+		n, _ := weights.Elements(a.Shape, math.MaxInt32)
+		if total += n * a.DType.Size(); total > share*size {
+			return fmt.Errorf("%d tensors under %q take more than %d times the file's %d bytes", len(s.Tensors), s.Key, share, size)
+		}
+	}
+	return nil
 }
 
 // visit calls f for every dict and object at or below v, once each, those below

@@ -18,7 +18,7 @@ func Read(file []byte) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return checkpoint(v)
+	return checkpoint(v, len(file))
 }
 
 // loader makes the tensors of a pickle.
