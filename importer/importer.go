@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"edgeclassify/importer/keras"
+	"edgeclassify/importer/onnx"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
 )
@@ -27,6 +28,7 @@ type format struct {
 func formats() []format {
 	return []format{
 		{"TensorFlow.js layers model", isTFJS, readTFJS},
+		{"ONNX", isONNX, onnx.Import},
 		{"index of sharded weights", isIndex, readIndex},
 		{"safetensors", isSafetensors, readSafetensors},
 		{"PyTorch checkpoint", isTorch, readTorch},

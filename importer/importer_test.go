@@ -267,7 +267,9 @@ func TestWhatIsNoNetwork(t *testing.T) {
 		_, err := Import(dir, models.ImportOptions{})
 		require.ErrorContains(t, err, want)
 	}
-	_, err := Import(filepath.Join(t.TempDir(), "absent"), models.ImportOptions{})
+	_, err := Import(write(t, t.TempDir(), "net", "\x08\x08\x12\x04test"), models.ImportOptions{})
+	require.ErrorContains(t, err, "damaged: it has no graph", "ONNX")
+	_, err = Import(filepath.Join(t.TempDir(), "absent"), models.ImportOptions{})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = Import("torch/testdata/model.pth", models.ImportOptions{})
 	require.ErrorContains(t, err, "is a whole pickled object of class torch.nn.modules.linear.Linear")

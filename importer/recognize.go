@@ -75,6 +75,13 @@ func isTorch(s source) bool {
 
 func isTorchScript(s source) bool { return s.zipped("constants.pkl") || s.zipped("bytecode.pkl") }
 
+// isONNX checks for a ModelProto, whose first field is the version, 3 or above, and
+// whose second is another of its: SavedModel begins with version 1, Core ML alike.
+func isONNX(s source) bool {
+	return len(s.head) > 2 && s.head[0] == 0x08 && s.head[1] >= 3 && s.head[1] < 0x40 &&
+		bytes.IndexByte([]byte{0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42}, s.head[2]) >= 0 && !isCoreML(s)
+}
+
 // isSafetensors checks for a JSON header of a possible length.
 func isSafetensors(s source) bool {
 	return len(s.head) > 8 && s.head[8] == '{' && binary.LittleEndian.Uint64(s.head) < 1<<32
