@@ -86,10 +86,7 @@ func (imp *importing) run(nodes []*onnxpb.NodeProto) {
 
 // convert converts a node. Errors of its inputs are passed on as they are.
 func (imp *importing) convert(n *onnxpb.NodeProto) ([]value, error) {
-	c := &call{importing: imp, proto: n, name: n.GetName()}
-	if c.name == "" && len(n.Output) > 0 {
-		c.name = n.Output[0]
-	}
+	c := &call{importing: imp, proto: n, name: layerName(n)}
 	named := func(err error) error { return fmt.Errorf("node %q (%s): %w", c.name, n.GetOpType(), err) }
 	foldable := true
 	for _, name := range n.Input {
@@ -110,6 +107,20 @@ func (imp *importing) convert(n *onnxpb.NodeProto) ([]value, error) {
 		return nil, named(err)
 	}
 	return outputs, nil
+}
+
+// layerName is what the trainer calls the layer, as its weights tell it, or else the
+// file.
+func layerName(n *onnxpb.NodeProto) string {
+	if len(n.Input) > 1 {
+		if name, ok := strings.CutSuffix(n.Input[1], ".weight"); ok {
+			return name
+		}
+	}
+	if n.GetName() == "" && len(n.Output) > 0 {
+		return n.Output[0]
+	}
+	return n.GetName()
 }
 
 func (c *call) convert(foldable bool) ([]value, error) {
