@@ -24,6 +24,7 @@ type importing struct {
 	batch        int  // of the file, 0 where it is open
 	channelsLast bool // of the picture
 	functions    map[string]*onnxpb.FunctionProto
+	depth        int // of functions within functions
 	values       map[string]value
 	image        *node
 	nodes        []*node // in topological order
@@ -125,6 +126,15 @@ func layerName(n *onnxpb.NodeProto) string {
 
 func (c *call) convert(foldable bool) ([]value, error) {
 	op := c.proto.GetOpType()
+	if err := c.allow(1 + len(c.in) + len(c.proto.Output)); err != nil {
+		return nil, err
+	}
+	if f := c.functions[c.proto.GetDomain()+"."+op]; f != nil {
+		return c.inline(f)
+	}
+	if op == "If" {
+		return convertIf(c)
+	}
 	if !standard(c.proto.GetDomain()) {
 		return nil, fmt.Errorf("operators of domain %q are not ONNX's own: export without them", c.proto.GetDomain())
 	}
