@@ -24,15 +24,12 @@ func Import(path string, o models.ImportOptions) (*models.Imported, error) {
 		return nil, fmt.Errorf("importer: %w", err)
 	}
 	var g *models.Graph
+	if keras.Is(path) {
+		return keras.Import(path, o)
+	}
 	switch ext := strings.ToLower(filepath.Ext(path)); {
 	case info.IsDir():
-		model := filepath.Join(path, "model.json")
-		if _, err := os.Stat(model); err != nil {
-			return nil, fmt.Errorf("importer: folder %s has no model.json: %s", path, understood)
-		}
-		g, err = keras.Import(model)
-	case ext == ".json":
-		g, err = keras.Import(path)
+		return nil, fmt.Errorf("importer: folder %s has no model.json: %s", path, understood)
 	case ext == ".safetensors":
 		g, err = named(path, readSafetensors)
 	case ext == ".pth" || ext == ".pt":
