@@ -9,13 +9,21 @@ import (
 
 // Operation is a step's arithmetic, compiled.
 type Operation struct {
-	// Run computes one worker's part of y. It reads all of x, and of z, the
-	// second input if there is one, at least that part.
-	Run     func(w Worker, y, x, z []float32)
+	// Run computes one worker's part of y. It reads all of the first input, and of
+	// the others at least that part.
+	Run     func(w Worker, y []float32, in [][]float32)
 	Scratch int // length of the scratch that Run asks of every worker
-	// OverX and OverZ tell whether y may be x or z; otherwise it overlaps
-	// neither.
+	// OverX and OverZ tell whether y may be the first or the second input;
+	// otherwise it overlaps none.
 	OverX, OverZ bool
+}
+
+// Residual is the second of a step's inputs, nil where it has one alone.
+func Residual(in [][]float32) []float32 {
+	if len(in) < 2 {
+		return nil
+	}
+	return in[1]
 }
 
 // Compiler is an operation of another package that knows how to run.
@@ -44,19 +52,23 @@ type kernel struct {
 	// compile takes the shapes of the first input and of the output, and the limits
 	// of the unit.
 	compile func(op models.Op, in, out tensor.Shape, clip models.Clip) (Operation, error)
-	// hosts tells which operations take a residual and limits; nil is none.
-	hosts func(op models.Op) bool
+	hosts   bool // takes a residual and limits
 }
 
 // kernels are those of all kinds of operations.
 var kernels = map[string]kernel{
+	"activation":    {compile: of(newActivation)},
 	"add":           {compile: of(newAdd)},
 	"avgpool":       {compile: of(newAveragePool)},
 	"batchnorm":     {compile: of(newBatchNorm)},
-	"conv":          {of(newConv), convHosts},
-	"dense":         {of(newDense), denseHosts},
+	"clip":          {compile: of(newClip)},
+	"concat":        {compile: of(newConcat)},
+	"conv":          {of(newConv), true},
+	"dense":         {of(newDense), true},
 	"globalavgpool": {compile: of(newGlobalAveragePool)},
 	"maxpool":       {compile: of(newMaxPool)},
+	"mul":           {compile: of(newMul)},
+	"pad":           {compile: of(newPad)},
 	"relu":          {compile: of(newReLU)},
 	"softmax":       {compile: of(newSoftmax)},
 }
@@ -75,10 +87,7 @@ func of[T models.Op](compile func(op T, in, out tensor.Shape, clip models.Clip) 
 func unknown(op models.Op) error { return fmt.Errorf("the float executor does not know %T", op) }
 
 // hosts tells whether an operation takes a residual and limits.
-func hosts(op models.Op) bool {
-	k := kernels[op.Kind()]
-	return k.hosts != nil && k.hosts(op)
-}
+func hosts(op models.Op) bool { return kernels[op.Kind()].hosts }
 
 func compileUnit(g *models.Graph, u models.Unit) (Operation, error) {
 	op := u.Node.Op
