@@ -3,12 +3,31 @@ package models
 import (
 	"fmt"
 	"io"
+	"math"
 
 	"edgeclassify/tensor"
 )
 
 // Clip limits values to [Min, Max]: ReLU6 is Clip{0, 6}.
 type Clip struct{ Min, Max float32 }
+
+// Unlimited is the Clip that changes nothing.
+func Unlimited() Clip { return Clip{float32(math.Inf(-1)), float32(math.Inf(1))} }
+
+// NonNegative tells whether nothing below zero is left.
+func (c Clip) NonNegative() bool { return c.Min >= 0 }
+
+// saturation returns the limits of a ReLU or Clip, if they are those of a range that
+// holds zero, as a quantized tensor's does.
+func saturation(op Op) (c Clip, ok bool) {
+	switch op := op.(type) {
+	case ReLU:
+		return Clip{0, Unlimited().Max}, true
+	case Clip:
+		return op, op.Min <= 0 && op.Max >= 0
+	}
+	return Unlimited(), false
+}
 
 // Kind implements Op.
 func (Clip) Kind() string { return "clip" }

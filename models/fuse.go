@@ -7,17 +7,17 @@ import (
 )
 
 // Unit is what is computed in one go: a node, the residual add behind it and the
-// ReLU behind that, so that the tensors between them are never stored.
+// ReLU or Clip behind that, so that the tensors between them are never stored.
 type Unit struct {
 	Node   *Node       // that does the work
 	Inputs []tensor.ID // of the node; the residual, if there is one, is the last
 	Output tensor.ID   // that of the unit's last node
 	Added  bool        // there is a residual
-	ReLU   bool        // there is a ReLU
+	Clip   Clip        // the limits of the output: of a ReLU {0, +Inf}
 }
 
 // Fuse groups the nodes into units, in an order in which they can run. Operations
-// for which host is true take a residual and a ReLU. Tensors that are shown, and
+// for which host is true take a residual and a ReLU or Clip. Tensors that are shown, and
 // those with several consumers, are not hidden within a unit. Where both sides of
 // an add could be its host, it is the one at the end of the longer path from the
 // last fork, so that the shortcut is the residual.
@@ -48,22 +48,22 @@ type fuser struct {
 // match returns the unit that makes a tensor, and the tensors hidden inside.
 func (f *fuser) match(output tensor.ID) (u Unit, inside []tensor.ID) {
 	at := output
-	_, relu := f.node(at).Op.(ReLU)
-	if before := f.node(at).Inputs[0]; relu && f.hidden(before) {
+	clip, limited := saturation(f.node(at).Op)
+	if before := f.node(at).Inputs[0]; limited && f.hidden(before) {
 		at, inside = before, append(inside, before)
 	} else {
-		relu = false
+		clip, limited = Unlimited(), false
 	}
 	if _, sum := f.node(at).Op.(Add); sum {
 		if host, residual, ok := f.sides(f.node(at)); ok {
 			n := f.node(host)
-			return Unit{n, append(slices.Clone(n.Inputs), residual), output, true, relu}, append(inside, host)
+			return Unit{n, append(slices.Clone(n.Inputs), residual), output, true, clip}, append(inside, host)
 		}
 	}
-	if relu && f.host(f.node(at).Op) {
-		return Unit{Node: f.node(at), Inputs: f.node(at).Inputs, Output: output, ReLU: true}, inside
+	if limited && f.host(f.node(at).Op) {
+		return Unit{f.node(at), f.node(at).Inputs, output, false, clip}, inside
 	}
-	return Unit{Node: f.node(output), Inputs: f.node(output).Inputs, Output: output}, nil
+	return Unit{f.node(output), f.node(output).Inputs, output, false, Unlimited()}, nil
 }
 
 // sides picks the host of an add.

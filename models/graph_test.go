@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -75,8 +76,8 @@ func units(g *Graph, shown ...tensor.ID) (names [][]string) {
 		if u.Added {
 			unit = append(unit, "+")
 		}
-		if u.ReLU {
-			unit = append(unit, "relu")
+		if u.Clip != Unlimited() {
+			unit = append(unit, fmt.Sprint(u.Clip))
 		}
 		names = append(names, append(unit, "->", g.Topology().Name(u.Output)))
 	}
@@ -86,10 +87,10 @@ func units(g *Graph, shown ...tensor.ID) (names [][]string) {
 func TestFuse(t *testing.T) {
 	g := residual(t)
 	require.Equal(t, [][]string{
-		{"stem", "image", "relu", "->", "stem/relu"},
+		{"stem", "image", "{0 +Inf}", "->", "stem/relu"},
 		{"side", "stem/relu", "->", "side"},
 		{"a", "stem/relu", "->", "a"},
-		{"b", "a", "side", "+", "relu", "->", "relu"}, // the longer path
+		{"b", "a", "side", "+", "{0 +Inf}", "->", "relu"}, // the longer path
 		{"pool", "relu", "->", "pool"},
 		{"probabilities", "pool", "->", "probabilities"},
 	}, units(g))

@@ -163,7 +163,7 @@ func (s *simulator) layer(prefix string, i int, made []signal, p Precision) sign
 	for _, id := range l.Inputs {
 		l.in = append(l.in, made[id])
 	}
-	l.out = signal{Tensor: &l.Out, node: prefix + l.Name, relu: l.unit.ReLU, codes: p.isCodes()}
+	l.out = signal{Tensor: &l.Out, node: prefix + l.Name, relu: l.unit.Clip.NonNegative(), codes: p.isCodes()}
 	simulations[l.Op.Kind()].write(s, l)
 	if p.Copied && !l.out.codes {
 		l.out.copied = l.out.node + copied

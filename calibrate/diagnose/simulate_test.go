@@ -79,7 +79,7 @@ func TestSimulationOfRandomNetworks(t *testing.T) {
 			}
 			compared++
 			s := simulator{
-				network: n, float: &models.Graph{}, units: make([]quantize.Unit, len(n.Layers)),
+				network: n, float: &models.Graph{}, units: slices.Repeat([]quantize.Unit{{Clip: models.Unlimited()}}, len(n.Layers)),
 				builder: models.NewBuilder(int8.InputName, n.Input.Shape),
 			}
 			made := s.begin()

@@ -5,7 +5,7 @@ import (
 	"edgeclassify/tensor"
 )
 
-func newAdd(models.Add, tensor.Shape, tensor.Shape, bool) (Operation, error) {
+func newAdd(models.Add, tensor.Shape, tensor.Shape, models.Clip) (Operation, error) {
 	return Operation{Run: add, OverX: true, OverZ: true}, nil
 }
 

@@ -10,7 +10,7 @@ type averagePool struct {
 	countPad bool
 }
 
-func newAveragePool(op *models.AveragePool, in, out tensor.Shape, _ bool) (Operation, error) {
+func newAveragePool(op *models.AveragePool, in, out tensor.Shape, _ models.Clip) (Operation, error) {
 	return Operation{Run: averagePool{window{op.Window, in, out}, op.CountPad}.run}, nil
 }
 

@@ -8,7 +8,7 @@ import (
 // batchNorm is y = scale * x + shift, per channel.
 type batchNorm struct{ scale, shift []float32 }
 
-func newBatchNorm(op *models.BatchNorm, _, _ tensor.Shape, _ bool) (Operation, error) {
+func newBatchNorm(op *models.BatchNorm, _, _ tensor.Shape, _ models.Clip) (Operation, error) {
 	scale, shift, err := op.Affine()
 	if err != nil {
 		return Operation{}, err

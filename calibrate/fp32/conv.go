@@ -6,13 +6,13 @@ import (
 	"edgeclassify/tensor"
 )
 
-// conv is a convolution, with the residual and the ReLU behind it: packed
+// conv is a convolution, with the residual and the ReLU or Clip behind it: packed
 // weights times windows of the input, which are read where they lie. Only
 // padding and groups ask for a copy, of the input's rows as they are.
 type conv struct {
 	window
 	groups []*sgemm.Weights
-	relu   bool
+	limits sgemm.Limits
 	copied bool
 	// A line is up to length output pixels whose windows are at one distance:
 	// a row of the image or, where rows follow each other without a gap, a
@@ -25,12 +25,12 @@ type conv struct {
 // over them they fit the L2 cache of a desktop core.
 const blockLen = 1 << 16
 
-func newConv(op *models.Conv, in, out tensor.Shape, relu bool) (Operation, error) {
+func newConv(op *models.Conv, in, out tensor.Shape, clip models.Clip) (Operation, error) {
 	g := window{op.Window, in, out}
 	if op.Depthwise() {
 		return newDepthwise(op, g), nil
 	}
-	c := conv{window: g, relu: relu, groups: make([]*sgemm.Weights, op.Groups)}
+	c := conv{window: g, limits: sgemm.Limits{Least: clip.Min, Greatest: clip.Max}, groups: make([]*sgemm.Weights, op.Groups)}
 	outputs, inputs := op.OutC/op.Groups, len(op.Weight)/op.OutC
 	for i := range c.groups {
 		var bias []float32
@@ -115,7 +115,7 @@ func (c conv) source(scratch, x []float32, group, first, last int) []float32 {
 func (c conv) multiply(y, x, residual []float32, group, first, last, panel int) {
 	first, last = first*c.length, min(last*c.length, c.out.H*c.out.W)
 	at := first*c.out.C + group*c.groups[group].Outputs
-	results := sgemm.Results{Values: y[at:], Stride: c.out.C, ReLU: c.relu}
+	results := sgemm.Results{Values: y[at:], Stride: c.out.C, Limits: &c.limits}
 	if residual != nil {
 		results.Residual = residual[at:]
 	}

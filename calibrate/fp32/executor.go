@@ -31,7 +31,7 @@ type Visitor func(t tensor.ID, values []float32) error
 
 // NewExecutor compiles g for runs on the given number of threads, which can
 // show the tensors of those numbers. Each of them costs time: a convolution, a
-// residual add and a ReLU are one step as long as nobody looks in between. The
+// residual add and a ReLU or Clip are one step as long as nobody looks in between. The
 // packed weights are a copy: they are not read from g again.
 func NewExecutor(g *models.Graph, threads int, shown ...tensor.ID) (*Executor, error) {
 	if threads < 1 {

@@ -7,7 +7,7 @@ import (
 
 type globalAveragePool struct{ in tensor.Shape }
 
-func newGlobalAveragePool(_ models.GlobalAveragePool, in, _ tensor.Shape, _ bool) (Operation, error) {
+func newGlobalAveragePool(_ models.GlobalAveragePool, in, _ tensor.Shape, _ models.Clip) (Operation, error) {
 	return Operation{Run: globalAveragePool{in}.run}, nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 type maxPool struct{ window }
 
-func newMaxPool(op *models.MaxPool, in, out tensor.Shape, _ bool) (Operation, error) {
+func newMaxPool(op *models.MaxPool, in, out tensor.Shape, _ models.Clip) (Operation, error) {
 	return Operation{Run: maxPool{window{op.Window, in, out}}.run}, nil
 }
 

@@ -41,10 +41,10 @@ func (w Worker) Part(n, align int) (from, to int) {
 
 // kernel is how operations of one kind are run.
 type kernel struct {
-	// compile takes the shapes of the first input and of the output, and whether
-	// the unit has a ReLU.
-	compile func(op models.Op, in, out tensor.Shape, relu bool) (Operation, error)
-	// hosts tells which operations take a residual and a ReLU; nil is none.
+	// compile takes the shapes of the first input and of the output, and the limits
+	// of the unit.
+	compile func(op models.Op, in, out tensor.Shape, clip models.Clip) (Operation, error)
+	// hosts tells which operations take a residual and limits; nil is none.
 	hosts func(op models.Op) bool
 }
 
@@ -62,19 +62,19 @@ var kernels = map[string]kernel{
 }
 
 // of makes a compile that takes any operation.
-func of[T models.Op](compile func(op T, in, out tensor.Shape, relu bool) (Operation, error)) func(models.Op, tensor.Shape, tensor.Shape, bool) (Operation, error) {
-	return func(op models.Op, in, out tensor.Shape, relu bool) (Operation, error) {
+func of[T models.Op](compile func(op T, in, out tensor.Shape, clip models.Clip) (Operation, error)) func(models.Op, tensor.Shape, tensor.Shape, models.Clip) (Operation, error) {
+	return func(op models.Op, in, out tensor.Shape, clip models.Clip) (Operation, error) {
 		known, ok := op.(T)
 		if !ok {
 			return Operation{}, unknown(op)
 		}
-		return compile(known, in, out, relu)
+		return compile(known, in, out, clip)
 	}
 }
 
 func unknown(op models.Op) error { return fmt.Errorf("the float executor does not know %T", op) }
 
-// hosts tells whether an operation takes a residual and a ReLU.
+// hosts tells whether an operation takes a residual and limits.
 func hosts(op models.Op) bool {
 	k := kernels[op.Kind()]
 	return k.hosts != nil && k.hosts(op)
@@ -89,5 +89,5 @@ func compileUnit(g *models.Graph, u models.Unit) (Operation, error) {
 	if !ok {
 		return Operation{}, unknown(op)
 	}
-	return k.compile(op, g.Shape(u.Inputs[0]), u.Node.Shape, u.ReLU)
+	return k.compile(op, g.Shape(u.Inputs[0]), u.Node.Shape, u.Clip)
 }

@@ -7,7 +7,7 @@ import (
 	"edgeclassify/tensor"
 )
 
-func newReLU(models.ReLU, tensor.Shape, tensor.Shape, bool) (Operation, error) {
+func newReLU(models.ReLU, tensor.Shape, tensor.Shape, models.Clip) (Operation, error) {
 	return Operation{Run: rectify, OverX: true}, nil
 }
 

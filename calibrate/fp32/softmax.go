@@ -8,7 +8,7 @@ import (
 	"edgeclassify/tensor"
 )
 
-func newSoftmax(models.Softmax, tensor.Shape, tensor.Shape, bool) (Operation, error) {
+func newSoftmax(models.Softmax, tensor.Shape, tensor.Shape, models.Clip) (Operation, error) {
 	return Operation{Run: softmax, OverX: true}, nil
 }
 

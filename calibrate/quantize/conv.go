@@ -64,15 +64,13 @@ func (a *attempt) rangedOutput(i int) (activation, error) {
 	if !ok {
 		return activation{}, errors.New("the range table has no entry for it; was it made for another model?")
 	}
-	if u.ReLU {
-		r.Min = 0
-	}
+	r = Range{max(r.Min, float64(u.Clip.Min)), min(r.Max, float64(u.Clip.Max))}
 	if err := r.check(); err != nil {
 		return activation{}, err
 	}
 	scale, zero := r.Params()
 	if bits := a.fractions[i]; bits > 0 {
-		out := int8.Tensor{Shape: u.Shape, Type: int8.Int16, Bound: math.MaxInt16, NonNegative: u.ReLU}
+		out := int8.Tensor{Shape: u.Shape, Type: int8.Int16, Bound: math.MaxInt16, NonNegative: u.Clip.NonNegative()}
 		return activation{out, math.Ldexp(scale, -bits)}, nil
 	}
 	return activation{int8.Tensor{Shape: u.Shape, Type: int8.Int8, Zero: []int8.Value{zero}}, scale}, nil

@@ -10,13 +10,13 @@ import (
 )
 
 // Unit is what becomes one integer layer: a node together with the residual add
-// and the ReLU that share its rounding.
+// and the ReLU or Clip that share its rounding.
 type Unit struct {
 	Name   string // the node's name, and the layer's
 	Op     models.Op
 	Inputs []tensor.ID  // 0 is the image, i+1 the output of unit i; the residual is the second
 	Output tensor.ID    // the float tensor that the unit's output stands for
-	ReLU   bool         // the output cannot be negative
+	Clip   models.Clip  // the limits of the output
 	Shape  tensor.Shape // of the output
 }
 
@@ -27,7 +27,7 @@ type operation struct {
 	// is in none; nil blames the node before it.
 	layer  func(a *attempt, i int, in activation) (int8.Op, activation, error)
 	reason func(g *models.Graph, n *models.Node) error
-	// hosts says that a residual add and a ReLU become part of its unit.
+	// hosts says that a residual add and a ReLU or Clip become part of its unit.
 	hosts bool
 	// ranged says that its output needs a range, and may be int16.
 	ranged bool
@@ -94,13 +94,15 @@ func (l *lowerer) visit(id tensor.ID) error {
 	if operations[f.Node.Op.Kind()].layer == nil {
 		return l.formless(f.Node)
 	}
-	u := Unit{Name: f.Node.Name, Op: f.Node.Op, Output: id, ReLU: f.ReLU, Shape: l.Shape(id)}
+	u := Unit{Name: f.Node.Name, Op: f.Node.Op, Output: id, Clip: f.Clip, Shape: l.Shape(id)}
 	for _, in := range f.Inputs {
 		if err := l.visit(in); err != nil {
 			return err
 		}
 		made := l.made[in]
-		u.ReLU = u.ReLU || u.operation().keeps && made != tensor.Input && l.units[made.Node()].ReLU
+		if u.operation().keeps && made != tensor.Input {
+			u.Clip = l.units[made.Node()].Clip
+		}
 		u.Inputs = append(u.Inputs, made)
 	}
 	l.units = append(l.units, u)

@@ -51,7 +51,7 @@ func TestUnitsAreInTheOrderOfTheirUse(t *testing.T) {
 	}
 	var got []unit
 	for _, u := range units {
-		got = append(got, unit{u.Name, g.Topology().Name(u.Output), u.Inputs, u.ReLU})
+		got = append(got, unit{u.Name, g.Topology().Name(u.Output), u.Inputs, u.Clip.NonNegative()})
 		require.Equal(t, u.Shape, g.Shape(u.Output))
 	}
 	require.Equal(t, []unit{

@@ -35,7 +35,7 @@ func stayWithin(t *testing.T, place func(*testing.T, int) []float32, k kernel, r
 	for _, v := range [][]float32{x, m.panel, res} {
 		copy(v, random(rng, len(v)))
 	}
-	m.run(Results{y, k.columns + 1, res, false}, Windows{x, n * rows, n * rows, 0, stride, pitch}, rows, n)
+	m.run(Results{y, k.columns + 1, res, nil}, Windows{x, n * rows, n * rows, 0, stride, pitch}, rows, n)
 	require.NotZero(t, y[len(y)-1])
 }
 

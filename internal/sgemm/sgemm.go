@@ -57,8 +57,18 @@ type Results struct {
 	// Residual, if not nil, is added to the product. It lies as Values do, and
 	// may be Values.
 	Residual []float32
-	// ReLU makes negative results zero. NaN and -0 stay.
-	ReLU bool
+	// Limits, if not nil, are those of the results. NaN and -0 stay.
+	Limits *Limits
+}
+
+// Limits are the least and the greatest result.
+type Limits struct{ Least, Greatest float32 }
+
+func (y Results) limits() Limits {
+	if y.Limits != nil {
+		return *y.Limits
+	}
+	return Limits{float32(math.Inf(-1)), float32(math.Inf(1))}
 }
 
 // from returns the results without the first n rows.
@@ -71,14 +81,6 @@ func (y Results) after(n int) Results {
 		y.Residual = y.Residual[n:]
 	}
 	return y
-}
-
-// floor is the least result.
-func (y Results) floor() float32 {
-	if y.ReLU {
-		return 0
-	}
-	return float32(math.Inf(-1))
 }
 
 // kernel computes tiles of the product. It is a number and not a function so
@@ -244,13 +246,16 @@ func (m *product) aside(y Results, x Windows, rows, skip int) {
 
 // store finishes a row of products.
 func (y Results) store(row []float32) {
-	floor := y.floor()
+	limits := y.limits()
 	for i, v := range row {
 		if y.Residual != nil {
 			v += y.Residual[i]
 		}
-		if v < floor {
-			v = floor
+		if v < limits.Least {
+			v = limits.Least
+		}
+		if v > limits.Greatest {
+			v = limits.Greatest
 		}
 		y.Values[i] = v
 	}

@@ -12,7 +12,7 @@
 
 // TILES is the loop over tiles. A step multiplies one value of each window by
 // a row of the panel, which has that many bytes; next steps to the next tile.
-#define TILES(bias, step, bytes, floor, plain, residual, next) \
+#define TILES(bias, step, bytes, least, greatest, plain, residual, next) \
 	MOVQ a_x+0(FP), R14; \
 	MOVQ a_stride+56(FP), R8; \
 	MOVQ a_depth+48(FP), AX; \
@@ -46,7 +46,8 @@ value: \
 	MOVQ a_y+8(FP), DX; \
 	MOVQ a_residual+16(FP), R15; \
 	MOVQ a_yStride+72(FP), CX; \
-	VBROADCASTSS a_floor+80(FP), floor; \
+	VBROADCASTSS a_limits_Least+80(FP), least; \
+	VBROADCASTSS a_limits_Greatest+84(FP), greatest; \
 	TESTQ R15, R15; \
 	JNZ  res; \
 	plain; \
@@ -63,21 +64,23 @@ stored: \
 	RET
 
 // PLAIN2 stores a row of results and steps to the next. The value is the last
-// operand of the maximum, which is the one that wins if it is NaN or -0.
+// operand of maximum and minimum, which is the one that wins if it is NaN or -0.
 
-#define PLAIN2(floor, a, b) \
-	VMAXPS  a, floor, a; \
-	VMAXPS  b, floor, b; \
+#define PLAIN2(least, greatest, a, b) \
+	VMAXPS  a, least, a; \
+	VMAXPS  b, least, b; \
+	VMINPS  a, greatest, a; \
+	VMINPS  b, greatest, b; \
 	VMOVUPS a, (DX); \
 	VMOVUPS b, WIDTH(DX); \
 	ADDQ    CX, DX
 
 // RESIDUAL2 adds the residual before that.
-#define RESIDUAL2(floor, a, b) \
+#define RESIDUAL2(least, greatest, a, b) \
 	VADDPS (R15), a, a; \
 	VADDPS WIDTH(R15), b, b; \
 	ADDQ   CX, R15; \
-	PLAIN2(floor, a, b)
+	PLAIN2(least, greatest, a, b)
 
 // AVX2: two registers of eight results for every window.
 
@@ -114,26 +117,26 @@ stored: \
 	ROW2((SI)(R10*1), Y10, Y11)
 
 #define PLAIN4 \
-	PLAIN2(Y15, Y0, Y1); PLAIN2(Y15, Y2, Y3); PLAIN2(Y15, Y4, Y5); PLAIN2(Y15, Y6, Y7)
+	PLAIN2(Y15, Y14, Y0, Y1); PLAIN2(Y15, Y14, Y2, Y3); PLAIN2(Y15, Y14, Y4, Y5); PLAIN2(Y15, Y14, Y6, Y7)
 
 #define PLAIN6 \
 	PLAIN4; \
-	PLAIN2(Y15, Y8, Y9); PLAIN2(Y15, Y10, Y11)
+	PLAIN2(Y15, Y14, Y8, Y9); PLAIN2(Y15, Y14, Y10, Y11)
 
 #define RESIDUAL4 \
-	RESIDUAL2(Y15, Y0, Y1); RESIDUAL2(Y15, Y2, Y3); RESIDUAL2(Y15, Y4, Y5); RESIDUAL2(Y15, Y6, Y7)
+	RESIDUAL2(Y15, Y14, Y0, Y1); RESIDUAL2(Y15, Y14, Y2, Y3); RESIDUAL2(Y15, Y14, Y4, Y5); RESIDUAL2(Y15, Y14, Y6, Y7)
 
 #define RESIDUAL6 \
 	RESIDUAL4; \
-	RESIDUAL2(Y15, Y8, Y9); RESIDUAL2(Y15, Y10, Y11)
+	RESIDUAL2(Y15, Y14, Y8, Y9); RESIDUAL2(Y15, Y14, Y10, Y11)
 
 // func tiles4AVX2(a args)
 TEXT ·tiles4AVX2(SB), NOSPLIT, $0-104
-	TILES(BIAS4, STEP4, 64, Y15, PLAIN4, RESIDUAL4, (R14)(R8*4))
+	TILES(BIAS4, STEP4, 64, Y15, Y14, PLAIN4, RESIDUAL4, (R14)(R8*4))
 
 // func tiles6AVX2(a args)
 TEXT ·tiles6AVX2(SB), NOSPLIT, $0-104
-	TILES(BIAS6, STEP6, 64, Y15, PLAIN6, RESIDUAL6, (R14)(R9*2))
+	TILES(BIAS6, STEP6, 64, Y15, Y14, PLAIN6, RESIDUAL6, (R14)(R9*2))
 
 // AVX-512: two registers of sixteen results for every window.
 
@@ -183,27 +186,27 @@ TEXT ·tiles6AVX2(SB), NOSPLIT, $0-104
 	ROW2((SI)(BX*1), Z26, Z27)
 
 #define PLAIN7 \
-	PLAIN2(Z31, Z0, Z1); PLAIN2(Z31, Z2, Z3); PLAIN2(Z31, Z4, Z5); PLAIN2(Z31, Z6, Z7); \
-	PLAIN2(Z31, Z8, Z9); PLAIN2(Z31, Z10, Z11); PLAIN2(Z31, Z12, Z13)
+	PLAIN2(Z31, Z30, Z0, Z1); PLAIN2(Z31, Z30, Z2, Z3); PLAIN2(Z31, Z30, Z4, Z5); PLAIN2(Z31, Z30, Z6, Z7); \
+	PLAIN2(Z31, Z30, Z8, Z9); PLAIN2(Z31, Z30, Z10, Z11); PLAIN2(Z31, Z30, Z12, Z13)
 
 #define PLAIN14 \
 	PLAIN7; \
-	PLAIN2(Z31, Z14, Z15); PLAIN2(Z31, Z16, Z17); PLAIN2(Z31, Z18, Z19); PLAIN2(Z31, Z20, Z21); \
-	PLAIN2(Z31, Z22, Z23); PLAIN2(Z31, Z24, Z25); PLAIN2(Z31, Z26, Z27)
+	PLAIN2(Z31, Z30, Z14, Z15); PLAIN2(Z31, Z30, Z16, Z17); PLAIN2(Z31, Z30, Z18, Z19); PLAIN2(Z31, Z30, Z20, Z21); \
+	PLAIN2(Z31, Z30, Z22, Z23); PLAIN2(Z31, Z30, Z24, Z25); PLAIN2(Z31, Z30, Z26, Z27)
 
 #define RESIDUAL7 \
-	RESIDUAL2(Z31, Z0, Z1); RESIDUAL2(Z31, Z2, Z3); RESIDUAL2(Z31, Z4, Z5); RESIDUAL2(Z31, Z6, Z7); \
-	RESIDUAL2(Z31, Z8, Z9); RESIDUAL2(Z31, Z10, Z11); RESIDUAL2(Z31, Z12, Z13)
+	RESIDUAL2(Z31, Z30, Z0, Z1); RESIDUAL2(Z31, Z30, Z2, Z3); RESIDUAL2(Z31, Z30, Z4, Z5); RESIDUAL2(Z31, Z30, Z6, Z7); \
+	RESIDUAL2(Z31, Z30, Z8, Z9); RESIDUAL2(Z31, Z30, Z10, Z11); RESIDUAL2(Z31, Z30, Z12, Z13)
 
 #define RESIDUAL14 \
 	RESIDUAL7; \
-	RESIDUAL2(Z31, Z14, Z15); RESIDUAL2(Z31, Z16, Z17); RESIDUAL2(Z31, Z18, Z19); RESIDUAL2(Z31, Z20, Z21); \
-	RESIDUAL2(Z31, Z22, Z23); RESIDUAL2(Z31, Z24, Z25); RESIDUAL2(Z31, Z26, Z27)
+	RESIDUAL2(Z31, Z30, Z14, Z15); RESIDUAL2(Z31, Z30, Z16, Z17); RESIDUAL2(Z31, Z30, Z18, Z19); RESIDUAL2(Z31, Z30, Z20, Z21); \
+	RESIDUAL2(Z31, Z30, Z22, Z23); RESIDUAL2(Z31, Z30, Z24, Z25); RESIDUAL2(Z31, Z30, Z26, Z27)
 
 // func tiles7AVX512(a args)
 TEXT ·tiles7AVX512(SB), NOSPLIT, $0-104
-	TILES(BIAS7, STEP7, 128, Z31, PLAIN7, RESIDUAL7, (R14)(R11*1))
+	TILES(BIAS7, STEP7, 128, Z31, Z30, PLAIN7, RESIDUAL7, (R14)(R11*1))
 
 // func tiles14AVX512(a args)
 TEXT ·tiles14AVX512(SB), NOSPLIT, $0-104
-	TILES(BIAS14, STEP14, 128, Z31, PLAIN14, RESIDUAL14, (R14)(R11*2))
+	TILES(BIAS14, STEP14, 128, Z31, Z30, PLAIN14, RESIDUAL14, (R14)(R11*2))

@@ -19,7 +19,7 @@
 //   R19      panel                      R20  runs of a window
 //   V0-V13   sums, two registers for each window
 //   V14-V20  values of the windows, four of each
-//   V21-V28  weights for those          V29  the least result
+//   V21-V28  weights for those          V29, V31  the least and greatest result
 
 // VALUE multiplies value i of all windows by the weights in lo and hi.
 #define VALUE(i, lo, hi) \
@@ -42,15 +42,17 @@
 	VMOV V0.B16, lo.B16; \
 	VMOV V1.B16, hi.B16
 
-// FLOOR replaces lesser values in register n, named v; NaN and -0 stay.
-#define FLOOR(n, v) \
+// LIMIT replaces lesser and greater values in register n, named v; NaN and -0 stay.
+#define LIMIT(n, v) \
 	FCMGT_4S(n, 29, 30); \
-	VBIT V30.B16, V29.B16, v.B16
+	VBIT V30.B16, V29.B16, v.B16; \
+	FCMGT_4S(31, n, 30); \
+	VBIT V30.B16, V31.B16, v.B16
 
 // STORE finishes a row of results and steps to the next.
 #define STORE(lo, vlo, hi, vhi) \
-	FLOOR(lo, vlo); \
-	FLOOR(hi, vhi); \
+	LIMIT(lo, vlo); \
+	LIMIT(hi, vhi); \
 	VST1 [vlo.S4, vhi.S4], (R15); \
 	ADD  R17, R15
 
@@ -72,8 +74,10 @@ TEXT ·tilesNEON(SB), NOSPLIT, $0-104
 	MOVD  a_stride+56(FP), R12
 	MOVD  a_pitch+64(FP), R11
 	MOVD  a_yStride+72(FP), R17
-	FMOVS a_floor+80(FP), F29
+	FMOVS a_limits_Least+80(FP), F29
 	VDUP  V29.S[0], V29.S4
+	FMOVS a_limits_Greatest+84(FP), F31
+	VDUP  V31.S[0], V31.S4
 	SUB   R9<<2, R11
 
 tile:

@@ -11,7 +11,7 @@ type args struct {
 	runs, depth           int // of a window, and values of a run
 	stride, pitch         int // between windows, and between the runs of one
 	yStride               int
-	floor                 float32 // the least result
+	limits                Limits
 	ahead                 uintptr // what to call into the cache meanwhile
 	pace                  int     // how much of it for each value
 }
@@ -22,7 +22,7 @@ func (m *product) args(y Results, x Windows, depth, n int) args {
 		x: &x.Values[0], y: &y.Values[0], residual: unsafe.SliceData(y.Residual), panel: &m.panel[0],
 		tiles: n, runs: m.runs, depth: depth,
 		stride: x.Stride * size, pitch: x.Pitch * size, yStride: y.Stride * size,
-		floor: y.floor(),
-		ahead: uintptr(unsafe.Pointer(&m.panel[0])) + uintptr((len(m.panel)+m.called)*size), pace: m.pace * size,
+		limits: y.limits(),
+		ahead:  uintptr(unsafe.Pointer(&m.panel[0])) + uintptr((len(m.panel)+m.called)*size), pace: m.pace * size,
 	}
 }

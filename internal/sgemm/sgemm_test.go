@@ -23,7 +23,7 @@ func forEachKernel(t *testing.T, test func(t *testing.T, k kernel)) {
 // mulCase is a product to check.
 type mulCase struct {
 	rows, outputs, runs, depth int
-	residual, relu             bool
+	residual, clip             bool
 }
 
 func TestMulMatchesReference(t *testing.T) {
@@ -49,7 +49,10 @@ func checkMul(t *testing.T, k kernel, rng *rand.Rand, c mulCase) {
 	x := random(rng, (c.rows-1)/length*step+(length-1)*xStride+(c.runs-1)*pitch+c.depth)
 	y := guarded((c.rows-1)*yStride + c.outputs)
 	before := guarded(len(y))
-	results := Results{Values: y, Stride: yStride, ReLU: c.relu}
+	results := Results{Values: y, Stride: yStride}
+	if c.clip {
+		results.Limits = &Limits{0, 1}
+	}
 	if c.residual {
 		for i := range c.rows {
 			copy(y[i*yStride:], random(rng, c.outputs))
@@ -78,31 +81,31 @@ func checkMul(t *testing.T, k kernel, rng *rand.Rand, c mulCase) {
 		if c.residual {
 			want += before[at]
 		}
-		if c.relu && want < 0 {
-			want = 0
+		if c.clip {
+			want = max(min(want, 1), 0)
 		}
 		require.Equal(t, math.Float32bits(want), math.Float32bits(got), "%+v at %d,%d", c, i, j)
 	}
 }
 
-// TestReLUKeepsNaN and -0, in every row of every kind of tile.
-func TestReLUKeepsNaN(t *testing.T) {
+// TestLimitsKeepNaN and -0, in every row of every kind of tile.
+func TestLimitsKeepNaN(t *testing.T) {
 	nan, zero := float32(math.NaN()), float32(math.Copysign(0, -1))
-	values, rectified := []float32{-1, zero, nan, 2}, []float32{0, zero, nan, 2}
+	values, limited := []float32{-1, zero, nan, 2}, []float32{0, zero, nan, 1.5}
 	forEachKernel(t, func(t *testing.T, k kernel) {
 		rows := 2*k.large + k.small + 1
 		for _, columns := range []int{1, k.columns} {
 			w, err := pack(k, slices.Repeat([]float32{1}, columns), slices.Repeat([]float32{zero}, columns), columns, 1, 1)
 			require.NoError(t, err)
 			for _, residual := range []bool{false, true} {
-				y := Results{Values: make([]float32, rows*columns), Stride: columns, ReLU: true}
+				y := Results{Values: make([]float32, rows*columns), Stride: columns, Limits: &Limits{0, 1.5}}
 				if residual {
 					y.Residual = slices.Repeat([]float32{zero}, len(y.Values))
 				}
 				x := slices.Repeat(values, rows)[:rows]
 				w.Mul(y, Windows{x, rows, rows, 0, 1, 0}, 0)
 				for i := range y.Values {
-					requireSame(t, rectified[i/columns%4], y.Values[i])
+					requireSame(t, limited[i/columns%4], y.Values[i])
 				}
 			}
 		}
@@ -184,7 +187,7 @@ func TestTilesRefuseShortSlices(t *testing.T) {
 			run := func(y, res, x int, panel []float32) func() {
 				m := product{kernel: k, runs: runs, panel: panel, columns: k.columns}
 				return func() {
-					m.run(Results{make([]float32, y), k.columns, make([]float32, res), false}, Windows{make([]float32, x), n * rows, n * rows, 0, depth, pitch}, rows, n)
+					m.run(Results{make([]float32, y), k.columns, make([]float32, res), nil}, Windows{make([]float32, x), n * rows, n * rows, 0, depth, pitch}, rows, n)
 				}
 			}
 			require.NotPanics(t, run(y, y, x, panel))
