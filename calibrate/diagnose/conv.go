@@ -123,7 +123,8 @@ func (r *requantize) Compile() fp32.Operation {
 	return fp32.Operation{Run: r.run, OverX: true, OverZ: true}
 }
 
-func (r *requantize) run(w fp32.Worker, y, x, z []float32) {
+func (r *requantize) run(w fp32.Worker, y []float32, in [][]float32) {
+	x, z := in[0], fp32.Residual(in)
 	channels := len(r.bias)
 	from, to := w.Part(len(y)/channels, 1)
 	for i := from * channels; i < to*channels; i += channels {
@@ -177,7 +178,8 @@ func (r *rescale) Compile() fp32.Operation {
 	return fp32.Operation{Run: r.run, OverX: true, OverZ: true}
 }
 
-func (r *rescale) run(w fp32.Worker, y, x, z []float32) {
+func (r *rescale) run(w fp32.Worker, y []float32, in [][]float32) {
+	x, z := in[0], fp32.Residual(in)
 	channels := len(r.gain)
 	from, to := w.Part(len(y)/channels, 1)
 	for i := from * channels; i < to*channels; i += channels {

@@ -54,7 +54,8 @@ func (c *head) Infer(in []tensor.Shape) (tensor.Shape, error) {
 // Compile implements fp32.Compiler.
 func (c *head) Compile() fp32.Operation { return fp32.Operation{Run: c.run} }
 
-func (c *head) run(w fp32.Worker, y, x, _ []float32) {
+func (c *head) run(w fp32.Worker, y []float32, in [][]float32) {
+	x := in[0]
 	from, to := w.Part(len(y), fp32.Line)
 	for o := from; o < to; o++ {
 		sum := c.bias[o]

@@ -19,7 +19,8 @@ func (*grid) Kind() string { return "grid" }
 // Compile implements fp32.Compiler.
 func (g *grid) Compile() fp32.Operation { return fp32.Operation{Run: g.run, OverX: true} }
 
-func (g *grid) run(w fp32.Worker, y, x, _ []float32) {
+func (g *grid) run(w fp32.Worker, y []float32, in [][]float32) {
+	x := in[0]
 	from, to := w.Part(len(y), fp32.Line)
 	for i, v := range x[from:to] {
 		y[from+i] = float32(g.nearest(float64(v)))

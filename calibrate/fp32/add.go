@@ -9,7 +9,8 @@ func newAdd(models.Add, tensor.Shape, tensor.Shape, models.Clip) (Operation, err
 	return Operation{Run: add, OverX: true, OverZ: true}, nil
 }
 
-func add(w Worker, y, x, z []float32) {
+func add(w Worker, y []float32, in [][]float32) {
+	x, z := in[0], in[1]
 	from, to := w.Part(len(y), Line)
 	x, y, z = x[from:to], y[from:to], z[from:to]
 	for i, v := range x {

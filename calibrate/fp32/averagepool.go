@@ -14,7 +14,8 @@ func newAveragePool(op *models.AveragePool, in, out tensor.Shape, _ models.Clip)
 	return Operation{Run: averagePool{window{op.Window, in, out}, op.CountPad}.run}, nil
 }
 
-func (p averagePool) run(w Worker, y, x, _ []float32) {
+func (p averagePool) run(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	p.eachPixel(w, y, func(y []float32, oy, ox int) {
 		clear(y)
 		count := 0

@@ -20,7 +20,8 @@ func newBatchNorm(op *models.BatchNorm, _, _ tensor.Shape, _ models.Clip) (Opera
 	return Operation{Run: b.run, OverX: true}, nil
 }
 
-func (b batchNorm) run(w Worker, y, x, _ []float32) {
+func (b batchNorm) run(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	channels := len(b.scale)
 	from, to := w.Part(len(y)/channels, 1)
 	for i := from * channels; i < to*channels; i += channels {

@@ -79,7 +79,8 @@ func (c conv) rows(lines int) int { return (lines-1)*c.StrideH + c.KH }
 // among threads and gone over once.
 func (c conv) byPanels() bool { return c.groups[0].Outputs >= c.out.H*c.out.W }
 
-func (c conv) run(w Worker, y, x, residual []float32) {
+func (c conv) run(w Worker, y []float32, in [][]float32) {
+	residual := Residual(in)
 	lines, panels := [2]int{0, c.lines}, [2]int{0, c.groups[0].Panels()}
 	if c.byPanels() {
 		panels[0], panels[1] = w.Part(panels[1], 1)
@@ -92,7 +93,7 @@ func (c conv) run(w Worker, y, x, residual []float32) {
 	for group := range c.groups {
 		for first := lines[0]; first < lines[1]; first += c.block {
 			last := min(first+c.block, lines[1])
-			source := c.source(w.scratch, x, group, first, last)
+			source := c.source(w.scratch, in[0], group, first, last)
 			for panel := panels[0]; panel < panels[1]; panel++ {
 				c.multiply(y, source, residual, group, first, last, panel)
 			}

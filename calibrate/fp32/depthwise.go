@@ -18,7 +18,8 @@ func newDepthwise(op *models.Conv, g window) Operation {
 	return Operation{Run: d.run}
 }
 
-func (d depthwise) run(w Worker, y, x, _ []float32) {
+func (d depthwise) run(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	d.eachPixel(w, y, func(y []float32, oy, ox int) {
 		copy(y, d.bias)
 		d.eachTap(x, oy, ox, func(tap int, x []float32) {

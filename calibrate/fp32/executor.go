@@ -17,8 +17,9 @@ import (
 // Executor serves one goroutine; Clone makes more of them.
 type Executor struct {
 	plan    *plan
-	values  [][]float32 // by step; 0 is the image, i+1 the output of step i
-	input   []float32   // for images in pixels, once there was one
+	values  [][]float32   // by step; 0 is the image, i+1 the output of step i
+	inputs  [][][]float32 // of the steps
+	input   []float32     // for images in pixels, once there was one
 	threads int
 	scratch [][]float32 // one for each thread
 	pool    *threadpool.Pool
@@ -66,6 +67,11 @@ func (e *Executor) Run(image []float32, visit Visitor) ([]float32, error) {
 		return nil, fmt.Errorf("fp32: the image has %d values, the network takes %v, that is %d", len(image), e.plan.input, want)
 	}
 	e.values[0], e.failed = image, nil
+	for i, s := range e.plan.steps {
+		for k, t := range s.src {
+			e.inputs[i][k] = e.values[t]
+		}
+	}
 	frame := e.pool.Begin()
 	for thread := 1; thread < e.threads; thread++ {
 		go e.frame(thread, frame, nil)
@@ -80,11 +86,7 @@ func (e *Executor) Run(image []float32, visit Visitor) ([]float32, error) {
 func (e *Executor) frame(thread int, frame int64, visit Visitor) {
 	for i, s := range e.plan.steps {
 		e.pool.Work(thread, 2*i, frame, func(chunk int) {
-			var residual []float32
-			if len(s.src) > 1 {
-				residual = e.values[s.src[1]]
-			}
-			s.op.Run(Worker{chunk, e.chunks(), e.scratch[thread]}, e.values[i+1], e.values[s.src[0]], residual)
+			s.op.Run(Worker{chunk, e.chunks(), e.scratch[thread]}, e.values[i+1], e.inputs[i])
 		})
 		switch {
 		case !s.shown:
@@ -111,7 +113,8 @@ func (e *Executor) chunks() int {
 func (p *plan) executor(threads int) *Executor {
 	e := &Executor{plan: p, values: p.tensors(), threads: threads}
 	var chunks []int
-	for range p.steps {
+	for _, s := range p.steps {
+		e.inputs = append(e.inputs, make([][]float32, len(s.src)))
 		chunks = append(chunks, e.chunks(), 1)
 	}
 	e.pool = threadpool.New(threads, runtime.NumCPU(), chunks)

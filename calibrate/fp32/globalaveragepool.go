@@ -11,7 +11,8 @@ func newGlobalAveragePool(_ models.GlobalAveragePool, in, _ tensor.Shape, _ mode
 	return Operation{Run: globalAveragePool{in}.run}, nil
 }
 
-func (p globalAveragePool) run(w Worker, y, x, _ []float32) {
+func (p globalAveragePool) run(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	from, to := w.Part(p.in.C, Line)
 	for c := from; c < to; c++ {
 		sum := 0.0

@@ -13,7 +13,8 @@ func newMaxPool(op *models.MaxPool, in, out tensor.Shape, _ models.Clip) (Operat
 	return Operation{Run: maxPool{window{op.Window, in, out}}.run}, nil
 }
 
-func (p maxPool) run(w Worker, y, x, _ []float32) {
+func (p maxPool) run(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	p.eachPixel(w, y, func(y []float32, oy, ox int) {
 		for c := range y {
 			y[c] = float32(math.Inf(-1))

@@ -9,13 +9,21 @@ import (
 
 // Operation is a step's arithmetic, compiled.
 type Operation struct {
-	// Run computes one worker's part of y. It reads all of x, and of z, the
-	// second input if there is one, at least that part.
-	Run     func(w Worker, y, x, z []float32)
+	// Run computes one worker's part of y. It reads all of the first input, and of
+	// the others at least that part.
+	Run     func(w Worker, y []float32, in [][]float32)
 	Scratch int // length of the scratch that Run asks of every worker
-	// OverX and OverZ tell whether y may be x or z; otherwise it overlaps
-	// neither.
+	// OverX and OverZ tell whether y may be the first or the second input;
+	// otherwise it overlaps none.
 	OverX, OverZ bool
+}
+
+// Residual is the second of a step's inputs, nil where it has one alone.
+func Residual(in [][]float32) []float32 {
+	if len(in) < 2 {
+		return nil
+	}
+	return in[1]
 }
 
 // Compiler is an operation of another package that knows how to run.

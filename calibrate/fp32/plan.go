@@ -34,7 +34,7 @@ func (s *step) over(i int) bool {
 	if i == 1 {
 		return s.op.OverZ && (s.op.OverX || s.src[0] != s.src[1])
 	}
-	return s.op.OverX
+	return i == 0 && s.op.OverX
 }
 
 func compile(g *models.Graph, shown []tensor.ID) (*plan, error) {

@@ -12,7 +12,8 @@ func newReLU(models.ReLU, tensor.Shape, tensor.Shape, models.Clip) (Operation, e
 }
 
 // rectify is ReLU as a convolution computes it, too: NaN and -0 stay.
-func rectify(w Worker, y, x, _ []float32) {
+func rectify(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	from, to := w.Part(len(y), Line)
 	x, y = x[from:to], y[from:to]
 	for i, v := range x {

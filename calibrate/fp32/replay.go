@@ -16,6 +16,7 @@ type Replay struct {
 	original [][]float32 // by step; 0 is the image, i+1 the output of step i
 	altered  [][]float32
 	differs  []bool // whether to read the altered tensor
+	inputs   [][]float32 // of a step
 	worker   Worker
 }
 
@@ -80,9 +81,9 @@ func (r *Replay) read(t int) []float32 {
 
 func (r *Replay) step(i int, y []float32) {
 	s := &r.plan.steps[i]
-	var residual []float32
-	if len(s.src) > 1 {
-		residual = r.read(s.src[1])
+	r.inputs = r.inputs[:0]
+	for _, t := range s.src {
+		r.inputs = append(r.inputs, r.read(t))
 	}
-	s.op.Run(r.worker, y, r.read(s.src[0]), residual)
+	s.op.Run(r.worker, y, r.inputs)
 }

@@ -13,7 +13,8 @@ func newSoftmax(models.Softmax, tensor.Shape, tensor.Shape, models.Clip) (Operat
 }
 
 // softmax subtracts the greatest logit first, so that no exponential overflows.
-func softmax(w Worker, y, x, _ []float32) {
+func softmax(w Worker, y []float32, in [][]float32) {
+	x := in[0]
 	if w.number > 0 {
 		return
 	}
