@@ -18,9 +18,9 @@ func (*apply) Kind() string { return "apply" }
 // Compile implements fp32.Compiler.
 func (a *apply) Compile() fp32.Operation { return fp32.Operation{Run: a.run, OverX: true} }
 
-func (a *apply) run(w fp32.Worker, y, x, _ []float32) {
+func (a *apply) run(w fp32.Worker, y []float32, in [][]float32) {
 	from, to := w.Part(len(y), fp32.Line)
-	for i, v := range x[from:to] {
+	for i, v := range in[0][from:to] {
 		y[from+i] = float32(a.function(float64(v)))
 	}
 }
@@ -41,7 +41,8 @@ func (*pairwise) Infer(in []tensor.Shape) (tensor.Shape, error) { return models.
 // Compile implements fp32.Compiler.
 func (p *pairwise) Compile() fp32.Operation { return fp32.Operation{Run: p.run, OverX: true} }
 
-func (p *pairwise) run(w fp32.Worker, y, x, z []float32) {
+func (p *pairwise) run(w fp32.Worker, y []float32, in [][]float32) {
+	x, z := in[0], in[1]
 	from, to := w.Part(len(y), fp32.Line)
 	for i := from; i < to; i++ {
 		y[i] = float32(p.function(float64(x[i]), float64(z[i%len(z)])))
