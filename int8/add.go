@@ -21,7 +21,7 @@ func QuantizeAdd(a, b, out *Tensor) (*Add, error) {
 	var add *Add
 	for shift := uint8(0); shift <= maxAddShift; shift++ {
 		ra, rb := ratio(a, shift), ratio(b, shift)
-		if !(ra*float64(a.reach())+rb*float64(b.reach())+math.Ldexp(0.5, int(shift)) <= math.MaxInt32) {
+		if !(ra*float64(a.reach())+rb*float64(b.reach())+math.Ldexp(0.5, int(shift))+128 <= math.MaxInt32) {
 			break
 		}
 		if min(ra, rb) >= 1 {
@@ -59,23 +59,22 @@ func (a *Add) check(in []*Tensor, out *Tensor) error {
 	if min(a.RatioA, a.RatioB) < 1 || a.Shift > maxAddShift {
 		return fmt.Errorf("ratios %d and %d are not positive, or shift %d is not in 0..%d", a.RatioA, a.RatioB, a.Shift, maxAddShift)
 	}
-	if sum := int64(a.RatioA)*in[0].reach() + int64(a.RatioB)*in[1].reach() + 1<<a.Shift>>1; sum > math.MaxInt32 {
+	if sum := int64(a.RatioA)*in[0].reach() + int64(a.RatioB)*in[1].reach() + 1<<a.Shift>>1 + 128; sum > math.MaxInt32 {
 		return fmt.Errorf("the sum can reach %d, beyond int32", sum)
 	}
 	return nil
 }
 
-// At is the value of the output for the two inputs' q - Zero.
-func (a *Add) At(x, y int32, out *Tensor) int32 {
-	low, high := out.Limits()
-	return max(low, min(high, (x*a.RatioA+y*a.RatioB+1<<a.Shift>>1)>>a.Shift+int32(out.ZeroAt(0))))
+// At is the output for the two inputs' q - Zero.
+func (a *Add) At(x, y int32, to Range) int32 {
+	return to.Clamp((x*a.RatioA + y*a.RatioB + 1<<a.Shift>>1) >> a.Shift)
 }
 
 func (a *Add) reference(in []operand, to *Tensor) []int32 {
 	dst := make([]int32, to.Shape.Elements())
-	za, zb := int32(in[0].ZeroAt(0)), int32(in[1].ZeroAt(0))
+	za, zb, codes := int32(in[0].ZeroAt(0)), int32(in[1].ZeroAt(0)), to.Range()
 	for i := range dst {
-		dst[i] = a.At(in[0].values[i]-za, in[1].values[i]-zb, to)
+		dst[i] = a.At(in[0].values[i]-za, in[1].values[i]-zb, codes)
 	}
 	return dst
 }

@@ -47,6 +47,17 @@ func (c *Conv) RealResidual() float64 {
 // depth is the number of products in one accumulator.
 func (c *Conv) depth() int { return c.KH * c.KW * (c.InC / c.Groups) }
 
+// Runs is what lies side by side in a row of a window: so many values, so many times.
+// In NHWC the pixels of a row are contiguous, unless dilated, and with one group so
+// are all their channels.
+func (c *Conv) Runs() (length, count int) {
+	channels := c.InC / c.Groups
+	if _, dw := c.Steps(); c.Groups == 1 && dw == 1 {
+		return channels * c.KW, 1
+	}
+	return channels, c.KW
+}
+
 func (c *Conv) check(in []*Tensor, out *Tensor) error {
 	inputs := 1
 	if c.Residual != 0 {

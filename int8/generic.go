@@ -63,17 +63,13 @@ func (t *ConvTask) packPanel(scratch []int64, c0, c1 int) []int64 {
 func (t *ConvTask) window(sums *[pairs]int64, src []int8, y, x, c0 int, weights []int64) {
 	groupIn := t.InC / t.Groups
 	first := c0 / (t.OutC / t.Groups) * groupIn
-	// In NHWC the window's pixels of one row are contiguous, and with one
-	// group so are all their channels.
-	run, runs := groupIn, t.KW
-	if t.Groups == 1 {
-		run, runs = groupIn*t.KW, 1
-	}
+	run, runs := t.Runs()
+	dh, dw := t.Steps()
 	for ky := range t.KH {
-		at := (y*t.StrideH+ky)*t.SrcRow + x*t.StrideW*t.InC + first
+		at := (y*t.StrideH+ky*dh)*t.SrcRow + x*t.StrideW*t.InC + first
 		for range runs {
 			dotPairs(sums, src[at:at+run], weights)
-			weights, at = weights[run*pairs:], at+t.InC
+			weights, at = weights[run*pairs:], at+dw*t.InC
 		}
 	}
 }

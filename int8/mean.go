@@ -44,10 +44,8 @@ func (m *Mean) check(in []*Tensor, out *Tensor) error {
 	return checkRequantization(sum, m.Multiplier, m.Shift)
 }
 
-// At is the value of the output for the sum of q - Zero.
-func (m *Mean) At(sum int32, out *Tensor) int32 {
-	return requantizeTo(sum, m.Multiplier, m.Shift, out)
-}
+// At is the output for the sum of q - Zero.
+func (m *Mean) At(sum int32, to Range) int32 { return to.requantize(sum, m.Multiplier, m.Shift) }
 
 func (m *Mean) reference(in []operand, to *Tensor) []int32 {
 	dst := make([]int32, to.Shape.C)
@@ -55,7 +53,7 @@ func (m *Mean) reference(in []operand, to *Tensor) []int32 {
 		dst[i%len(dst)] += q - int32(in[0].ZeroAt(0))
 	}
 	for c, sum := range dst {
-		dst[c] = m.At(sum, to)
+		dst[c] = m.At(sum, to.Range())
 	}
 	return dst
 }

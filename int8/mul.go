@@ -37,15 +37,15 @@ func (m *Mul) check(in []*Tensor, out *Tensor) error {
 	return checkRequantization(in[0].reach()*in[1].reach(), m.Multiplier, m.Shift)
 }
 
-// At is the value of the output for the two inputs' q - Zero.
-func (m *Mul) At(x, y int32, out *Tensor) int32 { return requantizeTo(x*y, m.Multiplier, m.Shift, out) }
+// At is the output for the two inputs' q - Zero.
+func (m *Mul) At(x, y int32, to Range) int32 { return to.requantize(x*y, m.Multiplier, m.Shift) }
 
 func (m *Mul) reference(in []operand, to *Tensor) []int32 {
 	dst := make([]int32, to.Shape.Elements())
-	za, zb := int32(in[0].ZeroAt(0)), int32(in[1].ZeroAt(0))
+	za, zb, codes := int32(in[0].ZeroAt(0)), int32(in[1].ZeroAt(0)), to.Range()
 	second := in[1].values
 	for i := range dst {
-		dst[i] = m.At(in[0].values[i]-za, second[i%len(second)]-zb, to)
+		dst[i] = m.At(in[0].values[i]-za, second[i%len(second)]-zb, codes)
 	}
 	return dst
 }

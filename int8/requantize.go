@@ -88,15 +88,24 @@ func RequantizeWithin(acc, multiplier int32, shift uint8, residual, low, high in
 	return max(low, min(high, (mulHigh(acc<<shift, multiplier)+residual+half)>>outBits))
 }
 
-// requantizeTo is RequantizeWithin for an accumulator into which no zero point is
-// folded.
-func requantizeTo(acc, multiplier int32, shift uint8, out *Tensor) int32 {
-	low, high := out.Limits()
-	zero := int32(out.ZeroAt(0))
-	return RequantizeWithin(acc, multiplier, shift, 0, low-zero, high-zero) + zero
+// Range is the limits of an activation and its zero point.
+type Range struct{ Low, High, Zero int32 }
+
+// Range is that of an activation but the image.
+func (t *Tensor) Range() Range {
+	low, high := t.Limits()
+	return Range{low, high, int32(t.ZeroAt(0))}
 }
 
-// checkRequantization proves that no intermediate of requantizeTo leaves int32 for
+// Clamp is the q within the limits whose q - Zero is nearest to v.
+func (r Range) Clamp(v int32) int32 { return max(r.Low, min(r.High, v+r.Zero)) }
+
+// requantize is Clamp of an accumulator into which no zero point is folded.
+func (r Range) requantize(acc, multiplier int32, shift uint8) int32 {
+	return r.Clamp((mulHigh(acc<<(shift&31), multiplier) + half) >> outBits)
+}
+
+// checkRequantization proves that no intermediate of requantize leaves int32 for
 // accumulators up to a magnitude.
 func checkRequantization(acc int64, multiplier int32, shift uint8) error {
 	switch {

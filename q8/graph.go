@@ -39,7 +39,10 @@ type layer struct {
 	Groups      int            `json:"groups,omitempty"`       // conv
 	InChannels  int            `json:"in_channels,omitempty"`  // conv, dense
 	OutChannels int            `json:"out_channels,omitempty"` // conv, dense
-	Shift       uint8          `json:"shift,omitempty"`        // conv
+	RatioA      int32          `json:"ratio_a,omitempty"`      // add
+	RatioB      int32          `json:"ratio_b,omitempty"`      // add
+	Multiplier  int32          `json:"multiplier,omitempty"`   // mul, mean
+	Shift       uint8          `json:"shift,omitempty"`        // conv, add, mul, mean
 	Residual    int32          `json:"residual,omitempty"`     // conv
 	// Of an int16 residual, conv.
 	ResidualShift uint8       `json:"residual_shift,omitempty"`
@@ -153,7 +156,8 @@ type codec struct {
 // codecs are those of all kinds of operations.
 var codecs = map[string]codec{
 	"conv": convCodec, "dense": denseCodec, "maxpool": maxPoolCodec, "avgpool": averagePoolCodec,
-	"globalsum": globalAveragePoolCodec,
+	"globalsum": globalAveragePoolCodec, "mean": meanCodec,
+	"add": addCodec, "mul": mulCodec, "lookup": lookupCodec, "concat": concatCodec,
 }
 
 // unmarshal is json.Unmarshal, but refuses unknown fields.

@@ -23,6 +23,15 @@ var averagePoolCodec = codec{
 	arrays: noArrays,
 }
 
+var meanCodec = codec{
+	describe: func(op int8.Op, d *layer) {
+		m := op.(*int8.Mean)
+		d.Multiplier, d.Shift = m.Multiplier, m.Shift
+	},
+	operation: func(d *layer) (int8.Op, error) { return &int8.Mean{Multiplier: d.Multiplier, Shift: d.Shift}, nil },
+	arrays:    noArrays,
+}
+
 var globalAveragePoolCodec = codec{
 	describe:  func(int8.Op, *layer) {},
 	operation: func(*layer) (int8.Op, error) { return int8.GlobalAveragePool{}, nil },

@@ -99,7 +99,7 @@ func rounds(all, short int) int {
 func TestRoundTrip(t *testing.T) {
 	networks := []*q8.Model{tiny(), withInt16()}
 	for seed := range uint64(rounds(300, 40)) {
-		networks = append(networks, nettest.Model(seed, false), nettest.Model(seed, true))
+		networks = append(networks, nettest.Model(seed, false), nettest.Model(seed, true), nettest.OperationsModel(seed))
 	}
 	for _, n := range networks {
 		file := encode(t, n)

@@ -10,33 +10,54 @@ type averagePool struct {
 
 func newAveragePool(n node) operator { return &averagePool{n, n.layer.Op.(*int8.AveragePool)} }
 
+// scratch is the sums of a pixel.
+func (p *averagePool) scratch() int { return (p.layer.Out.Shape.C + 1) / 2 }
+
 func (p *averagePool) bind(s *Session) task {
 	src, dst := s.plane(p.layer.Inputs[0]), s.plane(p.out)
-	return func(part int8.Part, _ []int64) {
-		p.run(&dst, &src, part)
+	return func(part int8.Part, scratch []int64) {
+		p.run(&dst, &src, part, cast[int32](scratch)[:dst.shape.C])
 		dst.fillHalo(part)
 	}
 }
 
-func (p *averagePool) run(dst, src *plane, part int8.Part) {
-	op := p.op
+func (p *averagePool) run(dst, src *plane, part int8.Part, sums []int32) {
+	op, zero := p.op, int32(p.in[0].ZeroAt(0))
+	dh, dw := op.Steps()
 	for y := part.Y0; y < part.Y1; y++ {
-		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
+		top, bottom := span(y, op.StrideH, op.Top, op.KH, dh, src.shape.H)
 		for x := range dst.shape.W {
-			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
-			count := (bottom - top) * (right - left)
-			if op.CountPad {
-				count = op.KH * op.KW
-			}
-			for c := range dst.shape.C {
-				zero, sum := int32(src.zero[c]^src.flip), int32(0)
-				for iy := top; iy < bottom; iy++ {
-					for ix := left; ix < right; ix++ {
-						sum += src.value(src.at(iy, ix)+c) - zero
-					}
+			left, right := span(x, op.StrideW, op.Left, op.KW, dw, src.shape.W)
+			clear(sums)
+			count := int32(0)
+			for iy := top; iy < bottom; iy += dh {
+				for ix := left; ix < right; ix += dw {
+					src.addPixel(sums, src.at(iy, ix))
+					count++
 				}
-				dst.set(dst.at(y, x)+c, int8.Average(sum, int32(count))+zero)
+			}
+			inside := count
+			if op.CountPad {
+				count = int32(op.KH * op.KW)
+			}
+			for c, sum := range sums {
+				dst.set(dst.at(y, x)+c, int8.Average(sum-inside*zero, count)+zero)
 			}
 		}
+	}
+}
+
+// addPixel adds a pixel's values to the sums.
+func (p *plane) addPixel(sums []int32, at int) {
+	data := p.data[at:][:len(sums)]
+	if p.low == nil {
+		for i, v := range data {
+			sums[i] += int32(v ^ p.flip)
+		}
+		return
+	}
+	low := p.low[at:][:len(sums)]
+	for i, v := range data {
+		sums[i] += int8.Join(v^p.flip, low[i]^p.flip)
 	}
 }

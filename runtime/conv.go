@@ -15,21 +15,22 @@ func newConv(n node) operator { return &conv{node: n, op: n.layer.Op.(*int8.Conv
 
 func (c *conv) halo() halo {
 	w, in, out := c.op.Window, c.in[0].Shape, c.layer.Out.Shape
+	kh, kw := w.Reach()
 	return halo{
 		top:    w.Top,
 		left:   w.Left,
-		bottom: max(0, (out.H-1)*w.StrideH+w.KH-w.Top-in.H),
-		right:  max(0, (out.W-1)*w.StrideW+w.KW-w.Left-in.W),
+		bottom: max(0, (out.H-1)*w.StrideH+kh-w.Top-in.H),
+		right:  max(0, (out.W-1)*w.StrideW+kw-w.Left-in.W),
 	}
 }
 
 // inPlace is the residual: each of its values is read before it is replaced, and
 // by the same thread.
-func (c *conv) inPlace() int {
+func (c *conv) inPlace() []int {
 	if len(c.in) == 2 && c.layer.Inputs[0] != c.layer.Inputs[1] {
-		return 1
+		return []int{1}
 	}
-	return -1
+	return nil
 }
 
 // split is by rows where activations outweigh weights, so that a thread's rows

@@ -46,8 +46,10 @@ func (s *Session) output(id tensor.ID) []int32 {
 	p := s.plane(id)
 	out := make([]int32, 0, p.shape.Elements())
 	for y := range p.shape.H {
-		for at := p.at(y, 0); at < p.at(y, p.shape.W); at++ {
-			out = append(out, p.value(at))
+		for x := range p.shape.W {
+			for c := range p.shape.C {
+				out = append(out, p.value(p.at(y, x)+c))
+			}
 		}
 	}
 	return out

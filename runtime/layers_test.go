@@ -14,6 +14,7 @@ func TestLayersGiveTheReferencesTensors(t *testing.T) {
 		for seed := range seeds(20) {
 			checkLayers(t, nettest.Random(seed), kernel.Name)
 			checkLayers(t, nettest.Int16(seed), kernel.Name)
+			checkLayers(t, nettest.Operations(seed), kernel.Name)
 		}
 	}
 }

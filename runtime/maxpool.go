@@ -38,25 +38,26 @@ func (p *maxPool) bind(s *Session) task {
 // over its columns, for all output pixels at once.
 func (p *maxPool) run8(dst, src *plane, part int8.Part, scratch []int8.Value) {
 	op, larger, c := p.op, p.kernel.Max, dst.shape.C
+	dh, dw := op.Steps()
 	rows := scratch[:src.shape.W*c]
 	for y := part.Y0; y < part.Y1; y++ {
-		out := dst.data[dst.at(y, 0):][:dst.shape.W*c]
-		fill(out, -128^dst.flip)
-		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
-		if top >= bottom {
-			continue
+		out := dst.data[dst.at(y, 0):]
+		fill(out[:c], -128^dst.flip)
+		for x := 1; x < dst.shape.W; x++ {
+			copy(out[x*dst.pixel:], out[:c])
 		}
+		top, bottom := span(y, op.StrideH, op.Top, op.KH, dh, src.shape.H)
 		copy(rows, src.data[src.at(top, 0):])
-		for iy := top + 1; iy < bottom; iy++ {
+		for iy := top + dh; iy < bottom; iy += dh {
 			larger(rows, src.data[src.at(iy, 0):], len(rows), 1, 0, 0)
 		}
 		for kx := range op.KW {
 			// The outputs whose column kx lies in the plane.
-			x := max(0, (op.Left-kx+op.StrideW-1)/op.StrideW)
-			ix := x*op.StrideW - op.Left + kx
+			x := max(0, (op.Left-kx*dw+op.StrideW-1)/op.StrideW)
+			ix := x*op.StrideW - op.Left + kx*dw
 			if x < dst.shape.W && ix < src.shape.W {
 				n := min(dst.shape.W-x, (src.shape.W-1-ix)/op.StrideW+1)
-				larger(out[x*c:], rows[ix*c:], c, n, c, op.StrideW*c)
+				larger(out[x*dst.pixel:], rows[ix*c:], c, n, dst.pixel, op.StrideW*c)
 			}
 		}
 	}
@@ -73,16 +74,17 @@ func fill(s []int8.Value, v int8.Value) {
 // pixel.
 func (p *maxPool) run16(dst, src *plane, part int8.Part, best []int32) {
 	op, c := p.op, dst.shape.C
+	dh, dw := op.Steps()
 	best = best[:c]
 	for y := part.Y0; y < part.Y1; y++ {
-		top, bottom := span(y, op.StrideH, op.Top, op.KH, src.shape.H)
+		top, bottom := span(y, op.StrideH, op.Top, op.KH, dh, src.shape.H)
 		for x := range dst.shape.W {
-			left, right := span(x, op.StrideW, op.Left, op.KW, src.shape.W)
+			left, right := span(x, op.StrideW, op.Left, op.KW, dw, src.shape.W)
 			for i := range best {
 				best[i] = math.MinInt16
 			}
-			for iy := top; iy < bottom; iy++ {
-				for ix := left; ix < right; ix++ {
+			for iy := top; iy < bottom; iy += dh {
+				for ix := left; ix < right; ix += dw {
 					high, low := src.data[src.at(iy, ix):][:c], src.low[src.at(iy, ix):][:c]
 					for i := range best {
 						best[i] = max(best[i], int8.Join(high[i]^src.flip, low[i]^src.flip))

@@ -67,9 +67,9 @@ func (p *Plan) layOut() error {
 			return fmt.Errorf("its activations exceed %d bytes", maxActivationBytes)
 		}
 		b.life.Size = int(b.size())
-		if in := p.steps[i].inPlace(); in >= 0 {
+		for _, in := range p.steps[i].inPlace() {
 			over := p.network.Layers[tensor.ID(i).Node()].Inputs[in]
-			if b.alike(&p.buffers[over]) {
+			if b.alike(&p.buffers[over]) && p.buffers[over].life.Last == i {
 				b.life.Over = int(over)
 			}
 		}

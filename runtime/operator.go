@@ -13,9 +13,9 @@ import (
 type operator interface {
 	// halo is the padding of its first input that it reads from memory.
 	halo() halo
-	// inPlace is the number of the input over which it may write its output, pixel
-	// by pixel; -1 for none.
-	inPlace() int
+	// inPlace is the numbers of the inputs over which it may write its output, pixel
+	// by pixel.
+	inPlace() []int
 	// split says how threads share it: by rows of the output, or by so many output
 	// channels at a time.
 	split() (byRows bool, channels int)
@@ -38,6 +38,11 @@ var operators = map[string]func(n node) operator{
 	(*int8.AveragePool)(nil).Kind(): newAveragePool,
 	int8.GlobalAveragePool{}.Kind(): newGlobalAveragePool,
 	(*int8.Dense)(nil).Kind():       newDense,
+	(*int8.Add)(nil).Kind():         newAdd,
+	(*int8.Mul)(nil).Kind():         newMul,
+	(*int8.Lookup)(nil).Kind():      newLookup,
+	(*int8.Mean)(nil).Kind():        newMean,
+	int8.Concat{}.Kind():            newConcat,
 }
 
 // operator makes that of a tensor.
@@ -63,7 +68,7 @@ type node struct {
 }
 
 func (node) halo() halo              { return halo{} }
-func (node) inPlace() int            { return -1 }
+func (node) inPlace() []int          { return nil }
 func (node) split() (bool, int)      { return true, 1 }
 func (node) pack(func([]int8.Value)) {}
 func (node) scratch() int            { return 0 }

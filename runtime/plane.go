@@ -14,6 +14,7 @@ type plane struct {
 	shape   tensor.Shape
 	halo    halo
 	row     int          // bytes from one row to the next
+	pixel   int          // bytes from one pixel to the next
 	flip    int8.Value   // what a stored byte is to be XORed with for its value
 	zero    []int8.Value // per channel: what the halo holds, as stored
 	zeroLow []int8.Value
@@ -26,7 +27,7 @@ func (s *Session) plane(id tensor.ID) plane {
 	bytes := view[int8.Value](s.arena, b, b.halves*size)
 	p := plane{
 		data:  bytes[:size],
-		shape: b.tensor.Shape, halo: b.halo, row: b.rowBytes(),
+		shape: b.tensor.Shape, halo: b.halo, row: b.rowBytes(), pixel: b.tensor.Shape.C,
 		zero: make([]int8.Value, b.tensor.Shape.C),
 	}
 	if s.plan.kernel.Unsigned {
@@ -44,7 +45,7 @@ func (s *Session) plane(id tensor.ID) plane {
 
 // at is the index of pixel (y, x), which may lie in the halo.
 func (p *plane) at(y, x int) int {
-	return (p.halo.top+y)*p.row + (p.halo.left+x)*p.shape.C
+	return (p.halo.top+y)*p.row + (p.halo.left+x)*p.pixel
 }
 
 // from is the bytes from pixel (y, x) on.
@@ -104,8 +105,13 @@ func (p *plane) fill(y, x0, x1 int, part int8.Part) {
 	}
 }
 
-// span clips a window at output position i of one axis to the plane.
-func span(i, stride, pad, kernel, length int) (lo, hi int) {
+// span is the values of a window at output position i of one axis that lie in the
+// plane: from lo to below hi, step apart.
+func span(i, stride, pad, kernel, step, length int) (lo, hi int) {
 	lo = i*stride - pad
-	return max(lo, 0), min(lo+kernel, length)
+	hi = min(lo+(kernel-1)*step+1, length)
+	if lo < 0 {
+		lo += (step - 1 - lo) / step * step
+	}
+	return lo, hi
 }

@@ -32,6 +32,12 @@ func TestInt16SessionsGiveTheReferencesBits(t *testing.T) {
 	}
 }
 
+func TestOperationsGiveTheReferencesBits(t *testing.T) {
+	for seed := range seeds(150) {
+		checkBits(t, nettest.Operations(seed), 1, 2, 5)
+	}
+}
+
 // checkBits compares every kernel with the reference, for these numbers of
 // threads.
 func checkBits(t *testing.T, n *int8.Network, threads ...int) {
@@ -80,7 +86,8 @@ func TestConcurrentSessionsOfOnePlan(t *testing.T) {
 }
 
 func TestFramesDoNotAllocate(t *testing.T) {
-	for _, n := range []*int8.Network{nettest.Random(3), nettest.Int16(3), nettest.Int16(8)} {
+	for _, n := range []*int8.Network{nettest.Random(3), nettest.Int16(3), nettest.Int16(8),
+		nettest.Operations(1), nettest.Operations(2), nettest.Operations(3), nettest.Operations(4)} {
 		for _, kernel := range Kernels() {
 			for _, threads := range []int{1, 4} {
 				require.Zero(t, allocations(t, n, kernel.Name, threads), "%s, kernel %s, %d threads", n.Name, kernel.Name, threads)

@@ -35,13 +35,14 @@ type Window struct {
 // String is the geometry without names.
 func (g Window) String() string {
 	s := fmt.Sprintf("{%d %d %d %d %d %d %d %d", g.KH, g.KW, g.StrideH, g.StrideW, g.Top, g.Left, g.Bottom, g.Right)
-	if g.dilated() {
+	if g.Dilated() {
 		s += fmt.Sprintf(" %d %d", g.DilationH, g.DilationW)
 	}
 	return s + "}"
 }
 
-func (g Window) dilated() bool { return g.DilationH > 1 || g.DilationW > 1 }
+// Dilated says whether the kernel's values lie apart.
+func (g Window) Dilated() bool { return g.DilationH > 1 || g.DilationW > 1 }
 
 // Steps are the distances between neighbouring values of the kernel.
 func (g Window) Steps() (h, w int) { return max(1, g.DilationH), max(1, g.DilationW) }

@@ -425,7 +425,7 @@ func (b *kerasBuilder) maxPool(name string, c kerasConfig, x value) (value, erro
 	if err != nil {
 		return value{}, err
 	}
-	return b.add(name, &models.MaxPool{w}, x.nonNegative, x)
+	return b.add(name, &models.MaxPool{Window: w}, x.nonNegative, x)
 }
 
 // avgPool counts the zeros of a ZeroPadding2D layer, but not those of its own

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/importer/weights"
+	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
 
@@ -53,7 +55,7 @@ func (s *sketch) weight(name string, shape ...int) *sketch {
 		w["quantization"] = options{"dtype": s.dtype}
 	}
 	s.weights = append(s.weights, w)
-	n, _ := elements(shape, math.MaxInt)
+	n, _ := weights.Elements(shape, math.MaxInt)
 	s.values += n
 	return s
 }
@@ -91,9 +93,9 @@ func (s *sketch) save(t testing.TB) string {
 	return filepath.Join(dir, "model.json")
 }
 
-func (s *sketch) load(t testing.TB) *Graph {
+func (s *sketch) load(t testing.TB) *models.Graph {
 	t.Helper()
-	g, err := ImportTFJS(s.save(t))
+	g, err := Import(s.save(t))
 	require.NoError(t, err)
 	return g
 }
@@ -117,16 +119,16 @@ func with(o options, key string, value any) options {
 }
 
 // windowOf is the geometry of the node, which must be there.
-func windowOf(t *testing.T, g *Graph, name string) tensor.Window {
+func windowOf(t *testing.T, g *models.Graph, name string) tensor.Window {
 	t.Helper()
 	for _, n := range g.Nodes {
 		if n.Name == name {
 			switch op := n.Op.(type) {
-			case *Conv:
+			case *models.Conv:
 				return op.Window
-			case *MaxPool:
+			case *models.MaxPool:
 				return op.Window
-			case *AveragePool:
+			case *models.AveragePool:
 				return op.Window
 			}
 		}
@@ -163,17 +165,17 @@ func TestTFJSLayers(t *testing.T) {
 		{"fc", "dense", "pool"}, {"fc/softmax", "softmax", "fc"}}, lines)
 
 	require.Equal(t, tensor.Window{KH: 3, KW: 3, StrideH: 2, StrideW: 2, Top: 1, Bottom: 2, Left: 0, Right: 1}, windowOf(t, g, "conv"))
-	c := g.Nodes[0].Op.(*Conv)
+	c := g.Nodes[0].Op.(*models.Conv)
 	require.Equal(t, float32(0*4+3), c.Weight[3*27], "kernel [0, 0, 0, 3]")
 	require.Equal(t, float32(((2*3+1)*3+2)*4+1), c.Weight[((1*3+2)*3+1)*3+2], "kernel [2, 1, 2, 1]")
 	require.Equal(t, []float32{108, 109, 110, 111}, c.Bias)
-	require.Equal(t, &BatchNorm{Epsilon: 0.25, Gamma: []float32{1, 1, 1, 1}, Beta: []float32{112, 113, 114, 115},
+	require.Equal(t, &models.BatchNorm{Epsilon: 0.25, Gamma: []float32{1, 1, 1, 1}, Beta: []float32{112, 113, 114, 115},
 		Mean: []float32{116, 117, 118, 119}, Variance: []float32{120, 121, 122, 123}}, g.Nodes[2].Op)
-	require.Equal(t, &Dense{In: 4, Out: 2, Weight: []float32{124, 126, 128, 130, 125, 127, 129, 131}, Bias: []float32{132, 133}}, g.Nodes[7].Op)
+	require.Equal(t, &models.Dense{In: 4, Out: 2, Weight: []float32{124, 126, 128, 130, 125, 127, 129, 131}, Bias: []float32{132, 133}}, g.Nodes[7].Op)
 
 	require.Equal(t, "small", g.Name)
-	require.Equal(t, 8, g.Preprocess.Crop)
-	require.Equal(t, 9, g.Preprocess.Resize)
+	require.Equal(t, 8, g.Preprocess.Crop.H)
+	require.Equal(t, 9, g.Preprocess.Resize.Short)
 	require.NoError(t, g.Preprocess.Validate())
 	require.Len(t, g.Classes, 2)
 }
@@ -182,7 +184,7 @@ func TestTFJSDepthwise(t *testing.T) {
 	g := newSketch().
 		then("dw", "DepthwiseConv2D", with(conv2D(0, 2, 1, "valid"), "depth_multiplier", 2)).
 		weight("dw/depthwise_kernel", 2, 2, 3, 2).head(6).load(t)
-	c := g.Nodes[0].Op.(*Conv)
+	c := g.Nodes[0].Op.(*models.Conv)
 	require.Equal(t, 3, c.Groups)
 	require.Equal(t, 6, c.OutC)
 	for in := range 3 {
@@ -198,9 +200,9 @@ func TestTFJSGroups(t *testing.T) {
 	g := newSketch().
 		then("conv", "Conv2D", with(conv2D(6, 1, 1, "same"), "groups", 3)).
 		weight("conv/kernel", 1, 1, 1, 6).head(6).load(t)
-	c := g.Nodes[0].Op.(*Conv)
+	c := g.Nodes[0].Op.(*models.Conv)
 	require.Equal(t, 3, c.Groups)
-	require.Equal(t, numbered(6), c.Weight)
+	require.Equal(t, []float32{0, 1, 2, 3, 4, 5}, c.Weight)
 }
 
 func TestSamePadding(t *testing.T) {
@@ -233,8 +235,8 @@ func TestTFJSPooling(t *testing.T) {
 		then("max1", "MaxPooling2D", pool2D(2, 1, "same")).
 		then("pad2", "ZeroPadding2D", pad2D(1, 1, 1, 1)).
 		then("max2", "MaxPooling2D", pool2D(3, 2, "valid")).head(3).load(t)
-	require.Equal(t, &AveragePool{Window: tensor.Square(3, 1, 1)}, g.Nodes[0].Op)
-	require.Equal(t, &AveragePool{Window: tensor.Window{KH: 2, KW: 2, StrideH: 1, StrideW: 1, Top: 1, Left: 1}, CountPad: true}, g.Nodes[1].Op)
+	require.Equal(t, &models.AveragePool{Window: tensor.Square(3, 1, 1)}, g.Nodes[0].Op)
+	require.Equal(t, &models.AveragePool{Window: tensor.Window{KH: 2, KW: 2, StrideH: 1, StrideW: 1, Top: 1, Left: 1}, CountPad: true}, g.Nodes[1].Op)
 	require.Equal(t, tensor.Window{KH: 2, KW: 2, StrideH: 1, StrideW: 1, Bottom: 1, Right: 1}, windowOf(t, g, "max1"))
 	require.Equal(t, tensor.Square(3, 2, 1), windowOf(t, g, "max2"))
 }
@@ -243,7 +245,7 @@ func TestTFJSFloat16(t *testing.T) {
 	s := newSketch()
 	s.dtype = "float16"
 	g := s.then("conv", "Conv2D", conv2D(1, 1, 1, "valid")).weight("conv/kernel", 1, 1, 3, 1).head(1).load(t)
-	require.Equal(t, []float32{0, 0x1p-24, 0x2p-24}, g.Nodes[0].Op.(*Conv).Weight)
+	require.Equal(t, []float32{0, 0x1p-24, 0x2p-24}, g.Nodes[0].Op.(*models.Conv).Weight)
 }
 
 func TestTFJSUnsupported(t *testing.T) {
@@ -293,8 +295,8 @@ func TestTFJSUnsupported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := c.sketch.save(t)
-			_, err := ImportTFJS(path)
-			require.ErrorContains(t, err, "models: "+path+": ")
+			_, err := Import(path)
+			require.ErrorContains(t, err, "importer: "+path+": ")
 			require.ErrorContains(t, err, c.want)
 		})
 	}
@@ -308,7 +310,7 @@ func TestTFJSInputs(t *testing.T) {
 	} {
 		s := newSketch().head(3)
 		s.layers[0]["config"] = options{"batch_input_shape": shape}
-		_, err := ImportTFJS(s.save(t))
+		_, err := Import(s.save(t))
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -357,10 +359,10 @@ func TestTFJSShards(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := newSketch().head(3).save(t)
-			_, err := ImportTFJS(path)
+			_, err := Import(path)
 			require.NoError(t, err)
 			require.NoError(t, c.damage(t, filepath.Dir(path)))
-			_, err = ImportTFJS(path)
+			_, err = Import(path)
 			require.ErrorContains(t, err, path)
 			require.ErrorContains(t, err, c.want)
 		})
@@ -384,7 +386,7 @@ func FuzzTFJS(f *testing.F) {
 	path := filepath.Join(dir, "model.json")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		require.NoError(t, os.WriteFile(path, text, 0o644))
-		if g, err := ImportTFJS(path); err == nil {
+		if g, err := Import(path); err == nil {
 			require.Len(t, g.Classes, g.Shape(g.Output()).Elements())
 		}
 	})

@@ -35,13 +35,13 @@ func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
 }
 
 // gathers decides whether windows are to be copied together: where a group's
-// channels do not lie side by side, where rows are too short to fill a tile,
+// channels or a window's pixels do not lie side by side, where rows are too short to fill a tile,
 // and where padding every row to whole steps wastes more than a quarter.
 func (m *Micro) gathers(c *int8.Conv, out tensor.Shape) bool {
-	if c.Groups > 1 || c.KH > 1 && out.W < m.smallest().MR {
+	run, runs := c.Runs()
+	if runs > 1 || c.Groups > 1 || c.KH > 1 && out.W < m.smallest().MR {
 		return true
 	}
-	run := c.KW * c.InC
 	return 4*c.KH*ceil(run, m.KR) > 5*ceil(c.KH*run, m.KR)
 }
 
@@ -80,9 +80,10 @@ func (c *Conv) scratch() (windows, tile int) {
 func (c *Conv) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
 	windows, tile := c.scratch()
+	dh, _ := t.Steps()
 	w := work{
 		Conv: c, t: t, part: part, panels: c.between(part.C0, part.C1),
-		source:  source{data: t.Src, row: t.StrideH * t.SrcRow, pixel: t.StrideW * t.InC, run: t.SrcRow},
+		source:  source{data: t.Src, row: t.StrideH * t.SrcRow, pixel: t.StrideW * t.InC, run: dh * t.SrcRow},
 		windows: bytes[:windows], out: bytes[windows:][:tile], res: bytes[windows+tile:][:tile],
 	}
 	if c.chunk > 0 {
@@ -334,18 +335,16 @@ func (w *work) gathered() {
 // copyWindows copies the windows of a run in src, one group's channels. What
 // follows a window up to whole steps meets weights of zero.
 func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Value, r run, group int) {
-	channels := t.InC / t.Groups
-	length, runs := channels*t.KW, 1
-	if t.Groups > 1 {
-		length, runs = channels, t.KW
-	}
+	length, runs := t.Runs()
+	dh, dw := t.Steps()
+	first := group * (t.InC / t.Groups)
 	for i := range r.pixels {
 		dst := windows[i*c.steps*c.micro.KR:]
 		for ky := range t.KH {
-			at := (r.y*t.StrideH+ky)*t.SrcRow + (r.x+i)*t.StrideW*t.InC + group*channels
+			at := (r.y*t.StrideH+ky*dh)*t.SrcRow + (r.x+i)*t.StrideW*t.InC + first
 			for range runs {
 				copy(dst[:length], src[at:])
-				dst, at = dst[length:], at+t.InC
+				dst, at = dst[length:], at+dw*t.InC
 			}
 		}
 	}

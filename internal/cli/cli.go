@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/schollz/progressbar/v3"
@@ -46,17 +47,43 @@ func (e usageError) Error() string { return e.text }
 // Usagef is an error in the command line.
 func Usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-// Flags returns a flag set whose help is usage followed by the flags.
-func Flags(name, usage string, s Streams) *flag.FlagSet {
+// Section is flags that the help lists under a title of their own.
+type Section struct {
+	Title string
+	Flags []string // names
+}
+
+// Flags returns a flag set whose help is usage followed by the flags, those of
+// sections behind all others.
+func Flags(name, usage string, s Streams, sections ...Section) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(s.Err)
 	f.Usage = func() {
-		fmt.Fprintf(s.Out, "%s\n\nFlags:\n", usage)
-		f.SetOutput(s.Out)
-		f.PrintDefaults()
-		f.SetOutput(s.Err)
+		fmt.Fprintln(s.Out, usage)
+		var named []string
+		for _, section := range sections {
+			named = append(named, section.Flags...)
+		}
+		printFlags(s.Out, f, "Flags", func(name string) bool { return !slices.Contains(named, name) })
+		for _, section := range sections {
+			printFlags(s.Out, f, section.Title, func(name string) bool { return slices.Contains(section.Flags, name) })
+		}
 	}
 	return f
+}
+
+// printFlags prints the flags of some names.
+func printFlags(w io.Writer, all *flag.FlagSet, title string, of func(name string) bool) {
+	part := flag.NewFlagSet("", flag.ContinueOnError)
+	part.SetOutput(w)
+	all.VisitAll(func(f *flag.Flag) {
+		if of(f.Name) {
+			part.Var(f.Value, f.Name, f.Usage)
+			part.Lookup(f.Name).DefValue = f.DefValue
+		}
+	})
+	fmt.Fprintf(w, "\n%s:\n", title)
+	part.PrintDefaults()
 }
 
 // Parse parses flags that may stand before, between and behind the arguments,

@@ -38,3 +38,14 @@ func TestExitCodes(t *testing.T) {
 		require.Empty(t, out.String())
 	}
 }
+
+func TestHelpHasSections(t *testing.T) {
+	var out bytes.Buffer
+	f := cli.Flags("p", "Usage: p", cli.Streams{Out: &out, Err: &out}, cli.Section{Title: "Tuning", Flags: []string{"depth", "force"}})
+	f.Int("depth", 7, "go `N` deep")
+	f.Bool("force", false, "do it")
+	f.String("model", "", "the `FILE`")
+	_, err := cli.Parse(f, []string{"-depth", "9", "-h"})
+	require.ErrorIs(t, err, flag.ErrHelp)
+	require.Equal(t, "Usage: p\n\nFlags:\n  -model FILE\n    \tthe FILE\n\nTuning:\n  -depth N\n    \tgo N deep (default 7)\n  -force\n    \tdo it\n", out.String())
+}

@@ -24,32 +24,43 @@ const maxMACs = 400_000
 // projection or any older tensor), pooling, global sum and classifier. Channel
 // counts favour odd numbers; zero points, weights, biases and multipliers
 // include the extremes that int8.NewNetwork allows.
-func Random(seed uint64) *int8.Network { return random(fmt.Sprintf("random-%d", seed), seed, false) }
+func Random(seed uint64) *int8.Network {
+	return randomModel(fmt.Sprintf("random-%d", seed), seed, false, false).Network
+}
 
 // Int16 is Random with about half of the convolutions' outputs in int16: with
 // any bound, of both signs or not negative.
-func Int16(seed uint64) *int8.Network { return random(fmt.Sprintf("int16-%d", seed), seed, true) }
-
-func random(name string, seed uint64, withInt16 bool) *int8.Network {
-	return randomModel(name, seed, withInt16).Network
+func Int16(seed uint64) *int8.Network {
+	return randomModel(fmt.Sprintf("int16-%d", seed), seed, true, false).Network
 }
 
 // Model is Random, or Int16, with all that belongs to a model file.
 func Model(seed uint64, withInt16 bool) *q8.Model {
-	return randomModel(fmt.Sprintf("model-%d", seed), seed, withInt16)
+	return randomModel(fmt.Sprintf("model-%d", seed), seed, withInt16, false)
 }
 
 // randomModel is valid, or this package is wrong.
-func randomModel(name string, seed uint64, withInt16 bool) *q8.Model {
-	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), withInt16: withInt16}
+func randomModel(name string, seed uint64, withInt16, operations bool) *q8.Model {
+	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), withInt16: withInt16, operations: operations}
 	x := b.image()
 	for range 1 + b.IntN(5) {
 		x = b.block(x)
+	}
+	if operations && b.chance(2) {
+		if b.chance(2) {
+			x = b.mean(x)
+		}
+		b.dense(x)
+		return b.model(name)
 	}
 	for x.SumBound() > math.MaxInt16 {
 		x = b.layer(x, 2)
 	}
 	b.classifier(x)
+	return b.model(name)
+}
+
+func (b *builder) model(name string) *q8.Model {
 	n, err := int8.NewNetwork(name, b.input, b.layers)
 	if err != nil {
 		panic(err)
@@ -87,7 +98,9 @@ type node struct {
 
 type builder struct {
 	*rand.Rand
-	withInt16 bool // int16 activations, too
+	withInt16  bool         // int16 activations, too
+	operations bool         // see Operations
+	like       *int8.Tensor // what convolutions are to make; nil for anything
 
 	input      int8.Tensor
 	layers     []int8.Layer
@@ -130,11 +143,14 @@ func (b *builder) image() node {
 	spec := pick(b, preprocess.Caffe(), preprocess.Torchvision())
 	spec.Crop = preprocess.Square(8 + b.IntN(33))
 	spec.Resize = preprocess.Short(spec.Crop.H + b.IntN(8))
+	if b.operations {
+		b.proportions(&spec)
+	}
 	b.spec = spec
 	b.input = int8.Tensor{
 		Shape: spec.Input(),
 		Type:  int8.Int8,
-		Zero:  []int8.Value{b.zero(), b.zero(), b.zero()},
+		Zero:  []int8.Value{b.zero(), b.zero(), b.zero()}[:spec.Channels()],
 	}
 	b.provenance = q8.Provenance{Tool: "nettest", Source: "nettest", Method: "random", Images: b.IntN(100), Seed: b.Uint64()}
 	x := node{tensor.Input, b.input}
@@ -156,6 +172,9 @@ func (b *builder) add(op int8.Op, out int8.Tensor, inputs ...tensor.ID) node {
 // block appends one layer or a residual block: a branch of one or two
 // convolutions and, for the residual, x itself or a projection of it.
 func (b *builder) block(x node) node {
+	if b.operations && b.chance(2) {
+		return b.operation(x)
+	}
 	if !b.chance(2) || x.id == tensor.Input {
 		return b.layer(x, 1)
 	}
@@ -179,6 +198,9 @@ func (b *builder) layer(x node, stride int) node {
 		return b.conv(x, b.geometry(x.Shape, stride), anyOther)
 	}
 	w := b.window(x.Shape, stride)
+	for !inside(w, x.Shape) {
+		w = b.window(x.Shape, stride)
+	}
 	out := x.Tensor
 	out.Shape.H, out.Shape.W, _ = w.Infer(x.Shape.H, x.Shape.W)
 	if b.chance(2) {
@@ -220,13 +242,17 @@ func (b *builder) window(in tensor.Shape, stride int) tensor.Window {
 		if b.chance(6) {
 			w.StrideW = max(stride, 1+b.IntN(3))
 		}
+		if b.operations {
+			b.dilate(&w)
+		}
+		kh, kw := w.Reach()
 		switch b.IntN(4) {
 		case 0: // no padding
 		case 1:
-			w.Top, w.Bottom, w.Left, w.Right = b.IntN(w.KH), b.IntN(w.KH), b.IntN(w.KW), b.IntN(w.KW)
+			w.Top, w.Bottom, w.Left, w.Right = b.IntN(kh), b.IntN(kh), b.IntN(kw), b.IntN(kw)
 		default: // as many pixels out as in, at stride 1
-			w.Top, w.Left = (w.KH-1)/2, (w.KW-1)/2
-			w.Bottom, w.Right = w.KH-1-w.Top, w.KW-1-w.Left
+			w.Top, w.Left = (kh-1)/2, (kw-1)/2
+			w.Bottom, w.Right = kh-1-w.Top, kw-1-w.Left
 		}
 		if _, _, err := w.Infer(in.H, in.W); err == nil {
 			return w
@@ -293,6 +319,11 @@ func (b *builder) conv(x node, g geometry, residual tensor.ID) node {
 
 // activation draws the output of a convolution.
 func (b *builder) activation(shape tensor.Shape) int8.Tensor {
+	if b.like != nil {
+		out := *b.like
+		out.Shape = shape
+		return out
+	}
 	if b.withInt16 && b.chance(2) {
 		return int8.Tensor{Shape: shape, Type: int8.Int16, Scale: b.scale(),
 			Bound: pick(b, math.MaxInt16, math.MaxInt16, int32(1+b.IntN(math.MaxInt16)), int32(1+b.IntN(1000))), NonNegative: b.chance(2)}
@@ -397,14 +428,20 @@ func (b *builder) classifier(x node) {
 	pooled := b.add(int8.GlobalAveragePool{}, int8.Tensor{
 		Shape: tensor.Shape{H: 1, W: 1, C: x.Shape.C}, Type: int8.Int16,
 		Scale: x.Scale / pixels, Bound: int32(x.SumBound())}, x.id)
-	d := &int8.Dense{In: x.Shape.C, Out: pick(b, 1, 2, 3, 5, 10, 13)}
+	b.dense(pooled)
+}
+
+// dense appends the dense layer.
+func (b *builder) dense(x node) {
+	d := &int8.Dense{In: x.Shape.Elements(), Out: pick(b, 1, 2, 3, 5, 10, 13)}
 	d.Weight = b.weights(d.In * d.Out)
 	for o := range d.Out {
+		fit(d.Weight[o*d.In:(o+1)*d.In], magnitude(x.Tensor))
 		sum, _ := statistics(d.Weight[o*d.In : (o+1)*d.In])
-		limit := math.MaxInt32 - int64(pooled.Bound)*sum
+		limit := math.MaxInt32 - magnitude(x.Tensor)*sum
 		d.Bias = append(d.Bias, int32(pick(b, 0, limit, -limit, b.Int64N(limit)-limit/2)))
 		d.Scale = append(d.Scale, b.scale())
 		b.classes = append(b.classes, labels.Class{ID: fmt.Sprintf("n%08d", o), Name: fmt.Sprintf("<class> & %q №%d", "α", o)})
 	}
-	b.add(d, int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: d.Out}, Type: int8.Int32}, pooled.id)
+	b.add(d, int8.Tensor{Shape: tensor.Shape{H: 1, W: 1, C: d.Out}, Type: int8.Int32}, x.id)
 }

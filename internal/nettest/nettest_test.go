@@ -9,11 +9,12 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/tensor"
 )
 
 func TestRandomNetworksAreValid(t *testing.T) {
 	for seed := range uint64(3000) {
-		require.NotPanics(t, func() { nettest.Random(seed) }, "seed %d", seed)
+		require.NotPanics(t, func() { nettest.Random(seed); nettest.Operations(seed) }, "seed %d", seed)
 	}
 }
 
@@ -107,7 +108,7 @@ func convFeatures(f map[string]bool, c *int8.Conv) {
 // TestNetworksCompute checks that the networks are not dead: a comparison with
 // the reference would prove little if all activations were saturated.
 func TestNetworksCompute(t *testing.T) {
-	for name, network := range map[string]func(uint64) *int8.Network{"int8": nettest.Random, "int16": nettest.Int16} {
+	for name, network := range map[string]func(uint64) *int8.Network{"int8": nettest.Random, "int16": nettest.Int16, "operations": nettest.Operations} {
 		const networks = 40
 		alive, inner, all := 0, 0, 0
 		for seed := range uint64(networks) {
@@ -134,6 +135,58 @@ func TestNetworksCompute(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, alive, networks*9/10, "%s: networks whose logits depend on the picture", name)
 		require.Greater(t, inner*2, all, "%s: %d of %d activations are not saturated", name, inner, all)
+	}
+}
+
+// TestOperationsVariety finds every operation and corner that Operations adds.
+func TestOperationsVariety(t *testing.T) {
+	seen := map[string]int{}
+	for seed := range uint64(300) {
+		n := nettest.Operations(seed)
+		f := map[string]bool{
+			fmt.Sprint("image of channels: ", n.Input.Shape.C): true,
+			"image not square": n.Input.Shape.H != n.Input.Shape.W,
+		}
+		readers := n.Topology().Consumers
+		for i := range n.Layers {
+			l := &n.Layers[i]
+			key := l.Op.Kind()
+			for _, in := range n.Inputs(l) {
+				key += fmt.Sprint(" ", in.Type)
+				f["product with one pixel"] = f["product with one pixel"] || l.Op.Kind() == "mul" && in.Shape != l.Out.Shape
+				f["dense on a plane"] = f["dense on a plane"] || l.Op.Kind() == "dense" && in.Shape.H*in.Shape.W > 1
+			}
+			f[fmt.Sprint(key, " to ", l.Out.Type)] = true
+			switch op := l.Op.(type) {
+			case *int8.Conv:
+				f["conv dilated"] = f["conv dilated"] || op.Dilated()
+			case *int8.MaxPool:
+				f["maxpool dilated"] = f["maxpool dilated"] || op.Dilated()
+			case *int8.AveragePool:
+				f["avgpool dilated"] = f["avgpool dilated"] || op.Dilated()
+			case int8.Concat:
+				for _, in := range l.Inputs {
+					f["concat of what it alone reads"] = f["concat of what it alone reads"] || len(readers(in)) == 1
+					f["concat of what others read"] = f["concat of what others read"] || len(readers(in)) > 1
+					f["concat of concat"] = f["concat of concat"] || in != tensor.Input && n.Layers[in.Node()].Op.Kind() == "concat"
+				}
+			}
+		}
+		for k, v := range f {
+			if v {
+				seen[k]++
+			}
+		}
+	}
+	for _, want := range []string{
+		"image of channels: 1", "image of channels: 3", "image not square", "product with one pixel", "dense on a plane",
+		"conv dilated", "maxpool dilated", "avgpool dilated",
+		"concat of what it alone reads", "concat of what others read", "concat of concat",
+		"add int8 int8 to int8", "add int8 int16 to int8", "add int16 int8 to int16", "add int16 int16 to int16", "add int8 int8 to int16",
+		"mul int8 int8 to int8", "lookup int8 to int8", "mean int8 to int8", "mean int8 to int16", "mean int16 to int8", "mean int16 to int16",
+		"concat int8 int8 to int8", "concat int16 int16 to int16", "dense int8 to int32", "dense int16 to int32", "globalsum int8 to int16",
+	} {
+		require.GreaterOrEqual(t, seen[want], 3, "%s; all: %v", want, seen)
 	}
 }
 
