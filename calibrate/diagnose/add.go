@@ -11,11 +11,11 @@ func writeAdd(s *simulator, l *layer) {
 
 // writePair writes an operation on two tensors, given its formula in integers, in
 // q - Zero of the inputs, and the same in real steps.
-func (s *simulator) writePair(l *layer, at func(x, z int32, out *int8.Tensor) int32, real func(x, z float64) float64) {
-	grid, zero := l.precision.grid(l.out), int32(l.Out.ZeroAt(0))
+func (s *simulator) writePair(l *layer, at func(x, z int32, to int8.Range) int32, real func(x, z float64) float64) {
+	grid, codes := l.precision.grid(l.out), l.Out.Range()
 	function := func(x, z float64) float64 { return grid.nearest(real(x, z)) }
 	if l.in[0].codes && l.in[1].codes && l.precision.exact() {
-		function = func(x, z float64) float64 { return float64(at(int32(x), int32(z), &l.Out) - zero) }
+		function = func(x, z float64) float64 { return float64(at(int32(x), int32(z), codes) - codes.Zero) }
 	}
 	s.add(l.out.node, &pairwise{function: function}, l.in[0].node, l.in[1].node)
 }

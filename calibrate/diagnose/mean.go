@@ -3,10 +3,10 @@ package diagnose
 import "edgeclassify/int8"
 
 func writeMean(s *simulator, l *layer) {
-	in, zero, op := l.in[0], int32(l.Out.ZeroAt(0)), l.Op.(*int8.Mean)
+	in, codes, op := l.in[0], l.Out.Range(), l.Op.(*int8.Mean)
 	var function func(sum float64) float64
 	if in.codes && l.precision.exact() {
-		function = func(sum float64) float64 { return float64(op.At(int32(sum), &l.Out) - zero) }
+		function = func(sum float64) float64 { return float64(op.At(int32(sum), codes) - codes.Zero) }
 	} else {
 		grid, step := l.precision.grid(l.out), float64(in.Scale)/float64(l.Out.Scale)/float64(in.Shape.H*in.Shape.W)
 		function = func(sum float64) float64 { return grid.nearest(float64(sum * step)) }
