@@ -60,8 +60,12 @@ func hardSigmoid(x, alpha, beta float64) float64 {
 func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
 
 // Apply is the function's value at x.
-func (a Activation) Apply(x float64) float64 {
-	return functions[a.Function](x, float64(a.Alpha), float64(a.Beta))
+func (a Activation) Apply(x float64) float64 { return a.Func()(x) }
+
+// Func is the function.
+func (a Activation) Func() func(x float64) float64 {
+	f, alpha, beta := functions[a.Function], float64(a.Alpha), float64(a.Beta)
+	return func(x float64) float64 { return f(x, alpha, beta) }
 }
 
 // Kind implements Op.

@@ -8,12 +8,14 @@ import (
 
 // conv is a convolution, with the residual and the ReLU or Clip behind it: packed
 // weights times windows of the input, which are read where they lie. Only
-// padding and groups ask for a copy, of the input's rows as they are.
+// padding and groups ask for a copy, of the input's rows as they are, and dilation
+// for one of the windows' rows.
 type conv struct {
 	window
 	groups []*sgemm.Weights
 	limits sgemm.Limits
 	copied bool
+	wide   bool // the values of a window's row do not lie side by side
 	// A line is up to length output pixels whose windows are at one distance:
 	// a row of the image or, where rows follow each other without a gap, a
 	// piece of the whole. Lines begin step values apart in the input.
@@ -27,8 +29,8 @@ const blockLen = 1 << 16
 
 func newConv(op *models.Conv, in, out tensor.Shape, clip models.Clip) (Operation, error) {
 	g := window{op.Window, in, out}
-	if op.Depthwise() {
-		return newDepthwise(op, g), nil
+	if op.Groups > 1 && op.Groups == op.InC {
+		return newDepthwise(op, g, clip), nil
 	}
 	c := conv{window: g, limits: sgemm.Limits{Least: clip.Min, Greatest: clip.Max}, groups: make([]*sgemm.Weights, op.Groups)}
 	outputs, inputs := op.OutC/op.Groups, len(op.Weight)/op.OutC
@@ -42,7 +44,8 @@ func newConv(op *models.Conv, in, out tensor.Shape, clip models.Clip) (Operation
 			return Operation{}, err
 		}
 	}
-	c.copied = op.Groups > 1 || max(c.Top, c.Left, c.Bottom, c.Right) > 0
+	c.wide = op.KW > 1 && op.DilationW > 1
+	c.copied = c.wide || op.Groups > 1 || max(c.Top, c.Left, c.Bottom, c.Right) > 0
 	c.lines, c.length, c.step = g.out.H, g.out.W, c.StrideH*c.pitch()
 	if !c.copied && c.Window == tensor.Square(1, 1, 0) {
 		pixels := g.out.H * g.out.W
@@ -60,20 +63,30 @@ func newConv(op *models.Conv, in, out tensor.Shape, clip models.Clip) (Operation
 	return o, nil
 }
 
-// convHosts leaves out depthwise convolutions.
-func convHosts(op models.Op) bool {
-	c, ok := op.(*models.Conv)
-	return ok && !c.Depthwise()
-}
-
 // channels is the input channels of a group.
 func (c conv) channels() int { return c.in.C / len(c.groups) }
 
-// pitch is the distance of input rows where windows read them.
-func (c conv) pitch() int { return (c.Left + c.in.W + c.Right) * c.channels() }
+// stride is the distance of windows where they are read.
+func (c conv) stride() int {
+	if c.wide {
+		return c.KW * c.channels()
+	}
+	return c.StrideW * c.channels()
+}
+
+// pitch is the distance of input rows there.
+func (c conv) pitch() int {
+	if c.wide {
+		return c.out.W * c.stride()
+	}
+	return (c.Left + c.in.W + c.Right) * c.channels()
+}
 
 // rows is the number of input rows under a number of output rows.
-func (c conv) rows(lines int) int { return (lines-1)*c.StrideH + c.KH }
+func (c conv) rows(lines int) int {
+	reach, _ := c.Reach()
+	return (lines-1)*c.StrideH + reach
+}
 
 // byPanels tells whether weights outweigh pixels. The larger side is shared out
 // among threads and gone over once.
@@ -120,9 +133,10 @@ func (c conv) multiply(y, x, residual []float32, group, first, last, panel int) 
 	if residual != nil {
 		results.Residual = residual[at:]
 	}
+	dilation, _ := c.Steps()
 	c.groups[group].Mul(results, sgemm.Windows{
 		Values: x, Count: last - first, Length: c.length,
-		Step: c.step, Stride: c.StrideW * c.channels(), Pitch: c.pitch(),
+		Step: c.step, Stride: c.stride(), Pitch: dilation * c.pitch(),
 	}, panel)
 }
 
@@ -136,6 +150,10 @@ func (c conv) copy(dst, src []float32, iy int) {
 			clear(row)
 			continue
 		}
+		if c.wide {
+			c.unroll(row, src[iy*c.in.W*c.in.C:])
+			continue
+		}
 		clear(row[:c.Left*channels])
 		clear(row[pitch-c.Right*channels:])
 		row, from := row[c.Left*channels:], src[iy*c.in.W*c.in.C:]
@@ -145,6 +163,22 @@ func (c conv) copy(dst, src []float32, iy int) {
 		}
 		for i := range c.in.W {
 			copy(row[i*channels:][:channels], from[i*c.in.C:])
+		}
+	}
+}
+
+// unroll fills dst with what windows see of one input row.
+func (c conv) unroll(dst, row []float32) {
+	_, dilation := c.Steps()
+	channels := c.channels()
+	for ox := range c.out.W {
+		for kx := range c.KW {
+			pixel := dst[(ox*c.KW+kx)*channels:][:channels]
+			if ix := ox*c.StrideW - c.Left + kx*dilation; ix >= 0 && ix < c.in.W {
+				copy(pixel, row[ix*c.in.C:])
+			} else {
+				clear(pixel)
+			}
 		}
 	}
 }

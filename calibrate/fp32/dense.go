@@ -12,5 +12,3 @@ func newDense(op *models.Dense, _, _ tensor.Shape, clip models.Clip) (Operation,
 		Window: tensor.Square(1, 1, 0), Groups: 1, InC: op.In, OutC: op.Out, Weight: op.Weight, Bias: op.Bias,
 	}, in, out, clip)
 }
-
-func denseHosts(models.Op) bool { return true }

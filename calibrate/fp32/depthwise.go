@@ -1,32 +1,64 @@
 package fp32
 
-import "edgeclassify/models"
+import (
+	"edgeclassify/internal/sgemm"
+	"edgeclassify/models"
+)
 
+// depthwise is a convolution with as many groups as input channels, and the residual
+// and limits behind it.
 type depthwise struct {
 	window
-	weight []float32 // [KH*KW][C]
-	bias   []float32 // [C]
+	taps     *sgemm.Taps
+	limits   sgemm.Limits
+	multiple int // output channels of an input channel
 }
 
-func newDepthwise(op *models.Conv, g window) Operation {
-	d := depthwise{g, make([]float32, len(op.Weight)), make([]float32, op.OutC)}
-	taps := op.KH * op.KW
-	for i, v := range op.Weight {
-		d.weight[i%taps*op.OutC+i/taps] = v
+func newDepthwise(op *models.Conv, g window, clip models.Clip) Operation {
+	d := depthwise{g, sgemm.PackTaps(op.Weight, op.Bias, op.OutC, op.KW), sgemm.Limits{Least: clip.Min, Greatest: clip.Max}, op.OutC / op.InC}
+	o := Operation{Run: d.run}
+	if d.multiple > 1 {
+		o.Scratch = op.KH * g.in.W * op.OutC
 	}
-	copy(d.bias, op.Bias)
-	return Operation{Run: d.run}
+	return o
 }
 
 func (d depthwise) run(w Worker, y []float32, in [][]float32) {
-	x := in[0]
-	d.eachPixel(w, y, func(y []float32, oy, ox int) {
-		copy(y, d.bias)
-		d.eachTap(x, oy, ox, func(tap int, x []float32) {
-			weight := d.weight[tap*len(y):][:len(y)]
-			for c, v := range x {
-				y[c] += float32(v * weight[c])
+	from, to := w.Part(d.out.H, 1)
+	stepH, stepW := d.Steps()
+	for oy := from; oy < to; oy++ {
+		top := oy*d.StrideH - d.Top
+		fromY, toY := span(top, d.KH, stepH, d.in.H)
+		rows := behind(in[0], (top+fromY*stepH)*d.in.W*d.in.C)
+		area := sgemm.Area{Rows: [2]int{fromY, toY}, RowStride: stepH * d.in.W * d.in.C, ColumnStride: stepW * d.out.C}
+		if d.multiple > 1 {
+			rows, area.RowStride = d.repeat(w.scratch, rows, toY-fromY, area.RowStride), d.in.W*d.out.C
+		}
+		for ox := range d.out.W {
+			left, at := ox*d.StrideW-d.Left, (oy*d.out.W+ox)*d.out.C
+			area.Columns[0], area.Columns[1] = span(left, d.KW, stepW, d.in.W)
+			area.Values = behind(rows, (left+area.Columns[0]*stepW)*d.out.C)
+			results := sgemm.Results{Values: y[at:], Limits: &d.limits}
+			if z := Residual(in); z != nil {
+				results.Residual = z[at:]
 			}
-		})
-	})
+			d.taps.Mul(results, area)
+		}
+	}
 }
+
+// repeat copies rows, pitch apart, with each channel as often as the output has it.
+func (d depthwise) repeat(dst, src []float32, rows, pitch int) []float32 {
+	n := d.in.W * d.in.C
+	for row := range rows {
+		for i, v := range src[row*pitch:][:n] {
+			for k := range d.multiple {
+				dst[(row*n+i)*d.multiple+k] = v
+			}
+		}
+	}
+	return dst
+}
+
+// behind leaves out the first n values, or all where a window meets none.
+func behind(values []float32, n int) []float32 { return values[min(n, len(values)):] }

@@ -42,14 +42,54 @@ func graphs(t *testing.T, rng *rand.Rand) map[string]*models.Graph {
 			In: 30, Out: 11, Weight: graphtest.Normal(rng, 330), Bias: graphtest.Normal(rng, 11)}),
 		"dense without bias": graphtest.Chain(t, tensor.Shape{H: 1, W: 1, C: 5}, &models.Dense{In: 5, Out: 70, Weight: graphtest.Normal(rng, 350)}),
 		"softmax":            graphtest.Chain(t, tensor.Shape{H: 1, W: 1, C: 50}, models.Softmax{}),
+		"clip":               graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, models.Clip{Min: -0.5, Max: 1}),
+		"pad":                graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, models.Pad{Top: 1, Left: 2, Bottom: 3}),
 		"residual":           graphtest.Residual(t, rng),
-		"fusible":            fusible(t, rng),
+		"dilated":            graphtest.Chain(t, tensor.Shape{H: 12, W: 14, C: 5}, graphtest.Conv(rng, dilated(tensor.Square(3, 1, 2), 2, 2), 1, 5, 9)),
+		"dilated stride":     graphtest.Chain(t, tensor.Shape{H: 15, W: 14, C: 6}, graphtest.Conv(rng, dilated(window(3, 2, 2, 3, 3, 0, 1, 2), 2, 3), 3, 6, 9)),
+		"dilated rows":       graphtest.Chain(t, tensor.Shape{H: 12, W: 14, C: 5}, graphtest.Conv(rng, dilated(tensor.Square(3, 1, 0), 3, 1), 1, 5, 9)),
+		"dilated depthwise":  graphtest.Chain(t, tensor.Shape{H: 12, W: 14, C: 45}, graphtest.Conv(rng, dilated(tensor.Square(3, 1, 2), 2, 3), 45, 45, 45)),
+		"depthwise of few":   graphtest.Chain(t, tensor.Shape{H: 3, W: 2, C: 3}, graphtest.Conv(rng, window(5, 4, 1, 3, 4, 3, 4, 3), 3, 3, 9)),
+		"dilated pools": graphtest.Chain(t, tensor.Shape{H: 12, W: 14, C: 5}, &models.MaxPool{Window: dilated(tensor.Square(3, 1, 2), 2, 3)},
+			&models.AveragePool{Window: dilated(tensor.Square(2, 2, 1), 2, 1)}),
+		"branches": branches(t, rng),
+		"fusible":  fusible(t, rng),
+	}
+	for _, op := range graphtest.Activations() {
+		all[string(op.Function)] = graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, op)
 	}
 	return all
 }
 
+func dilated(w tensor.Window, h, wd int) tensor.Window {
+	w.DilationH, w.DilationW = h, wd
+	return w
+}
+
+// branches has squeeze-and-excitation, products, concats, and depthwise convolutions
+// with limits and residuals behind them.
+func branches(t *testing.T, rng *rand.Rand) *models.Graph {
+	t.Helper()
+	b := models.NewBuilder("image", tensor.Shape{H: 9, W: 8, C: 20})
+	add := func(name string, op models.Op, inputs ...string) { _, _ = b.Add(name, op, inputs...) }
+	add("depthwise", graphtest.Conv(rng, tensor.Square(3, 1, 1), 20, 20, 20), "image")
+	add("relu6", models.Clip{Max: 1}, "depthwise")
+	add("again", graphtest.Conv(rng, tensor.Square(3, 1, 1), 20, 20, 20), "relu6")
+	add("sum", models.Add{}, "again", "relu6")
+	add("clip", models.Clip{Min: -1, Max: 0.5}, "sum")
+	add("squeeze", models.GlobalAveragePool{}, "clip")
+	add("reduce", graphtest.Conv(rng, tensor.Square(1, 1, 0), 1, 20, 20), "squeeze")
+	add("gate", models.Activation{Function: models.Sigmoid}, "reduce")
+	add("scaled", models.Mul{}, "clip", "gate")
+	add("product", models.Mul{}, "scaled", "relu6")
+	add("concat", models.Concat{}, "product", "clip", "scaled", "product")
+	add("conv", graphtest.Conv(rng, tensor.Square(1, 1, 0), 4, 80, 12), "concat")
+	add("above", models.Clip{Min: 0.1, Max: 0.2}, "conv")
+	return graphtest.Graph(t, b, "branches")
+}
+
 // fusible is a network of what is fused, and of what must not be: a residual
-// that is the convolution's own input, a depthwise convolution.
+// that is the convolution's own input.
 func fusible(t *testing.T, rng *rand.Rand) *models.Graph {
 	t.Helper()
 	b := models.NewBuilder("image", tensor.Shape{H: 17, W: 30, C: 3})
@@ -171,10 +211,10 @@ func TestWhatIsFused(t *testing.T) {
 	for name, c := range map[string]struct {
 		shown, want []string
 	}{
-		"nothing shown":  {nil, []string{"stem", "side", "b", "sum", "own", "depthwise", "rectified", "fc"}},
-		"a sum is shown": {[]string{"c+side"}, []string{"stem", "side", "b", "c+side", "sum", "own", "depthwise", "rectified", "fc"}},
+		"nothing shown":  {nil, []string{"stem", "side", "b", "sum", "own", "rectified", "fc"}},
+		"a sum is shown": {[]string{"c+side"}, []string{"stem", "side", "b", "c+side", "sum", "own", "rectified", "fc"}},
 		"a convolution is shown": {[]string{"c"},
-			[]string{"stem", "b", "c", "sum", "own", "depthwise", "rectified", "fc"}},
+			[]string{"stem", "b", "c", "sum", "own", "rectified", "fc"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := fusible(t, rng)

@@ -52,19 +52,23 @@ type kernel struct {
 	// compile takes the shapes of the first input and of the output, and the limits
 	// of the unit.
 	compile func(op models.Op, in, out tensor.Shape, clip models.Clip) (Operation, error)
-	// hosts tells which operations take a residual and limits; nil is none.
-	hosts func(op models.Op) bool
+	hosts   bool // takes a residual and limits
 }
 
 // kernels are those of all kinds of operations.
 var kernels = map[string]kernel{
+	"activation":    {compile: of(newActivation)},
 	"add":           {compile: of(newAdd)},
 	"avgpool":       {compile: of(newAveragePool)},
 	"batchnorm":     {compile: of(newBatchNorm)},
-	"conv":          {of(newConv), convHosts},
-	"dense":         {of(newDense), denseHosts},
+	"clip":          {compile: of(newClip)},
+	"concat":        {compile: of(newConcat)},
+	"conv":          {of(newConv), true},
+	"dense":         {of(newDense), true},
 	"globalavgpool": {compile: of(newGlobalAveragePool)},
 	"maxpool":       {compile: of(newMaxPool)},
+	"mul":           {compile: of(newMul)},
+	"pad":           {compile: of(newPad)},
 	"relu":          {compile: of(newReLU)},
 	"softmax":       {compile: of(newSoftmax)},
 }
@@ -83,10 +87,7 @@ func of[T models.Op](compile func(op T, in, out tensor.Shape, clip models.Clip) 
 func unknown(op models.Op) error { return fmt.Errorf("the float executor does not know %T", op) }
 
 // hosts tells whether an operation takes a residual and limits.
-func hosts(op, _ models.Op) bool {
-	k := kernels[op.Kind()]
-	return k.hosts != nil && k.hosts(op)
-}
+func hosts(op, _ models.Op) bool { return kernels[op.Kind()].hosts }
 
 func compileUnit(g *models.Graph, u models.Unit) (Operation, error) {
 	op := u.Node.Op

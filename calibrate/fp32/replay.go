@@ -15,7 +15,7 @@ type Replay struct {
 	input    []float32
 	original [][]float32 // by step; 0 is the image, i+1 the output of step i
 	altered  [][]float32
-	differs  []bool // whether to read the altered tensor
+	differs  []bool      // whether to read the altered tensor
 	inputs   [][]float32 // of a step
 	worker   Worker
 }

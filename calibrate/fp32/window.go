@@ -8,24 +8,23 @@ type window struct {
 	in, out tensor.Shape
 }
 
-// span returns the input rows and columns under the window of one output pixel,
-// and where its top left corner lies; the corner may be in the padding, the
-// rows and columns are not.
-func (g window) span(oy, ox int) (rows, cols [2]int, top, left int) {
-	top, left = oy*g.StrideH-g.Top, ox*g.StrideW-g.Left
-	rows = [2]int{max(top, 0), min(top+g.KH, g.in.H)}
-	cols = [2]int{max(left, 0), min(left+g.KW, g.in.W)}
-	return rows, cols, top, left
+// span returns the first tap and the one behind the last which meet the n pixels of
+// a side when the window begins at pixel first, in steps of the dilation.
+func span(first, taps, step, n int) (from, to int) {
+	return max(0, (step-1-first)/step), max(0, min(taps, (n-first+step-1)/step))
 }
 
 // eachTap calls do with the channels of every input pixel under the window of
 // one output pixel, and the number of the tap that meets it. Padding is left
 // out.
 func (g window) eachTap(src []float32, oy, ox int, do func(tap int, x []float32)) {
-	rows, cols, top, left := g.span(oy, ox)
-	for iy := rows[0]; iy < rows[1]; iy++ {
-		for ix := cols[0]; ix < cols[1]; ix++ {
-			do((iy-top)*g.KW+ix-left, src[(iy*g.in.W+ix)*g.in.C:][:g.in.C])
+	top, left := oy*g.StrideH-g.Top, ox*g.StrideW-g.Left
+	stepH, stepW := g.Steps()
+	fromY, toY := span(top, g.KH, stepH, g.in.H)
+	fromX, toX := span(left, g.KW, stepW, g.in.W)
+	for ky := fromY; ky < toY; ky++ {
+		for kx := fromX; kx < toX; kx++ {
+			do(ky*g.KW+kx, src[((top+ky*stepH)*g.in.W+left+kx*stepW)*g.in.C:][:g.in.C])
 		}
 	}
 }

@@ -118,6 +118,15 @@ func Normal(rng *rand.Rand, n int) []float32 {
 	return v
 }
 
+// Activations are all functions, with the parameters that networks have.
+func Activations() []models.Activation {
+	return []models.Activation{
+		{Function: models.Sigmoid}, {Function: models.HardSigmoid, Alpha: 0.2, Beta: 0.5}, {Function: models.HardSwish},
+		{Function: models.Swish, Alpha: 1}, {Function: models.LeakyReLU, Alpha: 0.1}, {Function: models.ELU, Alpha: 1},
+		{Function: models.GELU}, {Function: models.GELUTanh}, {Function: models.Tanh}, {Function: models.Softplus}, {Function: models.Mish},
+	}
+}
+
 // Residual is a small classifier with branches and batch norms, in which tensors
 // outlive their next node and one is added to itself.
 func Residual(t testing.TB, rng *rand.Rand) *models.Graph {

@@ -86,6 +86,35 @@ var references = map[string]func(op models.Op, in []volume) value{
 			return float64(b.Gamma[c])*normalized + float64(b.Beta[c])
 		}
 	},
+	"activation": func(op models.Op, in []volume) value {
+		a := op.(models.Activation)
+		return func(y, x, c int) float64 { return referenceActivation(a, *in[0].at(y, x, c)) }
+	},
+	"clip": func(op models.Op, in []volume) value {
+		l := op.(models.Clip)
+		return func(y, x, c int) float64 { return min(max(*in[0].at(y, x, c), float64(l.Min)), float64(l.Max)) }
+	},
+	"concat": func(_ models.Op, in []volume) value {
+		return func(y, x, c int) float64 {
+			i := 0
+			for ; c >= in[i].C; i++ {
+				c -= in[i].C
+			}
+			return *in[i].at(y, x, c)
+		}
+	},
+	"mul": func(_ models.Op, in []volume) value {
+		return func(y, x, c int) float64 {
+			return *in[0].at(y, x, c) * *in[1].at(min(y, in[1].H-1), min(x, in[1].W-1), c)
+		}
+	},
+	"pad": func(op models.Op, in []volume) value {
+		p := op.(models.Pad)
+		return func(y, x, c int) float64 {
+			v, _ := in[0].within(y-p.Top, x-p.Left, c)
+			return v
+		}
+	},
 	"relu": func(_ models.Op, in []volume) value {
 		return func(y, x, c int) float64 { return max(*in[0].at(y, x, c), 0) }
 	},
@@ -124,6 +153,43 @@ var references = map[string]func(op models.Op, in []volume) value{
 	},
 }
 
+// referenceActivation has the formulas of ONNX's operators.
+func referenceActivation(a models.Activation, x float64) float64 {
+	alpha, beta := float64(a.Alpha), float64(a.Beta)
+	sigmoid := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+	switch a.Function {
+	case models.Sigmoid:
+		return sigmoid(x)
+	case models.HardSigmoid:
+		return max(0, min(1, alpha*x+beta))
+	case models.HardSwish:
+		return x * max(0, min(6, x+3)) / 6
+	case models.Swish:
+		return x * sigmoid(alpha*x)
+	case models.LeakyReLU:
+		if x < 0 {
+			return alpha * x
+		}
+		return x
+	case models.ELU:
+		if x < 0 {
+			return alpha * (math.Exp(x) - 1)
+		}
+		return x
+	case models.GELU:
+		return 0.5 * x * (1 + math.Erf(x/math.Sqrt2))
+	case models.GELUTanh:
+		return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	case models.Tanh:
+		return 2*sigmoid(2*x) - 1
+	case models.Softplus:
+		return math.Log(math.Exp(x) + 1)
+	case models.Mish:
+		return x * math.Tanh(math.Log(1+math.Exp(x)))
+	}
+	return math.NaN()
+}
+
 func referenceConv(op *models.Conv, in volume, y, x, c int) float64 {
 	sum := 0.0
 	if op.Bias != nil {
@@ -131,10 +197,11 @@ func referenceConv(op *models.Conv, in volume, y, x, c int) float64 {
 	}
 	perGroup := op.InC / op.Groups
 	first := c / (op.OutC / op.Groups) * perGroup
+	stepH, stepW := op.Steps()
 	for ky := range op.KH {
 		for kx := range op.KW {
 			for i := range perGroup {
-				v, _ := in.within(y*op.StrideH-op.Top+ky, x*op.StrideW-op.Left+kx, first+i)
+				v, _ := in.within(y*op.StrideH-op.Top+ky*stepH, x*op.StrideW-op.Left+kx*stepW, first+i)
 				sum += v * float64(op.Weight[((c*op.KH+ky)*op.KW+kx)*perGroup+i])
 			}
 		}
@@ -144,9 +211,10 @@ func referenceConv(op *models.Conv, in volume, y, x, c int) float64 {
 
 func referenceWindow(w tensor.Window, in volume, y, x, c int) (sum, greatest float64, count int) {
 	greatest = math.Inf(-1)
+	stepH, stepW := w.Steps()
 	for ky := range w.KH {
 		for kx := range w.KW {
-			if v, ok := in.within(y*w.StrideH-w.Top+ky, x*w.StrideW-w.Left+kx, c); ok {
+			if v, ok := in.within(y*w.StrideH-w.Top+ky*stepH, x*w.StrideW-w.Left+kx*stepW, c); ok {
 				sum, greatest, count = sum+v, max(greatest, v), count+1
 			}
 		}

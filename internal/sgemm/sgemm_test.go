@@ -178,6 +178,56 @@ func TestMulOfOnePanelLeavesTheOthers(t *testing.T) {
 	})
 }
 
+// TestTaps compares all kernels with sums in order, for windows that lose rows and
+// columns of taps at the edges.
+func TestTaps(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, channels := range []int{1, 7, 8, 9, 31, 32, 33, 45, 96} {
+		for range 20 {
+			kernel := [2]int{1 + rng.IntN(5), 1 + rng.IntN(5)}
+			taps := PackTaps(random(rng, channels*kernel[0]*kernel[1]), random(rng, channels), channels, kernel[1])
+			x := Area{RowStride: 7*channels + rng.IntN(9), ColumnStride: channels + rng.IntN(3)}
+			x.Rows[1], x.Columns[1] = rng.IntN(kernel[0]+1), rng.IntN(kernel[1]+1)
+			x.Rows[0], x.Columns[0] = rng.IntN(x.Rows[1]+1), rng.IntN(x.Columns[1]+1)
+			rows, columns := x.Rows[1]-x.Rows[0], x.Columns[1]-x.Columns[0]
+			if rows > 0 && columns > 0 {
+				x.Values = random(rng, (rows-1)*x.RowStride+(columns-1)*x.ColumnStride+channels)
+			}
+			y := Results{Values: guarded(channels)}
+			if rng.IntN(2) == 0 {
+				y.Residual = random(rng, channels)
+			}
+			if rng.IntN(2) == 0 {
+				y.Limits = &Limits{-0.5, 1}
+			}
+			taps.Mul(y, x)
+			for c, got := range y.Values[:cap(y.Values)] {
+				if c >= channels {
+					require.Equal(t, math.Float32bits(guard), math.Float32bits(got), "%d channels: value %d was touched", channels, c)
+					continue
+				}
+				requireSame(t, taps.inOrder(y, x, c), got)
+			}
+		}
+	}
+}
+
+// inOrder is the result that Mul promises of a channel.
+func (t *Taps) inOrder(y Results, x Area, c int) float32 {
+	var values, weights []float32
+	for row := x.Rows[0]; row < x.Rows[1]; row++ {
+		for column := x.Columns[0]; column < x.Columns[1]; column++ {
+			values = append(values, x.Values[(row-x.Rows[0])*x.RowStride+(column-x.Columns[0])*x.ColumnStride+c])
+			weights = append(weights, t.weight[(row*t.columns+column)*t.channels+c])
+		}
+	}
+	sum := inOrder(kernel{isa: t.isa}, values, weights, t.bias[c])
+	if y.Residual != nil {
+		sum += y.Residual[c]
+	}
+	return min(max(sum, y.limits().Least), y.limits().Greatest)
+}
+
 func TestTilesRefuseShortSlices(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k kernel) {
 		const runs, depth, pitch, n = 2, 4, 100, 3
