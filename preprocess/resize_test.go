@@ -70,7 +70,7 @@ func resize(t testing.TB, s Spec, p *Image) []uint8 {
 
 func small() Spec {
 	s := Torchvision()
-	s.Resize, s.Crop = Short(37), Square(30)
+	s.Resize, s.Crop = Resize{Short: 37, Floor: true}, Square(30)
 	return s
 }
 
@@ -212,8 +212,8 @@ func interpolate(pixel int, factor float64) (first int, right float64) {
 
 func reference(s Spec, f floatPicture) []float64 {
 	short := float64(min(f.width, f.height))
-	w := int(math.Floor(float64(s.Resize.Short*f.width)/short + 0.5))
-	h := int(math.Floor(float64(s.Resize.Short*f.height)/short + 0.5))
+	w := int(float64(s.Resize.Short*f.width) / short)
+	h := int(float64(s.Resize.Short*f.height) / short)
 	left := int(math.RoundToEven(float64(w-s.Crop.W) / 2))
 	top := int(math.RoundToEven(float64(h-s.Crop.H) / 2))
 	var crops [3][]float64

@@ -21,28 +21,16 @@ type Spec struct {
 
 // Values of Spec.Filter and Spec.Order.
 const (
-	Bilinear = "bilinear-antialias"
-	Bicubic  = "bicubic-antialias"
+	Bilinear = "bilinear" + antialias
+	Bicubic  = "bicubic" + antialias
 	Nearest  = "nearest"
+
+	antialias = "-antialias"
 
 	RGB  = "rgb"
 	BGR  = "bgr"
 	Grey = "grey"
 )
-
-// Caffe is the preprocessing of Keras' ResNet50 weights: BGR, mean
-// subtracted, no scaling.
-func Caffe() Spec {
-	return Spec{Resize: Short(256), Crop: Square(224), Filter: Bilinear, Order: BGR,
-		Mean: [3]float32{103.939, 116.779, 123.68}, Std: [3]float32{1, 1, 1}}
-}
-
-// Torchvision is the preprocessing of torchvision's ImageNet weights, in
-// units of 0..255 pixels.
-func Torchvision() Spec {
-	return Spec{Resize: Short(256), Crop: Square(224), Filter: Bilinear, Order: RGB,
-		Mean: [3]float32{123.675, 116.28, 103.53}, Std: [3]float32{58.395, 57.12, 57.375}}
-}
 
 // Input is the shape of what the network sees.
 func (s Spec) Input() tensor.Shape {
@@ -62,18 +50,25 @@ const maxSide = 4096
 
 // Validate reports what is wrong with s, if anything.
 func (s Spec) Validate() error {
-	if err := s.Resize.validate(s.Crop); err != nil {
+	if err := s.check(); err != nil {
 		return fmt.Errorf("preprocess: %w", err)
+	}
+	return nil
+}
+
+func (s Spec) check() error {
+	if err := s.Resize.validate(s.Crop); err != nil {
+		return err
 	}
 	switch {
 	case s.Filter != Bilinear && s.Filter != Bicubic && s.Filter != Nearest:
-		return fmt.Errorf("preprocess: unknown filter %q, want %q, %q or %q", s.Filter, Bilinear, Bicubic, Nearest)
+		return fmt.Errorf("unknown filter %q, want %q, %q or %q", s.Filter, Bilinear, Bicubic, Nearest)
 	case s.Order != RGB && s.Order != BGR && s.Order != Grey:
-		return fmt.Errorf("preprocess: unknown channel order %q, want %q, %q or %q", s.Order, RGB, BGR, Grey)
+		return fmt.Errorf("unknown channel order %q, want %q, %q or %q", s.Order, RGB, BGR, Grey)
 	}
 	for i, v := range s.Std {
 		if !(v > 0 && v < 1e6) || !(s.Mean[i] > -1e6 && s.Mean[i] < 1e6) {
-			return fmt.Errorf("preprocess: channel %d: mean %v and std %v must be finite and std positive", i, s.Mean[i], v)
+			return fmt.Errorf("channel %d: mean %v and std %v must be finite and std positive", i, s.Mean[i], v)
 		}
 	}
 	return nil

@@ -104,7 +104,7 @@ func (b *resNetBuilder) build(version ResNetVersion, classes int) {
 	stem := place{stage: -1}
 	x := b.convNorm(stem, "input", 3, 64, tensor.Square(7, 2, 3))
 	x = b.add(b.block(stem)+"relu", models.ReLU{}, x)
-	x = b.add(b.block(stem)+"maxpool", &models.MaxPool{tensor.Square(3, 2, 1)}, x)
+	x = b.add(b.block(stem)+"maxpool", &models.MaxPool{Window: tensor.Square(3, 2, 1)}, x)
 	inC := 64
 	for stage, blocks := range [4]int{3, 4, 6, 3} {
 		for block := range blocks {

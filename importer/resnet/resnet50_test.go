@@ -1,16 +1,13 @@
 package resnet
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/internal/testneed"
+	"edgeclassify/models"
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
 )
@@ -38,15 +35,15 @@ func (b *blank) Tensor(name string, shape []int) ([]float32, error) {
 
 // parameters counts the values of all weights, those of batch normalization
 // included.
-func parameters(g *Graph) int {
+func parameters(g *models.Graph) int {
 	n := 0
 	for _, node := range g.Nodes {
 		switch op := node.Op.(type) {
-		case *Conv:
+		case *models.Conv:
 			n += len(op.Weight) + len(op.Bias)
-		case *BatchNorm:
+		case *models.BatchNorm:
 			n += len(op.Gamma) + len(op.Beta) + len(op.Mean) + len(op.Variance)
-		case *Dense:
+		case *models.Dense:
 			n += len(op.Weight) + len(op.Bias)
 		}
 	}
@@ -54,21 +51,21 @@ func parameters(g *Graph) int {
 }
 
 // macs counts the multiplications of convolutions and dense layers.
-func macs(t *testing.T, g *Graph) int64 {
+func macs(t *testing.T, g *models.Graph) int64 {
 	n := int64(0)
 	for _, node := range g.Nodes {
 		switch op := node.Op.(type) {
-		case *Conv:
+		case *models.Conv:
 			s := node.Shape
 			n += int64(s.H*s.W) * int64(len(op.Weight))
-		case *Dense:
+		case *models.Dense:
 			n += int64(len(op.Weight))
 		}
 	}
 	return n
 }
 
-func count(g *Graph, kind string) int {
+func count(g *models.Graph, kind string) int {
 	n := 0
 	for _, node := range g.Nodes {
 		if node.Op.Kind() == kind {
@@ -78,11 +75,11 @@ func count(g *Graph, kind string) int {
 	return n
 }
 
-func conv(t *testing.T, g *Graph, name string) *Conv {
+func conv(t *testing.T, g *models.Graph, name string) *models.Conv {
 	t.Helper()
-	i := slices.IndexFunc(g.Nodes, func(n Node) bool { return n.Name == name })
+	i := slices.IndexFunc(g.Nodes, func(n models.Node) bool { return n.Name == name })
 	require.GreaterOrEqual(t, i, 0, name)
-	c, ok := g.Nodes[i].Op.(*Conv)
+	c, ok := g.Nodes[i].Op.(*models.Conv)
 	require.True(t, ok, name)
 	return c
 }
@@ -135,7 +132,7 @@ func TestResNet50V15(t *testing.T) {
 	require.Equal(t, tensor.Square(1, 2, 0), conv(t, g, "layer2.0.downsample.0").Window)
 	require.Nil(t, conv(t, g, "conv1").Bias)
 	for _, n := range g.Nodes {
-		if norm, ok := n.Op.(*BatchNorm); ok {
+		if norm, ok := n.Op.(*models.BatchNorm); ok {
 			require.Equal(t, float32(1e-5), norm.Epsilon, n.Name)
 		}
 	}
@@ -173,98 +170,4 @@ func TestResNet50Errors(t *testing.T) {
 	}
 	_, err := ResNet50(V1, -1, newBlank())
 	require.ErrorContains(t, err, "-1 classes")
-}
-
-// realKeras is the published network.
-func realKeras(t testing.TB) *Graph {
-	t.Helper()
-	g, err := Import(testneed.Weights(t, "resnet50-keras"))
-	require.NoError(t, err)
-	return g
-}
-
-// structure describes a node by what it computes from what, down to the input.
-// Names count only where they are names of weights.
-func structure(g *Graph) []string {
-	var lines []string
-	for _, n := range g.Nodes {
-		line := n.Op.Kind()
-		switch op := n.Op.(type) {
-		case *Conv:
-			line += fmt.Sprint(" ", n.Name, op.Window, op.Groups, op.InC, op.OutC, op.Bias != nil)
-		case *BatchNorm:
-			line += fmt.Sprint(" ", n.Name, len(op.Gamma), op.Epsilon)
-		case *MaxPool:
-			line += fmt.Sprint(" ", op.Window)
-		case *Dense:
-			line += fmt.Sprint(" ", n.Name, op.In, op.Out)
-		}
-		for _, in := range n.Inputs {
-			line += " <- " + source(g, in)
-		}
-		lines = append(lines, line)
-	}
-	slices.Sort(lines) // independent branches may stand in any order
-	return lines
-}
-
-// source names a tensor by the weights it comes from.
-func source(g *Graph, id tensor.ID) string {
-	if id == tensor.Input {
-		return "input"
-	}
-	n := g.Nodes[id.Node()]
-	switch n.Op.(type) {
-	case *Conv, *BatchNorm, *Dense:
-		return n.Name
-	}
-	parts := make([]string, len(n.Inputs))
-	for i, in := range n.Inputs {
-		parts[i] = source(g, in)
-		if n.Op.Kind() == "add" && i == 1 { // the shortcut's own history would repeat without end
-			parts[i] = g.Nodes[in.Node()].Op.Kind()
-		}
-	}
-	return n.Op.Kind() + "(" + strings.Join(parts, ",") + ")"
-}
-
-func TestPublishedNetworkIsResNet50V1(t *testing.T) {
-	real := realKeras(t)
-	built, err := ResNet50(V1, 1000, newBlank())
-	require.NoError(t, err)
-	require.Equal(t, structure(built), structure(real))
-	require.Len(t, real.Nodes, len(built.Nodes))
-	require.Equal(t, 25_636_712, parameters(real))
-	require.Equal(t, built.Input(), real.Input())
-	require.Equal(t, built.Preprocess, real.Preprocess)
-	require.Equal(t, built.Classes, real.Classes)
-	require.Equal(t, "resnet50", real.Name)
-}
-
-func TestPublishedWeights(t *testing.T) {
-	g := realKeras(t)
-	// Expected values: NumPy on the shards, with HWIO indices.
-	stem := conv(t, g, "conv1").Weight
-	require.InDeltaSlice(t, []float32{0.02825263, 0.00586828, -0.00244091}, stem[:3], 1e-8, "[0, 0, :, 0]")
-	require.InDelta(t, -0.109264135, stem[((17*7+3)*7+4)*3+1], 1e-8, "[3, 4, 1, 17]")
-	inner := conv(t, g, "res3a_branch2b").Weight
-	require.InDelta(t, 0.030973418, inner[((90*3+2)*3+1)*128+100], 1e-8, "[2, 1, 100, 90]")
-	dense := g.Nodes[slices.IndexFunc(g.Nodes, func(n Node) bool { return n.Name == "fc1000" })].Op.(*Dense)
-	require.InDelta(t, -0.016695216, dense.Weight[7*2048+5], 1e-8, "[5, 7]")
-
-	raw, err := os.ReadFile(testneed.Sample(t, "checkpoint.json"))
-	require.NoError(t, err)
-	var layers map[string]struct {
-		Shape []int `json:"shape_chw"`
-	}
-	require.NoError(t, json.Unmarshal(raw, &layers))
-	seen := 0
-	for _, n := range g.Nodes {
-		if want := layers[n.Name].Shape; n.Op.Kind() == "conv" && want != nil {
-			s := n.Shape
-			require.Equal(t, want, []int{s.C, s.H, s.W}, n.Name)
-			seen++
-		}
-	}
-	require.GreaterOrEqual(t, seen, 32, "convolutions are named as in the golden file")
 }

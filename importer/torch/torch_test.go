@@ -3,7 +3,6 @@ package torch
 import (
 	"archive/zip"
 	"bytes"
-	"encoding/json"
 	"hash/crc32"
 	"os"
 	"os/exec"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/importer/weights"
 	"edgeclassify/internal/testneed"
 )
 
@@ -36,7 +36,7 @@ func read(t testing.TB, path string) []byte {
 // checkTorchFiles reads what make_torch.py writes.
 func checkTorchFiles(t *testing.T, dir string) {
 	t.Helper()
-	arrays, err := readTorch(read(t, filepath.Join(dir, "tensors.pth")))
+	arrays, err := Read(read(t, filepath.Join(dir, "tensors.pth")))
 	require.NoError(t, err)
 	for name, want := range map[string]struct {
 		shape  []int
@@ -51,25 +51,25 @@ func checkTorchFiles(t *testing.T, dir string) {
 		"scalar":     {[]int{}, []float32{2}},
 		"none":       {[]int{0, 3}, []float32{}},
 	} {
-		require.Equal(t, want.shape, arrays[name].shape, name)
-		values, err := arrays[name].floats()
+		require.Equal(t, want.shape, arrays[name].Shape, name)
+		values, err := arrays[name].Floats()
 		require.NoError(t, err, name)
 		require.Equal(t, want.values, values, name)
 	}
 	require.Len(t, arrays, 9)
-	_, err = arrays["counter"].floats()
+	_, err = arrays["counter"].Floats()
 	require.EqualError(t, err, "elements are torch.LongStorage, expected 32-bit or 16-bit floats")
 
-	arrays, err = readTorch(read(t, filepath.Join(dir, "checkpoint.pth")))
+	arrays, err = Read(read(t, filepath.Join(dir, "checkpoint.pth")))
 	require.NoError(t, err)
 	require.Len(t, arrays, 2)
-	weight, err := arrays["weight"].floats()
+	weight, err := arrays["weight"].Floats()
 	require.NoError(t, err)
 	require.Equal(t, []float32{1, 2}, weight)
 
-	_, err = readTorch(read(t, filepath.Join(dir, "model.pth")))
+	_, err = Read(read(t, filepath.Join(dir, "model.pth")))
 	require.ErrorContains(t, err, "class torch.nn.modules.linear.Linear is not part of a state dict: save model.state_dict(), not the model")
-	_, err = readTorch(read(t, filepath.Join(dir, "legacy.pth")))
+	_, err = Read(read(t, filepath.Join(dir, "legacy.pth")))
 	require.ErrorContains(t, err, "since PyTorch 1.6; load and save an older file again")
 }
 
@@ -81,7 +81,7 @@ func TestCheckpointTruncated(t *testing.T) { everyPrefixFails(t, "testdata/check
 func everyPrefixFails(t *testing.T, path string) {
 	b := read(t, path)
 	for n := range b {
-		_, err := readTorch(b[:n])
+		_, err := Read(b[:n])
 		require.Error(t, err, "the first %d of %d bytes", n, len(b))
 	}
 }
@@ -92,7 +92,7 @@ func TestTorchDamage(t *testing.T) {
 	at := bytes.Index(b, []byte{0, 0, 0x20, 0xc0}) // -2.5
 	require.Positive(t, at)
 	b[at] ^= 1
-	_, err := readTorch(b)
+	_, err := Read(b)
 	require.ErrorContains(t, err, "is damaged: its checksum is wrong")
 }
 
@@ -187,13 +187,13 @@ func TestTorchPickles(t *testing.T) {
 		"huge pickle":        {strings.Repeat("(", maxPickle+1), "expected at most 16777216"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			arrays, err := readTorch(archive(t, c.pickle))
+			arrays, err := Read(archive(t, c.pickle))
 			if c.want != "" {
 				require.ErrorContains(t, err, c.want)
 				return
 			}
 			require.NoError(t, err)
-			values, err := arrays["w"].floats()
+			values, err := arrays["w"].Floats()
 			require.NoError(t, err)
 			require.Equal(t, []float32{1, 1, 1, 1}, values)
 		})
@@ -229,32 +229,16 @@ func TestTorchArchives(t *testing.T) {
 		"odd storage":   {zipped(t, zip.Store, "x/data.pkl", good, "x/data/0", "123"), "has 3 bytes, expected 4 elements"},
 		"no zip at all": {[]byte("\x80\x02."), "not a valid zip file"},
 	} {
-		_, err := readTorch(c.file)
+		_, err := Read(c.file)
 		require.ErrorContains(t, err, c.want, name)
 	}
-}
-
-func TestImportTorch(t *testing.T) {
-	source := newBlank()
-	_, err := ResNet50(V15, 7, source)
-	require.NoError(t, err)
-	shapes := filepath.Join(t.TempDir(), "shapes.json")
-	text, err := json.Marshal(source.shapes)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(shapes, text, 0o644))
-
-	g, err := Import(filepath.Join(makeTorch(t, shapes), "resnet.pth"))
-	require.NoError(t, err)
-	require.Len(t, g.Classes, 7)
-	require.Equal(t, 53, count(g, "conv"))
-	require.Equal(t, float32(0.5), conv(t, g, "layer4.2.conv2").Weight[0])
 }
 
 func FuzzTorch(f *testing.F) {
 	f.Add(read(f, "testdata/tensors.pth"))
 	f.Add(read(f, "testdata/checkpoint.pth"))
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		decode(readTorch(b))
+		decode(Read(b))
 	})
 }
 
@@ -264,13 +248,13 @@ func FuzzPickle(f *testing.F) {
 	f.Add("\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.")
 	f.Add("(G\x3f\xf8\x00\x00\x00\x00\x00\x00\x88\x89N]\x94h\x00(K\x01K\x02et.")
 	f.Fuzz(func(t *testing.T, pickle string) {
-		decode(readTorch(archive(t, pickle)))
+		decode(Read(archive(t, pickle)))
 	})
 }
 
 // decode reads every element; it must neither panic nor take much memory.
-func decode(arrays map[string]array, _ error) {
+func decode(arrays map[string]weights.Array, _ error) {
 	for _, a := range arrays {
-		_, _ = a.floats()
+		_, _ = a.Floats()
 	}
 }

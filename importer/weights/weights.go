@@ -40,6 +40,9 @@ func (f *File) Tensor(name string, shape []int) ([]float32, error) {
 	if !slices.Equal(a.Shape, shape) {
 		return nil, fmt.Errorf("tensor %q: expected shape %v, found %v", name, shape, a.Shape)
 	}
+	if !a.DType.Float() {
+		return nil, fmt.Errorf("tensor %q: elements are %s, expected floats of 16 to 64 bits", name, a.Stored)
+	}
 	v, err := a.Floats()
 	if err != nil {
 		return nil, fmt.Errorf("tensor %q: %w", name, err)
@@ -48,7 +51,7 @@ func (f *File) Tensor(name string, shape []int) ([]float32, error) {
 	return v, nil
 }
 
-// unused is an error if the file holds tensors that network has no use for:
+// Unused is an error if the file holds tensors that network has no use for:
 // to leave out a part of another network would give a network that runs and
 // is wrong.
 func (f *File) Unused(network string) error {
@@ -71,17 +74,24 @@ type DType int
 
 const (
 	Unsupported DType = iota
+	Float64
 	Float32
 	Float16
 	BFloat16
+	Int64
+	Int32
+	Int16
+	Int8
+	Uint16
+	Uint8
 )
 
-// size is the number of bytes of one element.
+// Float tells whether elements are floats.
+func (t DType) Float() bool { return t >= Float64 && t <= BFloat16 }
+
+// Size is the number of bytes of one element, 0 for Unsupported.
 func (t DType) Size() int {
-	if t == Float32 {
-		return 4
-	}
-	return 2
+	return [...]int{Unsupported: 0, Float64: 8, Float32: 4, Float16: 2, BFloat16: 2, Int64: 8, Int32: 4, Int16: 2, Int8: 1, Uint16: 2, Uint8: 1}[t]
 }
 
 // Array is a tensor as it lies in a file: little-endian elements, in row-major
@@ -94,12 +104,12 @@ type Array struct {
 	Data    []byte
 }
 
-// floats decodes the tensor in row-major order. The readers guarantee that
+// Floats decodes the tensor in row-major order, each element rounded to float32. The readers guarantee that
 // every element lies within the data and that there are no more elements than
 // the data holds.
 func (a Array) Floats() ([]float32, error) {
 	if a.DType == Unsupported {
-		return nil, fmt.Errorf("elements are %s, expected 32-bit or 16-bit floats", a.Stored)
+		return nil, fmt.Errorf("elements are %s, which is not supported", a.Stored)
 	}
 	n := 1
 	for _, d := range a.Shape {
@@ -124,13 +134,28 @@ func (a Array) Floats() ([]float32, error) {
 }
 
 func (a Array) at(i int) float32 {
+	b := a.Data[i*a.DType.Size():]
 	switch a.DType {
+	case Float64:
+		return float32(math.Float64frombits(binary.LittleEndian.Uint64(b)))
 	case Float16:
-		return halfToFloat(binary.LittleEndian.Uint16(a.Data[2*i:]))
+		return halfToFloat(binary.LittleEndian.Uint16(b))
 	case BFloat16:
-		return math.Float32frombits(uint32(binary.LittleEndian.Uint16(a.Data[2*i:])) << 16)
+		return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
+	case Int64:
+		return float32(int64(binary.LittleEndian.Uint64(b)))
+	case Int32:
+		return float32(int32(binary.LittleEndian.Uint32(b)))
+	case Int16:
+		return float32(int16(binary.LittleEndian.Uint16(b)))
+	case Int8:
+		return float32(int8(b[0]))
+	case Uint16:
+		return float32(binary.LittleEndian.Uint16(b))
+	case Uint8:
+		return float32(b[0])
 	}
-	return math.Float32frombits(binary.LittleEndian.Uint32(a.Data[4*i:]))
+	return math.Float32frombits(binary.LittleEndian.Uint32(b))
 }
 
 // halfToFloat widens an IEEE 754 binary16 number, which is exact.
@@ -176,7 +201,7 @@ func Transpose(m []float32, rows, cols int) []float32 {
 	return out
 }
 
-// elements is the number of elements of a shape, or false if a dimension is
+// Elements is the number of elements of a shape, or false if a dimension is
 // negative or there are more than limit.
 func Elements(shape []int, limit int) (int, bool) {
 	n := 1

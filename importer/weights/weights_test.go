@@ -76,3 +76,29 @@ func TestElements(t *testing.T) {
 		}
 	}
 }
+
+func TestElementTypes(t *testing.T) {
+	for dtype, c := range map[DType]struct {
+		data   string
+		values []float32
+	}{
+		Float64:  {"\x00\x00\x00\x00\x00\x00\xf8\xbf", []float32{-1.5}},
+		Float32:  {"\x00\x00\xc0\xbf", []float32{-1.5}},
+		Float16:  {"\x00\xbe", []float32{-1.5}},
+		BFloat16: {"\xc0\xbf", []float32{-1.5}},
+		Int64:    {"\xfe\xff\xff\xff\xff\xff\xff\xff", []float32{-2}},
+		Int32:    {"\xfe\xff\xff\xff\x01\x00\x00\x00", []float32{-2, 1}},
+		Int16:    {"\xfe\xff", []float32{-2}},
+		Int8:     {"\xfe\x7f", []float32{-2, 127}},
+		Uint16:   {"\xfe\xff", []float32{65534}},
+		Uint8:    {"\xfe", []float32{254}},
+	} {
+		values, err := Array{DType: dtype, Shape: []int{len(c.data) / dtype.Size()}, Data: []byte(c.data)}.Floats()
+		require.NoError(t, err)
+		require.Equal(t, c.values, values, "type %d", dtype)
+	}
+	_, err := Array{Stored: "F4", Shape: []int{1}, Data: []byte{1}}.Floats()
+	require.EqualError(t, err, "elements are F4, which is not supported")
+	_, err = NewFile(map[string]Array{"w": {DType: Int8, Stored: "I8", Shape: []int{1}, Data: []byte{1}}}).Tensor("w", []int{1})
+	require.EqualError(t, err, `tensor "w": elements are I8, expected floats of 16 to 64 bits`)
+}
