@@ -1,28 +1,38 @@
 package preprocess
 
 // weightBits is the fraction of a filter weight: 1 is 1<<weightBits. The
-// weighted sum of 8-bit samples then just fits 32 bits.
+// weighted sum of 8-bit samples then fits 32 bits, overshoots of bicubic included.
 const weightBits = 22
 
 // window is the part of the source that makes one output sample.
 type window struct {
-	first   int      // index of the first source sample
-	weights []uint32 // of the samples from first on, in units of 2^-weightBits
+	first   int     // index of the first source sample
+	weights []int32 // of the samples from first on, in units of 2^-weightBits
+}
+
+// kernel returns the first pixel and the unscaled weights of output i of a resize
+// from in to out pixels. Pixel x has its centre at x+1/2, output i at
+// (i+1/2)*in/out; multiplied by 2*out both are integers.
+type kernel func(in, out, i int) (first int, weights []int64)
+
+// kernelOf is the kernel of a filter.
+func kernelOf(filter string) kernel {
+	return map[string]kernel{Bilinear: triangle, Bicubic: cubic, Nearest: nearest}[filter]
 }
 
 // newWindows returns the windows of the outputs offset to offset+n-1 when in
 // pixels, held as the samples that s describes, are resized to out.
 //
-// The filter is Pillow's BILINEAR: a triangle as wide as the scale, at least
-// two pixels, so that shrinking averages what it drops. Subsampled planes are
-// thought of as interpolated linearly to full resolution first, as JPEG
-// decoders do; both steps being linear, they make one table.
+// The filters are Pillow's: those that are antialiased widen with the scale, so
+// that shrinking averages what it drops. Subsampled planes are thought of as
+// interpolated linearly to full resolution first, as JPEG decoders do; both steps
+// being linear, they make one table.
 //
-// All arithmetic is exact until each weight is rounded, once.
-func newWindows(in, out, offset, n int, s Subsampling) []window {
+// All arithmetic is in integers.
+func newWindows(k kernel, in, out, offset, n int, s Subsampling) []window {
 	windows := make([]window, n)
 	for i := range windows {
-		first, weights := triangle(in, out, offset+i)
+		first, weights := k(in, out, offset+i)
 		first, weights = s.fold(first, weights, in)
 		windows[i] = window{first, normalize(weights)}
 	}
@@ -38,12 +48,37 @@ func span(windows []window) (lo, hi int) {
 	return lo, hi
 }
 
-// triangle returns the first pixel and the unscaled weights of output i of a
-// resize from in to out pixels. Pixel x has its centre at x+1/2, output i at
-// (i+1/2)*in/out, and the triangle reaches max(in/out, 1) to either side;
-// multiplied by 2*out all of these are integers.
+// nearest takes the one pixel in which the output's centre lies.
+func nearest(in, out, i int) (first int, weights []int64) {
+	return (2*i + 1) * in / (2 * out), []int64{1}
+}
+
+// triangle reaches max(in/out, 1) pixels to either side.
 func triangle(in, out, i int) (first int, weights []int64) {
-	reach, centre := 2*max(in, out), (2*i+1)*in
+	reach := 2 * max(in, out)
+	return within(in, out, i, reach, func(d int) int64 { return int64(reach - d) })
+}
+
+// cubic is Keys' convolution with a = -1/2, which reaches twice as far as triangle.
+func cubic(in, out, i int) (first int, weights []int64) {
+	// Distances have 18 bits of fraction, so that 60 hold their cubes; weights, of
+	// which 1 is 1<<55 first, keep 32, which leaves room for sums and for fold.
+	const bits, one, spare = 18, int64(1) << 18, 23
+	unit := 2 * max(in, out)
+	return within(in, out, i, 2*unit, func(d int) int64 {
+		x := (int64(d)<<(bits+1) + int64(unit)) / int64(2*unit)
+		w := (3*x-5*one)*x*x + 2*one*one*one
+		if x >= one {
+			w = -(((x-5*one)*x+8*one*one)*x - 4*one*one*one)
+		}
+		return (w + 1<<(spare-1)) >> spare
+	})
+}
+
+// within weighs the pixels whose centres are less than reach from that of output i,
+// in units of 1/(2*out) pixel, by their distance.
+func within(in, out, i, reach int, weigh func(distance int) int64) (first int, weights []int64) {
+	centre := (2*i + 1) * in
 	for x := max(0, (centre-reach)/(2*out)); x < in; x++ {
 		d := (2*x+1)*out - centre
 		if d >= reach {
@@ -55,7 +90,7 @@ func triangle(in, out, i int) (first int, weights []int64) {
 		if len(weights) == 0 {
 			first = x
 		}
-		weights = append(weights, int64(reach-max(d, -d)))
+		weights = append(weights, weigh(max(d, -d)))
 	}
 	return first, weights
 }
@@ -85,15 +120,19 @@ func (s Subsampling) fold(first int, pixels []int64, n int) (int, []int64) {
 	return start, samples
 }
 
-// normalize scales weights to the sum 1, rounding to nearest.
-func normalize(weights []int64) []uint32 {
+// normalize scales weights to the sum 1, rounding to nearest, halves up.
+func normalize(weights []int64) []int32 {
 	var sum int64
 	for _, w := range weights {
 		sum += w
 	}
-	scaled := make([]uint32, len(weights))
+	scaled := make([]int32, len(weights))
 	for i, w := range weights {
-		scaled[i] = uint32((w<<(weightBits+1) + sum) / (2 * sum))
+		n := w<<(weightBits+1) + sum
+		if n < 0 {
+			n -= 2*sum - 1 // division rounds down
+		}
+		scaled[i] = int32(n / (2 * sum))
 	}
 	return scaled
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 )
@@ -133,37 +132,20 @@ func parseTimm(data []byte) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
-	height, err := part(c.InputSize[1], c.CropPct)
-	if err != nil {
-		return Spec{}, err
-	}
-	width, err := part(c.InputSize[2], c.CropPct)
-	if err != nil {
-		return Spec{}, err
-	}
-	s := Spec{Crop: Size{c.InputSize[1], c.InputSize[2]}, Filter: filter, Order: RGB, Mean: c.Mean.scaled(1. / 255), Std: c.Std.scaled(1. / 255)}
+	crop := Size{c.InputSize[1], c.InputSize[2]}
+	s := Spec{Resize: Short(1).Around(crop, c.CropPct), Crop: crop, Filter: filter, Order: RGB, Mean: c.Mean.scaled(1. / 255), Std: c.Std.scaled(1. / 255)}
 	if c.InputSize[0] == 1 {
 		s.Order = Grey
 	}
 	switch {
 	case c.CropMode == "squash":
-		s.Resize = Whole(Size{height, width})
+		s.Resize = Whole(crop).Around(crop, c.CropPct)
 	case c.CropMode != "center":
-		return Spec{}, fmt.Errorf("crop_mode %q of timm's pretrained_cfg: want center or squash; say -preprocess timm to take the centre", c.CropMode)
-	case height != width:
-		return Spec{}, fmt.Errorf("input_size %v of timm's pretrained_cfg is no square: say -preprocess timm and -input WxH", c.InputSize)
-	default:
-		s.Resize = Resize{Short: height, Floor: true}
+		return s, fmt.Errorf("crop_mode %q of timm's pretrained_cfg: want center or squash; say -preprocess timm to take the centre", c.CropMode)
+	case crop.H != crop.W:
+		return s, fmt.Errorf("input_size %v of timm's pretrained_cfg is no square: say -preprocess timm and -input WxH", c.InputSize)
 	}
 	return s, nil
-}
-
-// part is the size of which side is so large a part, cut to whole pixels.
-func part(side int, fraction float64) (int, error) {
-	if !(fraction > 0 && fraction <= 1) || side < 1 || side > maxSide {
-		return 0, fmt.Errorf("%d pixels are the fraction %g of the picture: want 1 to %d, and above 0 to 1", side, fraction, maxSide)
-	}
-	return int(math.Floor(float64(side) / fraction)), nil
 }
 
 // side reads a size of Hugging Face's: a number, shortest_edge, or height and width.
@@ -191,7 +173,7 @@ type transformers struct {
 	CropPct    float64  `json:"crop_pct"`
 	Resample   int      `json:"resample"` // PIL.Image.Resampling
 	Resize     bool     `json:"do_resize"`
-	CenterCrop *bool    `json:"do_center_crop"`
+	CenterCrop bool     `json:"do_center_crop"`
 	Rescale    bool     `json:"do_rescale"`
 	Factor     float64  `json:"rescale_factor"`
 	Offset     bool     `json:"rescale_offset"` // -1 behind it
@@ -204,7 +186,7 @@ type transformers struct {
 
 // parseTransformers reads the preprocessor_config.json of Hugging Face's transformers.
 func parseTransformers(data []byte) (s Spec, err error) {
-	c := transformers{Resample: 2, Resize: true, Rescale: true, Factor: 1. / 255, Std: channels{1, 1, 1}}
+	c := transformers{Resample: 2, Resize: true, CenterCrop: true, Rescale: true, Factor: 1. / 255, Std: channels{1, 1, 1}}
 	if err := json.Unmarshal(data, &c); err != nil {
 		return s, fmt.Errorf("transformers' image processor: %w", err)
 	}
@@ -240,19 +222,19 @@ func (c transformers) scale(s *Spec) {
 }
 
 // place finds resize and crop.
-func (c transformers) place(s *Spec) (err error) {
+func (c transformers) place(s *Spec) error {
 	convNext := strings.HasPrefix(c.Kind+c.OldKind, "ConvNext")
 	if convNext && c.CropPct == 0 {
 		c.CropPct = .875
 	}
-	crops := c.CropPct != 0 || c.CenterCrop != nil && *c.CenterCrop
+	if n := c.CropSize.number; n != 0 {
+		c.CropSize.Height, c.CropSize.Width = n, n
+	}
+	crops := c.CropPct != 0 || c.CenterCrop && c.CropSize.Height != 0
 	if c.Size.number != 0 && crops {
 		c.Size.Short = c.Size.number
 	} else if c.Size.number != 0 {
 		c.Size.Height, c.Size.Width = c.Size.number, c.Size.number
-	}
-	if n := c.CropSize.number; n != 0 {
-		c.CropSize.Height, c.CropSize.Width = n, n
 	}
 	short, whole := c.Size.Short, Size{c.Size.Height, c.Size.Width}
 	switch {
@@ -261,8 +243,7 @@ func (c transformers) place(s *Spec) (err error) {
 	case convNext && short >= 384:
 		s.Resize, s.Crop = Whole(Square(short)), Square(short)
 	case short != 0 && c.CropPct != 0:
-		s.Resize.Floor, s.Crop = true, Square(short)
-		s.Resize.Short, err = part(short, c.CropPct)
+		s.Resize, s.Crop = Short(1).Around(Square(short), c.CropPct), Square(short)
 	case short != 0:
 		s.Resize, s.Crop = Resize{Short: short, Floor: true}, Square(short)
 	default:
@@ -271,5 +252,5 @@ func (c transformers) place(s *Spec) (err error) {
 	if c.CropPct == 0 && crops {
 		s.Crop = Size{c.CropSize.Height, c.CropSize.Width}
 	}
-	return err
+	return nil
 }

@@ -101,7 +101,7 @@ func TestParseRefuses(t *testing.T) {
 		`{"resize":99,"crop":224,"filter":"bilinear","order":"rgb","mean":0,"std":1}`:      "resize 99",
 		`{"pretrained_cfg":{"input_size":[3,224,224],"crop_mode":"border"}}`:               "border",
 		`{"pretrained_cfg":{"input_size":[3,224,192]}}`:                                    "no square",
-		`{"pretrained_cfg":{"input_size":[3,224,224],"crop_pct":1.1}}`:                     "1.1",
+		`{"pretrained_cfg":{"input_size":[3,224,224],"crop_pct":1.1}}`:                     "resize 203",
 		`{"pretrained_cfg":{"input_size":[3,224,224],"interpolation":"lanczos"}}`:          "lanczos",
 		`{"image_mean":[0.5,0.5,0.5],"resample":1,"size":224}`:                             "resample 1",
 		`{"image_mean":[0.5,0.5,0.5],"size":{"longest_edge":800}}`:                         "shortest_edge",

@@ -138,28 +138,41 @@ func TestGrayIsGray(t *testing.T) {
 // TestReference compares with the definition, computed in floating point:
 // interpolate chroma to full resolution, turn upright, resize, convert.
 func TestReference(t *testing.T) {
+	specs := []Spec{small(), small(), small(), small(), small()}
+	specs[1].Filter = Bicubic
+	specs[2].Filter = Nearest
+	specs[3].Order = Grey
+	specs[4].Resize, specs[4].Crop, specs[4].Filter, specs[4].Order = Whole(Size{31, 44}), Size{17, 40}, Bicubic, Grey
 	forAll(t, func(t *testing.T, k kind, width, height int) {
 		for o := upright; o <= 8; o++ {
 			stored := synthesize(k, width, height, texture(uint64(o)))
 			full := fullResolution(stored, o)
 			o.apply(stored)
-			got := resize(t, small(), stored)
-			worst, total := 0.0, 0.0
-			for i, want := range reference(small(), full) {
-				off := math.Abs(want - float64(got[i]))
-				worst, total = max(worst, off), total+off
+			for _, s := range specs[:1+len(specs[1:])*int(o%2)] {
+				compareWithReference(t, s, resize(t, s, stored), full)
 			}
-			// Two passes of rounding put luma and chroma off by one at most;
-			// conversion to blue multiplies by 1.772 and rounds again. Limited
-			// range is stretched.
-			limit := 1 + 1.772 + 0.51
-			if k.model == ModelYCbCrLimited {
-				limit *= 255.0 / 219
-			}
-			require.LessOrEqual(t, worst, limit, "orientation %d", o)
-			require.LessOrEqual(t, total/float64(len(got)), 1.0, "mean, orientation %d", o)
 		}
 	})
+}
+
+func compareWithReference(t *testing.T, s Spec, got []uint8, full floatPicture) {
+	worst, total := 0.0, 0.0
+	for i, want := range reference(s, full) {
+		off := math.Abs(want - float64(got[i]))
+		worst, total = max(worst, off), total+off
+	}
+	// Two passes of rounding put luma and chroma off by one at most, or with
+	// negative weights 1.25; conversion to blue multiplies by 1.772 and rounds
+	// again. Limited range is stretched.
+	limit := 1 + 1.772 + 0.51
+	if s.Filter == Bicubic {
+		limit *= 1.25
+	}
+	if full.model == ModelYCbCrLimited {
+		limit *= 255.0 / 219
+	}
+	require.LessOrEqual(t, worst, limit, "%+v", s)
+	require.LessOrEqual(t, total/float64(len(got)), 1.0, "mean, %+v", s)
 }
 
 // floatPicture holds RGB or grey or YCbCr planes of full resolution.
@@ -211,15 +224,36 @@ func interpolate(pixel int, factor float64) (first int, right float64) {
 }
 
 func reference(s Spec, f floatPicture) []float64 {
-	short := float64(min(f.width, f.height))
-	w := int(float64(s.Resize.Short*f.width) / short)
-	h := int(float64(s.Resize.Short*f.height) / short)
+	w, h := s.Resize.Whole.W, s.Resize.Whole.H
+	if short := float64(min(f.width, f.height)); s.Resize.Short != 0 {
+		w = int(float64(s.Resize.Short*f.width) / short)
+		h = int(float64(s.Resize.Short*f.height) / short)
+	}
 	left := int(math.RoundToEven(float64(w-s.Crop.W) / 2))
 	top := int(math.RoundToEven(float64(h-s.Crop.H) / 2))
+	if s.Order == Grey && f.model == ModelRGB {
+		grey := make([]float64, len(f.planes[0]))
+		for i := range grey {
+			grey[i] = float64(0.299*f.planes[0][i]) + float64(0.587*f.planes[1][i]) + float64(0.114*f.planes[2][i])
+		}
+		f.model, f.planes[0] = ModelGray, grey
+	}
 	var crops [3][]float64
 	for i := range f.model.planes() {
-		wide := referenceRows(f.planes[i], f.width, w)
-		crops[i] = referenceColumns(wide, w, f.height, h)
+		wide := referenceRows(s.Filter, f.planes[i], f.width, w)
+		crops[i] = referenceColumns(s.Filter, wide, w, f.height, h)
+	}
+	if s.Order == Grey {
+		var grey []float64
+		for y := top; y < top+s.Crop.H; y++ {
+			for _, v := range crops[0][y*w+left:][:s.Crop.W] {
+				if f.model == ModelYCbCrLimited {
+					v = limitedToRGB(v, 128, 128)[0]
+				}
+				grey = append(grey, v)
+			}
+		}
+		return grey
 	}
 	var rgb []float64
 	for y := top; y < top+s.Crop.H; y++ {
@@ -301,27 +335,50 @@ func TestPackedCameraFormats(t *testing.T) {
 	require.Equal(t, resize(t, small(), planar420), got)
 }
 
-func referenceRows(pix []float64, in, out int) []float64 {
+// referenceRows resizes rows as Pillow documents its filters, and cuts off what
+// overshoots.
+func referenceRows(filter string, pix []float64, in, out int) []float64 {
 	var result []float64
+	scale := float64(in) / float64(out)
 	for row := range slices.Chunk(pix, in) {
 		for i := range out {
-			scale := float64(in) / float64(out)
-			centre, support := (float64(i)+0.5)*scale, max(scale, 1)
+			centre := (float64(i) + 0.5) * scale
+			if filter == Nearest {
+				result = append(result, row[int(centre+1e-9)])
+				continue
+			}
+			weigh, support, unit := tent, max(scale, 1), max(scale, 1)
+			if filter == Bicubic {
+				weigh, support = keys, 2*unit
+			}
 			var sum, total float64
 			lo, hi := max(int(centre-support)-1, 0), min(int(centre+support)+2, in)
 			for x := lo; x < hi; x++ {
-				weight := max(0, 1-math.Abs(float64(x)+0.5-centre)/support)
+				weight := weigh(math.Abs(float64(x)+0.5-centre) / unit)
 				sum += float64(weight * row[x])
 				total += weight
 			}
-			result = append(result, sum/total)
+			result = append(result, min(max(sum/total, 0), 255))
 		}
 	}
 	return result
 }
 
-func referenceColumns(pix []float64, width, in, out int) []float64 {
-	return transpose(referenceRows(transpose(pix, width), in, out), out)
+func tent(x float64) float64 { return max(0, 1-x) }
+
+func keys(x float64) float64 {
+	const a = -0.5
+	switch {
+	case x < 1:
+		return float64((a+2)*x*x*x) - float64((a+3)*x*x) + 1
+	case x < 2:
+		return a * (float64(x*x*x) - float64(5*x*x) + float64(8*x) - 4)
+	}
+	return 0
+}
+
+func referenceColumns(filter string, pix []float64, width, in, out int) []float64 {
+	return transpose(referenceRows(filter, transpose(pix, width), in, out), out)
 }
 
 func transpose(pix []float64, width int) []float64 {
@@ -389,12 +446,15 @@ func TestResizerIsReusable(t *testing.T) {
 }
 
 func TestResizeDoesNotAllocate(t *testing.T) {
-	for _, k := range kinds {
+	for i, k := range kinds {
 		p := synthesize(k, 123, 77, texture(1))
 		orientation(6).apply(p)
-		r, err := NewResizer(small())
+		s := small()
+		s.Filter = []string{Bilinear, Bicubic, Nearest}[i%3]
+		s.Order = []string{RGB, Grey}[i%2]
+		r, err := NewResizer(s)
 		require.NoError(t, err)
-		rgb := make([]uint8, 3*30*30)
+		rgb := make([]uint8, s.Input().Elements())
 		require.Zero(t, testing.AllocsPerRun(10, func() {
 			if err := r.Resize(rgb, p); err != nil {
 				t.Fatal(err)
@@ -463,17 +523,34 @@ func TestCropOffset(t *testing.T) {
 }
 
 func TestWeightsSumToOne(t *testing.T) {
-	for _, in := range []int{16, 97, 256, 1000, 10_000} {
-		for _, s := range []Subsampling{{1, 0}, {2, 0}, {2, 1}, {4, 0}, {4, 3}} {
-			for _, w := range newWindows(in, 256, 0, 256, s) {
-				var sum uint32
-				for _, v := range w.weights {
-					sum += v
+	for _, filter := range []string{Bilinear, Bicubic, Nearest} {
+		for _, in := range []int{16, 97, 256, 1000, 10_000, 40_000} {
+			for _, s := range []Subsampling{{1, 0}, {2, 0}, {2, 1}, {4, 0}, {4, 3}} {
+				for _, w := range newWindows(kernelOf(filter), in, 256, 0, 256, s) {
+					var sum, most int64
+					for _, v := range w.weights {
+						sum += int64(v)
+						most += 255 * int64(max(v, -v))
+					}
+					require.InDelta(t, 1<<weightBits, sum, float64(len(w.weights)))
+					require.Less(t, most+half, int64(math.MaxInt32), "sums fit")
+					require.GreaterOrEqual(t, w.first, 0)
+					require.LessOrEqual(t, w.first+len(w.weights), s.samples(in))
 				}
-				require.InDelta(t, 1<<weightBits, sum, float64(len(w.weights)))
-				require.GreaterOrEqual(t, w.first, 0)
-				require.LessOrEqual(t, w.first+len(w.weights), s.samples(in))
 			}
+		}
+	}
+}
+
+// One pixel of output, of the longest side there is: the largest sums of weights.
+func TestLargestWeights(t *testing.T) {
+	for _, s := range []Subsampling{{1, 0}, {4, 3}} {
+		for _, w := range newWindows(cubic, 40_000, 1, 0, 1, s) {
+			var sum int64
+			for _, v := range w.weights {
+				sum += int64(v)
+			}
+			require.InDelta(t, 1<<weightBits, sum, float64(len(w.weights)))
 		}
 	}
 }

@@ -127,6 +127,16 @@ func (r Resize) least() Size {
 	return Square(r.Short)
 }
 
+// Around is a resize of the same kind of whose sides the crop is a part, up to 1; the
+// fraction of a pixel is cut.
+func (r Resize) Around(crop Size, part float64) Resize {
+	side := func(n int) int { return int(min(float64(n)/part, maxSide+1)) }
+	if r.Short == 0 {
+		return Whole(Size{side(crop.H), side(crop.W)})
+	}
+	return Resize{Short: side(max(crop.H, crop.W)), Floor: true}
+}
+
 func (r Resize) validate(crop Size) error {
 	least := r.least()
 	if min(crop.H, crop.W) < 1 || least.H < crop.H || least.W < crop.W || max(least.H, least.W) > maxSide {

@@ -5,6 +5,7 @@ package preprocess
 
 import (
 	"fmt"
+	"strings"
 
 	"edgeclassify/tensor"
 )
@@ -85,6 +86,41 @@ func (s Spec) Sized(crop Size) Spec {
 	}
 	s.Crop = crop
 	return s
+}
+
+// Ordered is the preprocessing for a network of another channel order: mean and
+// standard deviation stay with their colours, and grey has their averages.
+func (s Spec) Ordered(order string) Spec {
+	switch {
+	case order == Grey && s.Order != Grey:
+		s.Mean, s.Std = all(average(s.Mean)), all(average(s.Std))
+	case order != s.Order && s.Order != Grey:
+		s.Mean[0], s.Mean[2] = s.Mean[2], s.Mean[0]
+		s.Std[0], s.Std[2] = s.Std[2], s.Std[0]
+	}
+	s.Order = order
+	return s
+}
+
+func average(v [3]float32) float32 { return (v[0] + v[1] + v[2]) / 3 }
+
+// Describe is s for people: "resize short side to 256 (bicubic), crop 224x224, rgb,
+// mean 127.5, std 127.5".
+func (s Spec) Describe() string {
+	resize := fmt.Sprintf("short side to %d", s.Resize.Short)
+	if s.Resize.Short == 0 {
+		resize = fmt.Sprintf("to %dx%d", s.Resize.Whole.W, s.Resize.Whole.H)
+	}
+	return fmt.Sprintf("resize %s (%s), crop %dx%d, %s, mean %s, std %s",
+		resize, strings.TrimSuffix(s.Filter, antialias), s.Crop.W, s.Crop.H, s.Order, s.values(s.Mean), s.values(s.Std))
+}
+
+// values are those of all channels, or one if they are the same.
+func (s Spec) values(v [3]float32) string {
+	if v == all(v[0]) || s.Order == Grey {
+		return fmt.Sprintf("%.6g", v[0])
+	}
+	return fmt.Sprintf("%.6g %.6g %.6g", v[0], v[1], v[2])
 }
 
 // Channel returns the index in a pixel of the network's channel c.
