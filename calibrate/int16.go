@@ -125,9 +125,9 @@ func (c *int16Chooser) measure(ctx context.Context, n *int8.Network) error {
 	if err != nil {
 		return err
 	}
-	margins := make([]diagnose.Margin, len(logits))
+	activation, margins := c.quantizer.Graph().Activation, make([]diagnose.Margin, len(logits))
 	for i := range logits {
-		margins[i] = diagnose.NewMargin(c.Logits[i], logits[i])
+		margins[i] = diagnose.NewMargin(activation.Answers(c.Logits[i]), activation.Answers(logits[i]))
 	}
 	c.Rounds = append(c.Rounds, Int16Round{n, diagnose.Disagreement(margins)})
 	return nil

@@ -40,7 +40,7 @@ type Found struct {
 type Trial struct {
 	Name      string  `json:"name"`      // what it adds to the trials kept before it
 	MeanSQNR  float64 `json:"sqnr_db"`   // of the logits, in dB, the mean of the images
-	Agreement float64 `json:"agreement"` // share of images with the float network's first class
+	Agreement float64 `json:"agreement"` // share of images with the float network's answer
 	Kept      bool    `json:"kept"`      // the trials after it, and the table, have it
 }
 
@@ -215,7 +215,7 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 	if err != nil {
 		return err
 	}
-	sqnr, agreement := compare(s.logits, logits)
+	sqnr, agreement := compare(s.graph.Activation, s.logits, logits)
 	t := Trial{Name: candidate.trial, MeanSQNR: sqnr, Agreement: agreement, Kept: candidate.always || sqnr > s.score}
 	if t.Kept {
 		s.best, s.score = c, sqnr

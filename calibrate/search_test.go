@@ -17,6 +17,7 @@ import (
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
 	"edgeclassify/internal/graphtest"
+	"edgeclassify/labels"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
@@ -94,7 +95,7 @@ func signalToNoise(t *testing.T, g *models.Graph, n *int8.Network, images grapht
 	}
 	logits, err := int8Logits(t.Context(), n, rgbs, 2)
 	require.NoError(t, err)
-	db, _ := compare(exact, logits)
+	db, _ := compare(labels.Softmax, exact, logits)
 	return db
 }
 

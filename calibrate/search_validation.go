@@ -9,6 +9,7 @@ import (
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/fp32"
 	"edgeclassify/calibrate/quantize"
+	"edgeclassify/labels"
 	"edgeclassify/tensor"
 )
 
@@ -111,8 +112,8 @@ const noiseless = 150.0
 
 // compare measures logits against the float network's: the mean of the images'
 // signal-to-quantization-noise ratios, so that no image outweighs all others, and
-// the share of those with the same first class.
-func compare(exact, logits [][]float32) (meanSQNR, agreement float64) {
+// the share of those with the same answer.
+func compare(a labels.Activation, exact, logits [][]float32) (meanSQNR, agreement float64) {
 	for i, want := range exact {
 		signal, noise := 0.0, 0.0
 		for c, v := range want {
@@ -125,9 +126,11 @@ func compare(exact, logits [][]float32) (meanSQNR, agreement float64) {
 			db = min(db, 10*math.Log10(signal/noise))
 		}
 		meanSQNR += db
-		if slices.Index(want, slices.Max(want)) == slices.Index(logits[i], slices.Max(logits[i])) {
+		if first(a.Answers(want)) == first(a.Answers(logits[i])) {
 			agreement++
 		}
 	}
 	return meanSQNR / float64(len(exact)), agreement / float64(len(exact))
 }
+
+func first(answers []float32) int { return slices.Index(answers, slices.Max(answers)) }

@@ -42,8 +42,10 @@ type shared struct {
 	file  *q8.File
 	plan  *runtime.Plan
 	scale []float32 // of the logits; not the file's, so that results outlive it
-	top   int
-	users atomic.Int32 // models that are not closed
+	// activation is that behind the logits.
+	activation labels.Activation
+	top        int
+	users      atomic.Int32 // models that are not closed
 }
 
 // Phases are the times that an image took, in milliseconds.
@@ -85,7 +87,9 @@ func compile(file *q8.File, o Options) (*Model, error) {
 		return nil, err
 	}
 	scale := append([]float32(nil), file.Classifier().Scale...)
-	return newModel(&shared{file: file, plan: plan, scale: scale, top: min(o.Top, len(scale))})
+	return newModel(&shared{
+		file: file, plan: plan, scale: scale, activation: file.Activation, top: min(o.Top, len(file.Classes)),
+	})
 }
 
 func newModel(s *shared) (*Model, error) {
@@ -96,7 +100,7 @@ func newModel(s *shared) (*Model, error) {
 	s.users.Add(1)
 	return &Model{
 		shared: s, session: s.plan.NewSession(), resizer: resizer,
-		rgb: make([]uint8, s.file.Input.Shape.Elements()), scores: make([]float64, len(s.scale)),
+		rgb: make([]uint8, s.file.Input.Shape.Elements()), scores: make([]float64, len(s.file.Classes)),
 	}, nil
 }
 
@@ -191,8 +195,9 @@ func (m *Model) Run(p *preprocess.Image) error {
 	return nil
 }
 
-// Logits are the last image's, of all classes, with the same bits on every
-// machine: see int8.HashLogits. They are the model's, until its next image.
+// Logits are the last image's, one for each class, or one for two, with the same
+// bits on every machine: see int8.HashLogits. They are the model's, until its next
+// image.
 func (m *Model) Logits() []int32 { return m.logits }
 
 // Phases tell how long the last image took. Decode is 0 behind Run.
@@ -200,6 +205,10 @@ func (m *Model) Phases() Phases { return m.phases }
 
 // Classes are what the model tells apart, in the order of the logits.
 func (m *Model) Classes() []labels.Class { return m.file.Classes }
+
+// Independent says whether classes are independent of each other, so that none, or
+// several, may be in an image. Else it shows one of them.
+func (m *Model) Independent() bool { return m.activation.Independent(len(m.scale)) }
 
 // File is the model's file: its network, preprocessing, provenance, self-test
 // and checksum.

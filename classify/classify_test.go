@@ -129,6 +129,44 @@ func TestTopRanksAndNormalizes(t *testing.T) {
 	}
 }
 
+// Classes with a sigmoid each are all, some or none in a picture; one logit tells
+// two classes apart. Neither allocates.
+func TestSigmoids(t *testing.T) {
+	for _, c := range []struct {
+		network *q8.Model
+		level   uint8
+		want    string // the classes, best first
+		probs   [3]float64
+	}{
+		{nettest.Lights(), 255, "red light, green light, blue light", [3]float64{1, 1, 1}},
+		{nettest.Lights(), 0, "red light, green light, blue light", [3]float64{0, 0, 0}},
+		{nettest.Lights(), 128, "red light, green light, blue light", [3]float64{0.5, 0.5, 0.5}},
+		{nettest.Day(), 255, "day, night", [3]float64{0, 1}},
+		{nettest.Day(), 0, "night, day", [3]float64{1, 0}},
+		{nettest.Day(), 128, "night, day", [3]float64{0.5, 0.5}},
+		{nettest.Day(), 139, "day, night", [3]float64{1 / (1 + math.Exp(1.1)), 1 / (1 + math.Exp(-1.1))}},
+	} {
+		m := open(t, c.network, classify.Options{Threads: 1})
+		require.Equal(t, len(m.Classes()) == 3, m.Independent())
+		img := image.NewGray(image.Rect(0, 0, 16, 16))
+		for i := range img.Pix {
+			img.Pix[i] = c.level
+		}
+		top, err := m.Classify(img)
+		require.NoError(t, err)
+		var names []string
+		probs := make([]float64, len(m.Classes()))
+		m.Probabilities(probs)
+		require.InDeltaSlice(t, c.probs[:len(probs)], probs, 1e-5, "%s of %d", c.network.Name, c.level)
+		for _, p := range top {
+			names = append(names, p.Label)
+			require.Equal(t, probs[p.Class], p.Probability)
+		}
+		require.Equal(t, c.want, strings.Join(names, ", "), "%s of %d", c.network.Name, c.level)
+		require.Zero(t, testing.AllocsPerRun(20, func() { m.Top(top); m.Probabilities(probs) }))
+	}
+}
+
 func TestRank(t *testing.T) {
 	classes := []labels.Class{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}}
 	for room, want := range []string{"", "b", "bc", "bca", "bcad", "bcad"} {

@@ -1,18 +1,14 @@
 package classify
 
-import (
-	"math"
-
-	"edgeclassify/labels"
-)
+import "edgeclassify/labels"
 
 // Prediction is one class with its probability.
 type Prediction struct {
 	Class       int     `json:"class"` // index into Model.Classes
 	ID          string  `json:"id"`    // WordNet ID, of ImageNet's classes
 	Label       string  `json:"label"` // name for people
-	Probability float64 `json:"prob"`  // softmax over all classes
-	Logit       float32 `json:"-"`     // real value
+	Probability float64 `json:"prob"`  // by softmax or sigmoid, as the model says
+	Logit       float32 `json:"-"`     // real value; 0 for the first of two classes with one logit
 }
 
 // Top fills dst with the last image's most probable classes, best first, and
@@ -24,39 +20,25 @@ func (m *Model) Top(dst []Prediction) []Prediction {
 	for i := range top {
 		top[i].Logit = float32(scores[top[i].Class])
 	}
-	softmax(scores)
+	m.activation.Probabilities(scores, len(m.logits))
 	for i := range top {
 		top[i].Probability = scores[top[i].Class]
 	}
 	return top
 }
 
-// Probabilities writes the last image's softmax to dst, which holds one value
-// for each class; nothing before the first image.
-func (m *Model) Probabilities(dst []float64) { softmax(m.real(dst)) }
-
-// real writes the logits as real numbers to dst.
-func (m *Model) real(dst []float64) []float64 {
-	for class, v := range m.logits {
-		dst[class] = float64(float32(v) * m.scale[class])
-	}
-	return dst[:len(m.logits)]
+// Probabilities writes those of the last image to dst, which holds one value for
+// each class; nothing before the first image.
+func (m *Model) Probabilities(dst []float64) {
+	m.activation.Probabilities(m.real(dst), len(m.logits))
 }
 
-// softmax turns logits into probabilities, in place.
-func softmax(logits []float64) {
-	best := math.Inf(-1)
-	for _, logit := range logits {
-		best = max(best, logit)
+// real writes the classes' logits as real numbers to dst.
+func (m *Model) real(dst []float64) []float64 {
+	for i, v := range m.logits {
+		dst[i] = float64(float32(v) * m.scale[i])
 	}
-	sum := 0.0
-	for class, logit := range logits {
-		logits[class] = math.Exp(logit - best)
-		sum += logits[class]
-	}
-	for class := range logits {
-		logits[class] /= sum
-	}
+	return m.activation.Scores(dst, len(m.logits))
 }
 
 // Rank fills dst with the classes of the highest scores, highest first, and

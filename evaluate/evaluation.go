@@ -28,13 +28,14 @@ type Evaluation struct {
 	journal  *journal          // nil where verdicts are not written down
 }
 
-// verdict is the outcome for one image. Ranks count the classes with a higher
-// logit than the true one: -1 where that, or the network, is missing.
+// verdict is the outcome for one image. Ranks count the answers (labels.Activation)
+// with a higher logit than the true class: -1 where that, or the network, is
+// missing.
 type verdict struct {
 	Class     int     `json:"class"` // the true one, -1 if unknown
 	Rank      int     `json:"rank"`
 	FloatRank int     `json:"float_rank"`
-	Agree     bool    `json:"agree"`  // both networks name the same class first
+	Agree     bool    `json:"agree"`  // both networks give the same answer
 	Signal    float64 `json:"signal"` // sum of the float logits' squares
 	Noise     float64 `json:"noise"`  // sum of the squared differences to them
 
@@ -57,7 +58,7 @@ func New(m *q8.Model, float *models.Graph, images ImageSet, truth []int) (*Evalu
 	if e.plan, err = runtime.Compile(m.Network, runtime.Options{Threads: 1}); err != nil || float == nil {
 		return e, err
 	}
-	if float.Input() != m.Input.Shape || len(float.Classes) != len(m.Classes) || float.Preprocess != m.Preprocess {
+	if float.Input() != m.Input.Shape || float.Shape(float.Output()) != m.Layers[len(m.Layers)-1].Out.Shape || float.Preprocess != m.Preprocess {
 		return nil, fmt.Errorf("%s: input, preprocessing or classes differ from the quantized network's", float.Name)
 	}
 	e.float, err = fp32.NewExecutor(float, 1)
@@ -121,7 +122,7 @@ type worker struct {
 }
 
 func (e *Evaluation) newWorker() *worker {
-	w := &worker{model: e.model, session: e.plan.NewSession(), logits: make([]float32, len(e.model.Classes))}
+	w := &worker{model: e.model, session: e.plan.NewSession(), logits: make([]float32, e.model.Classifier().Out)}
 	if e.float != nil {
 		w.float = e.float.Clone()
 	}
@@ -149,11 +150,13 @@ func (w *worker) judge(v *verdict, rgb []uint8, known []float32) (m diagnose.Mar
 	if err != nil {
 		return m, err
 	}
-	v.Rank, v.FloatRank, v.known = rank(quantized, v.Class), -1, true
+	said := w.model.Activation.Answers(quantized)
+	v.Rank, v.FloatRank, v.known = rank(said, v.Class), -1, true
 	if float == nil {
 		return m, nil
 	}
-	v.FloatRank, v.Agree = rank(float, v.Class), best(float) == best(quantized)
+	saidByFloat := w.model.Activation.Answers(float)
+	v.FloatRank, v.Agree = rank(saidByFloat, v.Class), best(saidByFloat) == best(said)
 	for c, f := range float {
 		d := float64(f) - float64(quantized[c])
 		v.Signal += float64(float64(f) * float64(f))
@@ -162,7 +165,7 @@ func (w *worker) judge(v *verdict, rgb []uint8, known []float32) (m diagnose.Mar
 	if math.IsNaN(v.Noise) || math.IsInf(v.Noise, 0) {
 		return m, errors.New("the float network's logits are not finite: fetch its weights again")
 	}
-	return diagnose.NewMargin(float, quantized), nil
+	return diagnose.NewMargin(saidByFloat, said), nil
 }
 
 // known are the margins of images that could be read.

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"image"
 	"image/jpeg"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -16,6 +18,7 @@ import (
 
 	"edgeclassify/calibrate"
 	"edgeclassify/calibrate/dataset"
+	"edgeclassify/calibrate/fp32"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/internal/graphtest"
@@ -32,6 +35,11 @@ const smallCrop = 32
 // smallGraph is a random classifier of 12 classes.
 func smallGraph(t *testing.T) *models.Graph {
 	t.Helper()
+	return smallGraphOf(t, 12, labels.ImageNet()[:nettest.ImageClasses], labels.Softmax)
+}
+
+func smallGraphOf(t *testing.T, logits int, classes []labels.Class, a labels.Activation) *models.Graph {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 0))
 	spec := preprocess.Torchvision()
 	spec.Resize, spec.Crop = preprocess.Short(smallCrop), preprocess.Square(smallCrop)
@@ -39,15 +47,15 @@ func smallGraph(t *testing.T) *models.Graph {
 	for _, op := range []models.Op{
 		&models.Conv{Window: tensor.Square(5, 4, 2), Groups: 1, InC: 3, OutC: 8, Weight: graphtest.Normal(rng, 8*75)},
 		models.ReLU{}, models.GlobalAveragePool{},
-		&models.Dense{In: 8, Out: 12, Weight: graphtest.Normal(rng, 96)},
+		&models.Dense{In: 8, Out: logits, Weight: graphtest.Normal(rng, 8*logits)},
 	} {
 		_, err := b.Add(op.Kind(), op, last)
 		require.NoError(t, err)
 		last = op.Kind()
 	}
-	g, err := b.Graph("small", spec, labels.ImageNet()[:nettest.ImageClasses])
+	g, err := b.Graph("small", spec, classes)
 	require.NoError(t, err)
-	return g
+	return g.With(spec, classes, a)
 }
 
 // smallImages is a folder of n images, each of one of the classes.
@@ -151,6 +159,57 @@ func TestRank(t *testing.T) {
 	require.Equal(t, 1, best(logits))
 }
 
+// With one logit, class 1 is the answer above 0; with independent classes, none of
+// them is, where all logits are below 0.
+func TestVerdictsOfSigmoids(t *testing.T) {
+	images := smallImages(t, 24)
+	for _, c := range []struct {
+		logits, classes int
+		answer          func(logits []float32) int
+	}{
+		{1, 2, func(l []float32) int { return map[bool]int{l[0] > 0: 1}[true] }},
+		{3, 3, func(l []float32) int {
+			if top := slices.Max(l); top > 0 {
+				return slices.Index(l, top)
+			}
+			return 3
+		}},
+	} {
+		g := smallGraphOf(t, c.logits, labels.ImageNet()[:c.classes], labels.Sigmoid)
+		m := quantizeSmall(t, g, images)
+		require.Equal(t, labels.Sigmoid, m.Activation)
+		truth := make([]int, images.Len())
+		for i := range truth {
+			truth[i] = i % c.classes
+		}
+		e, err := New(m, g, images, truth)
+		require.NoError(t, err)
+		require.NoError(t, e.Run(t.Context(), 2, nil))
+		executor, err := fp32.NewExecutor(g, 1)
+		require.NoError(t, err)
+		quantized, answers := make([]float32, c.logits), map[int]int{}
+		for i, v := range e.verdicts {
+			rgb, err := images.Load(i)
+			require.NoError(t, err)
+			float, err := executor.RunImage(rgb, nil)
+			require.NoError(t, err)
+			logits, err := m.Reference(rgb, nil)
+			require.NoError(t, err)
+			m.Classifier().Scaled(quantized, logits)
+			said := c.answer(quantized)
+			answers[said]++
+			require.Equal(t, said == truth[i], v.Rank == 0)
+			require.Equal(t, c.answer(float) == truth[i], v.FloatRank == 0)
+			require.Equal(t, c.answer(float) == said, v.Agree)
+			require.Less(t, e.margins[i].Float, math.Inf(1))
+		}
+		require.Greater(t, len(answers), 1, "the pictures differ")
+		worst, err := e.Worst(t.Context(), 1, 1)
+		require.NoError(t, err)
+		require.Len(t, worst[0].Int8, min(mostProbable, c.classes))
+	}
+}
+
 func TestVerdictsDoNotDependOnThreads(t *testing.T) {
 	images := smallImages(t, 40)
 	one, many := smallEvaluation(t, images, true), smallEvaluation(t, images, true)
@@ -194,7 +253,7 @@ func TestWorstPictures(t *testing.T) {
 }
 
 func TestPredictions(t *testing.T) {
-	got := predictions([]float32{0, 2000, 2000, 1000}, labels.ImageNet()[:4])
+	got := predictions([]float32{0, 2000, 2000, 1000}, labels.ImageNet()[:4], labels.Softmax)
 	require.Len(t, got, mostProbable)
 	for i, want := range []Prediction{{Class: "goldfish", Probability: 0.5}, {Class: "great white shark", Probability: 0.5}, {Class: "tiger shark"}} {
 		require.Equal(t, want.Class, got[i].Class)

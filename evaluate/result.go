@@ -21,7 +21,7 @@ type Result struct {
 	Top5      *Share   `json:"top5"`
 	FloatTop1 *Share   `json:"float_top1"`
 	FloatTop5 *Share   `json:"float_top5"`
-	Agreement *Share   `json:"agreement"` // both name the same class first
+	Agreement *Share   `json:"agreement"` // both give the same answer, see labels.Activation
 	SQNR      *float64 `json:"sqnr_db"`   // of the logits of all images together
 	Flips     *Flips   `json:"flips"`
 	Classes   []Class  `json:"classes,omitempty"` // those with labelled images, the worst first
@@ -37,7 +37,7 @@ type Share struct {
 	High  float64 `json:"high"`
 }
 
-// Flips are images whose first class changes from float to int8.
+// Flips are images whose answer changes from float to int8.
 type Flips struct {
 	RightToWrong int `json:"right_to_wrong"`
 	WrongToRight int `json:"wrong_to_right"`

@@ -22,7 +22,7 @@ var errNoClass = errors.New("no class")
 
 // TrueClasses finds the true class of every image file among those in folder: in
 // the table, a text file, if one is given, which must have them all; else by the
-// names of file and folder, -1 where they do not tell. Errors of the table name
+// names of file and folders, -1 where they do not tell. Errors of the table name
 // its line.
 func TrueClasses(table, folder string, files []string, classes []labels.Class) ([]int, error) {
 	find := namedClasses(folder, classes)
@@ -49,18 +49,36 @@ func TrueClasses(table, folder string, files []string, classes []labels.Class) (
 }
 
 // namedClasses finds classes by the WordNet id in an image's name or that of
-// its folder, or by the number of its folder.
+// its folder, by the label that folder or one within has for a name, or by the
+// number of a folder within.
 func namedClasses(folder string, classes []labels.Class) func(file string) (int, error) {
-	numbered := numberedFolders(folder, len(classes))
+	numbered, named := numberedFolders(folder, len(classes)), labels.Folders(classes)
 	return func(file string) (int, error) {
 		if class, ok := labels.FromPath(file, classes); ok {
 			return class, nil
+		}
+		if within, err := filepath.Rel(filepath.Dir(filepath.Clean(folder)), file); err == nil {
+			if class, ok := named(within); ok {
+				return class, nil
+			}
 		}
 		if class, ok := numbered[filepath.Dir(file)]; ok {
 			return class, nil
 		}
 		return 0, errNoClass
 	}
+}
+
+// Unnamed are the folders within folder whose pictures have no true class, sorted.
+func Unnamed(folder string, files []string, truth []int) (folders []string) {
+	for i, file := range files {
+		dir := filepath.Dir(file)
+		if within, err := filepath.Rel(folder, dir); truth[i] < 0 && err == nil && within != "." {
+			folders = append(folders, within)
+		}
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders)
 }
 
 // numberedFolders gives the class of each folder within folder where they are
@@ -74,7 +92,7 @@ func numberedFolders(folder string, classes int) map[string]int {
 	numbered := map[string]int{}
 	var seen []int
 	for _, entry := range entries {
-		if !entry.IsDir() || strings.HasPrefix(entry.Name(), ".") {
+		if info, err := os.Stat(filepath.Join(folder, entry.Name())); err != nil || !info.IsDir() || strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
 		class, err := strconv.ParseUint(entry.Name(), 10, 31)

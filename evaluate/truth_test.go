@@ -199,6 +199,26 @@ func TestNumberedFolders(t *testing.T) {
 	}
 }
 
+func TestFoldersNamedByLabels(t *testing.T) {
+	classes := []labels.Class{{ID: "0", Name: "10"}, {ID: "1", Name: "Tabby cat"}, {ID: "2", Name: "crane"}, {ID: "3", Name: "crane"}}
+	dir := filepath.Join(t.TempDir(), "tabby cat")
+	files := []string{"10/a.jpg", "0/a.jpg", "more/TABBY_CAT/deep/a.jpg", "crane/a.jpg", "misc/a.jpg", "misc/b.jpg", "a.jpg"}
+	for i, file := range files {
+		files[i] = filepath.Join(dir, file)
+		require.NoError(t, os.MkdirAll(filepath.Dir(files[i]), 0o700))
+	}
+	truth, err := TrueClasses("", dir, files, classes)
+	require.NoError(t, err)
+	require.Equal(t, []int{0, 1, 1, -1, 1, 1, 1}, truth, "the folder itself has a label's name")
+	require.Equal(t, []string{"crane"}, Unnamed(dir, files, truth))
+
+	classes[1].Name = "Persian cat"
+	truth, err = TrueClasses("", dir, files, classes)
+	require.NoError(t, err)
+	require.Equal(t, []int{0, -1, -1, -1, -1, -1, -1}, truth)
+	require.Equal(t, []string{"0", "crane", "misc", "more/TABBY_CAT/deep"}, Unnamed(dir, files, truth))
+}
+
 func FuzzReadTruth(f *testing.F) {
 	for _, text := range []string{
 		"a.jpg 0\nb.jpg n01443537\n", "ImageId,PredictionString\nx,n01440764 1 2 3 4\n", "0\n1\n2", "1\n1000\n",

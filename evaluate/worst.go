@@ -6,12 +6,10 @@ import (
 	"context"
 	"image"
 	"image/jpeg"
-	"math"
 	"path/filepath"
 	"slices"
 
 	xdraw "golang.org/x/image/draw"
-	"gonum.org/v1/gonum/floats"
 
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/labels"
@@ -60,8 +58,8 @@ func (e *Evaluation) Worst(ctx context.Context, threads, n int) ([]ImageResult, 
 		out[k] = ImageResult{
 			Name:  filepath.Base(e.images.Files[i]),
 			SQNR:  *v.sqnr(),
-			Float: predictions(float, classes),
-			Int8:  predictions(quantized, classes),
+			Float: predictions(float, classes, e.model.Activation),
+			Int8:  predictions(quantized, classes, e.model.Activation),
 		}
 		if v.Class >= 0 {
 			out[k].Truth = classes[v.Class].Name
@@ -89,17 +87,21 @@ func (e *Evaluation) lowest(n int) []int {
 	return noisy[:min(n, len(noisy))]
 }
 
-// predictions are the most probable classes, by the softmax of all logits.
-func predictions(logits []float32, classes []labels.Class) []Prediction {
-	values, order := make([]float64, len(logits)), make([]int, len(logits))
-	for c, v := range logits {
-		values[c], order[c] = float64(v), c
+// predictions are the most probable classes.
+func predictions(logits []float32, classes []labels.Class, a labels.Activation) []Prediction {
+	scores, order := make([]float64, len(classes)), make([]int, len(classes))
+	for i, v := range logits {
+		scores[i] = float64(v)
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(values[b], values[a]) })
-	normalizer := floats.LogSumExp(values)
+	for c := range order {
+		order[c] = c
+	}
+	a.Scores(scores, len(logits))
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+	a.Probabilities(scores, len(logits))
 	var out []Prediction
 	for _, c := range order[:min(mostProbable, len(order))] {
-		out = append(out, Prediction{Class: classes[c].Name, Probability: math.Exp(values[c] - normalizer)})
+		out = append(out, Prediction{Class: classes[c].Name, Probability: scores[c]})
 	}
 	return out
 }

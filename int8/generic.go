@@ -5,11 +5,19 @@ func Generic() Kernel {
 	return Kernel{
 		Name:             "generic",
 		NR:               panel,
-		Convolution:      func(l *Layer) Convolution { return genericConv{l.Op.(*Conv)} },
+		Convolution:      packGeneric,
 		ConvolutionInt16: func(l *Layer, _ *Tensor) Convolution { return genericInt16{genericConv{l.Op.(*Conv)}, &l.Out} },
 		Dense:            denseGeneric,
 		Max:              maxGeneric,
 	}
+}
+
+func packGeneric(l *Layer) Convolution {
+	c := l.Op.(*Conv)
+	if c.Depthwise() {
+		return PackDepthwise(l, 0)
+	}
+	return genericConv{c}
 }
 
 // genericConv packs weights panel by panel as it goes: eight times their size
@@ -154,7 +162,7 @@ func dotPairs(sums *[pairs]int64, src []int8, weights []int64) {
 
 // store requantizes one pixel's panel.
 func (t *ConvTask) store(y, x, c0, c1 int, sums *[pairs]int64) {
-	dst := t.Dst[y*t.DstRow+x*t.OutC+c0:][:c1-c0]
+	dst := t.Dst[y*t.DstRow+x*t.DstStep+c0:][:c1-c0]
 	var res []int8
 	if t.Res != nil {
 		res = t.Res[y*t.ResRow+x*t.OutC+c0:][:c1-c0]

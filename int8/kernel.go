@@ -50,6 +50,9 @@ type ConvTask struct {
 	SrcRow int    // bytes from one source row to the next
 	Dst    []int8 // begins at output pixel (0, 0)
 	DstRow int    // bytes from one output row to the next
+	// Bytes from one output pixel to the next: OutC, or more where the output is some
+	// channels of a Concat's.
+	DstStep int
 	Res    []int8 // begins at residual pixel (0, 0); nil without residual; may be Dst
 	ResRow int
 	// The low bytes of int16 tensors, see Split; Src, Dst and Res are then the

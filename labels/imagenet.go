@@ -3,6 +3,8 @@ package labels
 import (
 	_ "embed"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -28,14 +30,27 @@ func ImageNet() []Class {
 	return classes
 }
 
-// Default are ImageNet's classes for a thousand of them, and numbers otherwise.
+// Default are ImageNet's classes for a thousand of them, behind one for the
+// background if there is one more, as TensorFlow's networks have it; and numbers
+// otherwise.
 func Default(n int) []Class {
-	if n == 1000 {
+	switch n {
+	case 1000:
 		return ImageNet()
+	case 1001:
+		return append([]Class{{ID: "background", Name: "background"}}, ImageNet()...)
 	}
 	classes := make([]Class, n)
 	for i := range classes {
 		classes[i] = Class{ID: fmt.Sprint(i), Name: fmt.Sprintf("class %d", i)}
 	}
 	return classes
+}
+
+// numberedNames are those of Default, and of Hugging Face's transformers.
+var numberedNames = regexp.MustCompile(`^(class |LABEL_)\d+$`)
+
+// Numbered says whether classes have numbers for names, since nobody named them.
+func Numbered(classes []Class) bool {
+	return !slices.ContainsFunc(classes, func(c Class) bool { return !numberedNames.MatchString(c.Name) })
 }

@@ -23,6 +23,38 @@ func TestImageNet(t *testing.T) {
 	}
 }
 
+func TestDefault(t *testing.T) {
+	require.Equal(t, ImageNet(), Default(1000))
+	require.Equal(t, ImageNet(), Default(1001)[1:])
+	require.Equal(t, []Class{{"0", "class 0"}, {"1", "class 1"}}, Default(2))
+	require.True(t, Numbered(Default(2)))
+	require.True(t, Numbered([]Class{{"0", "LABEL_0"}}))
+	require.False(t, Numbered(Default(1000)))
+	require.False(t, Numbered([]Class{{"0", "class 0"}, {"1", "cat"}}))
+}
+
+func TestFolders(t *testing.T) {
+	find := Folders([]Class{{"0", "Persian cat"}, {"1", "crane"}, {"2", "crane"}, {"m/7", "tench, Tinca tinca"}, {"4", "0"}, {"5", ""}})
+	for path, want := range map[string]int{
+		"Persian cat/1.jpg":        0,
+		"set/persian_cat/1.jpg":    0,
+		"PERSIAN-CAT/more/1.jpg":   0,
+		"crane/1.jpg":              -1, // two of them
+		"Persian cat/crane/1.jpg":  -1,
+		"crane/persian cat/1.jpg":  0,
+		"tench/1.jpg":              3,
+		"Tench, tinca tinca/1.jpg": 3,
+		"0/1.jpg":                  4, // a name, not a number
+		"1/1.jpg":                  -1,
+		"tench.jpg":                -1,
+		"":                         -1,
+	} {
+		class, ok := find(path)
+		require.Equal(t, want >= 0, ok, path)
+		require.Equal(t, max(want, 0), class, path)
+	}
+}
+
 func TestFromPath(t *testing.T) {
 	classes := ImageNet()
 	for path, want := range map[string]int{

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,39 @@ var (
 	leading  = regexp.MustCompile(`^n\d{8}(?:[^0-9A-Za-z]|$)`)
 	trailing = regexp.MustCompile(`(?:^|[^0-9A-Za-z])n\d{8}$`)
 )
+
+// Folders returns a function that finds the class which has the name or the id of
+// one of a picture's folders, the nearest first: in any case, with underscores or
+// hyphens for spaces, or with the first of a name's synonyms ("tench" of "tench,
+// Tinca tinca"). ok is false where none is named so, or several are. Ids that are
+// numbers do not count: folders may be numbered otherwise.
+func Folders(classes []Class) func(path string) (class int, ok bool) {
+	const several = -1
+	known := make(map[string]int, 2*len(classes))
+	for i, c := range classes {
+		first, _, _ := strings.Cut(c.Name, ",")
+		names := []string{c.Name, first, c.ID}
+		if _, err := strconv.Atoi(c.ID); err == nil {
+			names = names[:2]
+		}
+		for _, name := range names {
+			if other, taken := known[fold(name)]; taken && other != i {
+				known[fold(name)] = several
+				continue
+			}
+			known[fold(name)] = i
+		}
+	}
+	return func(path string) (class int, ok bool) {
+		folders := strings.Split(filepath.ToSlash(filepath.Dir(path)), "/")
+		for _, folder := range slices.Backward(folders) {
+			if class, ok := known[fold(folder)]; ok {
+				return max(class, 0), class != several
+			}
+		}
+		return 0, false
+	}
+}
 
 const idLength = len("n01440764")
 

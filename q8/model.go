@@ -39,18 +39,21 @@ func (m *Model) check() error {
 	if m.Activation != labels.Softmax && m.Activation != labels.Sigmoid {
 		return fmt.Errorf("activation is %q, want %q or %q", m.Activation, labels.Softmax, labels.Sigmoid)
 	}
-	classes := m.Classifier().Out
-	if classes == 1 && m.Activation == labels.Sigmoid {
-		classes = 2
-	}
-	if len(m.Classes) != classes {
+	if classes := m.Activation.Classes(m.Classifier().Out); len(m.Classes) != classes {
 		return fmt.Errorf("%d class names for %d classes", len(m.Classes), classes)
+	}
+	if err := labels.Check(m.Classes); err != nil {
+		return err
 	}
 	if want := m.Preprocess.Input(); m.Input.Shape != want {
 		return fmt.Errorf("input is %v, preprocessing gives %v", m.Input.Shape, want)
 	}
 	return nil
 }
+
+// Independent says whether classes are independent of each other, so that none, or
+// several, may be in a picture.
+func (m *Model) Independent() bool { return m.Activation.Independent(m.Classifier().Out) }
 
 // Provenance says where a quantized network comes from.
 type Provenance struct {

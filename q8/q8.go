@@ -19,6 +19,7 @@
 //	graph          name, input tensor and layers in topological order
 //	preprocessing  how a picture becomes the input
 //	labels         the classes in the order of the logits
+//	activation     "sigmoid" behind the logits; absent where it is softmax
 //	provenance     where the network comes from
 //	selftest       an answer that the network must give; may be absent
 //

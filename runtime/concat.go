@@ -13,7 +13,9 @@ func (c concat) bind(s *Session) task {
 	var channels []int
 	first := 0
 	for i, id := range c.layer.Inputs {
-		copied, channels = append(copied, s.plane(id)), append(channels, first)
+		if !s.plan.joined(id) {
+			copied, channels = append(copied, s.plane(id)), append(channels, first)
+		}
 		first += c.in[i].Shape.C
 	}
 	return func(part int8.Part, _ []int64) {

@@ -41,7 +41,8 @@ func (p *Plan) kind(id tensor.ID) string {
 
 // Buffer is a tensor's place in the arena, padding included, and the steps that
 // it lives from and to, both included. A tensor that is written over another has
-// that one's place, from the step on that is the other's last.
+// that one's place, from the step on that is the other's last; one that lies in a
+// concatenation's place has no bytes of its own.
 type Buffer struct {
 	Name   string `json:"name"`
 	Offset int    `json:"offset"`
@@ -84,7 +85,7 @@ func (p *Plan) liveAt(step int, f func(b *buffer)) {
 	out := &p.buffers[step]
 	for i := range p.buffers {
 		b := &p.buffers[i]
-		alive := b.life.First <= step && step <= b.life.Last
+		alive := b.life.First <= step && step <= b.life.Last && !p.joined(tensor.ID(i))
 		replaced := i == out.life.Over && out.offset == b.offset
 		if alive && !replaced {
 			f(b)
@@ -103,7 +104,7 @@ func (p *Plan) memoryMap(step int) string {
 	cell := (p.arenaBytes + columns - 1) / columns
 	p.liveAt(step, func(b *buffer) {
 		mark := byte('=')
-		if b == &p.buffers[step] {
+		if b == &p.buffers[p.buffers[step].root] {
 			mark = '#'
 		}
 		for c := b.offset / cell; c <= (b.offset+b.life.Size-1)/cell; c++ {

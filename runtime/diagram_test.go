@@ -10,18 +10,21 @@ import (
 )
 
 func TestBuffers(t *testing.T) {
-	for seed := range uint64(30) {
-		n := nettest.Random(seed)
+	for seed := range uint64(60) {
+		n := nettest.Random(seed / 2)
+		if seed%2 == 1 {
+			n = nettest.Operations(seed / 2)
+		}
 		p, err := runtime.Compile(n, runtime.Options{Threads: 1})
 		require.NoError(t, err)
 		buffers, end := p.Buffers(), 0
 		require.Len(t, buffers, len(n.Layers)+1)
 		for i, a := range buffers {
 			end = max(end, a.Offset+a.Bytes)
-			require.Equal(t, i, a.First)
-			require.LessOrEqual(t, a.First, a.Last)
+			require.LessOrEqual(t, a.First, i)
+			require.LessOrEqual(t, i, a.Last)
 			for _, b := range buffers[i+1:] {
-				apart := a.Last < b.First || a.Offset+a.Bytes <= b.Offset || b.Offset+b.Bytes <= a.Offset
+				apart := a.Bytes*b.Bytes == 0 || a.Last < b.First || a.Offset+a.Bytes <= b.Offset || b.Offset+b.Bytes <= a.Offset
 				over := a.Last == b.First && a.Offset == b.Offset // b is written over a
 				require.True(t, apart || over, "seed %d: %+v %+v", seed, a, b)
 			}

@@ -15,6 +15,10 @@ type buffer struct {
 	halo   halo
 	life   arena.Buffer // in steps; Over is the input that it may be written over
 	offset int
+	// The tensor whose memory it is, and the first of its channels there: its own, or
+	// that of a Concat. See Plan.join.
+	root    tensor.ID
+	channel int
 }
 
 // halo is the padding stored around a tensor for the operations that read it.
@@ -26,7 +30,7 @@ func (h halo) union(o halo) halo {
 
 // buffer makes that of a tensor, alive from its step to its last use.
 func (p *Plan) buffer(id tensor.ID) buffer {
-	b := buffer{tensor: p.network.Tensor(id), halves: 1, life: arena.Buffer{First: int(id), Last: int(id), Over: -1}}
+	b := buffer{tensor: p.network.Tensor(id), halves: 1, root: id, life: arena.Buffer{First: int(id), Last: int(id), Over: -1}}
 	if p.network.Content(id) == int8.Activation && b.tensor.Type == int8.Int16 {
 		b.halves = 2
 	}
@@ -56,6 +60,31 @@ func (b *buffer) size() int64 {
 	return (int64(b.halves)*int64(b.rows())*b.row64() + align - 1) / align * align
 }
 
+// join has the inputs of concatenations written where they belong: those that nothing
+// else reads. A concatenation may be such an input itself, and then stands before it.
+func (p *Plan) join() {
+	for i := len(p.network.Layers) - 1; i >= 0; i-- {
+		l := &p.network.Layers[i]
+		if l.Op.Kind() != (int8.Concat{}).Kind() {
+			continue
+		}
+		out := &p.buffers[tensor.Output(i)]
+		channel := out.channel
+		for _, id := range l.Inputs {
+			b := &p.buffers[id]
+			if id != tensor.Input && len(p.network.Topology().Consumers(id)) == 1 {
+				b.root, b.channel = out.root, channel
+				root := &p.buffers[out.root]
+				root.life.First = min(root.life.First, b.life.First)
+			}
+			channel += b.tensor.Shape.C
+		}
+	}
+}
+
+// joined says whether a tensor lies in another's memory.
+func (p *Plan) joined(id tensor.ID) bool { return p.buffers[id].root != id }
+
 // layOut places all buffers in the arena, outputs over inputs where operations
 // allow it.
 func (p *Plan) layOut() error {
@@ -63,6 +92,10 @@ func (p *Plan) layOut() error {
 	var total int64
 	for i := range p.buffers {
 		b := &p.buffers[i]
+		if p.joined(tensor.ID(i)) {
+			lives[i] = b.life
+			continue
+		}
 		if total += b.size(); total > maxActivationBytes {
 			return fmt.Errorf("its activations exceed %d bytes", maxActivationBytes)
 		}
@@ -77,7 +110,7 @@ func (p *Plan) layOut() error {
 	}
 	offsets, peak, bound := arena.Place(lives)
 	for i := range p.buffers {
-		p.buffers[i].offset = offsets[i]
+		p.buffers[i].offset = offsets[p.buffers[i].root]
 	}
 	p.arenaBytes, p.bound = peak, bound
 	return nil

@@ -89,6 +89,7 @@ func (p *Plan) addSteps() error {
 		p.buffers = append(p.buffers, p.buffer(id))
 		p.split(id)
 	}
+	p.join()
 	for i := range p.network.Layers {
 		in := &p.buffers[p.network.Layers[i].Inputs[0]]
 		in.halo = in.halo.union(p.steps[tensor.Output(i)].halo())

@@ -23,11 +23,12 @@ type plane struct {
 // plane finds that of a tensor, an activation.
 func (s *Session) plane(id tensor.ID) plane {
 	b := &s.plan.buffers[id]
-	size := b.rows() * b.rowBytes()
-	bytes := view[int8.Value](s.arena, b, b.halves*size)
+	root := &s.plan.buffers[b.root]
+	size := root.rows() * root.rowBytes()
+	bytes := view[int8.Value](s.arena, root, b.halves*size)
 	p := plane{
-		data:  bytes[:size],
-		shape: b.tensor.Shape, halo: b.halo, row: b.rowBytes(), pixel: b.tensor.Shape.C,
+		data:  bytes[b.channel:size],
+		shape: b.tensor.Shape, halo: root.halo, row: root.rowBytes(), pixel: root.tensor.Shape.C,
 		zero: make([]int8.Value, b.tensor.Shape.C),
 	}
 	if s.plan.kernel.Unsigned {
@@ -38,7 +39,7 @@ func (s *Session) plane(id tensor.ID) plane {
 	}
 	if b.halves == 2 {
 		_, low := int8.Split(0)
-		p.low, p.zeroLow = bytes[size:], slices.Repeat([]int8.Value{low ^ p.flip}, b.tensor.Shape.C)
+		p.low, p.zeroLow = bytes[size+b.channel:], slices.Repeat([]int8.Value{low ^ p.flip}, b.tensor.Shape.C)
 	}
 	return p
 }

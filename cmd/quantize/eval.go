@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	goruntime "runtime"
 	"time"
 
@@ -18,14 +19,15 @@ import (
 const evalUsage = `Usage: quantize eval -model FILE.q8 -images DIR [flags]
 
 Runs a model on pictures and reports how often it is right, and, with -float,
-how close it is to its float network: how often both name the same class
-(agreement), which pictures flip from right to wrong and back and whether that
+how close it is to its float network: how often both name the same class (of
+independent ones: or none) first (agreement), which pictures flip from right to wrong and back and whether that
 is more than chance (McNemar's test), and the signal-to-noise ratio of the
 logits (SQNR, in dB). Shares have 95 % Wilson intervals.
 
 True classes come from WordNet ids in the names of pictures or their folders
 (n01440764_tench.jpg, n01440764/1.jpg, val_1_n01440764.jpg), from folders named
-by the classes' numbers (0/1.jpg), or from -truth FILE, which is one of:
+by labels (tench/1.jpg) or by the classes' numbers (0/1.jpg), or from -truth FILE,
+which is one of:
 
   lines of file name and class: its number from 0, WordNet id or label,
       such as Caffe's val.txt
@@ -95,7 +97,7 @@ func evalCommand(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	defer model.Close()
-	e, err := o.prepare(ctx, model)
+	e, err := o.prepare(ctx, model, s.Err)
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,7 @@ func evalCommand(ctx context.Context, args []string, s cli.Streams) error {
 }
 
 // prepare finds all that the evaluation needs.
-func (o evalOptions) prepare(ctx context.Context, model *q8.File) (*evaluate.Evaluation, error) {
+func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Writer) (*evaluate.Evaluation, error) {
 	images, err := evaluate.Draw(o.images, model.Preprocess, o.limit, o.seed)
 	if err != nil {
 		return nil, err
@@ -137,6 +139,10 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File) (*evaluate.Eva
 	truth, err := evaluate.TrueClasses(o.truth, o.images, images.Files, model.Classes)
 	if err != nil {
 		return nil, err
+	}
+	if unnamed := evaluate.Unnamed(o.images, images.Files, truth); o.truth == "" && len(unnamed) > 0 {
+		fmt.Fprintf(warnings, "quantize: %d folders are not named by a label, or by one that several classes have, such as %q: their pictures have no true class; -truth FILE can tell it\n",
+			len(unnamed), unnamed[0])
 	}
 	float, hash, err := o.loadFloat()
 	if err != nil {

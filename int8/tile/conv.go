@@ -22,6 +22,9 @@ type Conv struct {
 // Pack packs the weights of layer l, whose Op is an *int8.Conv.
 func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
+	if conv.Depthwise() {
+		return int8.PackDepthwise(l, m.flip())
+	}
 	c := &Conv{micro: m, depth: conv.KH * conv.KW * (conv.InC / conv.Groups)}
 	run := conv.KW * conv.InC
 	c.runs, c.steps = conv.KH, ceil(run, m.KR)
@@ -199,7 +202,7 @@ func (w *work) rowsOutside(rows int) bool {
 func (w *work) contiguous() bool {
 	t := w.t
 	return t.KH == 1 && t.KW == 1 && t.StrideH == 1 && t.StrideW == 1 &&
-		t.SrcRow == t.OW*t.InC && t.DstRow == t.OW*t.OutC && (t.Res == nil || t.ResRow == t.DstRow)
+		t.SrcRow == t.OW*t.InC && t.DstRow == t.OW*t.DstStep && (t.Res == nil || t.ResRow == t.OW*t.OutC)
 }
 
 // row computes one panel of a run: as many tiles of the first shape as leave a
@@ -281,12 +284,14 @@ func (w *work) windowsOf(r run, s Shape, n int, p *panel) Args {
 // store writes the outputs of n tiles where they belong.
 func (w *work) store(a *Args, r run, s Shape, n int, p *panel) {
 	t := w.t
-	span := (n*s.MR-1)*t.OutC + w.micro.NR
-	a.DstStep, a.DstNext = t.OutC, s.MR*t.OutC
-	a.Dst = pointer(t.Dst[r.y*t.DstRow+r.x*t.OutC+p.channel:][:span])
+	at := func(bytes []int8.Value, row, step int) unsafe.Pointer {
+		return pointer(bytes[r.y*row+r.x*step+p.channel:][:(n*s.MR-1)*step+w.micro.NR])
+	}
+	a.DstStep, a.DstNext = t.DstStep, s.MR*t.DstStep
+	a.Dst = at(t.Dst, t.DstRow, t.DstStep)
 	if t.Res != nil {
-		a.ResStep, a.ResNext = a.DstStep, a.DstNext
-		a.Res = pointer(t.Res[r.y*t.ResRow+r.x*t.OutC+p.channel:][:span])
+		a.ResStep, a.ResNext = t.OutC, s.MR*t.OutC
+		a.Res = at(t.Res, t.ResRow, t.OutC)
 	}
 }
 
@@ -297,17 +302,17 @@ func (w *work) store(a *Args, r run, s Shape, n int, p *panel) {
 func (w *work) staged(s Shape, a Args, r run, skip int, p *panel) {
 	t, lanes := w.t, w.micro.NR
 	end := min(s.MR, skip+r.pixels)
-	at := func(row, pixel int) int { return r.y*row + (r.x+pixel)*t.OutC + p.channel }
+	at := func(row, step, pixel int) int { return r.y*row + (r.x+pixel)*step + p.channel }
 	if t.Res != nil {
 		a.Res, a.ResStep = pointer(w.res[:s.MR*lanes]), lanes
 		for i := skip; i < end; i++ {
-			copy(w.res[i*lanes:], t.Res[at(t.ResRow, i):][:p.lanes])
+			copy(w.res[i*lanes:], t.Res[at(t.ResRow, t.OutC, i):][:p.lanes])
 		}
 	}
 	a.Dst, a.DstStep = pointer(w.out[:s.MR*lanes]), lanes
 	s.Run(a)
 	for i := skip; i < end; i++ {
-		copy(t.Dst[at(t.DstRow, i):][:p.lanes], w.out[i*lanes:])
+		copy(t.Dst[at(t.DstRow, t.DstStep, i):][:p.lanes], w.out[i*lanes:])
 	}
 }
 

@@ -125,16 +125,17 @@ func (c *convInt16) group(t *int8.ConvTask, r run, panels []panel, windows []int
 // requantize stores a pixel's channels from the first on, whole vectors.
 func (c *convInt16) requantize(t *int8.ConvTask, y, x, first int, sums, low []int32) {
 	n := len(sums)
-	at := func(bytes []int8.Value, row int) unsafe.Pointer {
+	at := func(bytes []int8.Value, row, step int) unsafe.Pointer {
 		if bytes == nil {
 			return nil
 		}
-		return pointer(bytes[y*row+x*t.OutC+first:][:n])
+		return pointer(bytes[y*row+x*step+first:][:n])
 	}
 	lowest, highest := c.out.Limits()
 	c.micro.Requantize(RequantizeArgs{
 		Sums: words(sums), SumsLow: words(low), Bias: words(c.bias[first:][:n]), Multiplier: words(t.Multiplier[first:][:n]),
-		Res: at(t.Res, t.ResRow), ResLow: at(t.ResLow, t.ResRow), Dst: at(t.Dst, t.DstRow), DstLow: at(t.DstLow, t.DstRow),
+		Res: at(t.Res, t.ResRow, t.OutC), ResLow: at(t.ResLow, t.ResRow, t.OutC),
+		Dst: at(t.Dst, t.DstRow, t.DstStep), DstLow: at(t.DstLow, t.DstRow, t.DstStep),
 		Length: n, Shift: int(t.Shift), Ratio: int(t.Residual), RatioShift: int(t.ResidualShift), Low: int(lowest), High: int(highest),
 	})
 }

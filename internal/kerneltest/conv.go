@@ -70,7 +70,7 @@ func (b *bench) run(t *trial, g geometry, seed uint64, convolution int8.Convolut
 		for y := part.Y0; y < part.Y1; y++ {
 			for x := range g.OW {
 				for c := part.C0; c < part.C1; c++ {
-					want.set(y*t.task.DstRow+x*t.task.OutC+c, outputs[(y*g.OW+x)*t.task.OutC+c])
+					want.set(y*t.task.DstRow+x*t.task.DstStep+c, outputs[(y*g.OW+x)*t.task.OutC+c])
 				}
 			}
 		}
@@ -91,8 +91,8 @@ func (b *bench) run(t *trial, g geometry, seed uint64, convolution int8.Convolut
 
 func (t *trial) String() string {
 	c := t.task.Conv
-	return fmt.Sprintf("%v, shift %d, residual ratio %d >> %d, source rows of %d, residual of %d, output of %d",
-		&t.formats, c.Shift, c.Residual, c.ResidualShift, t.task.SrcRow, t.task.ResRow, t.task.DstRow)
+	return fmt.Sprintf("%v, window %v, shift %d, residual ratio %d >> %d, source rows of %d, residual of %d, output of %d with pixels of %d",
+		&t.formats, c.Window, c.Shift, c.Residual, c.ResidualShift, t.task.SrcRow, t.task.ResRow, t.task.DstRow, t.task.DstStep)
 }
 
 // trial draws everything that the geometry and the formats leave open.
@@ -119,9 +119,10 @@ func (b *bench) trial(random *source, g geometry, f formats) (*trial, error) {
 // bindSource makes a source that ends with its last window, but for what may
 // be read ahead. Between its rows lies the rest of a plane, or nothing.
 func (b *bench) bindSource(random *source, g geometry, t *trial) error {
-	window := ((g.OW-1)*g.StrideW + g.KW) * t.task.InC
+	kh, kw := t.task.Reach()
+	window := ((g.OW-1)*g.StrideW + kw) * t.task.InC
 	t.task.SrcRow = window + pick(random, 0, 0, 1, t.task.InC, random.IntN(100))
-	n := ((g.OH-1)*g.StrideH+g.KH-1)*t.task.SrcRow + window
+	n := ((g.OH-1)*g.StrideH+kh-1)*t.task.SrcRow + window
 	src, err := b.src.place(random, "source", n+int8.ReadAhead)
 	if err != nil {
 		return err
@@ -141,19 +142,26 @@ func (b *bench) bindSource(random *source, g geometry, t *trial) error {
 }
 
 // bindOutput makes the output and the residual: none, one with rows of its
-// own, or the output itself.
+// own, or the output itself. The output's pixels may lie apart: then the output ends
+// with the last one's channels.
 func (b *bench) bindOutput(random *source, g geometry, t *trial) error {
 	pixels := g.OW * t.task.OutC
 	extent := func(row int) int { return (g.OH-1)*row + pixels }
-	t.task.DstRow = pixels + pick(random, 0, 0, 1, random.IntN(100))
-	dst, err := b.dst.place(random, "output", extent(t.task.DstRow))
+	t.task.DstStep = t.task.OutC
+	apart := random.chance(4)
+	if apart {
+		t.task.DstStep += random.IntN(40)
+	}
+	width := (g.OW-1)*t.task.DstStep + t.task.OutC
+	t.task.DstRow = g.OW*t.task.DstStep + pick(random, 0, 0, 1, random.IntN(100))
+	dst, err := b.dst.place(random, "output", (g.OH-1)*t.task.DstRow+width)
 	if err != nil {
 		return err
 	}
 	t.dst[0], t.task.Dst = dst, dst.data
 	t.buffers = append(t.buffers, dst)
 	if t.out.Type == int8.Int16 {
-		low, err := b.dstLow.place(random, "low output", extent(t.task.DstRow))
+		low, err := b.dstLow.place(random, "low output", (g.OH-1)*t.task.DstRow+width)
 		if err != nil {
 			return err
 		}
@@ -164,8 +172,11 @@ func (b *bench) bindOutput(random *source, g geometry, t *trial) error {
 		return nil
 	}
 	t.task.ResRow, t.task.Res, t.task.ResLow = t.task.DstRow, t.task.Dst, t.task.DstLow
-	if !random.chance(2) || t.res.Type != t.out.Type {
-		t.task.ResRow = pixels + pick(random, 0, t.task.DstRow-pixels, random.IntN(100))
+	if apart || !random.chance(2) || t.res.Type != t.out.Type {
+		t.task.ResRow = pixels + pick(random, 0, random.IntN(100))
+		if !apart {
+			t.task.ResRow = pick(random, t.task.ResRow, t.task.DstRow)
+		}
 		res, err := b.res.place(random, "residual", extent(t.task.ResRow))
 		if err != nil {
 			return err
@@ -195,6 +206,9 @@ func (s *source) conv(g geometry, weights []int8.Value, f *formats) *int8.Conv {
 			Top: s.IntN(g.KH), Left: s.IntN(g.KW), Bottom: s.IntN(g.KH), Right: s.IntN(g.KW),
 		},
 		Groups: g.Groups, InC: g.Groups * g.In, OutC: g.Groups * g.Out, Weight: weights,
+	}
+	if s.chance(4) {
+		c.DilationH, c.DilationW = s.between(1, 3), s.between(1, 3)
 	}
 	if s.chance(2) {
 		c.Residual = pick(s, 1, 16, 37, 64, 100, 128, 1000, math.MaxInt16, int32(s.between(1, math.MaxInt16)))
@@ -307,9 +321,10 @@ func accumulator(t *int8.ConvTask, flip int8.Value, y, x, o int) int32 {
 	group := o / (t.OutC / t.Groups)
 	w := t.Weight[o*t.KH*t.KW*in:]
 	sum, src := t.Bias[o], planes{t.Src, t.SrcLow, flip}
+	dh, dw := t.Steps()
 	for ky := range t.KH {
 		for kx := range t.KW {
-			pixel := (y*t.StrideH+ky)*t.SrcRow + (x*t.StrideW+kx)*t.InC + group*in
+			pixel := (y*t.StrideH+ky*dh)*t.SrcRow + (x*t.StrideW+kx*dw)*t.InC + group*in
 			for i := range in {
 				sum += src.at(pixel+i) * int32(w[i])
 			}

@@ -270,8 +270,21 @@ var operations = map[string]func(l *int8.Layer, in []*int8.Tensor) (class string
 	(*int8.Conv)(nil).Kind():        describeConv,
 	(*int8.MaxPool)(nil).Kind():     describeMaxPool,
 	(*int8.AveragePool)(nil).Kind(): describeAveragePool,
-	int8.GlobalAveragePool{}.Kind(): func(l *int8.Layer, in []*int8.Tensor) (string, int) { return l.Op.Kind(), size(in[0]) },
+	int8.GlobalAveragePool{}.Kind(): describeInputs,
 	(*int8.Dense)(nil).Kind():       func(*int8.Layer, []*int8.Tensor) (string, int) { return "classifier", 0 },
+	(*int8.Add)(nil).Kind():         describeInputs,
+	(*int8.Mul)(nil).Kind():         describeInputs,
+	(*int8.Lookup)(nil).Kind():      describeInputs,
+	(*int8.Mean)(nil).Kind():        describeInputs,
+	int8.Concat{}.Kind():            describeInputs,
+}
+
+// describeInputs is for operations that pass once over what they read.
+func describeInputs(l *int8.Layer, in []*int8.Tensor) (class string, inGo int) {
+	for _, t := range in {
+		inGo += size(t)
+	}
+	return l.Op.Kind(), inGo
 }
 
 func describeConv(l *int8.Layer, in []*int8.Tensor) (string, int) {
@@ -279,6 +292,8 @@ func describeConv(l *int8.Layer, in []*int8.Tensor) (string, int) {
 	class := fmt.Sprintf("%dx%d to %dx%d", op.KH, op.KW, l.Out.Shape.H, l.Out.Shape.W)
 	if hasInt16(l, in) {
 		class += " with int16"
+	} else if op.Depthwise() {
+		return class + " depthwise", int(l.MACs())
 	}
 	return class, 0
 }

@@ -60,7 +60,7 @@ type recorder struct {
 	chunks []chunk // of the layer at work
 	packed int     // bytes of its weights, if they are
 
-	conv    *int8.Conv
+	task    *int8.ConvTask
 	windows int // pixels whose windows were copied, once for each panel
 	panels  map[unsafe.Pointer]bool
 }
@@ -110,7 +110,7 @@ type recorded struct {
 // Run implements int8.Convolution.
 func (c recorded) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	c.begin()
-	c.conv, c.packed, c.windows, c.panels = t.Conv, c.Bytes(), 0, map[unsafe.Pointer]bool{}
+	c.task, c.packed, c.windows, c.panels = t, c.Bytes(), 0, map[unsafe.Pointer]bool{}
 	c.Convolution.Run(t, part, scratch)
 	c.last().copies += c.windows / max(len(c.panels), 1) * t.Groups * t.KH
 }
@@ -177,7 +177,7 @@ func (r *recorder) note(t arm64.Tile, a tile.Args) {
 	if a.SrcRow == 0 { // the windows were copied together
 		r.windows += t.MR
 	}
-	if a.DstStep != r.conv.OutC { // outputs and residuals go through scratch
+	if a.DstStep != r.task.DstStep { // outputs and residuals go through scratch
 		r.last().copies += t.MR
 		if a.Res != nil {
 			r.last().copies += t.MR

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/internal/cli"
+	"edgeclassify/internal/nettest"
+	"edgeclassify/labels"
+	"edgeclassify/models"
+	"edgeclassify/preprocess"
+	"edgeclassify/q8"
+	"edgeclassify/tensor"
+)
+
+// classifier is a network of so many logits, as an importer gives it.
+func classifier(t *testing.T, logits int, from string, classes ...labels.Class) *models.Imported {
+	spec := preprocess.Torchvision()
+	spec.Crop = preprocess.Square(1)
+	b := models.NewBuilder("image", tensor.Shape{H: 1, W: 1, C: 3})
+	_, err := b.Add("dense", &models.Dense{In: 3, Out: logits, Weight: make([]float32, 3*logits)}, "image")
+	require.NoError(t, err)
+	g, err := b.Graph("small", spec, classes)
+	require.NoError(t, err)
+	return &models.Imported{Graph: g, ClassesFrom: from}
+}
+
+func TestChooseLabels(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "labels.txt")
+	require.NoError(t, os.WriteFile(file, []byte("cat\ndog\n"), 0o600))
+	own := []labels.Class{{ID: "a", Name: "ant"}, {ID: "b", Name: "bee"}}
+	for _, c := range []struct {
+		flag        string
+		m           *models.Imported
+		a           labels.Activation
+		first, from string
+		warning     string
+	}{
+		{file, classifier(t, 2, ""), labels.Softmax, "cat", file, ""},
+		{file, classifier(t, 2, "config.json", own...), labels.Softmax, "cat", file, ""},
+		{file, classifier(t, 1, ""), labels.Sigmoid, "cat", file, ""},
+		{"", classifier(t, 2, "config.json", own...), labels.Softmax, "ant", "config.json", ""},
+		{"", classifier(t, 1, "config.json", own...), labels.Sigmoid, "ant", "config.json", ""},
+		{"", classifier(t, 5, "config.json", own...), labels.Softmax, "class 0", "none", "config.json has 2 labels, the network 5 outputs"},
+		{"", classifier(t, 10, ""), labels.Softmax, "class 0", "none", `"class 0" to "class 9". Give -labels`},
+		{"", classifier(t, 1000, ""), labels.Softmax, "tench", "ImageNet's, as there are 1000", ""},
+		{"", classifier(t, 1001, ""), labels.Softmax, "background", "ImageNet's, as there are 1001", ""},
+	} {
+		got, err := chooseLabels(c.flag, c.m, c.a)
+		require.NoError(t, err)
+		require.Equal(t, c.first, got.classes[0].Name)
+		require.Equal(t, c.from, got.from)
+		require.Contains(t, got.warning, c.warning)
+		require.Equal(t, c.warning == "", got.warning == "", got.warning)
+	}
+	for want, logits := range map[string]int{
+		"labels.txt has 2 labels, the network 10 outputs":                        10,
+		"labels.txt has 2 labels, the network 3 outputs; is a class for the bac": 3,
+	} {
+		_, err := chooseLabels(file, classifier(t, logits, ""), labels.Softmax)
+		require.ErrorContains(t, err, want)
+	}
+	require.NoError(t, os.WriteFile(file, []byte("cat\n"), 0o600))
+	_, err := chooseLabels(file, classifier(t, 1, ""), labels.Sigmoid)
+	require.ErrorContains(t, err, "labels.txt has 1 labels, the network 1 output, which tells two classes apart: give two labels")
+}
+
+// A model gets other labels and keeps all else: tensors byte for byte.
+func TestLabel(t *testing.T) {
+	dir := t.TempDir()
+	model, other, file := filepath.Join(dir, "m.q8"), filepath.Join(dir, "other.q8"), filepath.Join(dir, "labels.txt")
+	require.NoError(t, q8.Write(model, nettest.Lights()))
+	before, err := os.ReadFile(model)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte("rot\ngr\u00fcn\nblau\n"), 0o600))
+
+	code, out, errs := execute("label", model, "-labels", file, "-out", other)
+	require.Zero(t, code, errs)
+	require.Equal(t, other+": 3 labels, rot to blau\n", out)
+	kept, err := os.ReadFile(model)
+	require.NoError(t, err)
+	require.Equal(t, before, kept)
+
+	code, _, errs = execute("label", model, "-labels", file)
+	require.Zero(t, code, errs)
+	after, err := os.ReadFile(model)
+	require.NoError(t, err)
+	elsewhere, err := os.ReadFile(other)
+	require.NoError(t, err)
+	require.Equal(t, elsewhere, after)
+	tensors := func(b []byte) []byte { return bytes.TrimLeft(b[bytes.LastIndexByte(b, '}')+1:], " ") }
+	require.Equal(t, tensors(before), tensors(after))
+	m, err := q8.Open(model)
+	require.NoError(t, err)
+	defer m.Close()
+	require.Equal(t, labels.Sigmoid, m.Activation)
+	require.Equal(t, "gr\u00fcn", m.Classes[1].Name)
+	require.Equal(t, nettest.Lights().Provenance, m.Provenance)
+
+	for want, args := range map[string][]string{
+		"has 3 labels":       {day(t), "-labels", file},
+		"no labels given":    {model},
+		"want one model":     {"-labels", file},
+		"no such file":       {model, "-labels", filepath.Join(dir, "none")},
+		"line 2 is empty":    {model, "-labels", textFile(t, "a\n\nb")},
+		"not a q8 model":     {file, "-labels", file},
+		"neither a file nor": {model, "-labels", os.DevNull},
+	} {
+		code, _, errs := execute(append([]string{"label"}, args...)...)
+		require.NotZero(t, code)
+		require.Contains(t, errs, want)
+	}
+	code, _, errs = execute("label", day(t), "-labels", textFile(t, "dunkel\nhell"))
+	require.Zero(t, code, errs)
+	code, out, _ = execute("label", "-h")
+	require.Equal(t, cli.ExitOK, code)
+	require.Contains(t, out, "quantize label flowers.q8 -labels train/")
+}
+
+func day(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "day.q8")
+	require.NoError(t, q8.Write(path, nettest.Day()))
+	return path
+}
+
+func textFile(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "file.txt")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}

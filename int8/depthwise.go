@@ -1,0 +1,119 @@
+package int8
+
+// Depthwise says whether every channel is a group of its own, for which
+// PackDepthwise is.
+func (c *Conv) Depthwise() bool { return c.Groups > 1 && c.Groups == c.InC }
+
+// PackDepthwise packs the weights of a depthwise convolution between int8 tensors, for
+// any CPU: with the channels innermost, as they lie in memory. Flip is what stored
+// bytes are XORed with for their values.
+func PackDepthwise(l *Layer, flip int8) Convolution {
+	c := l.Op.(*Conv)
+	d := &depthwise{Conv: c, flip: flip, weights: make([]int8, len(c.Weight)), bias: make([]int64, c.OutC)}
+	taps := c.KH * c.KW
+	for o := range c.OutC {
+		sum := int64(0)
+		for tap, w := range c.Weight[o*taps : (o+1)*taps] {
+			d.weights[tap*c.OutC+o] = w
+			sum += int64(w)
+		}
+		d.bias[o] = int64(c.Bias[o])
+		if flip != 0 {
+			d.bias[o] -= 128 * sum
+		}
+	}
+	return d
+}
+
+// depthwise computes all channels of a pixel at once, tap by tap.
+type depthwise struct {
+	*Conv
+	flip    int8
+	weights []int8  // [KH][KW][OutC]
+	bias    []int64 // with what flipped bytes add
+}
+
+func (d *depthwise) Bytes() int   { return len(d.weights) + 8*len(d.bias) }
+func (d *depthwise) Scratch() int { return d.OutC }
+
+func (d *depthwise) Run(t *ConvTask, part Part, scratch []int64) {
+	if d.flip == 0 {
+		runDepthwise[int8](d, t, part, scratch)
+	} else {
+		runDepthwise[uint8](d, t, part, scratch)
+	}
+}
+
+// runDepthwise is Run for bytes that are stored as T.
+func runDepthwise[T int8 | uint8](d *depthwise, t *ConvTask, part Part, scratch []int64) {
+	multiplier := d.OutC / d.InC
+	dh, dw := d.Steps()
+	sums := scratch[:part.C1-part.C0]
+	for y := part.Y0; y < part.Y1; y++ {
+		for x := range t.OW {
+			copy(sums, d.bias[part.C0:])
+			for ky := range d.KH {
+				src := t.Src[(y*d.StrideH+ky*dh)*t.SrcRow+x*d.StrideW*d.InC+part.C0/multiplier:]
+				w := d.weights[ky*d.KW*d.OutC+part.C0:]
+				if multiplier > 1 {
+					for kx := range d.KW {
+						spread[T](sums, src[kx*dw*d.InC:], w[kx*d.OutC:], multiplier)
+					}
+					continue
+				}
+				kx, step := 0, dw*d.InC
+				for ; kx+3 <= d.KW; kx += 3 {
+					threeTaps[T](sums, src[kx*step:], src[(kx+1)*step:], src[(kx+2)*step:], w[kx*d.OutC:], w[(kx+1)*d.OutC:], w[(kx+2)*d.OutC:])
+				}
+				for ; kx < d.KW; kx++ {
+					oneTap[T](sums, src[kx*step:], w[kx*d.OutC:])
+				}
+			}
+			d.store(t, y, x, part.C0, sums)
+		}
+	}
+}
+
+// oneTap adds products to sums.
+func oneTap[T int8 | uint8](sums []int64, src, weights []int8) {
+	src, weights = src[:len(sums)], weights[:len(sums)]
+	for i := range sums {
+		sums[i] += int64(T(src[i])) * int64(weights[i])
+	}
+}
+
+// threeTaps is oneTap for three at a time.
+func threeTaps[T int8 | uint8](sums []int64, s0, s1, s2, w0, w1, w2 []int8) {
+	n := len(sums)
+	s0, s1, s2, w0, w1, w2 = s0[:n], s1[:n], s2[:n], w0[:n], w1[:n], w2[:n]
+	for i := range sums {
+		sums[i] += int64(T(s0[i]))*int64(w0[i]) + int64(T(s1[i]))*int64(w1[i]) + int64(T(s2[i]))*int64(w2[i])
+	}
+}
+
+// spread is oneTap where each input makes several outputs.
+func spread[T int8 | uint8](sums []int64, src, weights []int8, multiplier int) {
+	for i := 0; len(sums) > 0; i++ {
+		for j, w := range weights[:multiplier] {
+			sums[j] += int64(T(src[i])) * int64(w)
+		}
+		sums, weights = sums[multiplier:], weights[multiplier:]
+	}
+}
+
+// store requantizes the channels of a pixel from the first on.
+func (d *depthwise) store(t *ConvTask, y, x, first int, sums []int64) {
+	n := len(sums)
+	dst, multiplier := t.Dst[y*t.DstRow+x*t.DstStep+first:][:n], d.Multiplier[first:][:n]
+	shift, flip := d.Shift&31, d.flip
+	if t.Res == nil {
+		for i, sum := range sums {
+			dst[i] = Requantize(int32(sum), multiplier[i], shift, 0) ^ flip
+		}
+		return
+	}
+	res := t.Res[y*t.ResRow+x*d.OutC+first:][:n]
+	for i, sum := range sums {
+		dst[i] = Requantize(int32(sum), multiplier[i], shift, int32(res[i]^flip)*d.Residual) ^ flip
+	}
+}
