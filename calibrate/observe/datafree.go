@@ -12,25 +12,25 @@ import (
 
 // DataFree makes the range table of a network from its batch norms alone, for
 // want of images, as Nagel et al. do in "Data-Free Quantization Through Weight
-// Equalization and Bias Correction" (ICCV 2019). It takes the graph before and
-// after Fold. Channel c of a batch norm has had the mean beta and the standard
+// Equalization and Bias Correction" (ICCV 2019). It takes a graph that
+// Fold has made. Channel c of a batch norm has had the mean beta and the standard
 // deviation gamma in training; from there on distributions are followed through
 // activations, adds, products and pools, and behind a pool of the whole plane through
 // weights. A network with another convolution that no batch norm follows has to be
 // calibrated on images. The table needs a source hash before it is
 // stored.
-func DataFree(g, folded *models.Graph) (*quantize.RangeTable, error) {
+func DataFree(folded *models.Graph) (*quantize.RangeTable, error) {
 	units, err := quantize.Lower(folded)
 	if err != nil {
 		return nil, err
 	}
 	curve := newCurve()
-	known, err := curve.follow(folded, foldedNorms(g, folded))
+	known, err := curve.follow(folded)
 	if err != nil {
 		return nil, err
 	}
 	table := &quantize.RangeTable{
-		Model: g.Name, Method: quantize.BatchNorm, Ranges: map[string]quantize.Range{}, Means: map[string]quantize.PerChannel{},
+		Model: folded.Name, Method: quantize.BatchNorm, Ranges: map[string]quantize.Range{}, Means: map[string]quantize.PerChannel{},
 	}
 	behind := quantize.Behind(units)
 	for _, u := range quantize.Activations(units) {
@@ -53,29 +53,6 @@ func DataFree(g, folded *models.Graph) (*quantize.RangeTable, error) {
 
 func untold(u quantize.Unit) error {
 	return fmt.Errorf("observe: layer %q: no batch norm tells how its values are distributed: calibrate on pictures", u.Name)
-}
-
-// foldedNorms are the batch norms of g by the node of the folded graph that gives what
-// one gave: the convolution before it, or one in its place.
-func foldedNorms(g, folded *models.Graph) map[string]*models.BatchNorm {
-	norms := map[string]*models.BatchNorm{}
-	for _, n := range g.Nodes {
-		bn, ok := n.Op.(*models.BatchNorm)
-		if !ok {
-			continue
-		}
-		for _, name := range []string{n.Name, g.Topology().Name(n.Inputs[0])} {
-			id, err := folded.Topology().ID(name)
-			if err != nil || id == tensor.Input {
-				continue
-			}
-			if _, conv := folded.Nodes[id.Node()].Op.(*models.Conv); conv {
-				norms[name] = bn
-			}
-			break
-		}
-	}
-	return norms
 }
 
 // curve is a distribution with mean 0 and variance 1: some points, and how many
@@ -172,7 +149,7 @@ func (k *curve) pixel(n *models.Node, in []distributions) distributions {
 
 // follow finds the distributions of all tensors of a folded graph that its batch
 // norms determine.
-func (k *curve) follow(folded *models.Graph, norms map[string]*models.BatchNorm) (map[tensor.ID]distributions, error) {
+func (k *curve) follow(folded *models.Graph) (map[tensor.ID]distributions, error) {
 	known := map[tensor.ID]distributions{}
 	for i := range folded.Nodes {
 		n := &folded.Nodes[i]
@@ -180,7 +157,7 @@ func (k *curve) follow(folded *models.Graph, norms map[string]*models.BatchNorm)
 		if !ok {
 			return nil, fmt.Errorf("observe: node %q: what %s does to distributions is not known", n.Name, n.Op.Kind())
 		}
-		if bn := norms[n.Name]; bn != nil {
+		if bn := folded.Norm(n.Name); bn != nil {
 			known[tensor.Output(i)] = k.normalized(bn)
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 
 var dense = operation{
 	layer: classifier, reads16: true,
+	hosts:  func(models.Op) bool { return true }, // where it is none and becomes a convolution
 	window: func(_ models.Op, in tensor.Shape) tensor.Window { return whole(in) },
 }
 

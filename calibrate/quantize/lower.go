@@ -39,7 +39,7 @@ type operation struct {
 	// nil is none.
 	hosts func(behind models.Op) bool
 	// ranged says that its output needs a range; pools, that it needs none where
-	// dense layers alone read it.
+	// the classifier alone reads it.
 	ranged, pools bool
 	// moves tells whether a unit's output may have another scale than that of its
 	// range; nil is never.
@@ -119,7 +119,7 @@ func (l *lowerer) visit(id tensor.ID) error {
 	if operations[f.Node.Op.Kind()].layer == nil {
 		return fmt.Errorf("calibrate: node %q (%s): has no integer form; end the network before it, or replace it", f.Node.Name, f.Node.Op.Kind())
 	}
-	u := Unit{Name: f.Node.Name, Op: f.Node.Op, Output: id, Clip: f.Clip, Shape: l.Shape(id)}
+	u := Unit{Name: f.Node.Name, Op: l.convolution(f.Node), Output: id, Clip: f.Clip, Shape: l.Shape(id)}
 	for _, in := range f.Inputs {
 		if err := l.visit(in); err != nil {
 			return err
@@ -133,22 +133,33 @@ func (l *lowerer) visit(id tensor.ID) error {
 	if op := u.operation(); op.ranged && !(op.pools && l.classified(id)) {
 		u.ranges = []string{u.Name}
 	}
-	if op, ok := u.Op.(*models.Conv); ok && u.Inputs[0] == tensor.Input {
-		u.Op = ungrouped(op)
-	}
 	l.units = append(l.units, u)
 	l.made[id] = tensor.Output(len(l.units) - 1)
 	return nil
 }
 
-// classified tells whether dense layers alone read a float tensor.
-func (l *lowerer) classified(id tensor.ID) bool {
-	for _, reader := range l.Topology().Consumers(id) {
-		if _, ok := l.Nodes[reader].Op.(*models.Dense); !ok {
-			return false
+// convolution is the one that stands for a node's operation, if there is one: for a dense
+// layer that is not the last one of the whole plane, for one of the image's channels in
+// groups one of all channels.
+func (l *lowerer) convolution(n *models.Node) models.Op {
+	in := n.Inputs[0]
+	switch op := n.Op.(type) {
+	case *models.Dense:
+		if shape := l.Shape(in); n != &l.Nodes[len(l.Nodes)-1] {
+			return &models.Conv{Window: whole(shape), Groups: 1, InC: shape.C, OutC: op.Out, Weight: op.Weight, Bias: op.Bias}
+		}
+	case *models.Conv:
+		if in == tensor.Input {
+			return ungrouped(op)
 		}
 	}
-	return true
+	return n.Op
+}
+
+// classified tells whether the classifier alone reads a float tensor.
+func (l *lowerer) classified(id tensor.ID) bool {
+	readers := l.Topology().Consumers(id)
+	return len(readers) == 1 && readers[0] == len(l.Nodes)-1
 }
 
 func (u *Unit) check() error {

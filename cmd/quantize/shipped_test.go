@@ -51,7 +51,7 @@ func TestShippedTableIsOfItsPictures(t *testing.T) {
 	seen, err := observe.Observe(t.Context(), folded, images, dataset.Pass{Threads: 2})
 	require.NoError(t, err)
 
-	prior, err := observe.DataFree(g.Logits(), folded)
+	prior, err := observe.DataFree(folded)
 	require.NoError(t, err)
 	table := seen.Table(shipped.Method).Blend(prior)
 	require.Equal(t, table.ImagesHash, shipped.ImagesHash)

@@ -26,7 +26,7 @@ func (b *build) findTable(ctx context.Context) (err error) {
 	case b.images != "":
 		err = b.fromImages(ctx)
 	case b.dataFree:
-		b.Table, err = observe.DataFree(b.graph, b.Float)
+		b.Table, err = observe.DataFree(b.Float)
 	case b.ranges != "":
 		err = b.fromFile()
 	default:
@@ -71,7 +71,7 @@ func (b *build) fromImages(ctx context.Context) (err error) {
 
 func (b *build) search(ctx context.Context, skip func(error), progress calibrate.Progress) (err error) {
 	// A network without batch norms has no prior, which is no error here.
-	prior, _ := observe.DataFree(b.graph, b.Float)
+	prior, _ := observe.DataFree(b.Float)
 	b.found, err = calibrate.Search(ctx, b.Float, b.Images, calibrate.SearchOptions{
 		Threads: b.threads, Budget: b.budget, Prior: prior,
 		WithoutBias: !b.correctBias, WithoutEqualization: !b.equalize, WithoutRounding: !b.roundWeights,
