@@ -146,6 +146,14 @@ func requireFolds(t *testing.T, rng *rand.Rand, g *models.Graph) *models.Graph {
 	return folded
 }
 
+func TestFoldOfRandomNetworks(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 20))
+		folded := requireFolds(t, rng, graphtest.Random(t, rng))
+		require.NotRegexp(t, "batchnorm|pad", kinds(folded))
+	}
+}
+
 // What several nodes read stays.
 func TestFoldLeavesWhatIsShared(t *testing.T) {
 	rng := rand.New(rand.NewPCG(12, 12))

@@ -114,7 +114,7 @@ func (b *Builder) add(name string, op Op, inputs []string) (shape tensor.Shape, 
 const maxElements = 1 << 28
 
 func size(s tensor.Shape) error {
-	if max(s.H, s.W, s.C) > maxElements || s.H*s.W > maxElements || s.Elements() > maxElements {
+	if min(s.H, s.W, s.C) < 1 || max(s.H, s.W, s.C) > maxElements || s.H*s.W > maxElements || s.Elements() > maxElements {
 		return fmt.Errorf("a tensor of %v is too large", s)
 	}
 	return nil
