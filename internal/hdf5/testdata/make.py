@@ -1,4 +1,4 @@
-"""Makes old.h5.gz and new.h5.gz, files of h5py's old and new format."""
+"""Makes old.h5.gz and new.h5.gz, files of h5py's old and new format, and the little tiny.h5.gz and newtiny.h5.gz."""
 import gzip, os
 import h5py
 import numpy as np
@@ -42,7 +42,14 @@ def fill(f):
     d.write(h5py.h5s.ALL, h5py.h5s.ALL, values[0, :2].astype("f4"))
 
 
-for name, libver in (("old", "earliest"), ("new", "latest")):
+def tiny(f):
+    f.attrs["a"] = ["x", "yz"]
+    f.attrs["b"] = np.array([b"x"])
+    f.create_dataset("g/d", data=np.arange(4, dtype="f4"), chunks=(3,), compression="gzip", shuffle=True)
+    f["e"] = np.arange(3)
+
+
+for name, libver, fill in (("old", "earliest", fill), ("new", "latest", fill), ("tiny", "earliest", tiny), ("newtiny", "latest", tiny)):
     path = os.path.join(here, name + ".h5")
     with h5py.File(path, "w", libver=libver) as f:
         fill(f)
