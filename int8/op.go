@@ -87,6 +87,9 @@ func checkWindow(w tensor.Window, in, out *Tensor) error {
 	if max(w.KH, w.KW, w.StrideH, w.StrideW) > maxSide {
 		return fmt.Errorf("kernel %dx%d, stride %dx%d is out of range", w.KH, w.KW, w.StrideH, w.StrideW)
 	}
+	if rh, rw := w.Reach(); max(w.DilationH, w.DilationW, rh, rw) > maxSide {
+		return fmt.Errorf("kernel %dx%d, dilation %dx%d is out of range", w.KH, w.KW, w.DilationH, w.DilationW)
+	}
 	h, wd, err := w.Infer(in.Shape.H, in.Shape.W)
 	if err != nil {
 		return err

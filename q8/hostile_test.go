@@ -143,6 +143,11 @@ func TestHostileContents(t *testing.T) {
 		"own input":              {graph(`"inputs":["add"]`, `"inputs":["max"]`), `layer 2 "max": input "max" does not exist before it`},
 		"no layers":              {func(c contents) { c.Metadata["graph"] = cutLayers(c.Metadata["graph"]) }, "metadata graph is not canonical"},
 		"gigantic labels":        {metadata("labels", "["+strings.Repeat(" ", 4<<20)+"]"), "metadata labels has 4194306 bytes, more than the limit of 4194304"},
+		"a label's escape":       {metadata("labels", `[{"id":"n1","name":"a\u001b[31m"},{"id":"b","name":"b"},{"id":"c","name":"c"}]`), "class 0: \"a\\x1b[31m\" has the control character U+001B"},
+		"a label of two lines":   {metadata("labels", `[{"id":"n1","name":"a"},{"id":"b","name":"b\nb"},{"id":"c","name":"c"}]`), "class 1: \"b\\nb\" has the control character U+000A"},
+		"an id of two lines":     {metadata("labels", `[{"id":"n\n","name":"a"},{"id":"b","name":"b"},{"id":"c","name":"c"}]`), "class 0"},
+		"unknown activation":     {metadata("activation", `"tanh"`), `activation is "tanh", want "softmax" or "sigmoid"`},
+		"activation said twice":  {metadata("activation", `"softmax"`), "is not part of the format"},
 		"class too few":          {metadata("labels", `[{"id":"n1","name":"x"}]`), "1 class names for 3 classes"},
 		"bad preprocessing":      {func(c contents) { c.replace("preprocessing", `"crop":9`, `"crop":11`) }, "preprocess: resize 10, crop 11"},
 
@@ -180,6 +185,70 @@ func TestHostileContents(t *testing.T) {
 }
 
 // TestHostileInt16 is TestHostileContents for what int16 activations add.
+// withOperations is tiny with operations that have no weights behind its stem.
+func withOperations() *q8.Model {
+	n := tiny()
+	wide, pixel := n.Layers[0].Out, n.Layers[0].Out
+	pixel.Shape.H, pixel.Shape.W = 1, 1
+	joined := wide
+	joined.Shape.C = 4
+	table := make([]int8.Value, 256)
+	for i := range table {
+		table[i] = int8.Value(i)
+	}
+	stem, fc := n.Layers[0], n.Layers[5]
+	fc.Inputs = []tensor.ID{6}
+	fc.Op = &int8.Dense{In: 100, Out: 3, Weight: make([]int8.Value, 300), Bias: make([]int32, 3), Scale: []float32{1, 1, 1}}
+	n.Layers = []int8.Layer{
+		stem,
+		{Name: "plus", Inputs: []tensor.ID{1, 1}, Out: wide, Op: &int8.Add{RatioA: 3, RatioB: 5, Shift: 3}},
+		{Name: "curve", Inputs: []tensor.ID{2}, Out: wide, Op: &int8.Lookup{Table: table}},
+		{Name: "means", Inputs: []tensor.ID{3}, Out: pixel, Op: &int8.Mean{Multiplier: 1 << 30, Shift: 1}},
+		{Name: "gate", Inputs: []tensor.ID{3, 4}, Out: wide, Op: &int8.Mul{Multiplier: 1 << 29}},
+		{Name: "join", Inputs: []tensor.ID{5, 1}, Out: joined, Op: int8.Concat{}},
+		fc,
+	}
+	return rebuilt(n)
+}
+
+func TestHostileOperations(t *testing.T) {
+	file := encode(t, withOperations())
+	for name, test := range map[string]struct {
+		edit func(contents)
+		want string
+	}{
+		"ratio of zero":         {graph(`"ratio_a":3,`, ``), `layer "plus" (add): ratios 0 and 5 are not positive`},
+		"negative ratio":        {graph(`"ratio_b":5`, `"ratio_b":-5`), `ratios 3 and -5 are not positive`},
+		"ratio beyond int32":    {graph(`"ratio_b":5`, `"ratio_b":2147483648`), `cannot unmarshal number 2147483648`},
+		"sum beyond int32":      {graph(`"ratio_b":5`, `"ratio_b":2147483647`), `layer "plus" (add): the sum can reach`},
+		"ratio of a table":      {graph(`"name":"curve","op":"lookup","inputs":["plus"],`, `"name":"curve","op":"lookup","inputs":["plus"],"ratio_a":1,`), "metadata graph is not canonical"},
+		"window of a sum":       {graph(`"inputs":["stem","stem"],`, `"inputs":["stem","stem"],"window":{},`), "metadata graph is not canonical"},
+		"no multiplier":         {graph(`"multiplier":536870912,`, ``), `layer "gate" (mul): multiplier 0 is not positive`},
+		"product of the joined": {graph(`"inputs":["curve","means"]`, `"inputs":["join","means"]`), `input "join" does not exist before it`},
+		"requantized beyond":    {graph(`"multiplier":1073741824,"shift":1,`, `"multiplier":1073741824,"shift":24,`), `layer "means" (mean): the accumulator can reach 6375 << 24, beyond int32`},
+		"joined with itself":    {graph(`"inputs":["gate","stem"]`, `"inputs":["gate","stem","gate"]`), `layer "join" (concat): inputs have 6 channels, the output has 4`},
+		"nothing joined":        {graph(`"inputs":["gate","stem"]`, `"inputs":[]`), `layer "join" (concat): has no inputs`},
+		"inputs of null":        {graph(`"inputs":["gate","stem"]`, `"inputs":null`), `layer "join" (concat): has no inputs`},
+		"join of the image":     {graph(`"inputs":["gate","stem"]`, `"inputs":["gate","image"]`), `layer "join" (concat): input 1: input 1 has 3 zero points`},
+		"dense on the image":    {graph(`"inputs":["join"]`, `"inputs":["image"]`), `layer "fc" (dense): 100 inputs and 3 outputs do not fit input 9x9x3`},
+		"negative dilation":     {graph(`"right":0},"groups"`, `"right":0,"dilation_h":-1},"groups"`), `dilation -1x0 must be positive`},
+		"dilation beyond sense": {graph(`"right":0},"groups"`, `"right":0,"dilation_w":` + huge + `},"groups"`), `layer "stem" (conv): kernel 1x1, dilation 0x` + huge + ` is out of range`},
+		"dilation in vain":      {graph(`"right":0},"groups"`, `"right":0,"dilation_w":0},"groups"`), "metadata graph is not canonical"},
+		"short table": {func(c contents) {
+			table := c.tensor("curve.table")
+			table.Shape, table.Data = []int{255}, table.Data[:255]
+		}, `tensor "curve.table" is I8[255], want I8[256]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := takeApart(t, file)
+			test.edit(c)
+			_, err := q8.Decode(c.bytes())
+			require.ErrorContains(t, err, test.want)
+			require.Regexp(t, "^q8: ", err.Error())
+		})
+	}
+}
+
 func TestHostileInt16(t *testing.T) {
 	file := encode(t, withInt16())
 	stem := `"output":{"shape":{"h":5,"w":5,"c":2},"type":"int16","scale":0.25,"bound":9000}`
@@ -442,6 +511,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(encode(f, nettest.OperationsModel(seed)))
 	}
 	f.Add(encode(f, tiny()))
+	f.Add(encode(f, withOperations()))
 	f.Add(raw(manyTensors(3)))
 	f.Add(raw(`{"__metadata__":{"format":"q8","version":"1","sha256":"` + string(zeros) + `"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -455,12 +525,16 @@ func FuzzDecode(f *testing.F) {
 // FuzzMetadata mutates the JSON documents and the tensors' data of a file that
 // is otherwise well formed.
 func FuzzMetadata(f *testing.F) {
-	for _, n := range []*q8.Model{tiny(), withInt16(), nettest.Model(1, false), nettest.Model(2, false)} {
+	for _, n := range []*q8.Model{tiny(), withInt16(), withOperations(), nettest.Model(1, false), nettest.Model(2, false)} {
 		c := takeApart(f, encode(f, n))
 		f.Add(c.Metadata["graph"], c.Metadata["preprocessing"], c.Metadata["labels"], c.Metadata["provenance"], []byte{1, 2, 3})
 	}
-	file := encode(f, tiny())
+	files := [][]byte{encode(f, tiny()), encode(f, withOperations())}
 	f.Fuzz(func(t *testing.T, graph, preprocessing, labels, provenance string, data []byte) {
+		file := files[0]
+		if strings.Contains(graph, `"lookup"`) {
+			file = files[1]
+		}
 		c := takeApart(t, bytes.Clone(file))
 		c.Metadata["graph"], c.Metadata["preprocessing"] = graph, preprocessing
 		c.Metadata["labels"], c.Metadata["provenance"] = labels, provenance
