@@ -12,24 +12,24 @@ import (
 
 // DataFree makes the range table of a network from its batch norms alone, for
 // want of images, as Nagel et al. do in "Data-Free Quantization Through Weight
-// Equalization and Bias Correction" (ICCV 2019). It takes the graph before and
-// after Fold. Channel c of a batch norm has had the mean beta and the standard
+// Equalization and Bias Correction" (ICCV 2019). It takes a graph that
+// Fold has made. Channel c of a batch norm has had the mean beta and the standard
 // deviation gamma in training; from there on distributions are followed through
 // ReLUs, adds and pools. A network with a convolution that no batch norm follows
 // has to be calibrated on images. The table needs a source hash before it is
 // stored.
-func DataFree(g, folded *models.Graph) (*quantize.RangeTable, error) {
+func DataFree(folded *models.Graph) (*quantize.RangeTable, error) {
 	units, err := quantize.Lower(folded)
 	if err != nil {
 		return nil, err
 	}
 	curve := newCurve()
-	known, err := curve.follow(folded, foldedNorms(g, folded))
+	known, err := curve.follow(folded)
 	if err != nil {
 		return nil, err
 	}
 	table := &quantize.RangeTable{
-		Model: g.Name, Method: quantize.BatchNorm, Ranges: map[string]quantize.Range{}, Means: map[string]quantize.PerChannel{},
+		Model: folded.Name, Method: quantize.BatchNorm, Ranges: map[string]quantize.Range{}, Means: map[string]quantize.PerChannel{},
 	}
 	for _, u := range quantize.Activations(units) {
 		channels := known[u.Output]
@@ -44,22 +44,6 @@ func DataFree(g, folded *models.Graph) (*quantize.RangeTable, error) {
 		table.Means[u.Name] = curve.means(known[u.Output])
 	}
 	return table, nil
-}
-
-// foldedNorms are the batch norms of g that Fold has taken away, by convolution.
-func foldedNorms(g, folded *models.Graph) map[string]*models.BatchNorm {
-	norms := map[string]*models.BatchNorm{}
-	for _, n := range g.Nodes {
-		if bn, ok := n.Op.(*models.BatchNorm); ok {
-			norms[g.Topology().Name(n.Inputs[0])] = bn
-		}
-	}
-	for _, n := range folded.Nodes {
-		if _, ok := n.Op.(*models.BatchNorm); ok {
-			delete(norms, folded.Topology().Name(n.Inputs[0]))
-		}
-	}
-	return norms
 }
 
 // curve is a distribution with mean 0 and variance 1: some points, and how many
@@ -121,14 +105,14 @@ func rectified(v, _ float32) float32        { return max(0, v) }
 
 // follow finds the distributions of all tensors of a folded graph that its batch
 // norms determine.
-func (k *curve) follow(folded *models.Graph, norms map[string]*models.BatchNorm) (map[tensor.ID]distributions, error) {
+func (k *curve) follow(folded *models.Graph) (map[tensor.ID]distributions, error) {
 	known := map[tensor.ID]distributions{}
 	for i, n := range folded.Nodes {
 		propagate, ok := propagations[n.Op.Kind()]
 		if !ok {
 			return nil, fmt.Errorf("observe: node %q: what %s does to distributions is not known", n.Name, n.Op.Kind())
 		}
-		if bn := norms[n.Name]; bn != nil {
+		if bn := folded.Norm(n.Name); bn != nil {
 			known[tensor.Output(i)] = k.normalized(bn)
 			continue
 		}

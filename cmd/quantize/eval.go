@@ -53,6 +53,7 @@ type evalOptions struct {
 	limit, threads                      int
 	seed                                uint64
 	holdout, classes, json              bool
+	weights                             models.ImportOptions
 }
 
 func parseEval(args []string, s cli.Streams) (o evalOptions, err error) {
@@ -67,6 +68,7 @@ func parseEval(args []string, s cli.Streams) (o evalOptions, err error) {
 	f.IntVar(&o.limit, "limit", 0, "draw at most `N` of the pictures; 0 takes all")
 	f.Uint64Var(&o.seed, "seed", 1, "the `SEED` that decides which pictures -limit draws")
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "work on `N` pictures at a time")
+	registerWeights(f, &o.weights)
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	rest, err := cli.Parse(f, args)
 	if err != nil {
@@ -161,13 +163,16 @@ func (o evalOptions) loadFloat(m *q8.Model, warnings io.Writer) (folded *models.
 	if o.float == "" {
 		return nil, "", nil
 	}
-	g, err := load(o.float, models.ImportOptions{Input: m.Preprocess.Crop})
+	o.weights.Input = m.Preprocess.Crop
+	g, err := load(o.float, o.weights)
 	if err != nil {
 		return nil, "", err
 	}
 	if g.PreprocessFrom != "" && g.Preprocess != m.Preprocess {
 		fmt.Fprintf(warnings, "quantize: %s sees pictures as %s does, not as %s says\n", o.float, o.model, g.PreprocessFrom)
 	}
-	folded, err = g.Logits().With(m.Preprocess, m.Classes, m.Activation).Fold()
-	return folded, g.Hash(), err
+	if folded, err = g.Logits().Fold(); err != nil {
+		return nil, "", err
+	}
+	return folded.With(m.Preprocess, m.Classes, m.Activation), g.Hash(), nil
 }
