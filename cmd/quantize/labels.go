@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"edgeclassify/internal/cli"
@@ -13,14 +11,14 @@ import (
 )
 
 // labelFlags say what a network tells apart, and how its logits become
-// probabilities. What is not given is as the network's file or those beside it say.
+// probabilities. What is not given is as the importer found it.
 type labelFlags struct {
 	labels, activation string
 }
 
 func (l *labelFlags) register(f *flag.FlagSet) {
-	f.StringVar(&l.labels, "labels", "", "call the classes as the file or the folder of class folders `PATH` does: see 'quantize label -h'")
-	f.StringVar(&l.activation, "activation", "", "probabilities are by `NAME` of the logits: softmax, or sigmoid, where none or several classes may be in a picture or one output tells two apart")
+	f.StringVar(&l.labels, "labels", "", "what the classes are called: a text or JSON file, or a folder with a folder for each class: `PATH`, see 'quantize label -h'")
+	f.StringVar(&l.activation, "activation", "", "`softmax` (one class of all) or sigmoid (each class for itself, or one output for two) behind the network's outputs, where it does not say so itself")
 }
 
 func (l *labelFlags) check() error {
@@ -39,20 +37,20 @@ type labelling struct {
 	note       string // about labels that were not taken
 }
 
-// apply finds the labels of a network that was imported from path.
-func (l *labelFlags) apply(imported *models.Imported, path string) (n labelling, err error) {
+// apply finds the labels of a network.
+func (l *labelFlags) apply(imported *models.Imported) (n labelling, err error) {
+	if err := l.check(); err != nil {
+		return n, err
+	}
 	g := imported.Logits()
 	logits := g.Shape(g.Output()).Elements()
-	if n.activation = imported.Activation; multiLabel(path) {
-		n.activation = labels.Sigmoid
-	}
-	if l.activation != "" {
+	if n.activation = imported.Activation; l.activation != "" {
 		n.activation = labels.Activation(l.activation)
 	}
 	want := n.activation.Classes(logits)
 	switch {
 	case want < 2:
-		return n, fmt.Errorf("%s has one output: as a %s it tells nothing apart, as a sigmoid two classes: -activation sigmoid", path, n.activation)
+		return n, fmt.Errorf("%s has one output: as a %s it tells nothing apart, as a sigmoid two classes: -activation sigmoid", imported.Name, n.activation)
 	case l.labels != "":
 		n.from = l.labels
 		n.classes, err = readLabels(l.labels, n.activation, logits)
@@ -61,52 +59,10 @@ func (l *labelFlags) apply(imported *models.Imported, path string) (n labelling,
 		n.classes, n.from = imported.Classes, imported.ClassesFrom
 		return n, nil
 	case imported.ClassesFrom != "":
-		n.note = notTaken(imported.ClassesFrom, imported.Classes, logits)
+		n.note = fmt.Sprintf("%s has %d labels, the network %s: they are not taken", imported.ClassesFrom, len(imported.Classes), outputs(logits))
 	}
-	n.beside(path, logits)
-	if n.classes == nil {
-		n.classes = labels.Default(want)
-	}
+	n.classes = labels.Default(want)
 	return n, nil
-}
-
-// labelFiles are the names under which trainers write labels beside a model.
-var labelFiles = []string{"config.json", "metadata.json", "class_indices.json", "labels.json", "labels.txt", "classes.txt"}
-
-// beside looks for labels in the folder of a model's file.
-func (n *labelling) beside(path string, logits int) {
-	for _, name := range labelFiles {
-		classes, err := labels.Read(filepath.Join(folderOf(path), name))
-		switch {
-		case err != nil: // what has no labels is none of ours
-		case len(classes) == n.activation.Classes(logits):
-			n.classes, n.from = classes, name
-			return
-		default:
-			n.note = notTaken(name, classes, logits)
-		}
-	}
-}
-
-func folderOf(path string) string {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return path
-	}
-	return filepath.Dir(path)
-}
-
-// multiLabel says whether the config.json of Hugging Face's transformers beside a
-// model tells that classes are independent.
-func multiLabel(path string) bool {
-	var config struct {
-		Problem string `json:"problem_type"`
-	}
-	text, err := os.ReadFile(filepath.Join(folderOf(path), "config.json"))
-	return err == nil && json.Unmarshal(text, &config) == nil && config.Problem == "multi_label_classification"
-}
-
-func notTaken(from string, classes []labels.Class, logits int) string {
-	return fmt.Sprintf("%s has %d labels, the network %s: they are not taken", from, len(classes), outputs(logits))
 }
 
 // describe tells in a line or more what the classes are called, where that came

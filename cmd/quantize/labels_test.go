@@ -29,53 +29,33 @@ func classifier(t *testing.T, logits int, from string, classes ...labels.Class) 
 	return &models.Imported{Graph: g, ClassesFrom: from}
 }
 
-// network is a file of a network, and what lies beside it.
-func network(t *testing.T, beside map[string]string) (path string) {
-	dir := t.TempDir()
-	for name, text := range beside {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
-	}
-	return filepath.Join(dir, "model.onnx")
-}
-
 func TestLabelsOfABuild(t *testing.T) {
 	file := textFile(t, "cat\ndog\n")
 	own := []labels.Class{{ID: "a", Name: "ant"}, {ID: "b", Name: "bee"}}
-	lone, files := network(t, nil), network(t, map[string]string{
-		"config.json": `{"architectures": ["x"]}`, "labels.txt": "one\ntwo\nthree\n", "metadata.json": `{"labels": ["up", "down"]}`,
-	})
-	multi := network(t, map[string]string{"config.json": `{"problem_type": "multi_label_classification", "id2label": {"0": "up", "1": "down"}}`})
 	for _, c := range []struct {
-		flags        labelFlags
-		m            *models.Imported
-		path         string
-		first, says  string
-		alsoMentions string
+		flags labelFlags
+		m     *models.Imported
+		first string
+		says  []string
 	}{
-		{labelFlags{labels: file}, classifier(t, 2, ""), files, "cat", "labels: 2, cat to dog, by softmax (from " + file + ")", ""},
-		{labelFlags{labels: file}, classifier(t, 2, "x", own...), lone, "cat", "by softmax (from " + file, ""},
-		{labelFlags{labels: file}, classifier(t, 1, ""), lone, "cat", "by sigmoid (from " + file, ""},
-		{labelFlags{labels: file, activation: "sigmoid"}, classifier(t, 2, ""), lone, "cat", "by sigmoid (from " + file, ""},
-		{labelFlags{}, classifier(t, 2, "config.json", own...), files, "ant", "ant to bee, by softmax (from config.json)", ""},
-		{labelFlags{}, classifier(t, 1, "config.json", own...), lone, "ant", "by sigmoid (from config.json)", ""},
-		{labelFlags{}, classifier(t, 2, ""), files, "up", "(from metadata.json)", ""},
-		{labelFlags{}, classifier(t, 3, ""), files, "one", "(from labels.txt)", ""},
-		{labelFlags{}, classifier(t, 2, ""), multi, "up", "up to down, by sigmoid (from config.json)", ""},
-		{labelFlags{activation: "softmax"}, classifier(t, 2, ""), multi, "up", "by softmax", ""},
-		{labelFlags{}, classifier(t, 4, ""), files, "class 0", "labels: 4, class 0 to class 3, by softmax (nothing names them)", "labels.txt has 3 labels, the network 4 outputs"},
-		{labelFlags{}, classifier(t, 5, "config.json", own...), lone, "class 0", "give -labels PATH", "config.json has 2 labels, the network 5 outputs"},
-		{labelFlags{}, classifier(t, 1000, ""), lone, "tench", "labels: 1000, tench to toilet tissue, by softmax (those of ImageNet, as there are so many)", ""},
-		{labelFlags{}, classifier(t, 1001, ""), lone, "background", "those of ImageNet", ""},
+		{labelFlags{labels: file}, classifier(t, 2, ""), "cat", []string{"labels: 2, cat to dog, by softmax (from " + file + ")"}},
+		{labelFlags{labels: file}, classifier(t, 2, "x", own...), "cat", []string{"by softmax (from " + file}},
+		{labelFlags{labels: file}, classifier(t, 1, ""), "cat", []string{"by sigmoid (from " + file}},
+		{labelFlags{labels: file, activation: "sigmoid"}, classifier(t, 2, ""), "cat", []string{"by sigmoid (from " + file}},
+		{labelFlags{}, classifier(t, 2, "config.json", own...), "ant", []string{"ant to bee, by softmax (from config.json)"}},
+		{labelFlags{}, classifier(t, 1, "config.json", own...), "ant", []string{"by sigmoid (from config.json)"}},
+		{labelFlags{}, classifier(t, 4, ""), "class 0", []string{"labels: 4, class 0 to class 3, by softmax (nothing names them)", "give -labels PATH"}},
+		{labelFlags{}, classifier(t, 5, "config.json", own...), "class 0", []string{"nothing names them", "config.json has 2 labels, the network 5 outputs"}},
+		{labelFlags{}, classifier(t, 1000, ""), "tench", []string{"labels: 1000, tench to toilet tissue, by softmax (those of ImageNet, as there are so many)"}},
+		{labelFlags{}, classifier(t, 1001, ""), "background", []string{"those of ImageNet"}},
 	} {
-		got, err := c.flags.apply(c.m, c.path)
+		got, err := c.flags.apply(c.m)
 		require.NoError(t, err)
 		require.Equal(t, c.first, got.classes[0].Name)
-		require.Contains(t, got.describe(), c.says)
-		require.Contains(t, got.describe(), c.alsoMentions)
+		for _, text := range c.says {
+			require.Contains(t, got.describe(), text)
+		}
 	}
-	got, err := (&labelFlags{}).apply(classifier(t, 2, ""), filepath.Dir(files))
-	require.NoError(t, err)
-	require.Equal(t, "metadata.json", got.from, "a folder is a network, too")
 }
 
 func TestLabelsThatDoNotFit(t *testing.T) {
@@ -88,13 +68,12 @@ func TestLabelsThatDoNotFit(t *testing.T) {
 		"file.txt has 2 labels, the network 3 outputs; is a class for the background":                 {labelFlags{labels: two}, 3},
 		"file.txt has 1 labels, the network 1 output, which tells two classes apart: give two labels": {labelFlags{labels: one}, 1},
 		"has one output: as a softmax it tells nothing apart":                                         {labelFlags{activation: "softmax"}, 1},
-		"no such file": {labelFlags{labels: "none.txt"}, 3},
+		"no such file":            {labelFlags{labels: "none.txt"}, 3},
+		"want softmax or sigmoid": {labelFlags{activation: "tanh"}, 3},
 	} {
-		_, err := c.flags.apply(classifier(t, c.logits, ""), "model.onnx")
+		_, err := c.flags.apply(classifier(t, c.logits, ""))
 		require.ErrorContains(t, err, want)
 	}
-	require.ErrorContains(t, (&labelFlags{activation: "tanh"}).check(), "want softmax or sigmoid")
-	require.NoError(t, (&labelFlags{activation: "sigmoid"}).check())
 }
 
 // A model gets other labels and keeps all else: tensors byte for byte.
