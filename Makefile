@@ -85,6 +85,12 @@ lint:
 	$(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 
+# Whether the generated files are what their sources give.
+.PHONY: generated
+generated:
+	$(GO) generate ./internal/onnxpb
+	git diff --exit-code -- internal/onnxpb
+
 cross:
 	@set -e; for p in $(PLATFORMS); do echo "== $$p"; \
 	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/quantize; \

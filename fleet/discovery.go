@@ -88,6 +88,12 @@ type entity struct {
 	Icon               string      `json:"icon,omitempty"`
 }
 
+// labelTemplate is the label or, where classes are independent, all that are more
+// likely than not: a state has at most 255 characters.
+const labelTemplate = "{% if value_json.independent | default(false) %}" +
+	"{{ (value_json.top | selectattr('prob', 'ge', 0.5) | map(attribute='label') | join(', ') or 'none')[:255] }}" +
+	"{% else %}{{ value_json.top[0].label if value_json.top else none }}{% endif %}"
+
 // entities are the device's. What comes from the camera is available while it
 // streams only: an old label is never shown as if it were what is seen now.
 func entities(t *target) []entity {
@@ -100,7 +106,7 @@ func entities(t *target) []entity {
 			Availability: streaming, Category: "diagnostic"}
 	}
 	label := entity{component: "sensor", object: "label", Name: "Label", Availability: streaming, Icon: "mdi:image-search",
-		StateTopic: where.result, ValueTemplate: "{{ value_json.top[0].label if value_json.top else none }}",
+		StateTopic: where.result, ValueTemplate: labelTemplate,
 		AttributesTopic:    where.result,
 		AttributesTemplate: "{{ {'probability': value_json.top[0].prob, 'id': value_json.top[0].id, 'age_ms': value_json.age_ms} | tojson if value_json.top else '{}' }}"}
 	watched := entity{component: "event", object: "watched", Name: "Watched label", Availability: connected, Icon: "mdi:eye",

@@ -70,8 +70,8 @@ func (b *mailbox) Result(r *stream.Result, f *capture.Frame) {
 	now := time.Now()
 	b.rate.add(r)
 	class := -1
-	if len(r.Top) > 0 {
-		class = r.Top[0].Class
+	if best, ok := r.Best(); ok {
+		class = best.Class
 	}
 	if class != b.class || now.Sub(b.resultAt) >= b.results {
 		copyResult(&b.result.value, r)
@@ -159,14 +159,14 @@ func (r *rate) add(s *stream.Result) {
 	r.count++
 	throttled := append(r.last.Throttled[:0], s.Throttled...)
 	r.last = *s
-	r.last.Top, r.last.Throttled = nil, throttled
+	r.last.Top, r.last.Throttled, r.last.Probabilities = nil, throttled, nil
 }
 
 // copyResult copies into the memory that to has.
 func copyResult(to, from *stream.Result) {
 	top, throttled := append(to.Top[:0], from.Top...), append(to.Throttled[:0], from.Throttled...)
 	*to = *from
-	to.Top, to.Throttled = top, throttled
+	to.Top, to.Throttled, to.Probabilities = top, throttled, nil
 }
 
 // copyFrame copies into the memory that to has.

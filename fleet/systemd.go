@@ -122,8 +122,8 @@ func (s *Systemd) Result(r *stream.Result, _ *capture.Frame) {
 			rate = fmt.Sprintf(", %.1f results per second", float64(s.results)/past.Seconds())
 		}
 		label := "nothing"
-		if len(r.Top) > 0 {
-			label = fmt.Sprintf("%s (%.0f %%)", r.Top[0].Label, 100*r.Top[0].Probability)
+		if best, ok := r.Best(); ok {
+			label = fmt.Sprintf("%s (%.0f %%)", best.Label, 100*best.Probability)
 		}
 		s.statusAt, s.results = now, 0
 		s.queue("STATUS=" + strings.ReplaceAll(label, "\n", " ") + rate) // a line is an assignment

@@ -16,25 +16,41 @@ var ErrUnknown = errors.New("no class")
 const (
 	maxSuggestions = 5
 	maxDistance    = 2 // edits that a misspelt name may need
+	maxListed      = 10
 )
 
-// Find returns the classes with that name, whatever its case, or that id:
-// several where they share the name. The error of an unknown name lists names
+// Find returns the classes with that name, whatever its case, or else with that
+// id: several where they share the name. The error of an unknown name lists names
 // that are near it.
 func Find(classes []Class, name string) ([]int, error) {
-	var found []int
+	var named []int
 	for i, c := range classes {
-		if strings.EqualFold(c.Name, name) || c.ID == name {
-			found = append(found, i)
+		if strings.EqualFold(c.Name, name) {
+			named = append(named, i)
 		}
 	}
-	if found != nil {
-		return found, nil
+	if named != nil {
+		return named, nil
+	}
+	if i := slices.IndexFunc(classes, func(c Class) bool { return c.ID == name }); i >= 0 {
+		return []int{i}, nil
 	}
 	if near := nearest(classes, name); len(near) > 0 {
 		return nil, fmt.Errorf("%w %q: did you mean %s?", ErrUnknown, name, strings.Join(near, ", "))
 	}
-	return nil, fmt.Errorf("%w %q among the model's %d", ErrUnknown, name, len(classes))
+	all := ""
+	if len(classes) <= maxListed {
+		all = ": " + strings.Join(names(classes), ", ")
+	}
+	return nil, fmt.Errorf("%w %q among the model's %d%s", ErrUnknown, name, len(classes), all)
+}
+
+func names(classes []Class) []string {
+	list := make([]string, len(classes))
+	for i, c := range classes {
+		list[i] = c.Name
+	}
+	return list
 }
 
 // nearest returns names that contain name, then names with few edits between.

@@ -30,4 +30,9 @@ func TestFind(t *testing.T) {
 		require.ErrorContains(t, err, want, name)
 		require.ErrorIs(t, err, ErrUnknown)
 	}
+	_, err := Find([]Class{{"0", "cat"}, {"1", "dog"}}, "elephant")
+	require.EqualError(t, err, `no class "elephant" among the model's 2: cat, dog`)
+	found, err := Find([]Class{{"0", "1"}, {"1", "2"}}, "1")
+	require.NoError(t, err)
+	require.Equal(t, []int{0}, found, "names come before ids")
 }

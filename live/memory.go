@@ -70,8 +70,8 @@ func (m *memory) setResult(r *stream.Result, now time.Time) {
 	keepResult(&m.result, r)
 	m.samples[m.count%sampleCount] = sample{now, r.AgeMS, r.MS.Infer}
 	m.count++
-	if len(r.Top) > 0 && m.history.last().Label != r.Top[0].Label {
-		m.history.add(stream.Event{Time: r.Time, Label: r.Top[0].Label, Kind: top, Prob: r.Top[0].Probability})
+	if best, ok := r.Best(); ok && m.history.last().Label != best.Label {
+		m.history.add(stream.Event{Time: r.Time, Label: best.Label, Kind: top, Prob: best.Probability})
 	}
 }
 
@@ -108,6 +108,7 @@ func (m *memory) logs() (samples []sample, history, watched []stream.Event) {
 func keepResult(dst, src *stream.Result) {
 	classes, throttled := dst.Top, dst.Throttled
 	*dst = *src
+	dst.Probabilities = nil
 	dst.Top = append(classes[:0], src.Top...)
 	dst.Throttled = append(throttled[:0], src.Throttled...)
 }

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"edgeclassify/int8"
+	"edgeclassify/internal/onnxpb"
 )
 
 // What the files declare. Operator set 13 is the first with a quantization axis.
@@ -21,84 +21,39 @@ const (
 	producer     = "edgeclassify"
 )
 
-// Field numbers of onnx.proto, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
-const (
-	modelIRVersion, modelProducer, modelDoc, modelGraph, modelOpset, modelMetadata = 1, 2, 6, 7, 8, 14
-
-	opsetNumber = 2
-
-	entryKey, entryValue = 1, 2
-
-	graphNode, graphName, graphInitializer, graphInput, graphOutput = 1, 2, 5, 11, 12
-
-	nodeInput, nodeOutput, nodeName, nodeOp, nodeAttribute = 1, 2, 3, 4, 5
-
-	attributeName, attributeFloat, attributeInt, attributeInts, attributeKind = 1, 2, 3, 8, 20
-
-	tensorDims, tensorType, tensorName, tensorRaw = 1, 2, 8, 9
-
-	infoName, infoType, typeTensor, tensorElement, tensorShape, shapeDim, dimValue = 1, 2, 1, 1, 2, 1, 1
-)
-
-// Values of AttributeProto.AttributeType.
-const kindFloat, kindInt, kindInts = 1, 2, 7
-
-// dataType is TensorProto.DataType.
-type dataType uint64
+// dataType is the type of a tensor's elements.
+type dataType = onnxpb.TensorProto_DataType
 
 const (
-	float     dataType = 1
-	unsigned8 dataType = 2
-	signed8   dataType = 3
-	signed32  dataType = 6
+	float     = onnxpb.TensorProto_FLOAT
+	unsigned8 = onnxpb.TensorProto_UINT8
+	signed8   = onnxpb.TensorProto_INT8
+	signed32  = onnxpb.TensorProto_INT32
 )
 
-// message is a protobuf message in its wire format, built by appending fields.
-type message []byte
+// graph is a graph under construction.
+type graph struct{ proto onnxpb.GraphProto }
 
-func (m *message) integer(field protowire.Number, v int) {
-	*m = protowire.AppendTag(*m, field, protowire.VarintType)
-	*m = protowire.AppendVarint(*m, uint64(v))
-}
-
-func (m *message) bytes(field protowire.Number, v []byte) {
-	*m = protowire.AppendTag(*m, field, protowire.BytesType)
-	*m = protowire.AppendBytes(*m, v)
-}
-
-func (m *message) text(field protowire.Number, v string) { m.bytes(field, []byte(v)) }
-
-// graph is a GraphProto under construction.
-type graph struct{ message }
-
-// attribute is an AttributeProto.
-type attribute message
+type attribute = *onnxpb.AttributeProto
 
 func real(name string, v float32) attribute {
-	var m message
-	m.text(attributeName, name)
-	m = protowire.AppendTag(m, attributeFloat, protowire.Fixed32Type)
-	m = protowire.AppendFixed32(m, math.Float32bits(v))
-	m.integer(attributeKind, kindFloat)
-	return attribute(m)
+	return &onnxpb.AttributeProto{Name: &name, F: &v, Type: onnxpb.AttributeProto_FLOAT.Enum()}
 }
 
 func integer(name string, v int) attribute {
-	var m message
-	m.text(attributeName, name)
-	m.integer(attributeInt, v)
-	m.integer(attributeKind, kindInt)
-	return attribute(m)
+	return &onnxpb.AttributeProto{Name: &name, I: proto.Int64(int64(v)), Type: onnxpb.AttributeProto_INT.Enum()}
 }
 
 func integers(name string, values ...int) attribute {
-	var m message
-	m.text(attributeName, name)
+	return &onnxpb.AttributeProto{Name: &name, Ints: wide(values), Type: onnxpb.AttributeProto_INTS.Enum()}
+}
+
+func wide(values []int) []int64 {
+	var out []int64
 	for _, v := range values {
-		m.integer(attributeInts, v)
+		out = append(out, int64(v))
 	}
-	m.integer(attributeKind, kindInts)
-	return attribute(m)
+	return out
 }
 
 // node appends an operation with one output, and returns the output's name.
@@ -109,52 +64,34 @@ func (g *graph) node(op, name, output string, inputs []string, attributes ...att
 
 // operation appends an operation.
 func (g *graph) operation(op, name string, outputs, inputs []string, attributes ...attribute) {
-	var m message
-	for _, in := range inputs {
-		m.text(nodeInput, in)
-	}
-	for _, out := range outputs {
-		m.text(nodeOutput, out)
-	}
-	m.text(nodeName, name)
-	m.text(nodeOp, op)
-	for _, a := range attributes {
-		m.bytes(nodeAttribute, a)
-	}
-	g.bytes(graphNode, m)
+	g.proto.Node = append(g.proto.Node,
+		&onnxpb.NodeProto{OpType: &op, Name: &name, Output: outputs, Input: inputs, Attribute: attributes})
 }
 
 // input and output declare the graph's ends.
-func (g *graph) input(name string, t dataType, dims ...int)  { g.value(graphInput, name, t, dims) }
-func (g *graph) output(name string, t dataType, dims ...int) { g.value(graphOutput, name, t, dims) }
+func (g *graph) input(name string, t dataType, dims ...int) {
+	g.proto.Input = append(g.proto.Input, info(name, t, dims))
+}
 
-func (g *graph) value(field protowire.Number, name string, t dataType, dims []int) {
-	var shape, tensor, kind, info message
-	for _, d := range dims {
-		var dim message
-		dim.integer(dimValue, d)
-		shape.bytes(shapeDim, dim)
+func (g *graph) output(name string, t dataType, dims ...int) {
+	g.proto.Output = append(g.proto.Output, info(name, t, dims))
+}
+
+func info(name string, t dataType, dims []int) *onnxpb.ValueInfoProto {
+	var shape onnxpb.TensorShapeProto
+	for _, d := range wide(dims) {
+		shape.Dim = append(shape.Dim, &onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: d}})
 	}
-	tensor.integer(tensorElement, int(t))
-	tensor.bytes(tensorShape, shape)
-	kind.bytes(typeTensor, tensor)
-	info.text(infoName, name)
-	info.bytes(infoType, kind)
-	g.bytes(field, info)
+	return &onnxpb.ValueInfoProto{Name: &name, Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{
+		TensorType: &onnxpb.TypeProto_Tensor{ElemType: proto.Int32(int32(t)), Shape: &shape}}}}
 }
 
 // constant appends an initializer, and returns its name. Without dims it is a
 // scalar.
 func constant[T float32 | uint8 | int8.Value | int32](g *graph, name string, values []T, dims ...int) string {
-	var m message
-	for _, d := range dims {
-		m.integer(tensorDims, d)
-	}
-	m.integer(tensorType, int(typeOf[T]()))
-	m.text(tensorName, name)
 	raw, _ := binary.Append(nil, binary.LittleEndian, values) // fails for types without a fixed size only
-	m.bytes(tensorRaw, raw)
-	g.bytes(graphInitializer, m)
+	g.proto.Initializer = append(g.proto.Initializer,
+		&onnxpb.TensorProto{Name: &name, Dims: wide(dims), DataType: proto.Int32(int32(typeOf[T]())), RawData: raw})
 	return name
 }
 
@@ -173,30 +110,23 @@ func typeOf[T any]() dataType {
 
 // write writes the model around the finished graph, metadata as JSON.
 func (g *graph) write(w io.Writer, name, doc string, metadata map[string]any) error {
-	g.text(graphName, name)
-	var m, opset message
-	m.integer(modelIRVersion, irVersion)
-	m.text(modelProducer, producer)
-	m.text(modelDoc, doc)
-	opset.integer(opsetNumber, opsetVersion)
-	m.bytes(modelOpset, opset)
+	g.proto.Name = &name
+	m := onnxpb.ModelProto{Graph: &g.proto, DocString: &doc,
+		IrVersion: proto.Int64(irVersion), ProducerName: proto.String(producer),
+		OpsetImport: []*onnxpb.OperatorSetIdProto{{Version: proto.Int64(opsetVersion)}}}
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
-		var entry message
-		entry.text(entryKey, key)
 		value, err := json.Marshal(metadata[key])
 		if err != nil {
 			return fmt.Errorf("onnx: %w", err)
 		}
-		entry.bytes(entryValue, value)
-		m.bytes(modelMetadata, entry)
+		m.MetadataProps = append(m.MetadataProps, &onnxpb.StringStringEntryProto{Key: &key, Value: proto.String(string(value))})
 	}
-	// The graph goes last, so that its bytes need not be copied.
-	m = protowire.AppendTag(m, modelGraph, protowire.BytesType)
-	m = protowire.AppendVarint(m, uint64(len(g.message)))
-	for _, part := range []message{m, g.message} {
-		if _, err := w.Write(part); err != nil {
-			return fmt.Errorf("onnx: %w", err)
-		}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&m)
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	if err != nil {
+		return fmt.Errorf("onnx: %w", err)
 	}
 	return nil
 }

@@ -175,8 +175,8 @@ func (d *Display) Result(r *stream.Result, _ *capture.Frame) {
 	if d.interval > 0 {
 		v.rate = float64(time.Second) / float64(d.interval)
 	}
-	if len(r.Top) > 0 {
-		v.label, v.prob = r.Top[0].Label, r.Top[0].Probability
+	if best, ok := r.Best(); ok {
+		v.label, v.prob = best.Label, best.Probability
 	}
 	d.worker.put(v)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -45,8 +44,6 @@ type rule struct {
 // class's name or id. MIN is the probability from which on the label is seen,
 // 0.5 unless given; stream.Seen says how it is held. results in a row switch
 // the output: 1 where each picture stands for itself, as with a trigger.
-//
-// A class that is not among Result.Top counts as not seen.
 func NewLED(spec string, classes []labels.Class, results int, log *slog.Logger) (*LED, error) {
 	r, err := parseRule(spec, classes)
 	if err != nil {
@@ -101,10 +98,8 @@ func newLED(r rule, p pin, results int, log *slog.Logger) (*LED, error) {
 // Result switches the output where enough results in a row agree to.
 func (l *LED) Result(r *stream.Result, _ *capture.Frame) {
 	prob := 0.0
-	for i := range r.Top {
-		if slices.Contains(l.rule.classes, r.Top[i].Class) {
-			prob += r.Top[i].Probability
-		}
+	for _, class := range l.rule.classes {
+		prob += r.Probabilities[class]
 	}
 	seen := stream.Seen(l.lit, prob, l.rule.min)
 	if seen == l.lit {

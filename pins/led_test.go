@@ -51,9 +51,10 @@ func TestParseRule(t *testing.T) {
 
 // result is one with these probabilities of classes, by their numbers.
 func result(probs map[int]float64) *stream.Result {
-	r := &stream.Result{}
+	r := &stream.Result{Probabilities: make([]float64, len(classes()))}
 	for class, p := range probs {
 		r.Top = append(r.Top, classify.Prediction{Class: class, Label: classes()[class].Name, Probability: p})
+		r.Probabilities[class] = p
 	}
 	return r
 }

@@ -14,10 +14,24 @@ type Result struct {
 	AgeMS    float64               `json:"age_ms"`  // from capture to result
 	Dropped  uint64                `json:"dropped"` // frames lost before they reached the program
 	Top      []classify.Prediction `json:"top"`     // smoothed, without logits, most probable first
-	MS       classify.Phases       `json:"ms"`
+	// Independent says that classes are independent of each other: none, or several,
+	// may be in view.
+	Independent bool `json:"independent,omitempty"`
+	// Probabilities are those of all classes, smoothed, in their order.
+	Probabilities []float64       `json:"-"`
+	MS            classify.Phases `json:"ms"`
 	// What the system tells of the board; absent where it does not.
 	TemperatureC float64  `json:"temperature_c,omitempty"`
 	Throttled    []string `json:"throttled,omitempty"`
+}
+
+// Best is the most probable class. ok is false where there is none, or where
+// independent classes are all less likely than not.
+func (r *Result) Best() (best classify.Prediction, ok bool) {
+	if len(r.Top) == 0 || r.Independent && r.Top[0].Probability < 0.5 {
+		return best, false
+	}
+	return r.Top[0], true
 }
 
 // Kind is what happened in an Event.

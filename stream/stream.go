@@ -16,6 +16,8 @@ import (
 // goroutine.
 type Classifier interface {
 	Classes() []labels.Class
+	// Independent says whether classes are independent of each other.
+	Independent() bool
 	// Classify writes the probability of each class to probs. An error is the
 	// frame's, and others may do better.
 	Classify(f *capture.Frame, probs []float64) (classify.Phases, error)
@@ -130,7 +132,8 @@ func newLoop(cam capture.Camera, c Classifier, o Options, sinks []Sink) (*loop, 
 	}
 	return &loop{
 		Options: o, cam: cam, classifier: c, sinks: sinks, view: v,
-		ask: make(chan struct{}, 1), answer: make(chan answer, 1),
+		result: Result{Independent: c.Independent(), Probabilities: v.smoothed},
+		ask:    make(chan struct{}, 1), answer: make(chan answer, 1),
 	}, nil
 }
 

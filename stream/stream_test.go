@@ -60,6 +60,8 @@ type fakeClassifier struct{}
 
 func (fakeClassifier) Classes() []labels.Class { return classes }
 
+func (fakeClassifier) Independent() bool { return false }
+
 func (fakeClassifier) Classify(f *capture.Frame, probs []float64) (classify.Phases, error) {
 	if len(f.Data) != len(probs) {
 		return classify.Phases{}, errors.New("damaged")
@@ -84,7 +86,7 @@ type recorder struct {
 
 func (r *recorder) Result(x *Result, _ *capture.Frame) {
 	kept := *x
-	kept.Top = append([]classify.Prediction(nil), x.Top...)
+	kept.Top, kept.Probabilities = append([]classify.Prediction(nil), x.Top...), nil
 	r.results = append(r.results, kept)
 	r.log = append(r.log, "result")
 }
@@ -151,6 +153,22 @@ func (b *bench) wait(d time.Duration) {
 func (b *bench) last() Result {
 	require.NotEmpty(b.t, b.rec.results)
 	return b.rec.results[len(b.rec.results)-1]
+}
+
+func TestBest(t *testing.T) {
+	r := Result{}
+	_, ok := r.Best()
+	require.False(t, ok)
+	r.Top = []classify.Prediction{prediction(1, 0.4), prediction(0, 0.3)}
+	best, ok := r.Best()
+	require.True(t, ok)
+	require.Equal(t, prediction(1, 0.4), best)
+	r.Independent = true
+	_, ok = r.Best()
+	require.False(t, ok)
+	r.Top[0].Probability = 0.5
+	_, ok = r.Best()
+	require.True(t, ok)
 }
 
 func TestResult(t *testing.T) {

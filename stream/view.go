@@ -79,6 +79,7 @@ func (v *view) events(now time.Time, tell func(Event)) {
 		for _, class := range w.classes {
 			prob += v.smoothed[class]
 		}
+		prob = min(prob, 1) // independent classes may be all there
 		if w.turn(Seen(w.seen, prob, v.minProb), v.debounce) {
 			tell(w.event(now, prob))
 		}
@@ -96,7 +97,7 @@ func (v *view) forget(now time.Time, tell func(Event)) {
 }
 
 // watch is a label that makes events. The few labels that several classes
-// share have the sum of their probabilities.
+// share have the sum of their probabilities, up to 1.
 type watch struct {
 	label   string
 	classes []int

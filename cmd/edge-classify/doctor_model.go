@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"edgeclassify/classify"
+	"edgeclassify/labels"
 	"edgeclassify/q8"
 	"edgeclassify/runtime"
 )
@@ -23,11 +24,25 @@ func checkModel(ctx context.Context, e *engine) []check {
 		return []check{failure("model", err.Error(), "copy the file again, or make it with 'quantize build'")}
 	}
 	defer m.Close()
-	return []check{describeModel(e.model, m.File()), checkAnswer(m), checkSpeed(ctx, m)}
+	return []check{describeModel(e.model, m.File()), checkLabels(m.File()), checkAnswer(m), checkSpeed(ctx, m)}
 }
 
 func describeModel(path string, f *q8.File) check {
 	return fine("model", fmt.Sprintf("%s: %s by %s, %s, SHA-256 %s is right", path, f.Name, f.Provenance.Tool, megabytes(f.Size), f.SHA256))
+}
+
+// checkLabels tells what the model tells apart.
+func checkLabels(f *q8.File) check {
+	n := len(f.Classes)
+	kind := "one of them in a picture"
+	if f.Independent() {
+		kind = "none or several in a picture"
+	}
+	found := fmt.Sprintf("%d, %s to %s, by %s: %s", n, f.Classes[0].Name, f.Classes[n-1].Name, f.Activation, kind)
+	if labels.Numbered(f.Classes) {
+		return warning("labels", found, "classes have no names: give them some with 'quantize label'")
+	}
+	return fine("labels", found)
 }
 
 // checkAnswer compares the answer to the picture that the file carries.

@@ -16,15 +16,17 @@ import (
 
 const usage = `Usage: edge-classify -model FILE.q8 [flags] PATH...
        edge-classify -model FILE.q8 -camera SPEC [flags]
+       edge-classify labels -model FILE.q8 [-json]
        edge-classify cameras [-json]
        edge-classify doctor [-model FILE.q8] [-camera SPEC] [-json]
        edge-classify bench -model FILE.q8 [flags] [PATH]
        edge-classify kernels [-json]
 
-Tells what pictures show, or what a camera sees. PATH is a JPEG or PNG file, a
-folder of them, or - for a picture on standard input. (A file with the name of
-a subcommand is ./bench.)
+Tells what pictures show, or what a camera sees. PATH is a picture (JPEG, PNG, WebP,
+GIF, BMP, TIFF), a folder of them, or - for one on standard input. (A file with the
+name of a subcommand is ./bench.)
 
+  labels   lists what the model tells apart
   cameras  lists cameras with their formats, sizes and rates
   doctor   finds out why it is slow, or wrong
   bench    measures how fast the network runs on this machine
@@ -57,8 +59,9 @@ is interrupted, and logs to standard error.
 
 With -json every result gives one line on standard output:
   time (of capture), sequence, age_ms (from capture to result), dropped (frames
-  lost on the way to the program), top, ms, temperature_c and throttled (where
-  the system tells them);
+  lost on the way to the program), top, independent (true where any number of
+  classes may be there), ms, temperature_c and throttled (where the system tells
+  them);
   and every event of -watch: time, label, event (start or end), prob.
 
 A file for -config has lines 'flag = value' and comments behind #.
@@ -78,6 +81,8 @@ func run(ctx context.Context, args []string, s cli.Streams) error {
 			return runBench(ctx, args[1:], s)
 		case "kernels":
 			return runKernels(args[1:], s)
+		case "labels":
+			return runLabels(args[1:], s)
 		case "cameras":
 			return runCameras(args[1:], s)
 		case "doctor":

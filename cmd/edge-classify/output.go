@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,19 +53,22 @@ type textPrinter struct {
 	every bool       // print each result
 
 	shown string
+	seen  []string // the labels in it
 	begun bool
 	last  time.Time
 	fps   float64
 }
 
-const unsure = "(not sure)"
+// What stands for a label where none is seen: of classes of which one must be there,
+// and of independent ones.
+const (
+	unsure  = "(not sure)"
+	nothing = "(none)"
+)
 
 func (p *textPrinter) Result(r *stream.Result, _ *capture.Frame) {
 	p.rate(r.Time)
-	label := unsure
-	if len(r.Top) > 0 && stream.Seen(r.Top[0].Label == p.shown, r.Top[0].Probability, p.least) {
-		label = r.Top[0].Label
-	}
+	label := p.label(r)
 	changed := label != p.shown || !p.begun
 	p.shown, p.begun = label, true
 	switch {
@@ -73,6 +77,25 @@ func (p *textPrinter) Result(r *stream.Result, _ *capture.Frame) {
 	case changed || p.every:
 		p.put([]byte(p.line(label, r) + "\n"))
 	}
+}
+
+// label is what is seen: the most probable class or, where classes are independent,
+// all that are probable.
+func (p *textPrinter) label(r *stream.Result) string {
+	candidates, none := r.Top[:min(1, len(r.Top))], unsure
+	if r.Independent {
+		candidates, none = r.Top, nothing
+	}
+	var seen []string
+	for _, c := range candidates {
+		if stream.Seen(slices.Contains(p.seen, c.Label), c.Probability, p.least) {
+			seen = append(seen, c.Label)
+		}
+	}
+	if p.seen = seen; len(seen) == 0 {
+		return none
+	}
+	return strings.Join(seen, ", ")
 }
 
 func (p *textPrinter) Event(e stream.Event) {

@@ -48,6 +48,25 @@ func TestTextIsALinePerChange(t *testing.T) {
 		"03:04:09  end of cat, 39 %\n", out.String())
 }
 
+// Of independent classes all that are seen are labels, each held by itself.
+func TestTextOfIndependentClasses(t *testing.T) {
+	var out bytes.Buffer
+	p := newPrinter(options{cameraOptions: cameraOptions{minProb: 0.5}}, &out, slog.New(slog.DiscardHandler))
+	for i, probs := range [][2]float64{{0.2, 0.1}, {0.9, 0.1}, {0.9, 0.6}, {0.9, 0.41}, {0.9, 0.39}, {0.3, 0.1}} {
+		p.Result(&stream.Result{
+			Time: time.Date(2026, 1, 2, 3, 4, i, 0, time.Local), Independent: true,
+			Top: []classify.Prediction{{Label: "cat", Probability: probs[0]}, {Label: "dog", Probability: probs[1]}},
+		}, nil)
+	}
+	require.NoError(t, p.Close())
+	const rest = "  age 0 ms, infer 0 ms"
+	require.Equal(t, "03:04:00  (none)  cat 20 %  dog 10 %"+rest+", 0 dropped\n"+
+		"03:04:01  cat 90 %  dog 10 %"+rest+", 1.0 fps, 0 dropped\n"+
+		"03:04:02  cat, dog  cat 90 %  dog 60 %"+rest+", 1.0 fps, 0 dropped\n"+
+		"03:04:04  cat 90 %  dog 39 %"+rest+", 1.0 fps, 0 dropped\n"+
+		"03:04:05  (none)  cat 30 %  dog 10 %"+rest+", 1.0 fps, 0 dropped\n", out.String())
+}
+
 func TestTerminalHasOneLineThatIsRewritten(t *testing.T) {
 	var out bytes.Buffer
 	p := &textPrinter{lines: newLines(&out, slog.New(slog.DiscardHandler)), width: func() int { return 14 }, least: 0.5}

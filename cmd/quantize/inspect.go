@@ -9,6 +9,7 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/cli"
+	"edgeclassify/labels"
 	"edgeclassify/preprocess"
 	"edgeclassify/q8"
 	"edgeclassify/report"
@@ -22,7 +23,8 @@ Shows what a model file holds: where it comes from, its layers with their
 quantization, and with -plan how the runtime lays its tensors out in memory.
 
 With -json: name, sha256, file_bytes, weight_bytes, arena_bytes,
-arena_lower_bound, macs, classes, preprocess, provenance, selftest and layers.`
+arena_lower_bound, macs, classes, activation, preprocess, provenance, selftest and
+layers.`
 
 func inspectCommand(_ context.Context, args []string, s cli.Streams) error {
 	f := cli.Flags("quantize inspect", inspectUsage, s)
@@ -64,11 +66,16 @@ func inspectCommand(_ context.Context, args []string, s cli.Streams) error {
 type inspection struct {
 	Name string `json:"name"`
 	report.Size
-	Classes    int             `json:"classes"`
-	Preprocess preprocess.Spec `json:"preprocess"`
-	Provenance q8.Provenance   `json:"provenance"`
-	SelfTest   *q8.SelfTest    `json:"selftest,omitempty"`
-	Layers     []layerInfo     `json:"layers"`
+	Classes int `json:"classes"`
+	// Activation is that behind the logits.
+	Activation labels.Activation `json:"activation"`
+	Preprocess preprocess.Spec   `json:"preprocess"`
+	Provenance q8.Provenance     `json:"provenance"`
+	SelfTest   *q8.SelfTest      `json:"selftest,omitempty"`
+	Layers     []layerInfo       `json:"layers"`
+
+	labels      []labels.Class
+	independent bool
 }
 
 type layerInfo struct {
@@ -90,8 +97,8 @@ type layerInfo struct {
 func inspect(m *q8.File, p *runtime.Plan) inspection {
 	n := m.Model
 	r := inspection{
-		Name: n.Name, Size: report.SizeOf(p), Classes: len(n.Classes),
-		Preprocess: n.Preprocess, Provenance: n.Provenance, SelfTest: n.SelfTest,
+		Name: n.Name, Size: report.SizeOf(p), Classes: len(n.Classes), Activation: n.Activation,
+		labels: n.Classes, independent: n.Independent(), Preprocess: n.Preprocess, Provenance: n.Provenance, SelfTest: n.SelfTest,
 	}
 	r.SHA256, r.FileBytes = m.SHA256, m.Size
 	for i := range n.Layers {
@@ -116,9 +123,21 @@ func inspect(m *q8.File, p *runtime.Plan) inspection {
 	return r
 }
 
+func (r inspection) describeLabels() string {
+	text := fmt.Sprintf("%s to %s, by %s", r.labels[0].Name, r.labels[len(r.labels)-1].Name, r.Activation)
+	if r.independent {
+		text += ": none or several in a picture"
+	}
+	if labels.Numbered(r.labels) {
+		text += "; 'quantize label' gives them names"
+	}
+	return text
+}
+
 func (r inspection) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "network\t%s, %d layers, %d classes, %.2f GMAC\n", r.Name, len(r.Layers), r.Classes, float64(r.MACs)/1e9)
+	fmt.Fprintf(t, "labels\t%s\n", r.describeLabels())
 	fmt.Fprintf(t, "file\t%d bytes, SHA-256 %s\n", r.FileBytes, r.SHA256)
 	fmt.Fprintf(t, "memory\tweights %d bytes, arena %d bytes (lower bound %d)\n", r.WeightBytes, r.ArenaBytes, r.ArenaLowerBound)
 	fmt.Fprintf(t, "input\tresize %v, crop %v, %s, order %s, mean %v, std %v\n",

@@ -10,8 +10,25 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/labels"
 	"edgeclassify/q8"
 )
+
+func TestInspectTellsLabels(t *testing.T) {
+	code, out, errs := execute("inspect", day(t))
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "labels   night to day, by sigmoid\n")
+	nameless := nettest.Lights()
+	nameless.Classes = labels.Default(3)
+	file := filepath.Join(t.TempDir(), "m.q8")
+	require.NoError(t, q8.Write(file, nameless))
+	code, out, errs = execute("inspect", file)
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "labels   class 0 to class 2, by sigmoid: none or several in a picture; 'quantize label' gives them names\n")
+	code, out, errs = execute("inspect", "-json", file)
+	require.Zero(t, code, errs)
+	require.Contains(t, out, `"activation": "sigmoid"`)
+}
 
 func TestInspectShowsInt16Layers(t *testing.T) {
 	n, layer := nettest.Model(0, true), -1

@@ -128,7 +128,7 @@ function showResult(result) {
     track.firstChild.style.width = entry.prob * 100 + "%";
   });
   $("nothing").hidden = result.top.length > 0;
-  announce(result.top[0]);
+  announce(result.independent ? result.top.filter(entry => entry.prob >= 0.5) : result.top.slice(0, 1));
 }
 
 function element(tag, className, ...children) {
@@ -145,11 +145,12 @@ function newLabel() {
 }
 
 let announced = "", announcedAt = -Infinity;
-function announce(best) {
-  if (!best || best.label === announced || now() - announcedAt < announceEvery) return;
-  announced = best.label;
+function announce(seen) {
+  const labels = seen.map(entry => entry.label).join(", ");
+  if (!labels || labels === announced || now() - announcedAt < announceEvery) return;
+  announced = labels;
   announcedAt = now();
-  say("announcement", best.label + ", " + Math.round(best.prob * 100) + " percent");
+  say("announcement", seen.map(entry => entry.label + ", " + Math.round(entry.prob * 100) + " percent").join("; "));
 }
 
 function showState() {

@@ -1,0 +1,76 @@
+package onnx_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"edgeclassify/calibrate/fp32"
+	"edgeclassify/importer/onnx"
+	"edgeclassify/internal/testneed"
+	"edgeclassify/models"
+)
+
+// TestExportedNetworks runs what scripts/export-onnx.py has exported, beside ONNX
+// Runtime's answers.
+func TestExportedNetworks(t *testing.T) {
+	folder := os.Getenv("EXPORTED_ONNX")
+	if folder == "" {
+		t.Skip("set EXPORTED_ONNX to a folder that scripts/export-onnx.py has filled")
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.onnx"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".onnx")
+		t.Run(name, func(t *testing.T) {
+			imported, err := onnx.Import(file, models.ImportOptions{})
+			require.NoError(t, err)
+			g := imported.Logits()
+			image := floats(t, strings.TrimSuffix(file, ".onnx")+".input")
+			want := floats(t, strings.TrimSuffix(file, ".onnx")+".output")
+			if imported.Nodes[len(imported.Nodes)-1].Op.Kind() == "softmax" {
+				g = imported.Graph
+			}
+			if p := imported.Preprocess; imported.PreprocessFrom != "" {
+				for i := range image {
+					image[i] = (image[i] - p.Mean[i%3]) / p.Std[i%3]
+				}
+			}
+			e, err := fp32.NewExecutor(g, 2)
+			require.NoError(t, err)
+			got, err := e.Run(image, nil)
+			require.NoError(t, err)
+			worst := distance(t, want, got)
+			t.Logf("| %s | %d nodes | %.1e | %s |", name, len(g.Nodes), worst, imported.PreprocessFrom)
+			require.Less(t, worst, 1e-3)
+		})
+	}
+}
+
+// distance is the largest difference, in the range of what is wanted.
+func distance(t *testing.T, want, got []float32) float64 {
+	require.Len(t, got, len(want))
+	low, high, worst := want[0], want[0], float64(0)
+	for i, w := range want {
+		low, high = min(low, w), max(high, w)
+		worst = max(worst, float64(w-got[i]), float64(got[i]-w))
+	}
+	require.Greater(t, high, low)
+	return worst / float64(high-low)
+}
+
+func floats(t *testing.T, file string) []float32 {
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	out := make([]float32, len(raw)/4)
+	require.NoError(t, binary.Read(bytes.NewReader(raw), binary.LittleEndian, out))
+	return out
+}
+
+var _ = testneed.Missing
