@@ -42,7 +42,7 @@ func TestShippedTableIsOfItsPictures(t *testing.T) {
 	needWeights(t)
 	g, err := load("resnet50-keras", models.ImportOptions{})
 	require.NoError(t, err)
-	shipped, _, err := shippedRanges("resnet50-keras", g.Hash())
+	shipped, _, err := shippedRanges(g.Hash())
 	require.NoError(t, err)
 	folded, err := g.Logits().Fold()
 	require.NoError(t, err)
