@@ -39,8 +39,8 @@ type head struct {
 }
 
 // deflated is how many pixels a byte holds at best where Deflate shrinks 1032-fold
-// and a pixel takes a bit. The lossless methods of WebP and TIFF have no such bound,
-// but what goes beyond this has one colour.
+// and a pixel takes a bit. TIFF's other methods have no such bound, but what goes
+// beyond this has one colour.
 const deflated = 8 * 1032
 
 // formats returns the kinds of files that Decode reads.
@@ -49,7 +49,8 @@ func formats() []format {
 		// Each 8x8 block takes at least one bit.
 		{"\xff\xd8\xff", jpegHead, jpeg.Decode, 8 * 64, false},
 		{"\x89PNG\r\n\x1a\n", pngHead, png.Decode, deflated, false},
-		{"RIFF????WEBP", webpHead, webp.Decode, deflated, true},
+		// Each block of 16x16 takes a bit; what goes beyond this has one colour.
+		{"RIFF????WEBP", webpHead, webp.Decode, 8 * 256, true},
 		// A code of 12 bits stands for 4096 pixels.
 		{"GIF8?a", gifHead, gif.Decode, 8 * 4096 / 12, false},
 		{"BM????\x00\x00\x00\x00", bmpHead, bmp.Decode, 1, false},
