@@ -27,7 +27,7 @@ type format struct {
 // network computes before those of weights alone.
 func formats() []format {
 	return []format{
-		{"TensorFlow.js layers model", isTFJS, readTFJS},
+		{"Keras model", isKeras, keras.Import},
 		{"ONNX", isONNX, onnx.Import},
 		{"index of sharded weights", isIndex, readIndex},
 		{"safetensors", isSafetensors, readSafetensors},
@@ -131,21 +131,4 @@ func (s source) inside() (files []source, err error) {
 	return files, nil
 }
 
-func isTFJS(s source) bool {
-	if s.dir {
-		_, err := os.Stat(filepath.Join(s.path, "model.json"))
-		return err == nil
-	}
-	return s.isJSON("modelTopology")
-}
-
-func readTFJS(path string, _ models.ImportOptions) (*models.Imported, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, "model.json")
-	}
-	g, err := keras.Import(path)
-	if err != nil {
-		return nil, err
-	}
-	return &models.Imported{Graph: g}, nil
-}
+func isKeras(s source) bool { return keras.Is(s.path) }

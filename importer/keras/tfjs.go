@@ -1,147 +1,223 @@
 package keras
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
+	"path"
 
 	"edgeclassify/importer/weights"
+	"edgeclassify/labels"
 	"edgeclassify/models"
+	"edgeclassify/preprocess"
 )
 
-// Import reads a TensorFlow.js layers model: the topology and the weights'
-// manifest from the model.json at path, the weights from the shards beside it.
-// Convolutions carry the names of their Keras layers. The pictures' colours
-// are taken to be prepared the way of Keras' Caffe-style models.
-//
-// Errors name the layer, tensor or shard, and what was expected.
+// readTFJS reads a TensorFlow.js layers model: the topology and the weights'
+// manifest from model.json, the weights from the shards beside it.
 //
 // Format: https://www.tensorflow.org/js/guide/save_load
-func Import(path string) (*models.Graph, error) {
-	g, err := importTFJS(path)
-	if err != nil {
-		return nil, fmt.Errorf("importer: %s: %w", path, err)
+func readTFJS(s source, o models.ImportOptions) (*models.Imported, error) {
+	text := s.data
+	if text == nil {
+		var err error
+		if text, err = fs.ReadFile(s.files, modelJSON); err != nil {
+			return nil, err
+		}
 	}
-	return g, nil
-}
-
-// tfjsModel is the part of a model.json that matters here.
-type tfjsModel struct {
-	Topology struct {
-		Config kerasModel `json:"model_config"`
-	} `json:"modelTopology"`
-	Manifest []tfjsGroup `json:"weightsManifest"`
-}
-
-// tfjsGroup is a run of tensors without gaps, cut into shards.
-type tfjsGroup struct {
-	Paths   []string     `json:"paths"`
-	Weights []tfjsWeight `json:"weights"`
-}
-
-type tfjsWeight struct {
-	Name         string `json:"name"`
-	Shape        []int  `json:"shape"`
-	DType        string `json:"dtype"`
-	Quantization *struct {
-		DType string `json:"dtype"`
-	} `json:"quantization"`
-}
-
-func importTFJS(path string) (*models.Graph, error) {
-	text, err := os.ReadFile(path)
+	values, err := parseObject(text)
 	if err != nil {
 		return nil, err
 	}
-	var m tfjsModel
-	if err := json.Unmarshal(text, &m); err != nil {
-		return nil, err
+	model := &options{values: values}
+	if model.text("format", "") == "graph-model" {
+		return nil, errors.New("it is a TensorFlow.js graph model, which has no layers: convert the Keras model with " +
+			"tensorflowjs_converter --output_format=tfjs_layers_model, or give the .keras or .h5 file itself")
 	}
-	if len(m.Manifest) == 0 {
+	manifest := model.list("weightsManifest")
+	if len(manifest) == 0 {
 		return nil, errors.New("no weightsManifest: want a TensorFlow.js layers model with weights")
 	}
-	dir, err := os.OpenRoot(filepath.Dir(path)) // no path leads out of it, not even by a link
-	if err != nil {
+	topology := &options{values: model.sub("modelTopology")}
+	config := topology.values
+	if topology.has("model_config") {
+		config = topology.sub("model_config")
+	}
+	version := topology.text("keras_version", "2")
+	if err := errors.Join(model.err, topology.err); err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-
 	arrays := map[string]weights.Array{}
-	for i, group := range m.Manifest {
-		if err := group.read(dir, arrays); err != nil {
+	for i, g := range manifest {
+		if err := readGroup(s.files, g, arrays); err != nil {
 			return nil, fmt.Errorf("weight group %d: %w", i+1, err)
 		}
 	}
-	file := weights.NewFile(arrays)
-	g, err := m.Topology.Config.graph(file)
+	m, err := build(config, version, arrays, newByName(arrays, false), o)
 	if err != nil {
 		return nil, err
 	}
-	if err := file.Unused("the topology of the same file"); err != nil {
-		return nil, err
-	}
-	return g, nil
+	return teachable(s.files, m)
 }
 
-// read adds the group's tensors to arrays.
-func (g tfjsGroup) read(dir *os.Root, arrays map[string]weights.Array) error {
-	const limit = math.MaxInt32 // bytes
-	var found []weights.Array
-	want := int64(0)
-	for _, w := range g.Weights {
-		if _, taken := arrays[w.Name]; taken {
-			return fmt.Errorf("tensor %q appears twice", w.Name)
-		}
-		a := weights.Array{Stored: w.DType, Shape: w.Shape}
-		switch {
-		case w.Quantization == nil && w.DType == "float32":
-			a.DType = weights.Float32
-		case w.Quantization != nil && w.Quantization.DType == "float16" && w.DType == "float32":
-			a.DType = weights.Float16
-		case w.Quantization != nil:
-			return fmt.Errorf("tensor %q: weights are quantized to %s: use the unquantized model", w.Name, w.Quantization.DType)
-		default:
-			return fmt.Errorf("tensor %q: elements are %q, expected float32", w.Name, w.DType)
-		}
-		n, ok := weights.Elements(w.Shape, limit)
-		if !ok {
-			return fmt.Errorf("tensor %q: shape %v is not possible", w.Name, w.Shape)
-		}
-		want += int64(n) * int64(a.DType.Size())
-		if want > limit {
-			return fmt.Errorf("tensor %q: the weights up to here take more than %d bytes", w.Name, limit)
-		}
-		arrays[w.Name] = a
-		found = append(found, a)
+// teachable adds what Teachable Machine says in metadata.json, where there is one
+// with labels.
+func teachable(files fs.FS, m *models.Imported) (*models.Imported, error) {
+	const file = "metadata.json"
+	text, err := fs.ReadFile(files, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
 	}
-	data, err := readShards(dir, g.Paths, want)
+	if err != nil {
+		return nil, err
+	}
+	var metadata struct {
+		Labels json.RawMessage `json:"labels"`
+	}
+	if json.Unmarshal(text, &metadata) != nil || metadata.Labels == nil {
+		return m, nil // of somebody else
+	}
+	classes, err := labels.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if n := m.Shape(m.Output()).Elements(); len(classes) != n && !(n == 1 && len(classes) == 2) {
+		return nil, fmt.Errorf("%s has %d labels, the network tells %d classes", file, len(classes), n)
+	}
+	m.ClassesFrom = file
+	spec := m.Preprocess
+	if m.PreprocessFrom == "" {
+		spec = preprocess.TeachableMachine().Sized(spec.Crop)
+		spec.Order = m.Preprocess.Order
+		if spec.Order == preprocess.BGR {
+			spec.Order = preprocess.RGB
+		}
+		m.PreprocessFrom, m.Notes = file+" of Teachable Machine", nil
+	}
+	m.Graph = m.Graph.With(spec, classes, m.Activation)
+	return m, nil
+}
+
+// readGroup adds the tensors of a group, a run of tensors without gaps that is cut
+// into shards.
+func readGroup(files fs.FS, v any, arrays map[string]weights.Array) error {
+	values, _ := v.(object)
+	group := &options{values: values}
+	var paths []string
+	for _, p := range group.list("paths") {
+		name, ok := p.(string)
+		if !ok {
+			group.fail("paths", "a list of strings")
+		}
+		paths = append(paths, name)
+	}
+	var found []stored
+	want := int64(0)
+	for _, w := range group.list("weights") {
+		t, err := parseStored(w)
+		if err != nil {
+			return err
+		}
+		if _, taken := arrays[t.name]; taken {
+			return fmt.Errorf("tensor %q appears twice", t.name)
+		}
+		if want += int64(t.bytes); want > math.MaxInt32 {
+			return fmt.Errorf("tensor %q: the weights up to here take more than %d bytes", t.name, math.MaxInt32)
+		}
+		arrays[t.name] = t.Array
+		found = append(found, t)
+	}
+	if group.err != nil {
+		return group.err
+	}
+	data, err := readShards(files, paths, want)
 	if err != nil {
 		return err
 	}
-	for i, a := range found {
-		n, _ := weights.Elements(a.Shape, limit)
-		size := n * a.DType.Size()
-		a.Data, data = data[:size:size], data[size:]
-		arrays[g.Weights[i].Name] = a
+	for _, t := range found {
+		t.Data, data = data[:t.bytes:t.bytes], data[t.bytes:]
+		arrays[t.name] = t.dequantized()
 	}
 	return nil
 }
 
+// stored is a tensor as the manifest describes it.
+type stored struct {
+	name string
+	weights.Array
+	bytes      int
+	quantized  bool // value = code * scale + least
+	scale, min float64
+}
+
+// types are the elements that a manifest names.
+var types = map[string]weights.DType{"float32": weights.Float32, "float16": weights.Float16, "int32": weights.Int32,
+	"uint16": weights.Uint16, "uint8": weights.Uint8, "bool": weights.Uint8}
+
+func parseStored(v any) (stored, error) {
+	values, _ := v.(object)
+	w := &options{values: values}
+	t := stored{name: w.text("name", "")}
+	t.Stored = w.text("dtype", "")
+	for _, d := range w.list("shape") {
+		n, ok := d.(float64)
+		if !ok || n != math.Trunc(n) || n < 0 || n > math.MaxInt32 {
+			w.fail("shape", "a list of whole numbers")
+			break
+		}
+		t.Shape = append(t.Shape, int(n))
+	}
+	if w.has("quantization") {
+		q := &options{values: w.sub("quantization")}
+		t.Stored = q.text("dtype", "")
+		t.scale, t.min = q.number("scale", 1), q.number("min", 0)
+		t.quantized = t.Stored != "float16"
+		w.err = errors.Join(w.err, q.err)
+	}
+	if w.err != nil {
+		return t, fmt.Errorf("tensor %q: %w", t.name, w.err)
+	}
+	if t.DType = types[t.Stored]; t.DType == weights.Unsupported {
+		return t, fmt.Errorf("tensor %q: elements are %q, expected float32, float16, or uint8 or uint16 with a scale", t.name, t.Stored)
+	}
+	n, ok := weights.Elements(t.Shape, math.MaxInt32/8)
+	if !ok {
+		return t, fmt.Errorf("tensor %q: shape %v is not possible", t.name, t.Shape)
+	}
+	t.bytes = n * t.DType.Size()
+	return t, nil
+}
+
+// dequantized is the tensor in float32.
+func (t stored) dequantized() weights.Array {
+	if !t.quantized {
+		return t.Array
+	}
+	out := weights.Array{DType: weights.Float32, Stored: t.Stored, Shape: t.Shape}
+	for i := 0; i < len(t.Data); i += t.DType.Size() {
+		code := uint16(t.Data[i])
+		if t.DType == weights.Uint16 {
+			code = binary.LittleEndian.Uint16(t.Data[i:])
+		}
+		v := float32(float64(float64(code)*t.scale) + t.min)
+		out.Data = binary.LittleEndian.AppendUint32(out.Data, math.Float32bits(v))
+	}
+	return out
+}
+
 // readShards returns the shards' bytes one after the other. It allocates only
 // once their sizes are known to add up.
-func readShards(dir *os.Root, paths []string, want int64) ([]byte, error) {
+func readShards(files fs.FS, paths []string, want int64) ([]byte, error) {
 	sizes := make([]int64, len(paths))
 	total := int64(0)
 	for i, p := range paths {
-		if !filepath.IsLocal(filepath.FromSlash(p)) {
+		if !fs.ValidPath(path.Clean(p)) {
 			return nil, fmt.Errorf("shard %q: the path leads out of the model's folder", p)
 		}
-		info, err := dir.Stat(filepath.FromSlash(p))
+		info, err := fs.Stat(files, path.Clean(p))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("shard %q (%d of %d) is missing: %w", p, i+1, len(paths), err)
 		}
@@ -160,7 +236,7 @@ func readShards(dir *os.Root, paths []string, want int64) ([]byte, error) {
 	data := make([]byte, want)
 	rest := data
 	for i, p := range paths {
-		if err := readShard(dir, p, rest[:sizes[i]]); err != nil {
+		if err := readShard(files, p, rest[:sizes[i]]); err != nil {
 			return nil, fmt.Errorf("shard %q: %w", p, err)
 		}
 		rest = rest[sizes[i]:]
@@ -168,8 +244,8 @@ func readShards(dir *os.Root, paths []string, want int64) ([]byte, error) {
 	return data, nil
 }
 
-func readShard(dir *os.Root, path string, b []byte) error {
-	f, err := dir.Open(filepath.FromSlash(path))
+func readShard(files fs.FS, name string, b []byte) error {
+	f, err := files.Open(path.Clean(name))
 	if err != nil {
 		return err
 	}

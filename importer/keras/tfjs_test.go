@@ -16,43 +16,40 @@ import (
 	"edgeclassify/tensor"
 )
 
-// options are a layer's config.
-type options = map[string]any
-
 // sketch is a model.json in the making, for an input of 8x8x3. Weights are
 // numbered one after the other: 0, 1, 2, ...
 type sketch struct {
-	layers  []options
-	weights []options
+	layers  []object
+	weights []object
 	values  int
 	dtype   string // "": float32; float16: quantized to it
 }
 
 func newSketch() *sketch {
 	s := &sketch{}
-	s.layers = append(s.layers, options{"name": "image", "class_name": "InputLayer", "inbound_nodes": []any{},
-		"config": options{"batch_input_shape": []any{nil, 8, 8, 3}, "data_format": "channels_last"}})
+	s.layers = append(s.layers, object{"name": "image", "class_name": "InputLayer", "inbound_nodes": []any{},
+		"config": object{"batch_input_shape": []any{nil, 8, 8, 3}, "data_format": "channels_last"}})
 	return s
 }
 
 // then adds a layer that reads the given ones, or the last.
-func (s *sketch) then(name, class string, config options, inputs ...string) *sketch {
+func (s *sketch) then(name, class string, config object, inputs ...string) *sketch {
 	if inputs == nil {
 		inputs = []string{s.layers[len(s.layers)-1]["name"].(string)}
 	}
 	var refs []any
 	for _, in := range inputs {
-		refs = append(refs, []any{in, 0, 0, options{}})
+		refs = append(refs, []any{in, 0, 0, object{}})
 	}
-	s.layers = append(s.layers, options{"name": name, "class_name": class, "config": config, "inbound_nodes": []any{refs}})
+	s.layers = append(s.layers, object{"name": name, "class_name": class, "config": config, "inbound_nodes": []any{refs}})
 	return s
 }
 
 // weight adds a tensor.
 func (s *sketch) weight(name string, shape ...int) *sketch {
-	w := options{"name": name, "shape": shape, "dtype": "float32"}
+	w := object{"name": name, "shape": shape, "dtype": "float32"}
 	if s.dtype != "" {
-		w["quantization"] = options{"dtype": s.dtype}
+		w["quantization"] = object{"dtype": s.dtype}
 	}
 	s.weights = append(s.weights, w)
 	n, _ := weights.Elements(shape, math.MaxInt)
@@ -62,8 +59,8 @@ func (s *sketch) weight(name string, shape ...int) *sketch {
 
 // head ends the network with a pooling and two classes.
 func (s *sketch) head(channels int) *sketch {
-	return s.then("pool", "GlobalAveragePooling2D", options{}).
-		then("fc", "Dense", options{"units": 2, "activation": "softmax"}).
+	return s.then("pool", "GlobalAveragePooling2D", object{}).
+		then("fc", "Dense", object{"units": 2, "activation": "softmax"}).
 		weight("fc/kernel", channels, 2).weight("fc/bias", 2)
 }
 
@@ -72,10 +69,10 @@ func (s *sketch) save(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	last := s.layers[len(s.layers)-1]["name"]
-	text, err := json.MarshalIndent(options{
-		"modelTopology": options{"model_config": options{"class_name": "Model", "config": options{
+	text, err := json.MarshalIndent(object{
+		"modelTopology": object{"model_config": object{"class_name": "Model", "config": object{
 			"name": "small", "layers": s.layers, "input_layers": []any{[]any{"image", 0, 0}}, "output_layers": []any{[]any{last, 0, 0}}}}},
-		"weightsManifest": []any{options{"paths": []string{"a.bin", "b.bin"}, "weights": s.weights}},
+		"weightsManifest": []any{object{"paths": []string{"a.bin", "b.bin"}, "weights": s.weights}},
 	}, "", "  ")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "model.json"), text, 0o644))
@@ -95,25 +92,32 @@ func (s *sketch) save(t testing.TB) string {
 
 func (s *sketch) load(t testing.TB) *models.Graph {
 	t.Helper()
-	g, err := Import(s.save(t))
+	g, err := Import(s.save(t), models.ImportOptions{})
 	require.NoError(t, err)
-	return g
+	return g.Graph
 }
 
-func conv2D(filters, kernel, stride int, padding string) options {
-	return options{"filters": filters, "kernel_size": []int{kernel, kernel}, "strides": []int{stride, stride},
+// twice uses the last layer but two twice.
+func twice(s *sketch) *sketch {
+	l := s.layers[len(s.layers)-3]
+	l["inbound_nodes"] = append(l["inbound_nodes"].([]any), l["inbound_nodes"].([]any)...)
+	return s
+}
+
+func conv2D(filters, kernel, stride int, padding string) object {
+	return object{"filters": filters, "kernel_size": []int{kernel, kernel}, "strides": []int{stride, stride},
 		"padding": padding, "use_bias": false, "dilation_rate": []int{1, 1}, "data_format": "channels_last"}
 }
 
-func pool2D(size, stride int, padding string) options {
-	return options{"pool_size": []int{size, size}, "strides": []int{stride, stride}, "padding": padding}
+func pool2D(size, stride int, padding string) object {
+	return object{"pool_size": []int{size, size}, "strides": []int{stride, stride}, "padding": padding}
 }
 
-func pad2D(top, bottom, left, right int) options {
-	return options{"padding": [][]int{{top, bottom}, {left, right}}}
+func pad2D(top, bottom, left, right int) object {
+	return object{"padding": [][]int{{top, bottom}, {left, right}}}
 }
 
-func with(o options, key string, value any) options {
+func with(o object, key string, value any) object {
 	o[key] = value
 	return o
 }
@@ -142,17 +146,17 @@ func TestTFJSLayers(t *testing.T) {
 		then("pad", "ZeroPadding2D", pad2D(1, 2, 0, 1)).
 		then("conv", "Conv2D", with(with(conv2D(4, 3, 2, "valid"), "activation", "relu"), "use_bias", true)).
 		weight("conv/kernel", 3, 3, 3, 4).weight("conv/bias", 4).
-		then("bn", "BatchNormalization", options{"axis": []int{3}, "epsilon": 0.25, "scale": false, "center": true}).
+		then("bn", "BatchNormalization", object{"axis": []int{3}, "epsilon": 0.25, "scale": false, "center": true}).
 		weight("bn/beta", 4).weight("bn/moving_mean", 4).weight("bn/moving_variance", 4).
-		then("drop", "Dropout", options{"rate": 0.5}).
-		then("act", "Activation", options{"activation": "relu"}).
-		then("linear", "Activation", options{"activation": "linear"}).
-		then("add", "Add", options{}, "act", "conv").
-		then("relu", "ReLU", options{"max_value": nil, "negative_slope": 0.0, "threshold": 0.0}).
+		then("drop", "Dropout", object{"rate": 0.5}).
+		then("act", "Activation", object{"activation": "relu"}).
+		then("linear", "Activation", object{"activation": "linear"}).
+		then("add", "Add", object{}, "act", "conv").
+		then("relu", "ReLU", object{"max_value": nil, "negative_slope": 0.0, "threshold": 0.0}).
 		head(4)
 	s.layers = append(s.layers[:len(s.layers)-1],
-		options{"name": "flat", "class_name": "Flatten", "config": options{}, "inbound_nodes": []any{[]any{[]any{"pool", 0, 0, options{}}}}},
-		with(s.layers[len(s.layers)-1], "inbound_nodes", []any{[]any{[]any{"flat", 0, 0, options{}}}}))
+		object{"name": "flat", "class_name": "Flatten", "config": object{}, "inbound_nodes": []any{[]any{[]any{"pool", 0, 0, object{}}}}},
+		with(s.layers[len(s.layers)-1], "inbound_nodes", []any{[]any{[]any{"flat", 0, 0, object{}}}}))
 	g := s.load(t)
 
 	var lines [][]string
@@ -231,7 +235,7 @@ func TestTFJSPooling(t *testing.T) {
 		then("avg1", "AveragePooling2D", pool2D(3, 1, "same")).
 		then("pad1", "ZeroPadding2D", pad2D(1, 0, 1, 0)).
 		then("avg2", "AveragePooling2D", pool2D(2, 1, "valid")).
-		then("relu", "ReLU", options{}).
+		then("relu", "ReLU", object{}).
 		then("max1", "MaxPooling2D", pool2D(2, 1, "same")).
 		then("pad2", "ZeroPadding2D", pad2D(1, 1, 1, 1)).
 		then("max2", "MaxPooling2D", pool2D(3, 2, "valid")).head(3).load(t)
@@ -249,45 +253,48 @@ func TestTFJSFloat16(t *testing.T) {
 }
 
 func TestTFJSUnsupported(t *testing.T) {
-	one := func(class string, o options) *sketch { return newSketch().then("x", class, o).head(3) }
+	one := func(class string, o object) *sketch { return newSketch().then("x", class, o).head(3) }
 	for name, c := range map[string]struct {
 		sketch *sketch
 		want   string
 	}{
-		"class":             {one("LSTM", options{}), `layer "x" (LSTM): layers of this class are not supported`},
-		"dilation":          {one("Conv2D", with(conv2D(3, 3, 1, "same"), "dilation_rate", []int{2, 2})), "dilation_rate is [2 2], only 1"},
-		"channels first":    {one("Conv2D", with(conv2D(3, 3, 1, "same"), "data_format", "channels_first")), `layer "x" (Conv2D): data_format is "channels_first"`},
-		"activation":        {one("Activation", options{"activation": "swish"}), `activation "swish" is not supported`},
-		"conv activation":   {one("Conv2D", with(conv2D(3, 1, 1, "same"), "activation", "elu")).weight("x/kernel", 1, 1, 3, 3), `activation "elu"`},
-		"ReLU6":             {one("ReLU", options{"max_value": 6.0}), "max_value"},
-		"leaky ReLU":        {one("ReLU", options{"negative_slope": 0.1}), "negative_slope"},
-		"padding":           {one("Conv2D", conv2D(3, 3, 1, "causal")), `padding is "causal", expected "valid" or "same"`},
-		"no kernel size":    {one("Conv2D", options{"filters": 3, "padding": "same"}), "kernel [] with strides [1 1]"},
-		"huge stride":       {one("MaxPooling2D", pool2D(2, 1<<30, "same")), "from 1 to 8192"},
-		"no filters":        {one("Conv2D", conv2D(0, 3, 1, "same")), "0 filters"},
-		"groups":            {one("Conv2D", with(conv2D(4, 3, 1, "same"), "groups", 2)), "4 filters in 2 groups"},
-		"multiplier":        {one("DepthwiseConv2D", with(conv2D(0, 3, 1, "same"), "depth_multiplier", -1)), "depth_multiplier is -1"},
-		"axis":              {one("BatchNormalization", options{"axis": []int{1}, "epsilon": 0.1}), "axis is ["},
-		"epsilon":           {one("BatchNormalization", options{"axis": []int{3}}), "epsilon is 0"},
-		"flatten":           {one("Flatten", options{}), "input is 8x8x3, supported only where height and width are 1"},
-		"dense on a plane":  {one("Dense", options{"units": 3}), "3 units over an input of 8x8x3"},
-		"negative padding":  {one("ZeroPadding2D", pad2D(-1, 0, 0, 0)), "not possible"},
-		"padding of one":    {one("ZeroPadding2D", options{"padding": 1}), "expected [[top, bottom], [left, right]]"},
-		"config of numbers": {one("Conv2D", options{"filters": "many"}), "config: "},
-		"padding, then add": {newSketch().then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).then("x", "ReLU", options{}).head(3),
-			`layer "x" (ReLU): follows ZeroPadding2D`},
-		"padding, then max pool": {newSketch().then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).then("x", "MaxPooling2D", pool2D(3, 2, "valid")).head(3),
-			"zeros would win over negative inputs: supported only behind a ReLU"},
-		"padding, then same average": {newSketch().then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).then("x", "AveragePooling2D", pool2D(3, 2, "same")).head(3),
-			`padding "same" of its own`},
-		"padding at the end":  {newSketch().then("relu", "ReLU", options{}).then("x", "ZeroPadding2D", pad2D(1, 1, 1, 1)), "not the last operation"},
-		"too much padding":    {newSketch().then("pad", "ZeroPadding2D", pad2D(3, 3, 3, 3)).then("x", "Conv2D", conv2D(1, 3, 1, "valid")).weight("x/kernel", 3, 3, 3, 1).head(1), `layer "x" (Conv2D): padding`},
-		"no such input":       {newSketch().then("x", "ReLU", options{}, "nobody").head(3), "input nobody does not exist before it"},
-		"sum of three":        {newSketch().then("x", "Add", options{}, "image", "image", "image").head(3), "has 3 inputs, expected 2"},
-		"sum of unlike":       {newSketch().then("p", "GlobalAveragePooling2D", options{}).then("x", "Add", options{}, "image", "p"), `layer "x" (Add): cannot add`},
-		"name twice":          {newSketch().then("image", "ReLU", options{}, "image").head(3), `layer "image" (ReLU): the name is used twice`},
-		"two inputs":          {newSketch().then("x", "InputLayer", options{"batch_input_shape": []any{nil, 8, 8, 3}}).head(3), "second input"},
-		"output is a plane":   {newSketch().then("x", "ReLU", options{}), "output is 8x8x3, expected one value per class"},
+		"class":            {one("LSTM", object{}), `layer "x" (LSTM): layers of this class are not supported: replace it by`},
+		"code":             {one("Lambda", object{"config": object{}}), `layer "x" (Lambda): layers of this class are not supported: its code is not in the file`},
+		"Keras 1":          {one("Merge", object{}), `it is of Keras 1: load the model with Keras 2`},
+		"function":         {one("TFOpLambda", object{"function": "math.erf"}), `function "math.erf" is not supported: replace it`},
+		"channels first":   {one("Conv2D", with(conv2D(3, 3, 1, "same"), "data_format", "channels_first")), `layer "x" (Conv2D): data_format is "channels_first"`},
+		"activation":       {one("Activation", object{"activation": "snake"}), `activation "snake" is not supported`},
+		"conv activation":  {one("Conv2D", with(conv2D(3, 1, 1, "same"), "activation", "snake")).weight("x/kernel", 1, 1, 3, 3), `activation "snake"`},
+		"ReLU":             {one("ReLU", object{"max_value": 6.0, "negative_slope": 0.1}), "max_value with negative_slope"},
+		"threshold":        {one("ReLU", object{"threshold": 1.0}), "threshold"},
+		"padding":          {one("Conv2D", conv2D(3, 3, 1, "causal")), `padding is "causal", expected "valid" or "same"`},
+		"no kernel size":   {one("Conv2D", object{"filters": 3, "padding": "same"}), `layer "x" (Conv2D): "kernel_size" is null, expected two numbers`},
+		"huge stride":      {one("MaxPooling2D", pool2D(2, 1<<30, "same")), `"strides" is [1073741824,1073741824], expected two whole numbers from 1 to 8192`},
+		"no filters":       {one("Conv2D", conv2D(0, 3, 1, "same")), `"filters" is 0, expected a whole number from 1 to 65536`},
+		"many filters":     {one("Conv2D", with(conv2D(3, 3, 1, "same"), "filters", 2.5)), `"filters" is 2.5, expected a whole number`},
+		"groups":           {one("Conv2D", with(conv2D(4, 3, 1, "same"), "groups", 2)), "4 filters in 2 groups"},
+		"multiplier":       {one("DepthwiseConv2D", with(conv2D(0, 3, 1, "same"), "depth_multiplier", -1)), `"depth_multiplier" is -1, expected`},
+		"axis":             {one("BatchNormalization", object{"axis": []int{1}, "epsilon": 0.1}), "axis is 1, only the channels"},
+		"epsilon":          {one("BatchNormalization", object{"axis": []int{3}, "epsilon": 0}), "epsilon is 0"},
+		"flatten":          {one("Flatten", object{}), `layer "pool" (GlobalAveragePooling2D): reads a flattened tensor`},
+		"reshape":          {one("Reshape", object{"target_shape": []int{16, 12}}), "from 8x8x3 to [16 12] is not supported"},
+		"dense":            {one("Dense", object{"units": "ten"}), `layer "x" (Dense): "units" is "ten", expected a number`},
+		"negative padding": {one("ZeroPadding2D", pad2D(-1, 0, 0, 0)), `"padding" is [[-1,0],[0,0]], expected [[top, bottom], [left, right]]`},
+		"text for a flag":  {one("Conv2D", with(conv2D(3, 1, 1, "same"), "use_bias", "no")), `"use_bias" is "no", expected true or false`},
+		"concatenation":    {one("Concatenate", object{"axis": 1}), "axis is 1, only the channels (3 or -1)"},
+		"interpolation":    {one("Resizing", object{"height": 8, "width": 8, "interpolation": "lanczos3"}), `interpolation is "lanczos3", expected bilinear`},
+		"late resizing":    {newSketch().then("relu", "ReLU", object{}).then("x", "Resizing", object{"height": 8, "width": 8}).head(3), "is supported as the first layer only"},
+		"negative scale":   {one("Rescaling", object{"scale": -1, "offset": 0}), "layers x multiply the picture by -1"},
+		"two scales": {newSketch().then("a", "Rescaling", object{"scale": 2}).then("b", "Rescaling", object{"scale": 3}, "image").
+			then("x", "Add", object{}, "a", "b").head(3), "the picture is scaled in two ways"},
+		"shared weights":      {twice(one("BatchNormalization", object{"scale": false})), "is used 2 times: weights that layers share are not supported"},
+		"output is a plane 2": {newSketch().then("x", "ZeroPadding2D", pad2D(1, 1, 1, 1)), "output is 10x10x3, expected one value per class: the model is no classifier"},
+		"no such input":       {newSketch().then("x", "ReLU", object{}, "nobody").head(3), `input "nobody" does not exist`},
+		"loop":                {newSketch().then("x", "ReLU", object{}, "x").head(3), `layer "x" depends on itself`},
+		"sum of unlike":       {newSketch().then("p", "GlobalAveragePooling2D", object{}).then("x", "Add", object{}, "image", "p"), `layer "x" (Add): cannot add`},
+		"name twice":          {newSketch().then("image", "ReLU", object{}, "image").head(3), `layer "image" (ReLU): the name is used twice`},
+		"two inputs":          {newSketch().then("x", "InputLayer", object{"batch_input_shape": []any{nil, 8, 8, 3}}).head(3), "second input"},
+		"output is a plane":   {newSketch().then("x", "ReLU", object{}), "output is 8x8x3, expected one value per class"},
 		"missing weight":      {newSketch().then("x", "Conv2D", conv2D(2, 3, 1, "same")).head(2), `layer "x" (Conv2D): tensor "x/kernel" is missing, expected with shape [3 3 3 2]`},
 		"shape of weight":     {newSketch().then("x", "Conv2D", conv2D(2, 3, 1, "same")).weight("x/kernel", 3, 3, 2, 3).head(2), `tensor "x/kernel": expected shape [3 3 3 2], found [3 3 2 3]`},
 		"one weight too many": {newSketch().weight("y/kernel", 2).head(3), `1 tensors have no place in the topology of the same file, the first is "y/kernel" with shape [2]`},
@@ -295,7 +302,7 @@ func TestTFJSUnsupported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := c.sketch.save(t)
-			_, err := Import(path)
+			_, err := Import(path, models.ImportOptions{})
 			require.ErrorContains(t, err, "importer: "+path+": ")
 			require.ErrorContains(t, err, c.want)
 		})
@@ -304,13 +311,14 @@ func TestTFJSUnsupported(t *testing.T) {
 
 func TestTFJSInputs(t *testing.T) {
 	for want, shape := range map[string][]any{
-		"must be [null, height, width, channels]": {nil, nil, nil, 3},
-		"want numbers from 1 to 8192":             {nil, 0, 8, 3},
-		"expected a square picture of 3 channels": {nil, 8, 9, 3},
+		"the input's shape is [<nil> 0 8 3], expected [batch, height, width, channels]": {nil, 0, 8, 3},
+		"the input's shape is [<nil> 8 8 4]":                                            {nil, 8, 8, 4},
+		"the input's shape is [<nil> 8 8 <nil>]":                                        {nil, 8, 8, nil},
+		"the input's shape is [<nil> 12]":                                               {nil, 12},
 	} {
 		s := newSketch().head(3)
-		s.layers[0]["config"] = options{"batch_input_shape": shape}
-		_, err := Import(s.save(t))
+		s.layers[0]["config"] = object{"batch_input_shape": shape}
+		_, err := Import(s.save(t), models.ImportOptions{})
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -346,23 +354,24 @@ func TestTFJSShards(t *testing.T) {
 		}, `shard "a.bin": `},
 		"path out of the folder": {replaceIn("a.bin", "../a.bin"), `shard "../a.bin": the path leads out of the model's folder`},
 		"absolute path":          {replaceIn("a.bin", "/etc/passwd"), `shard "/etc/passwd": the path leads out`},
-		"other elements":         {replaceIn(`"float32"`, `"int32"`), `elements are "int32", expected float32`},
-		"negative shape":         {replaceIn(`"shape": [`, `"shape": [-1,`), "is not possible"},
+		"other elements":         {replaceIn(`"float32"`, `"complex64"`), `elements are "complex64", expected float32`},
+		"negative shape":         {replaceIn(`"shape": [`, `"shape": [-1,`), `"shape" is [-1,3,2], expected a list of whole numbers`},
 		"huge shape":             {replaceIn(`"shape": [`, `"shape": [1000000000,`), "is not possible"},
-		"no JSON":                {replaceIn("{", "["), "invalid character"},
+		"no JSON":                {replaceIn("}", "]"), "the JSON is damaged: invalid character"},
 		"no manifest":            {replaceIn("weightsManifest", "other"), "no weightsManifest"},
 		"no shards":              {replaceIn(`"paths"`, `"other"`), "has no shards, the weights need 32 bytes"},
-		"sequential":             {replaceIn(`"Model"`, `"Sequential"`), `class is "Sequential", expected a functional Keras model`},
-		"two outputs":            {replaceIn(`"output_layers": [`, `"output_layers": [["pool", 0, 0],`), "1 inputs and 2 outputs"},
-		"early output":           {replaceIn(`"output_layers": [`, `"output_layers": [["pool", 0, 0]], "x": [`), "not the last operation"},
-		"quantized":              {replaceIn(`"dtype": "float32"`, `"dtype": "float32", "quantization": {"dtype": "uint8"}`), "quantized to uint8: use the unquantized model"},
+		"class":                  {replaceIn(`"Model"`, `"MyModel"`), `the model is of class "MyModel", expected Sequential or Functional`},
+		"graph model": {replaceIn(`{
+  "modelTopology"`, `{"format": "graph-model", "modelTopology"`), "graph model, which has no layers: convert"},
+		"two outputs":  {replaceIn(`"output_layers": [`, `"output_layers": [["pool", 0, 0],`), "the model has 2 output layers, expected one"},
+		"early output": {replaceIn(`"output_layers": [`, `"output_layers": [["pool", 0, 0]], "x": [`), "the output is not that of the last operation"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := newSketch().head(3).save(t)
-			_, err := Import(path)
+			_, err := Import(path, models.ImportOptions{})
 			require.NoError(t, err)
 			require.NoError(t, c.damage(t, filepath.Dir(path)))
-			_, err = Import(path)
+			_, err = Import(path, models.ImportOptions{})
 			require.ErrorContains(t, err, path)
 			require.ErrorContains(t, err, c.want)
 		})
@@ -374,7 +383,7 @@ func FuzzTFJS(f *testing.F) {
 	seed, err := os.ReadFile(newSketch().
 		then("pad", "ZeroPadding2D", pad2D(1, 1, 1, 1)).
 		then("conv", "Conv2D", conv2D(1, 3, 1, "same")).weight("conv/kernel", 3, 3, 3, 1).
-		then("bn", "BatchNormalization", options{"axis": 3, "epsilon": 1, "scale": false, "center": false}).
+		then("bn", "BatchNormalization", object{"axis": 3, "epsilon": 1, "scale": false, "center": false}).
 		weight("bn/moving_mean", 1).weight("bn/moving_variance", 1).
 		then("dw", "DepthwiseConv2D", conv2D(0, 1, 1, "same")).weight("dw/depthwise_kernel", 1, 1, 1, 1).
 		then("max", "MaxPooling2D", pool2D(2, 2, "same")).head(1).save(f))
@@ -386,7 +395,7 @@ func FuzzTFJS(f *testing.F) {
 	path := filepath.Join(dir, "model.json")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		require.NoError(t, os.WriteFile(path, text, 0o644))
-		if g, err := Import(path); err == nil {
+		if g, err := Import(path, models.ImportOptions{}); err == nil {
 			require.Len(t, g.Classes, g.Shape(g.Output()).Elements())
 		}
 	})
