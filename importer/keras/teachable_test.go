@@ -68,6 +68,18 @@ func TestTeachableMachine(t *testing.T) {
 	require.Equal(t, preprocess.Size{H: 32, W: 48}, smaller.Preprocess.Crop)
 }
 
+// A model that TensorFlow.js built gives what TensorFlow.js computes.
+func TestModelMadeByTensorFlowJS(t *testing.T) {
+	m, err := keras.Import("testdata/teachable", models.ImportOptions{})
+	require.NoError(t, err)
+	require.Len(t, m.Classes, 3)
+	text, err := os.ReadFile("testdata/teachable/expected.json")
+	require.NoError(t, err)
+	var want []float32
+	require.NoError(t, json.Unmarshal(text, &want))
+	require.InDeltaSlice(t, want, outputs(t, m.Graph), 1e-6)
+}
+
 func TestTeachableMachineMetadata(t *testing.T) {
 	dir := kerastest.TeachableMachine(t, 32, "Cat", "Dog")
 	for text, want := range map[string]string{
