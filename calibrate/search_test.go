@@ -209,7 +209,7 @@ func TestSearchOfFewImagesTakesTheDefaults(t *testing.T) {
 	images := graphtest.Images{Values: g.Input().Elements()}
 	folded, err := g.Fold()
 	require.NoError(t, err)
-	prior, err := observe.DataFree(g, folded)
+	prior, err := observe.DataFree(folded)
 	require.NoError(t, err)
 	images.N, images.Missing = leastImages, map[int]bool{5: true} // one too few
 	for _, prior := range []*quantize.RangeTable{prior, nil} {

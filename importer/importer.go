@@ -2,88 +2,133 @@
 package importer
 
 import (
+	"cmp"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"edgeclassify/importer/keras"
-	"edgeclassify/importer/resnet"
-	"edgeclassify/importer/torch"
-	"edgeclassify/importer/weights"
-	"edgeclassify/internal/safetensors"
+	"edgeclassify/importer/onnx"
 	"edgeclassify/models"
+	"edgeclassify/preprocess"
 )
 
-// Import reads a trained network of any format it understands, by what path
-// is: a folder with a model.json or a .json file (TensorFlow.js), a .safetensors
-// file, a .pth or .pt file (PyTorch).
+// format is a kind of file or folder that networks come in.
+type format struct {
+	name       string
+	recognizes func(source) bool // by content, not by name
+	read       func(path string, o models.ImportOptions) (*models.Imported, error)
+}
+
+// formats are in the order of preference in a folder: those that say what the
+// network computes before those of weights alone.
+func formats() []format {
+	return []format{
+		{"Keras model", isKeras, keras.Import},
+		{"ONNX", isONNX, onnx.Import},
+		{"index of sharded weights", isIndex, readIndex},
+		{"safetensors", isSafetensors, readSafetensors},
+		{"PyTorch checkpoint", isTorch, readTorch},
+	}
+}
+
+// Import reads a trained network of any format it understands, told by content.
+// In a folder it looks for the one network. Where the network's file does not say
+// its classes or preprocessing, files beside it may (see aside).
 func Import(path string, o models.ImportOptions) (*models.Imported, error) {
-	info, err := os.Stat(path)
+	s, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("importer: %w", err)
 	}
-	var g *models.Graph
-	if keras.Is(path) {
-		return keras.Import(path, o)
-	}
-	switch ext := strings.ToLower(filepath.Ext(path)); {
-	case info.IsDir():
-		return nil, fmt.Errorf("importer: folder %s has no model.json: %s", path, understood)
-	case ext == ".safetensors":
-		g, err = named(path, readSafetensors)
-	case ext == ".pth" || ext == ".pt":
-		g, err = named(path, torch.Read)
-	default:
-		err = fmt.Errorf("importer: %s: unknown kind of file: %s", path, understood)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &models.Imported{Graph: g}, nil
-}
-
-const understood = "want a folder with a model.json (TensorFlow.js layers model), that .json file, " +
-	"or a ResNet50 with torchvision's names as .safetensors, .pth or .pt"
-
-func readSafetensors(b []byte) (map[string]weights.Array, error) {
-	f, err := safetensors.Parse(b)
-	if err != nil {
-		return nil, err
-	}
-	types := map[safetensors.DType]weights.DType{
-		safetensors.F32: weights.Float32, safetensors.F16: weights.Float16, safetensors.BF16: weights.BFloat16}
-	arrays := make(map[string]weights.Array, len(f.Tensors))
-	for _, t := range f.Tensors {
-		arrays[t.Name] = weights.Array{DType: types[t.DType], Stored: string(t.DType), Shape: t.Shape, Data: t.Data}
-	}
-	return arrays, nil
-}
-
-// named builds a ResNet50 v1.5 from the tensors of a file.
-func named(path string, read func([]byte) (map[string]weights.Array, error)) (*models.Graph, error) {
-	g, err := func() (*models.Graph, error) {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		arrays, err := read(b)
-		if err != nil {
-			return nil, err
-		}
-		classes := 1000
-		if bias, ok := arrays["fc.bias"]; ok && len(bias.Shape) == 1 && bias.Shape[0] > 0 {
-			classes = bias.Shape[0]
-		}
-		file := weights.NewFile(arrays)
-		g, err := resnet.ResNet50(resnet.V15, classes, file)
-		if err != nil {
-			return nil, err
-		}
-		return g, file.Unused(g.Name)
-	}()
+	f, s, err := s.format()
 	if err != nil {
 		return nil, fmt.Errorf("importer: %s: %w", path, err)
 	}
-	return g, nil
+	beside := newAside(s)
+	if o.Input == (preprocess.Size{}) && beside.spec != nil {
+		o.Input = beside.spec.Crop
+	}
+	o.Architecture = cmp.Or(o.Architecture, beside.config.Architecture)
+	imported, err := f.read(s.path, o)
+	if err != nil {
+		return nil, err
+	}
+	beside.complete(imported)
+	return imported, nil
 }
+
+// format tells the kind of a file, or finds the network's in a folder.
+func (s source) format() (format, source, error) {
+	if f, ok := s.recognized(); ok {
+		return f, s, nil
+	}
+	if !s.dir {
+		return format{}, s, s.refusal()
+	}
+	inside, err := s.inside()
+	if err != nil {
+		return format{}, s, err
+	}
+	for _, f := range formats() {
+		var found []source
+		for _, file := range inside {
+			if f.recognizes(file) {
+				found = append(found, file)
+			}
+		}
+		usual := slices.IndexFunc(found, source.usual)
+		switch {
+		case usual >= 0:
+			return f, found[usual], nil
+		case len(found) == 1:
+			return f, found[0], nil
+		case len(found) > 1:
+			return format{}, s, fmt.Errorf("holds several networks, %s and %s: name one", filepath.Base(found[0].path), filepath.Base(found[1].path))
+		}
+	}
+	return format{}, s, s.refusal()
+}
+
+// usualNames are those of the network in a folder of timm's or transformers'.
+var usualNames = []string{"model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin", "model.onnx"}
+
+func (s source) usual() bool { return slices.Contains(usualNames, filepath.Base(s.path)) }
+
+func (s source) recognized() (format, bool) {
+	for _, f := range formats() {
+		if f.recognizes(s) {
+			return f, true
+		}
+	}
+	return format{}, false
+}
+
+// source is a file or folder whose kind is to be told.
+type source struct {
+	path string
+	dir  bool
+	head []byte   // what a file begins with
+	zip  []string // the names in it, if it is a zip archive
+}
+
+// inside are the files of a folder, without hidden ones.
+func (s source) inside() (files []source, err error) {
+	entries, err := os.ReadDir(s.path)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.Type()&fs.ModeDir != 0 || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if file, err := open(filepath.Join(s.path, e.Name())); err == nil && !file.dir {
+			files = append(files, file)
+		}
+	}
+	return files, nil
+}
+
+func isKeras(s source) bool { return keras.Is(s.path) }

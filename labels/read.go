@@ -283,15 +283,19 @@ func printable(s string) (string, error) {
 		return "", errors.New("not UTF-8")
 	}
 	s = strings.Join(strings.Fields(s), " ")
+	return s, check(s)
+}
+
+func check(s string) error {
 	if n := utf8.RuneCountInString(s); n > maxName {
-		return "", fmt.Errorf("%d characters are too many for a name", n)
+		return fmt.Errorf("%d characters are too many for a name", n)
 	}
 	for _, r := range s {
-		if !unicode.IsPrint(r) && r != joiner && r != nonJoiner {
-			return "", fmt.Errorf("%q has the control character %U", s, r)
+		if unicode.In(r, unicode.Cc, unicode.Cf) && r != joiner && r != nonJoiner {
+			return fmt.Errorf("%q has the control character %U", s, r)
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // Control characters that emoji and some scripts need.
@@ -302,7 +306,7 @@ const joiner, nonJoiner = '\u200d', '\u200c'
 func Check(classes []Class) error {
 	for i, c := range classes {
 		for _, text := range []string{c.ID, c.Name} {
-			if _, err := printable(text); err != nil {
+			if err := check(text); err != nil {
 				return fmt.Errorf("labels: class %d: %w", i, err)
 			}
 		}

@@ -243,6 +243,10 @@ func TestPageInBrowser(t *testing.T) {
 		b.press("Enter", 13, "\r")
 		b.until(`document.getElementById("overlay").hidden && document.getElementById("age").textContent.startsWith("picture is 0.")`)
 	})
+	t.Run("several labels at once", func(t *testing.T) {
+		b.until(`showResult({independent: true, top: [{label: "cat", prob: 0.9}, {label: "dog", prob: 0.5}, {label: "elk", prob: 0.49}]}),
+			document.getElementById("announcement").textContent === "cat, 90 percent; dog, 50 percent"`)
+	})
 	t.Run("screen reader", func(t *testing.T) {
 		roles := map[string]int{}
 		for _, node := range b.call("Accessibility.getFullAXTree", nil)["nodes"].([]any) {

@@ -14,6 +14,9 @@ type Clip struct{ Min, Max float32 }
 // Unlimited is the Clip that changes nothing.
 func Unlimited() Clip { return Clip{float32(math.Inf(-1)), float32(math.Inf(1))} }
 
+// relu are the limits of a ReLU.
+var relu = Clip{Max: Unlimited().Max}
+
 // NonNegative tells whether nothing below zero is left.
 func (c Clip) NonNegative() bool { return c.Min >= 0 }
 
@@ -22,7 +25,7 @@ func (c Clip) NonNegative() bool { return c.Min >= 0 }
 func saturation(op Op) (c Clip, ok bool) {
 	switch op := op.(type) {
 	case ReLU:
-		return Clip{0, Unlimited().Max}, true
+		return relu, true
 	case Clip:
 		return op, op.Min <= 0 && op.Max >= 0
 	}

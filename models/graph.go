@@ -28,6 +28,7 @@ type Graph struct {
 
 	input    tensor.Shape
 	topology *tensor.Topology
+	norms    map[string]*BatchNorm // that Fold has put into weights, by node
 }
 
 // Node is one operation. It makes the tensor that carries its name.
@@ -69,6 +70,8 @@ func NewBuilder(input string, shape tensor.Shape) *Builder {
 	b := &Builder{graph: Graph{input: shape, topology: tensor.NewTopology(input)}}
 	if min(shape.H, shape.W, shape.C) < 1 {
 		b.err = fmt.Errorf("input %v has an empty dimension", shape)
+	} else {
+		b.err = size(shape)
 	}
 	return b
 }
@@ -94,7 +97,10 @@ func (b *Builder) add(name string, op Op, inputs []string) (shape tensor.Shape, 
 	for i, id := range ids {
 		in[i] = g.Shape(id)
 	}
-	if shape, err = op.Infer(in); err != nil {
+	if shape, err = op.Infer(in); err == nil {
+		err = size(shape)
+	}
+	if err != nil {
 		return shape, err
 	}
 	if _, err := g.topology.Add(name, ids...); err != nil {
@@ -102,6 +108,16 @@ func (b *Builder) add(name string, op Op, inputs []string) (shape tensor.Shape, 
 	}
 	g.Nodes = append(g.Nodes, Node{Name: name, Inputs: ids, Op: op, Shape: shape})
 	return shape, nil
+}
+
+// maxElements bounds tensors: no image classifier's come near it.
+const maxElements = 1 << 28
+
+func size(s tensor.Shape) error {
+	if min(s.H, s.W, s.C) < 1 || max(s.H, s.W, s.C) > maxElements || s.H*s.W > maxElements || s.Elements() > maxElements {
+		return fmt.Errorf("a tensor of %v is too large", s)
+	}
+	return nil
 }
 
 // Graph ends the building. It returns the first error there was.

@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -70,7 +71,7 @@ func residual(t *testing.T) *Graph {
 }
 
 func units(g *Graph, shown ...tensor.ID) (names [][]string) {
-	convolutions := func(op Op) bool { _, ok := op.(*Conv); return ok }
+	convolutions := func(op, _ Op) bool { _, ok := op.(*Conv); return ok }
 	for _, u := range g.Fuse(convolutions, shown...) {
 		unit := append([]string{u.Node.Name}, g.Topology().Names(u.Inputs)...)
 		if u.Added {
@@ -100,6 +101,53 @@ func TestFuse(t *testing.T) {
 		{"b", "a", "side", "+", "->", "sum"},
 		{"relu", "sum", "->", "relu"},
 	}, units(g, sum)[3:5], "what is shown is not hidden in a unit")
+}
+
+// Limits are fused where a quantized tensor's range can have them: it holds zero.
+func TestFuseLimits(t *testing.T) {
+	for clip, want := range map[Clip]bool{
+		{0, 6}: true, {-1, 1}: true, {-2, 0}: true, {0.5, 6}: false, {-3, -1}: false,
+	} {
+		b := NewBuilder("image", square(3))
+		b.Add("conv", pointwise(3, 4), "image")
+		b.Add("clip", clip, "conv")
+		b.Add("side", pointwise(4, 4), "clip")
+		b.Add("sum", Add{}, "clip", "side")
+		b.Add("clip2", clip, "sum")
+		g, err := b.Graph("clips", preprocess.Caffe(), nil)
+		require.NoError(t, err)
+		limits := fmt.Sprint(clip)
+		if want {
+			require.Equal(t, [][]string{{"conv", "image", limits, "->", "clip"}, {"side", "clip", "clip", "+", limits, "->", "clip2"}}, units(g))
+		} else {
+			require.Len(t, units(g), 4)
+		}
+	}
+}
+
+func TestOperationsRefuse(t *testing.T) {
+	for want, build := range map[string]func(*Builder){
+		"limits 6 and 0 are no range":    func(b *Builder) { b.Add("a", Clip{6, 0}, "image") },
+		"limits NaN and 0 are no range":  func(b *Builder) { b.Add("a", Clip{float32(math.NaN()), 0}, "image") },
+		`unknown function "Sin"`:         func(b *Builder) { b.Add("a", Activation{Function: "Sin"}, "image") },
+		"has 1 inputs, want two or more": func(b *Builder) { b.Add("a", Concat{}, "image") },
+		"cannot put 2x2x3 behind 4x4x3: planes differ": func(b *Builder) {
+			b.Add("p", &MaxPool{tensor.Square(2, 2, 0)}, "image")
+			b.Add("a", Concat{}, "image", "p")
+		},
+		"cannot multiply 4x4x3 by 2x2x3": func(b *Builder) {
+			b.Add("p", &MaxPool{tensor.Square(2, 2, 0)}, "image")
+			b.Add("a", Mul{}, "image", "p")
+		},
+		"padding {-1 0 0 0} must not be negative":           func(b *Builder) { b.Add("a", Pad{Top: -1}, "image") },
+		"a tensor of 536870912x4x3 is too large":            func(b *Builder) { b.Add("a", Pad{Top: 1<<29 - 4}, "image") },
+		"a tensor of -9223372036854775805x4x3 is too large": func(b *Builder) { b.Add("a", Pad{Top: math.MaxInt}, "image") },
+	} {
+		b := NewBuilder("image", square(3))
+		build(b)
+		_, err := b.Graph("net", preprocess.Caffe(), nil)
+		require.ErrorContains(t, err, want)
+	}
 }
 
 func TestLogitsLeavesTheSoftmaxOut(t *testing.T) {
@@ -133,6 +181,9 @@ func TestHash(t *testing.T) {
 		&BatchNorm{make([]float32, 4), make([]float32, 4), make([]float32, 4), make([]float32, 4), 1},
 		&BatchNorm{make([]float32, 4), make([]float32, 4), make([]float32, 4), make([]float32, 4), 2},
 		&Dense{In: 64, Out: 1, Weight: make([]float32, 64)},
+		Clip{Max: 6}, Clip{Min: -1, Max: 6}, Pad{Top: 1}, Pad{Bottom: 1}, &MaxPool{tensor.Window{KH: 2, KW: 2, StrideH: 2, StrideW: 2, DilationH: 2}},
+		Activation{Function: Sigmoid}, Activation{Function: Tanh}, Activation{Function: ELU, Alpha: 1}, Activation{Function: ELU, Alpha: 2},
+		Activation{Function: HardSigmoid, Alpha: 1}, Activation{Function: HardSigmoid, Alpha: 1, Beta: 1},
 	}
 	for _, op := range ops {
 		seen[hash(op)] = true

@@ -143,6 +143,11 @@ func TestHostileContents(t *testing.T) {
 		"own input":              {graph(`"inputs":["add"]`, `"inputs":["max"]`), `layer 2 "max": input "max" does not exist before it`},
 		"no layers":              {func(c contents) { c.Metadata["graph"] = cutLayers(c.Metadata["graph"]) }, "metadata graph is not canonical"},
 		"gigantic labels":        {metadata("labels", "["+strings.Repeat(" ", 4<<20)+"]"), "metadata labels has 4194306 bytes, more than the limit of 4194304"},
+		"a label's escape":       {metadata("labels", `[{"id":"n1","name":"a\u001b[31m"},{"id":"b","name":"b"},{"id":"c","name":"c"}]`), "class 0: \"a\\x1b[31m\" has the control character U+001B"},
+		"a label of two lines":   {metadata("labels", `[{"id":"n1","name":"a"},{"id":"b","name":"b\nb"},{"id":"c","name":"c"}]`), "class 1: \"b\\nb\" has the control character U+000A"},
+		"an id of two lines":     {metadata("labels", `[{"id":"n\n","name":"a"},{"id":"b","name":"b"},{"id":"c","name":"c"}]`), "class 0"},
+		"unknown activation":     {metadata("activation", `"tanh"`), `activation is "tanh", want "softmax" or "sigmoid"`},
+		"activation said twice":  {metadata("activation", `"softmax"`), "is not part of the format"},
 		"class too few":          {metadata("labels", `[{"id":"n1","name":"x"}]`), "1 class names for 3 classes"},
 		"bad preprocessing":      {func(c contents) { c.replace("preprocessing", `"crop":9`, `"crop":11`) }, "preprocess: resize 10, crop 11"},
 

@@ -1,6 +1,7 @@
 package fp32
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -54,6 +55,9 @@ func graphs(t *testing.T, rng *rand.Rand) map[string]*models.Graph {
 			&models.AveragePool{Window: dilated(tensor.Square(2, 2, 1), 2, 1)}),
 		"branches": branches(t, rng),
 		"fusible":  fusible(t, rng),
+	}
+	for i := range 20 {
+		all[fmt.Sprint("random ", i)] = graphtest.Random(t, rng)
 	}
 	for _, op := range graphtest.Activations() {
 		all[string(op.Function)] = graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, op)

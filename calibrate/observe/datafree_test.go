@@ -88,7 +88,7 @@ func folded(t *testing.T, g *models.Graph) *models.Graph {
 
 func TestDataFreeTableIsNearTheMeasuredOne(t *testing.T) {
 	g, pictures := trained(t, rand.New(rand.NewPCG(1, 1)))
-	got, err := DataFree(g, folded(t, g))
+	got, err := DataFree(folded(t, g))
 	require.NoError(t, err)
 	want := seen(t, folded(t, g), pictures, 2).Table(quantize.ClipMSE)
 	require.Len(t, got.Ranges, len(want.Ranges))
@@ -105,7 +105,7 @@ func TestDataFreeTableIsNearTheMeasuredOne(t *testing.T) {
 
 func TestDataFreeNeedsBatchNorms(t *testing.T) {
 	g, _ := graphtest.Classifier(t, rand.New(rand.NewPCG(2, 1)))
-	_, err := DataFree(g, folded(t, g))
+	_, err := DataFree(folded(t, g))
 	require.ErrorContains(t, err, `layer "conv0": no batch norm tells`)
 	require.ErrorContains(t, err, "calibrate on pictures")
 }
@@ -118,7 +118,7 @@ func TestDataFreeOfDeadChannels(t *testing.T) {
 			clear(bn.Beta)
 		}
 	}
-	table, err := DataFree(g, folded(t, g))
+	table, err := DataFree(folded(t, g))
 	require.NoError(t, err)
 	for _, r := range table.Ranges {
 		requireSound(t, r)
@@ -144,7 +144,7 @@ func TestCurveIsStandardized(t *testing.T) {
 // A picture that shows a network half of what others hold: the prior helps.
 func TestBlendMendsATableOfOnePicture(t *testing.T) {
 	g, pictures := trained(t, rand.New(rand.NewPCG(4, 1)))
-	free, err := DataFree(g, folded(t, g))
+	free, err := DataFree(folded(t, g))
 	require.NoError(t, err)
 	one := seen(t, folded(t, g), graphtest.Images{N: 1, Values: pictures.Values}, 1).Table(quantize.ClipMSE)
 	for name, r := range one.Ranges {
@@ -170,7 +170,7 @@ func TestUnusualBatchNorms(t *testing.T) {
 			}
 		}
 		t.Run(name, func(t *testing.T) {
-			table, err := DataFree(g, folded(t, g))
+			table, err := DataFree(folded(t, g))
 			require.NoError(t, err)
 			requireSane(t, folded(t, g), table)
 		})
@@ -185,7 +185,7 @@ func TestDataFreeOfUntrueBatchNorms(t *testing.T) {
 			setAll([][]float32{bn.Gamma}, 1e6)
 		}
 	}
-	table, err := DataFree(g, folded(t, g))
+	table, err := DataFree(folded(t, g))
 	require.NoError(t, err)
 	_, err = quantize.Network(folded(t, g), table)
 	require.ErrorContains(t, err, `layer "a"`)

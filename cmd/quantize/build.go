@@ -4,64 +4,65 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	goruntime "runtime"
-	"slices"
 	"time"
 
 	"edgeclassify/calibrate"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
-	"edgeclassify/importer"
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
-	"edgeclassify/internal/fetch"
 	"edgeclassify/models"
 	"edgeclassify/q8"
 	"edgeclassify/report"
 )
 
-const buildUsage = `Usage: quantize build -model PATH [-images DIR | -ranges FILE | -data-free] -out FILE.q8 [flags]
+const buildUsage = `Usage: quantize build -model PATH -out FILE.q8 [-images DIR] [-labels PATH] [flags]
 
-Quantizes a float network into an int8 model file: folds batch norm into the
-convolutions, finds the ranges of all activations, rounds the weights to
-int8 with a scale per output channel, corrects biases for the rounding.
+Quantizes a trained float network into an int8 model file.
 
-PATH is a fetched network's name (see 'quantize fetch -h'), a TensorFlow.js
-layers model (model.json or its folder), or a ResNet50 with torchvision's names
-(.safetensors, .pth). Without -images, -ranges and -data-free, a network whose
-range table comes with this program needs none of them.
+PATH is what the network was trained or saved as, told by its content:
+  PyTorch     a checkpoint of a residual network (.pth, .pt, .ckpt, .bin, .pth.tar,
+              .safetensors), or a folder from the hub (timm, transformers); other
+              networks as ONNX
+  ONNX        .onnx, of torch.onnx, tf2onnx and others
+  Keras       .keras, .h5, a TensorFlow.js layers model
+  Teachable Machine   its folder or zip for TensorFlow.js
+  a fetched network's name, see 'quantize fetch -h'
 
-A few hundred pictures of the kind that the camera will see are enough; eight are
-better than none. METHOD is one of:
-  best         search: try everything below, keep what lessens the noise of the
-               logits on pictures held out, then tune ranges and biases layer by
-               layer, within -budget
-  fast         mse, without any search
-  clip-mse     ranges with the least squared error, clipping counted four times
-  mse          ranges with the least squared error
-  channel-mse  clip-mse, channels weighted by what their errors do to the logits
-  entropy      ranges with the least Kullback-Leibler divergence
-  percentile   ranges that hold 99.99 % of the values
-  minmax       ranges that hold all values
-The same pictures give the same file, byte for byte, for any number of threads,
-unless -budget ends the search.
+-images are a few hundred pictures of the kind that the camera will see, with or
+without folders for the classes; eight are better than none. Without them a network
+with batch norms is quantized from these, unless a range table comes with the program.
 
-With -max-drop the outputs of the layers that make the most noise become int16,
-one after the other: each costs time and memory, which a table tells.
+What pictures look like to the network and what its classes are called is read from
+its files where they say it; every build prints what is used. With -images that name
+their classes the float network is tried first: where another preprocessing fits its
+answers far better, build says which.
 
-With -images the model is checked beside its float network: on up to 200 of the
-pictures that -limit did not draw, or else on those of calibration. One whose
-logits have an SQNR below 15 dB, or that surely agrees with the float network on
-less than 95 % of pictures, is not written: the exit code is 3, and standard error
-names the layers to blame and what helps. -force writes it all the same. -report
-shows all that is known of the model, layer by layer, whether it was written or not.
+The model is checked beside its float network on pictures. One whose logits have an
+SQNR below 15 dB, or that surely agrees with the float network on less than 95 % of
+pictures, is not written: the exit code is 3, and standard error names the layers to
+blame and what helps.
 
 Examples:
-  quantize build -model resnet50-keras -out resnet50.q8
-  quantize build -model resnet50-keras -images photos/ -limit 128 -out resnet50.q8 -report resnet50.html
-  quantize build -model resnet50-keras -data-free -out resnet50.q8`
+  quantize build -model my.onnx -labels labels.txt -images photos/ -out my.q8
+  quantize build -model checkpoint.pth.tar -preprocess torchvision -labels train/ -images train/ -out my.q8
+  quantize build -model folder-from-the-hub/ -images photos/ -out my.q8
+  quantize build -model teachable-machine.zip -out my.q8`
+
+const methodUsage = `quantize by ` + "`METHOD`" + `:
+best: try everything below, keep what lessens the noise of the logits on
+  pictures held out, then tune ranges and biases layer by layer, within -budget
+fast: mse, without any search
+clip-mse: ranges with the least squared error, clipping counted four times
+mse: ranges with the least squared error
+channel-mse: clip-mse, channels weighted by what their errors do to the logits
+entropy: ranges with the least Kullback-Leibler divergence
+percentile: ranges that hold 99.99 % of the values
+minmax: ranges that hold all values
+The same pictures give the same file, byte for byte, for any number of threads,
+unless -budget ends the search`
 
 // The methods that are more than a way to choose ranges.
 const (
@@ -80,11 +81,21 @@ type buildOptions struct {
 	seed                                   uint64
 	reports                                reportFiles
 	force                                  bool
+	networkFlags
+}
+
+func buildSections() []cli.Section {
+	return []cli.Section{
+		{Title: "What the network expects, where its files do not say it", Flags: networkSection},
+		{Title: "Tuning", Flags: []string{"method", "budget", "max-drop", "correct-bias", "round-weights", "equalize",
+			"ranges", "save-ranges", "data-free", "limit", "seed", "threads", "force"}},
+	}
 }
 
 func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
-	f := cli.Flags("quantize build", buildUsage, s)
-	f.StringVar(&o.model, "model", "", "the float network: a fetched network's name or a `PATH`")
+	f := cli.Flags("quantize build", buildUsage, s, buildSections()...)
+	o.register(f)
+	f.StringVar(&o.model, "model", "", "the float network: a `PATH` or a fetched network's name")
 	f.StringVar(&o.images, "images", "", "calibrate on the pictures in `DIR` and the folders within")
 	f.StringVar(&o.ranges, "ranges", "", "take activation ranges from the table `FILE` instead of pictures")
 	f.BoolVar(&o.dataFree, "data-free", false, "take activation ranges from the network's batch norms instead of pictures")
@@ -93,9 +104,9 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.IntVar(&o.limit, "limit", 0, "draw at most `N` of the pictures; 0 takes all")
 	f.Uint64Var(&o.seed, "seed", 1, "the `SEED` that decides which pictures -limit draws")
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "use `N` threads; the result does not depend on it")
-	f.StringVar(&o.method, "method", methodBest, "quantize by `METHOD`, see above")
+	f.StringVar(&o.method, "method", methodBest, methodUsage)
 	f.DurationVar(&o.budget, "budget", 5*time.Minute, "end the search of -method best after this `TIME`; 0 lets it try everything")
-	f.Float64Var(&o.maxDrop, "max-drop", 0, "let the first class change on at most `PERCENT` of pictures, as expected from -images, with the fewest int16 outputs; 0 has none")
+	f.Float64Var(&o.maxDrop, "max-drop", 0, "let the first class change on at most `PERCENT` of pictures, as expected from -images, with the fewest int16 outputs: those of the layers that make the most noise, each of which costs time and memory; 0 has none")
 	f.BoolVar(&o.correctBias, "correct-bias", true, "correct biases for what quantization adds on average")
 	f.BoolVar(&o.roundWeights, "round-weights", true, "let the search round weights by the Hessian of their outputs' error")
 	f.BoolVar(&o.equalize, "equalize", true, "let the search scale channels that stand out")
@@ -155,9 +166,12 @@ func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	start := time.Now()
-	g, err := load(o.model, models.ImportOptions{})
+	g, lines, err := o.network(o.model)
 	if err != nil {
 		return err
+	}
+	for _, line := range lines {
+		fmt.Fprintf(s.Err, "quantize: %s\n", line)
 	}
 	b := &build{buildOptions: o, streams: s, graph: g.Logits(), hash: g.Hash()}
 	if err := b.findTable(ctx); err != nil {
@@ -264,23 +278,4 @@ func (b *build) provenance() q8.Provenance {
 		Method: calibrate.Describe(t), Images: t.Images, ImagesHash: t.ImagesHash,
 		Seed: t.Seed, RangesHash: b.tableHash,
 	}
-}
-
-// load imports a float network by its path or its name in the cache.
-func load(model string, o models.ImportOptions) (*models.Imported, error) {
-	if _, err := os.Stat(model); !errors.Is(err, fs.ErrNotExist) {
-		return importer.Import(model, o)
-	}
-	known := fetch.Names()
-	if !slices.ContainsFunc(known, func(m fetch.Model) bool { return m.Name == model }) {
-		return nil, fmt.Errorf("%s: no such file, nor a network that 'quantize fetch -h' lists", model)
-	}
-	path, err := fetch.Path(model, "")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not in the cache yet; run: quantize fetch %s", model, model)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return importer.Import(path, o)
 }

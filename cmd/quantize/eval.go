@@ -53,6 +53,7 @@ type evalOptions struct {
 	limit, threads                      int
 	seed                                uint64
 	holdout, classes, json              bool
+	weights                             models.ImportOptions
 }
 
 func parseEval(args []string, s cli.Streams) (o evalOptions, err error) {
@@ -67,6 +68,7 @@ func parseEval(args []string, s cli.Streams) (o evalOptions, err error) {
 	f.IntVar(&o.limit, "limit", 0, "draw at most `N` of the pictures; 0 takes all")
 	f.Uint64Var(&o.seed, "seed", 1, "the `SEED` that decides which pictures -limit draws")
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "work on `N` pictures at a time")
+	registerWeights(f, &o.weights)
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	rest, err := cli.Parse(f, args)
 	if err != nil {
@@ -144,7 +146,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 		fmt.Fprintf(warnings, "quantize: %d folders are not named by a label, or by one that several classes have, such as %q: their pictures have no true class; -truth FILE can tell it\n",
 			len(unnamed), unnamed[0])
 	}
-	float, hash, err := o.loadFloat()
+	float, hash, err := o.loadFloat(model.Model, warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -155,15 +157,22 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 	return e, e.Resume(o.resume, model.SHA256, hash)
 }
 
-// loadFloat imports the float network, if one was named, and folds it.
-func (o evalOptions) loadFloat() (folded *models.Graph, hash string, err error) {
+// loadFloat imports the float network, if one was named, and folds it. It sees
+// pictures as the model does.
+func (o evalOptions) loadFloat(m *q8.Model, warnings io.Writer) (folded *models.Graph, hash string, err error) {
 	if o.float == "" {
 		return nil, "", nil
 	}
-	g, err := load(o.float, models.ImportOptions{})
+	o.weights.Input = m.Preprocess.Crop
+	g, err := load(o.float, o.weights)
 	if err != nil {
 		return nil, "", err
 	}
-	folded, err = g.Logits().Fold()
-	return folded, g.Hash(), err
+	if g.PreprocessFrom != "" && g.Preprocess != m.Preprocess {
+		fmt.Fprintf(warnings, "quantize: %s sees pictures as %s does, not as %s says\n", o.float, o.model, g.PreprocessFrom)
+	}
+	if folded, err = g.Logits().Fold(); err != nil {
+		return nil, "", err
+	}
+	return folded.With(m.Preprocess, m.Classes, m.Activation), g.Hash(), nil
 }

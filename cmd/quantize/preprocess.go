@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"edgeclassify/evaluate"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
 )
@@ -195,4 +196,14 @@ func describePreprocessing(s preprocess.Spec, from string) string {
 	}
 	return fmt.Sprintf("preprocessing: %s (assumed)\n"+
 		"nothing says how the pictures of its training were prepared; where this is not how, its answers are wrong: give -preprocess NAME or FILE, or -mean and -std, see -h", s.Describe())
+}
+
+// describeFit warns of preprocessing that does not fit the network; empty where
+// labelled pictures show nothing better.
+func describeFit(own evaluate.Fit, better *evaluate.Fit) string {
+	if better == nil {
+		return ""
+	}
+	return fmt.Sprintf("the preprocessing does not fit the network: the float network is right on %d of %d labelled pictures, but on %d of %d with %s: give that",
+		own.Right, own.Of, better.Right, better.Of, better.Flags)
 }

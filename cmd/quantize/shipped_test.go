@@ -42,7 +42,7 @@ func TestShippedTableIsOfItsPictures(t *testing.T) {
 	needWeights(t)
 	g, err := load("resnet50-keras", models.ImportOptions{})
 	require.NoError(t, err)
-	shipped, _, err := shippedRanges("resnet50-keras", g.Hash())
+	shipped, _, err := shippedRanges(g.Hash())
 	require.NoError(t, err)
 	folded, err := g.Logits().Fold()
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestShippedTableIsOfItsPictures(t *testing.T) {
 	seen, err := observe.Observe(t.Context(), folded, images, dataset.Pass{Threads: 2})
 	require.NoError(t, err)
 
-	prior, err := observe.DataFree(g.Logits(), folded)
+	prior, err := observe.DataFree(folded)
 	require.NoError(t, err)
 	table := seen.Table(shipped.Method).Blend(prior)
 	require.Equal(t, table.ImagesHash, shipped.ImagesHash)

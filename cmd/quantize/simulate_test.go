@@ -29,7 +29,7 @@ func TestSimulationOfResNet50IsTheEngine(t *testing.T) {
 	require.NoError(t, err)
 	folded, err := g.Fold()
 	require.NoError(t, err)
-	table, _, err := shippedRanges("resnet50-keras", g.Hash())
+	table, _, err := shippedRanges(g.Hash())
 	require.NoError(t, err)
 	network, err := quantize.Network(folded, table)
 	require.NoError(t, err)

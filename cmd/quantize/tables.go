@@ -26,11 +26,11 @@ func (b *build) findTable(ctx context.Context) (err error) {
 	case b.images != "":
 		err = b.fromImages(ctx)
 	case b.dataFree:
-		b.Table, err = observe.DataFree(b.graph, b.Float)
+		b.Table, err = observe.DataFree(b.Float)
 	case b.ranges != "":
 		err = b.fromFile()
 	default:
-		b.Table, b.tableHash, err = shippedRanges(b.model, b.hash)
+		err = b.withoutImages()
 	}
 	if err != nil {
 		return err
@@ -42,9 +42,26 @@ func (b *build) findTable(ctx context.Context) (err error) {
 	return nil
 }
 
+// withoutImages takes the table that is shipped for this network, or makes one of
+// batch norms.
+func (b *build) withoutImages() (err error) {
+	b.Table, b.tableHash, err = shippedRanges(b.hash)
+	if err != nil || b.Table != nil {
+		return err
+	}
+	if b.Table, err = observe.DataFree(b.Float); err != nil {
+		return fmt.Errorf("%w; give pictures of the kind that the camera will see: -images DIR", err)
+	}
+	fmt.Fprintln(b.streams.Err, "quantize: no pictures: ranges are taken from the batch norms; -images DIR with a few of them makes the model better and checks it")
+	return nil
+}
+
 // fromImages observes the network on pictures and chooses by the method.
 func (b *build) fromImages(ctx context.Context) (err error) {
 	if b.Images, err = evaluate.Draw(b.images, b.graph.Preprocess, b.limit, b.seed); err != nil {
+		return err
+	}
+	if err := b.tryPreprocessing(ctx); err != nil {
 		return err
 	}
 	var skipped []error
@@ -69,9 +86,25 @@ func (b *build) fromImages(ctx context.Context) (err error) {
 	return nil
 }
 
+// tryPreprocessing warns where pictures of known class show that the network sees
+// them otherwise than it was trained on.
+func (b *build) tryPreprocessing(ctx context.Context) error {
+	truth, err := evaluate.TrueClasses("", b.images, b.Images.Files, b.graph.Classes)
+	if err != nil {
+		return err
+	}
+	own, better, err := evaluate.FitPreprocessing(ctx, b.threads, b.graph, b.Images, truth)
+	if err != nil || better == nil {
+		return err
+	}
+	fmt.Fprintf(b.streams.Err, "quantize: WARNING: the float network is right on %d of %d pictures; with %s it is on %d of %d: its pictures were probably prepared so in training\n",
+		own.Right, own.Of, better.Flags, better.Right, better.Of)
+	return nil
+}
+
 func (b *build) search(ctx context.Context, skip func(error), progress calibrate.Progress) (err error) {
 	// A network without batch norms has no prior, which is no error here.
-	prior, _ := observe.DataFree(b.graph, b.Float)
+	prior, _ := observe.DataFree(b.Float)
 	b.found, err = calibrate.Search(ctx, b.Float, b.Images, calibrate.SearchOptions{
 		Threads: b.threads, Budget: b.budget, Prior: prior,
 		WithoutBias: !b.correctBias, WithoutEqualization: !b.equalize, WithoutRounding: !b.roundWeights,
@@ -112,8 +145,9 @@ func (b *build) fromFile() error {
 	return nil
 }
 
-// shippedRanges finds the shipped range table of the network with that hash.
-func shippedRanges(model, graphHash string) (*quantize.RangeTable, string, error) {
+// shippedRanges finds the shipped range table of the network with that hash, nil if
+// there is none.
+func shippedRanges(graphHash string) (*quantize.RangeTable, string, error) {
 	tables, err := models.RangeTables()
 	if err != nil {
 		return nil, "", err
@@ -127,7 +161,7 @@ func shippedRanges(model, graphHash string) (*quantize.RangeTable, string, error
 			return table, hash, nil
 		}
 	}
-	return nil, "", fmt.Errorf("no range table is shipped for %s: calibrate on pictures with -images DIR, or give a table with -ranges FILE", model)
+	return nil, "", nil
 }
 
 func parseRanges(data []byte) (*quantize.RangeTable, string, error) {

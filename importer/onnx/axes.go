@@ -14,6 +14,8 @@ import (
 // and ["" CHW] a flattened NCHW tensor. Letters of size 1 are left out.
 type axes []string
 
+var nchw, nhwc = axes{"", "C", "H", "W"}, axes{"", "H", "W", "C"}
+
 // of is a for a tensor of that shape: letters of size 1 are left out.
 func (a axes) of(s tensor.Shape) axes {
 	out := make(axes, len(a))
@@ -57,11 +59,11 @@ func (v *view) dims() []int {
 }
 
 // is tells whether the tensor lies so.
-func (v *view) is(a ...string) bool { return slices.Equal(v.axes, axes(a).of(v.shape())) }
+func (v *view) is(a axes) bool { return slices.Equal(v.axes, a.of(v.shape())) }
 
-// nchw is an error unless the tensor lies as convolutions want it.
-func (v *view) nchw() error {
-	if !v.is("", "C", "H", "W") {
+// plane is an error unless the tensor lies as convolutions want it.
+func (v *view) plane() error {
+	if !v.is(nchw) {
 		return fmt.Errorf("reads a tensor of dimensions %q of the picture's, want batch, channels, height, width", v.axes)
 	}
 	return nil

@@ -131,11 +131,16 @@ func axis(a, rank int) (int, error) {
 
 // emit adds a node that reads v and lies as v.
 func (c *call) emit(op models.Op, v *view, others ...*node) ([]value, error) {
-	n, err := c.add(c.name, op, append([]*node{v.node}, others...)...)
+	return c.emitAs(v.axes, op, append([]*node{v.node}, others...)...)
+}
+
+// emitAs adds a node that lies in that order, which sizes of 1 do not tell.
+func (c *call) emitAs(a axes, op models.Op, inputs ...*node) ([]value, error) {
+	n, err := c.add(c.name, op, inputs...)
 	if err != nil {
 		return nil, err
 	}
-	return []value{{view: v.with(n)}}, nil
+	return []value{{view: &view{n, a.of(n.shape)}}}, nil
 }
 
 func views(v *view, err error) ([]value, error) { return []value{{view: v}}, err }

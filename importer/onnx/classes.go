@@ -17,40 +17,35 @@ func (imp *importing) classes(imported *models.Imported, n int, metadata map[str
 		if !ok {
 			continue
 		}
-		names := classNames(text)
-		if len(names) != n {
-			imp.notes = append(imp.notes, fmt.Sprintf("Metadata %q names %d classes, the network has %d: left out.", key, len(names), n))
-			continue
+		classes, err := parseClasses(text)
+		if err == nil && len(classes) != n {
+			err = fmt.Errorf("%d classes, the network has %d", len(classes), n)
 		}
-		imported.ClassesFrom = "metadata " + key
-		classes := make([]labels.Class, n)
-		for i, name := range names {
-			classes[i] = labels.Class{ID: strconv.Itoa(i), Name: name}
+		if err == nil {
+			imported.ClassesFrom = "metadata " + key
+			return classes
 		}
-		return classes
+		imp.notes = append(imp.notes, fmt.Sprintf("The file's metadata %q is left out: %v.", key, err))
 	}
 	return labels.Default(n)
 }
 
-// classNames reads a list in JSON, one name a line or between commas, or a dictionary
-// as Python writes it: {0: 'cat', 1: "cat's"}.
-func classNames(text string) []string {
+// parseClasses reads what labels.Parse does, names between commas, or a dictionary
+// or list as Python writes it: {0: 'cat', 1: "cat's"}.
+func parseClasses(text string) ([]labels.Class, error) {
 	text = strings.TrimSpace(text)
-	var names []string
-	if json.Unmarshal([]byte(text), &names) == nil {
-		return names
-	}
 	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
-		return pythonNames(text)
+		if names := pythonNames(text); names != nil && !json.Valid([]byte(text)) {
+			quoted, err := json.Marshal(names)
+			if err != nil {
+				return nil, err
+			}
+			text = string(quoted)
+		}
+	} else if !strings.Contains(text, "\n") {
+		text = strings.ReplaceAll(text, ",", "\n")
 	}
-	separator := "\n"
-	if !strings.Contains(text, separator) {
-		separator = ","
-	}
-	for name := range strings.SplitSeq(text, separator) {
-		names = append(names, strings.TrimSpace(name))
-	}
-	return names
+	return labels.Parse([]byte(text))
 }
 
 // pythonNames are the quoted values of a list or a dictionary numbered from 0 on; nil

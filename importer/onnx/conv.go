@@ -13,7 +13,7 @@ func convertConv(c *call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.nchw(); err != nil {
+	if err := x.plane(); err != nil {
 		return nil, err
 	}
 	w, err := c.fixed(1)
@@ -41,7 +41,7 @@ func convertConv(c *call) ([]value, error) {
 		return nil, err
 	}
 	op.Weight = weights.FromOIHW(w.real(), o, kh, kw, i)
-	return c.emit(op, x)
+	return c.emitAs(nchw, op, x.node)
 }
 
 // window is the geometry of a kernel of kh x kw on a plane.

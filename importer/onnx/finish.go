@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -114,11 +113,7 @@ func (imp *importing) preprocess(imported *models.Imported, out *node, metadata 
 	s := imp.image.shape
 	size := preprocess.Size{H: s.H, W: s.W}
 	if text, ok := metadata["preprocess"]; ok {
-		var spec preprocess.Spec
-		err := json.Unmarshal([]byte(text), &spec)
-		if err == nil {
-			err = spec.Validate()
-		}
+		spec, err := preprocess.Parse([]byte(text))
 		if err == nil && spec.Channels() != s.C {
 			err = fmt.Errorf("is for %d channels, the network takes %d", spec.Channels(), s.C)
 		}
@@ -187,8 +182,12 @@ func (imp *importing) reader(n, out *node) *node {
 // usual is the preprocessing of most networks of the kind.
 func (imp *importing) usual() preprocess.Spec {
 	spec := preprocess.Torchvision()
+	if imp.channelsLast {
+		spec = preprocess.KerasTF()
+	}
 	if imp.image.shape.C == 1 {
-		spec.Order, spec.Mean, spec.Std = preprocess.Grey, [3]float32{}, [3]float32{255, 255, 255}
+		spec = preprocess.Unit()
+		spec.Order = preprocess.Grey
 	}
 	return spec
 }

@@ -24,6 +24,7 @@ type importing struct {
 	batch        int  // of the file, 0 where it is open
 	channelsLast bool // of the picture
 	functions    map[string]*onnxpb.FunctionProto
+	depth        int // of functions within functions
 	values       map[string]value
 	image        *node
 	nodes        []*node // in topological order
@@ -86,10 +87,7 @@ func (imp *importing) run(nodes []*onnxpb.NodeProto) {
 
 // convert converts a node. Errors of its inputs are passed on as they are.
 func (imp *importing) convert(n *onnxpb.NodeProto) ([]value, error) {
-	c := &call{importing: imp, proto: n, name: n.GetName()}
-	if c.name == "" && len(n.Output) > 0 {
-		c.name = n.Output[0]
-	}
+	c := &call{importing: imp, proto: n, name: layerName(n)}
 	named := func(err error) error { return fmt.Errorf("node %q (%s): %w", c.name, n.GetOpType(), err) }
 	foldable := true
 	for _, name := range n.Input {
@@ -112,8 +110,31 @@ func (imp *importing) convert(n *onnxpb.NodeProto) ([]value, error) {
 	return outputs, nil
 }
 
+// layerName is what the trainer calls the layer, as its weights tell it, or else the
+// file.
+func layerName(n *onnxpb.NodeProto) string {
+	if len(n.Input) > 1 {
+		if name, ok := strings.CutSuffix(n.Input[1], ".weight"); ok {
+			return name
+		}
+	}
+	if n.GetName() == "" && len(n.Output) > 0 {
+		return n.Output[0]
+	}
+	return n.GetName()
+}
+
 func (c *call) convert(foldable bool) ([]value, error) {
 	op := c.proto.GetOpType()
+	if err := c.allow(1 + len(c.in) + len(c.proto.Output)); err != nil {
+		return nil, err
+	}
+	if f := c.functions[c.proto.GetDomain()+"."+op]; f != nil {
+		return c.inline(f)
+	}
+	if op == "If" {
+		return convertIf(c)
+	}
 	if !standard(c.proto.GetDomain()) {
 		return nil, fmt.Errorf("operators of domain %q are not ONNX's own: export without them", c.proto.GetDomain())
 	}

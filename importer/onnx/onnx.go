@@ -93,14 +93,10 @@ func (imp *importing) begin(g *onnxpb.GraphProto, size preprocess.Size) error {
 	if len(g.SparseInitializer) > 0 {
 		return fmt.Errorf("weights %q are sparse: export them dense", g.SparseInitializer[0].GetValues().GetName())
 	}
-	stored := map[string]bool{}
-	for _, t := range g.Initializer {
-		stored[t.GetName()] = true
-		imp.values[t.GetName()] = value{stored: t}
-	}
+	imp.declare(g.Initializer)
 	var inputs []*onnxpb.ValueInfoProto
 	for _, in := range g.Input {
-		if !stored[in.GetName()] {
+		if _, stored := imp.values[in.GetName()]; !stored { // old files list weights among the inputs
 			inputs = append(inputs, in)
 		}
 	}
@@ -112,6 +108,13 @@ func (imp *importing) begin(g *onnxpb.GraphProto, size preprocess.Size) error {
 		return fmt.Errorf("input %q: %w", name, err)
 	}
 	return nil
+}
+
+// declare makes weights known.
+func (imp *importing) declare(weights []*onnxpb.TensorProto) {
+	for _, t := range weights {
+		imp.values[t.GetName()] = value{stored: t}
+	}
 }
 
 // picture declares the image, in the order of channels that its type says.
@@ -127,9 +130,9 @@ func (imp *importing) picture(name string, t *onnxpb.TypeProto_Tensor, size prep
 		return fmt.Errorf("has %d dimensions, want the four of a picture: batch, channels, height and width", len(dims))
 	}
 	pixel := func(channels int) bool { return channels == 1 || channels == 3 }
-	order, c, h, w := axes{"", "C", "H", "W"}, dims[1], dims[2], dims[3]
+	order, c, h, w := nchw, dims[1], dims[2], dims[3]
 	if !pixel(c) && pixel(dims[3]) {
-		order, c, h, w = axes{"", "H", "W", "C"}, dims[3], dims[1], dims[2]
+		order, c, h, w = nhwc, dims[3], dims[1], dims[2]
 	}
 	if c = cmp.Or(c, 3); !pixel(c) {
 		return fmt.Errorf("has shape %v, want a picture of 1 or 3 channels", dims)

@@ -45,7 +45,6 @@ var ways = map[string]string{
 	"GRU":                   onlyClassifiers,
 	"Attention":             onlyClassifiers,
 	"Erf":                   "only as a part of GELU has it a form here",
-	"If":                    "export again with constants folded (do_constant_folding, or onnxsim)",
 	"Loop":                  "export again with constants folded (do_constant_folding, or onnxsim)",
 }
 

@@ -17,9 +17,9 @@ func convertMaxPool(c *call) ([]value, error) {
 	}
 	if before, ok := x.node.op.(border); ok {
 		w.Top, w.Left, w.Bottom, w.Right = w.Top+before.Top, w.Left+before.Left, w.Bottom+before.Bottom, w.Right+before.Right
-		x = x.with(x.node.inputs[0])
+		x = &view{x.node.inputs[0], x.axes}
 	}
-	return c.emit(&models.MaxPool{Window: w}, x)
+	return c.emitAs(nchw, &models.MaxPool{Window: w}, x.node)
 }
 
 func convertAveragePool(c *call) ([]value, error) {
@@ -33,7 +33,7 @@ func convertAveragePool(c *call) ([]value, error) {
 		return nil, errors.New("ceil_mode with count_include_pad: windows beyond the padding have no form here, export without ceil_mode")
 	}
 	w.Bottom, w.Right = w.Bottom+beyond.H, w.Right+beyond.W
-	return c.emit(&models.AveragePool{Window: w, CountPad: count}, x)
+	return c.emitAs(nchw, &models.AveragePool{Window: w, CountPad: count}, x.node)
 }
 
 // pool is the geometry of a pooling, and how far ceil_mode lets windows reach beyond
@@ -42,7 +42,7 @@ func (c *call) pool() (x *view, w tensor.Window, beyond tensor.Shape, err error)
 	if x, err = c.x(); err != nil {
 		return
 	}
-	if err = x.nchw(); err != nil {
+	if err = x.plane(); err != nil {
 		return
 	}
 	kernel := c.integers("kernel_shape")
@@ -78,7 +78,7 @@ func convertGlobalAveragePool(c *call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.nchw(); err != nil {
+	if err := x.plane(); err != nil {
 		return nil, err
 	}
 	return c.emit(models.GlobalAveragePool{}, x)
@@ -89,7 +89,7 @@ func convertGlobalMaxPool(c *call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.nchw(); err != nil {
+	if err := x.plane(); err != nil {
 		return nil, err
 	}
 	return c.emit(wholePlane(x.shape()), x)
@@ -182,6 +182,13 @@ func convertPad(c *call) ([]value, error) {
 	if len(pads) != 2*len(along) {
 		return nil, fmt.Errorf("pads are %v for %d dimensions", pads, len(along))
 	}
+	order, row := nchw, 2 // its dimension, the column being the next
+	if !x.is(nchw) {
+		order, row = nhwc, 1
+	}
+	if !x.is(order) {
+		row = far
+	}
 	var p models.Pad
 	rows, columns := cut{0, 1, x.shape().H}, cut{0, 1, x.shape().W}
 	for i, a := range along {
@@ -191,14 +198,14 @@ func convertPad(c *call) ([]value, error) {
 		before, after := pads[i], pads[len(along)+i]
 		switch {
 		case before == 0 && after == 0:
-		case a == x.row():
+		case a == row:
 			p.Top, p.Bottom = max(0, before), max(0, after)
 			rows = cut{max(0, -before), 1, x.shape().H - max(0, -before) - max(0, -after)}
-		case a == x.row()+1:
+		case a == row+1:
 			p.Left, p.Right = max(0, before), max(0, after)
 			columns = cut{max(0, -before), 1, x.shape().W - max(0, -before) - max(0, -after)}
 		case x.axes[a] == "C" && fill == 0 && min(before, after) >= 0:
-			if x, err = c.moreChannels(x, before, after); err != nil {
+			if x, err = c.moreChannels(x, a, before, after); err != nil {
 				return nil, err
 			}
 		default:
@@ -214,27 +221,15 @@ func convertPad(c *call) ([]value, error) {
 	}
 	switch x = out[0].view; {
 	case fill == 0:
-		return c.emit(p, x)
+		return c.emitAs(order, p, x.node)
 	case fill <= -math.MaxFloat32/2:
-		return c.emit(border{p}, x)
+		return c.emitAs(order, border{p}, x.node)
 	}
 	return nil, fmt.Errorf("pads with %v: only zeros have a form here", fill)
 }
 
-// row is the dimension of the height of a tensor with a plane, the width being the
-// next.
-func (v *view) row() int {
-	switch {
-	case v.is("", "C", "H", "W"):
-		return 2
-	case v.is("", "H", "W", "C"):
-		return 1
-	}
-	return -2
-}
-
 // moreChannels puts channels of zeros before and behind those of x.
-func (c *call) moreChannels(x *view, before, after int) (*view, error) {
+func (c *call) moreChannels(x *view, a, before, after int) (*view, error) {
 	if err := c.allow(before); err != nil {
 		return nil, err
 	}
@@ -245,11 +240,13 @@ func (c *call) moreChannels(x *view, before, after int) (*view, error) {
 	for i := range x.shape().C {
 		indices[before+i] = i
 	}
-	n, err := c.add(c.name, selection{indices}, x.node)
+	order := slices.Clone(x.axes)
+	order[a] = "C"
+	out, err := c.emitAs(order, selection{indices}, x.node)
 	if err != nil {
 		return nil, err
 	}
-	return x.with(n), nil
+	return out[0].view, nil
 }
 
 // crop takes rows and columns of a plane: by a pooling of single pixels where

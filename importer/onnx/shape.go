@@ -484,7 +484,7 @@ func convertConcat(c *call) ([]value, error) {
 	out[a] = "C"
 	for _, in := range c.in {
 		s := in.shape()
-		if s.H != first.shape().H || s.W != first.shape().W || !in.is(out...) {
+		if s.H != first.shape().H || s.W != first.shape().W || !in.is(out) {
 			return nil, fmt.Errorf("joins %v and %v along dimension %d: only channels have a form here", first.dims(), in.dims(), a)
 		}
 	}

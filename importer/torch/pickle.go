@@ -8,15 +8,15 @@ import (
 	"slices"
 )
 
-// unpickler runs the part of Python's pickle that state dicts are made of. It
-// builds plain data only; the few calls that a state dict needs go to the
-// reduce and persistent functions, every other class is an error. Memory stays
-// proportional to the pickle's length.
+// unpickler runs the part of Python's pickle that checkpoints are made of. It
+// builds plain data only: no class is ever resolved. The few calls that tensors
+// need go to the reduce and persistent functions; every other object becomes
+// a *pyObject.
 //
 // A list or dict may contain itself, so messages give types, never values.
 //
 // Values are nil, bool, int64, float64, string, pyTuple, *pyList, *pyDict,
-// pyGlobal, and what reduce and persistent return.
+// pyGlobal, *pyObject, and what reduce and persistent return.
 //
 // Source of the opcodes: Lib/pickletools.py of CPython.
 type unpickler struct {
@@ -28,7 +28,12 @@ type unpickler struct {
 	stack []any
 	marks []int // stack heights
 	memo  map[uint32]any
+	made  int // values
 }
+
+// maxValues bounds the memory that a pickle takes. The checkpoint of a ResNet152
+// with its optimizer and an average of the weights has 50,000.
+const maxValues = 1 << 20
 
 type (
 	pyTuple  []any
@@ -37,13 +42,19 @@ type (
 	// pyDict keeps its items as they come: keys may be of any type, and a
 	// key's last value counts.
 	pyDict struct{ keys, values []any }
+	// pyObject is an instance of any class: its items, if it is a kind of dict,
+	// and its attributes. All else about it is forgotten.
+	pyObject struct {
+		class string
+		pyDict
+	}
 )
 
 func (g pyGlobal) String() string { return g.module + "." + g.name }
 
 // pyType is the name of a value's type, as Python's users know it.
 func pyType(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case nil:
 		return "None"
 	case bool:
@@ -62,8 +73,21 @@ func pyType(v any) string {
 		return "dict"
 	case pyGlobal:
 		return "class"
+	case *pyObject:
+		return v.class
 	}
 	return "tensor or storage"
+}
+
+// dictOf is a value as a dict: itself, or what an object holds; nil for others.
+func dictOf(v any) *pyDict {
+	switch v := v.(type) {
+	case *pyDict:
+		return v
+	case *pyObject:
+		return &v.pyDict
+	}
+	return nil
 }
 
 // get returns the value of a string key.
@@ -78,7 +102,7 @@ func (d *pyDict) get(key string) (any, bool) {
 
 var errShort = errors.New("the pickle is cut short")
 
-// unpickle returns the one object in data.
+// unpickle returns the object that data begins with; at is then its end.
 func (u *unpickler) unpickle(data []byte) (any, error) {
 	u.in, u.memo = data, map[uint32]any{}
 	for {
@@ -106,22 +130,35 @@ func (u *unpickler) step(op byte) error {
 	case '(': // MARK
 		u.marks = append(u.marks, len(u.stack))
 		return nil
+	case '0', '1': // POP, POP_MARK: of values built in a circle
+		_, err := u.popItems(op == '1', 1)
+		return err
 	case 'N':
 		return u.push(nil, nil)
 	case 0x88, 0x89: // NEWTRUE, NEWFALSE
 		return u.push(op == 0x88, nil)
-	case 'K', 'M', 'J', 0x8a: // BININT1, BININT2, BININT, LONG1
+	case 'K', 'M', 'J': // BININT1, BININT2, BININT
 		return u.push(u.integer(op))
+	case 0x8a, 0x8b: // LONG1, LONG4
+		return u.push(u.long(op))
 	case 'G': // BINFLOAT
 		b, err := u.bytes(8)
 		if err != nil {
 			return err
 		}
 		return u.push(math.Float64frombits(binary.BigEndian.Uint64(b)), nil)
-	case 0x8c: // SHORT_BINUNICODE
+	case 0x8c, 'U': // SHORT_BINUNICODE, SHORT_BINSTRING
 		return u.push(u.text(1))
-	case 'X': // BINUNICODE
+	case 'X', 'T': // BINUNICODE, BINSTRING
 		return u.push(u.text(4))
+	case 0x8d: // BINUNICODE8
+		return u.push(u.text(8))
+	case 'C': // SHORT_BINBYTES
+		return u.raw(1)
+	case 'B': // BINBYTES
+		return u.raw(4)
+	case 0x8e, 0x96: // BINBYTES8, BYTEARRAY8
+		return u.raw(8)
 	case 'q', 'r', 0x94: // BINPUT, LONG_BINPUT, MEMOIZE
 		return u.remember(op)
 	case 'h', 'j': // BINGET, LONG_BINGET
@@ -132,31 +169,37 @@ func (u *unpickler) step(op byte) error {
 		return u.push(&pyList{}, nil)
 	case ')': // EMPTY_TUPLE
 		return u.push(pyTuple{}, nil)
+	case 0x8f: // EMPTY_SET
+		return u.push(&pyObject{class: "set"}, nil)
+	case 0x91: // FROZENSET
+		_, err := u.popMark()
+		return u.push(&pyObject{class: "frozenset"}, err)
 	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
 		items, err := u.popN(int(op - 0x84))
 		return u.push(pyTuple(items), err)
 	case 't': // TUPLE
 		items, err := u.popMark()
 		return u.push(pyTuple(items), err)
-	case 'a', 'e': // APPEND, APPENDS
-		return u.appendItems(op == 'e')
+	case 'a', 'e', 0x90: // APPEND, APPENDS, ADDITEMS
+		return u.appendItems(op != 'a')
 	case 's', 'u': // SETITEM, SETITEMS
 		return u.setItems(op == 'u')
 	case 'c', 0x93: // GLOBAL, STACK_GLOBAL
 		return u.global(op == 'c')
 	case 'R', 0x81: // REDUCE, NEWOBJ
-		return u.call()
+		return u.call(2)
+	case 0x92: // NEWOBJ_EX
+		return u.call(3)
 	case 'Q': // BINPERSID
 		id, err := u.pop()
 		if err != nil {
 			return err
 		}
 		return u.push(u.persistent(id))
-	case 'b': // BUILD sets attributes; those of a state dict hold no weights
-		_, err := u.pop()
-		return err
+	case 'b': // BUILD
+		return u.build()
 	}
-	return fmt.Errorf("opcode 0x%02x is not one that weights are stored with", op)
+	return fmt.Errorf("opcode 0x%02x is not one that torch.save writes", op)
 }
 
 func (u *unpickler) bytes(n int) ([]byte, error) {
@@ -167,12 +210,12 @@ func (u *unpickler) bytes(n int) ([]byte, error) {
 	return u.in[u.at-n : u.at], nil
 }
 
-// unsigned reads a little-endian number of one, two or four bytes.
-func (u *unpickler) unsigned(size int) (uint32, error) {
+// unsigned reads a little-endian number of one to eight bytes.
+func (u *unpickler) unsigned(size int) (uint64, error) {
 	b, err := u.bytes(size)
-	v := uint32(0)
+	v := uint64(0)
 	for i, x := range b {
-		v |= uint32(x) << (8 * i)
+		v |= uint64(x) << (8 * i)
 	}
 	return v, err
 }
@@ -185,37 +228,46 @@ func (u *unpickler) integer(op byte) (int64, error) {
 	case 'M':
 		v, err := u.unsigned(2)
 		return int64(v), err
-	case 'J':
-		v, err := u.unsigned(4)
-		return int64(int32(v)), err
 	}
-	n, err := u.unsigned(1)
-	if err != nil {
-		return 0, err
+	v, err := u.unsigned(4)
+	return int64(int32(v)), err
+}
+
+// long reads an integer of any length; what does not fit 64 bits is an object.
+func (u *unpickler) long(op byte) (any, error) {
+	b, err := u.sized(int(op-0x8a)*3 + 1)
+	if err != nil || len(b) > 8 {
+		return &pyObject{class: "int"}, err
 	}
-	if n > 8 {
-		return 0, fmt.Errorf("integer of %d bytes, expected at most 8", n)
-	}
-	b, err := u.bytes(int(n))
 	v := int64(0)
 	for i, x := range b {
 		v |= int64(x) << (8 * i)
 	}
-	return v << (64 - 8*n) >> (64 - 8*n), err // sign-extend
+	return v << (64 - 8*len(b)) >> (64 - 8*len(b)), nil // sign-extend
 }
 
-// text reads a string behind its length of the given size. It is copied, for
-// values outlive the file's bytes.
-func (u *unpickler) text(size int) (string, error) {
+// sized reads the bytes behind their length, a number of so many bytes.
+func (u *unpickler) sized(size int) ([]byte, error) {
 	n, err := u.unsigned(size)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if uint64(n) > uint64(len(u.in)-u.at) {
-		return "", errShort
+	if n > uint64(len(u.in)-u.at) {
+		return nil, errShort
 	}
-	b, err := u.bytes(int(n))
+	return u.bytes(int(n))
+}
+
+// text reads a string. It is copied, for values outlive the file's bytes.
+func (u *unpickler) text(size int) (string, error) {
+	b, err := u.sized(size)
 	return string(b), err
+}
+
+// raw reads bytes, which no weights are stored in.
+func (u *unpickler) raw(size int) error {
+	_, err := u.sized(size)
+	return u.push(&pyObject{class: "bytes"}, err)
 }
 
 // line reads up to a line feed.
@@ -229,10 +281,14 @@ func (u *unpickler) line() (string, error) {
 }
 
 func (u *unpickler) push(v any, err error) error {
-	if err == nil {
-		u.stack = append(u.stack, v)
+	if err != nil {
+		return err
 	}
-	return err
+	if u.made++; u.made > maxValues {
+		return fmt.Errorf("holds more than %d values", maxValues)
+	}
+	u.stack = append(u.stack, v)
+	return nil
 }
 
 // floor is the height below which a mark protects the stack.
@@ -290,14 +346,17 @@ func (u *unpickler) remember(op byte) error {
 	if err != nil {
 		return err
 	}
-	key := uint32(len(u.memo))
+	key := uint64(len(u.memo))
 	switch op {
 	case 'q':
 		key, err = u.unsigned(1)
 	case 'r':
 		key, err = u.unsigned(4)
 	}
-	u.memo[key] = v
+	u.memo[uint32(key)] = v
+	if len(u.memo) > maxValues {
+		return fmt.Errorf("remembers more than %d values", maxValues)
+	}
 	return err
 }
 
@@ -310,7 +369,7 @@ func (u *unpickler) recall(op byte) error {
 	if err != nil {
 		return err
 	}
-	v, ok := u.memo[key]
+	v, ok := u.memo[uint32(key)]
 	if !ok {
 		return fmt.Errorf("memo %d is not set", key)
 	}
@@ -326,11 +385,13 @@ func (u *unpickler) appendItems(many bool) error {
 	if err != nil {
 		return err
 	}
-	list, ok := v.(*pyList)
-	if !ok {
+	switch v := v.(type) {
+	case *pyList:
+		v.items = append(v.items, items...)
+	case *pyObject: // a kind of list, or a set
+	default:
 		return fmt.Errorf("cannot append to a value of type %s", pyType(v))
 	}
-	list.items = append(list.items, items...)
 	return nil
 }
 
@@ -343,8 +404,8 @@ func (u *unpickler) setItems(many bool) error {
 	if err != nil {
 		return err
 	}
-	dict, ok := v.(*pyDict)
-	if !ok || len(items)%2 != 0 {
+	dict := dictOf(v)
+	if dict == nil || len(items)%2 != 0 {
 		return fmt.Errorf("cannot set %d keys and values in a value of type %s", len(items), pyType(v))
 	}
 	for i := 0; i < len(items); i += 2 {
@@ -375,15 +436,45 @@ func (u *unpickler) global(inline bool) error {
 	return u.push(pyGlobal{module, name}, nil)
 }
 
-func (u *unpickler) call() error {
-	v, err := u.popN(2)
+// call makes an object of a class or function, its arguments and what else
+// the opcode takes.
+func (u *unpickler) call(n int) error {
+	v, err := u.popN(n)
 	if err != nil {
 		return err
 	}
-	f, ok1 := v[0].(pyGlobal)
-	args, ok2 := v[1].(pyTuple)
-	if !ok1 || !ok2 {
+	args, ok := v[1].(pyTuple)
+	if !ok {
 		return fmt.Errorf("cannot call a value of type %s with one of type %s", pyType(v[0]), pyType(v[1]))
 	}
-	return u.push(u.reduce(f, args))
+	if f, ok := v[0].(pyGlobal); ok {
+		return u.push(u.reduce(f, args))
+	}
+	return u.push(&pyObject{class: pyType(v[0])}, nil) // a method, say
+}
+
+// build sets attributes: a dict of them, or that and one of slots.
+func (u *unpickler) build() error {
+	state, err := u.pop()
+	if err != nil {
+		return err
+	}
+	v, err := u.top()
+	object, ok := v.(*pyObject)
+	if err != nil || !ok { // those of a state dict hold no weights
+		return err
+	}
+	parts, ok := state.(pyTuple)
+	if !ok {
+		parts = pyTuple{state}
+	}
+	for _, part := range parts {
+		if d, ok := part.(*pyDict); ok {
+			if u.made += len(d.keys); u.made > maxValues { // the same dict may be set any number of times
+				return fmt.Errorf("holds more than %d values", maxValues)
+			}
+			object.keys, object.values = append(object.keys, d.keys...), append(object.values, d.values...)
+		}
+	}
+	return nil
 }

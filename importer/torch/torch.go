@@ -1,193 +1,189 @@
+// Package torch reads checkpoints that torch.save wrote.
 package torch
 
 import (
-	"archive/zip"
-	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"strings"
 
 	"edgeclassify/importer/weights"
 )
 
-// torchReader reads PyTorch's zip format: a pickle of the state dict, whose
-// tensors refer to storages by key, and one uncompressed entry per storage.
-// Storages are not copied.
+// Read returns what a file of torch.save holds. Tensors are not copied.
+func Read(file []byte) (*Checkpoint, error) {
+	load := loadZip
+	if Legacy(file) {
+		load = loadLegacy
+	}
+	v, err := load(file)
+	if err != nil {
+		return nil, err
+	}
+	return checkpoint(v, len(file))
+}
+
+// loader makes the tensors of a pickle.
 //
-// Format: torch/serialization.py and torch/_utils.py of PyTorch.
-type torchReader struct {
-	entries map[string]*torchEntry // by path below the archive's one folder
+// Source of the functions that pickles name: torch/_utils.py of PyTorch.
+type loader struct {
+	// data returns the bytes of a storage.
+	data func(storageID) ([]byte, error)
 }
 
-// torchEntry is a file of the archive. Its checksum is verified on first use
-// only, for any number of tensors may share a storage.
-type torchEntry struct {
-	data     []byte
-	sum      uint32
-	verified bool
+// load returns the object that a pickle begins with, and the pickle's length.
+func (l loader) load(pickle []byte) (any, int, error) {
+	u := unpickler{reduce: l.reduce, persistent: l.storage}
+	v, err := u.unpickle(pickle)
+	return v, u.at, err
 }
 
-// maxPickle is far above what a ResNet50's names and shapes take, 40 kB.
-const maxPickle = 16 << 20
-
-// torchStorage is a typed run of elements.
-type torchStorage struct {
-	dtype  weights.DType
-	stored string
-	data   []byte
+// storageID is how pickles refer to a typed run of elements.
+type storageID struct {
+	key    string
+	stored string // class
+	kind   storageType
 	numel  int
+	view   *[2]int // offset and number of elements of a part; nil: all
 }
 
-// torchTypes are the storage classes. Tensors of a type without a known
-// element type are kept, for they may be of no interest: counters, say.
-var torchTypes = map[string]struct {
+func (s storageID) bytes() int { return s.numel * s.kind.size }
+
+type storageType struct {
 	dtype weights.DType
 	size  int
-}{
-	"FloatStorage": {weights.Float32, 4}, "HalfStorage": {weights.Float16, 2}, "BFloat16Storage": {weights.BFloat16, 2},
-	"DoubleStorage": {weights.Unsupported, 8}, "LongStorage": {weights.Unsupported, 8}, "IntStorage": {weights.Unsupported, 4},
-	"ShortStorage": {weights.Unsupported, 2}, "CharStorage": {weights.Unsupported, 1}, "ByteStorage": {weights.Unsupported, 1},
-	"BoolStorage": {weights.Unsupported, 1},
 }
 
-// Read returns the tensors of a state dict.
-func Read(file []byte) (map[string]weights.Array, error) {
-	r, err := openTorch(file)
-	if err != nil {
-		return nil, err
-	}
-	pickle, err := r.entry("data.pkl")
-	if err != nil {
-		return nil, err
-	}
-	if len(pickle) > maxPickle {
-		return nil, fmt.Errorf("the pickle has %d bytes, expected at most %d", len(pickle), maxPickle)
-	}
-	u := unpickler{reduce: r.reduce, persistent: r.storage}
-	v, err := u.unpickle(pickle)
-	if err != nil {
-		return nil, err
-	}
-	dict, ok := v.(*pyDict)
-	if !ok {
-		return nil, fmt.Errorf("holds a value of type %s, expected a state dict: save model.state_dict()", pyType(v))
-	}
-	for _, key := range []string{"state_dict", "model"} {
-		if inner, ok := dict.get(key); ok {
-			if dict, ok = inner.(*pyDict); !ok {
-				return nil, fmt.Errorf("%q is of type %s, expected a state dict", key, pyType(inner))
-			}
-			break
-		}
-	}
-	return stateDict(dict)
+// storageTypes are the storage classes. Tensors of a type without a known
+// element type are kept, for they may be of no interest.
+var storageTypes = map[string]storageType{
+	"DoubleStorage": {weights.Float64, 8}, "FloatStorage": {weights.Float32, 4},
+	"HalfStorage": {weights.Float16, 2}, "BFloat16Storage": {weights.BFloat16, 2},
+	"LongStorage": {weights.Int64, 8}, "IntStorage": {weights.Int32, 4}, "ShortStorage": {weights.Int16, 2},
+	"CharStorage": {weights.Int8, 1}, "ByteStorage": {weights.Uint8, 1}, "BoolStorage": {weights.Unsupported, 1},
+	"ComplexFloatStorage": {weights.Unsupported, 8}, "ComplexDoubleStorage": {weights.Unsupported, 16},
+	"QInt8Storage": {weights.Unsupported, 1}, "QUInt8Storage": {weights.Unsupported, 1}, "QInt32Storage": {weights.Unsupported, 4},
+	"UntypedStorage": {weights.Unsupported, 1},
 }
 
-// openTorch finds the entries' bytes.
-func openTorch(file []byte) (*torchReader, error) {
-	archive, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
-	if err != nil {
-		return nil, fmt.Errorf("%w: expected what torch.save writes since PyTorch 1.6; load and save an older file again", err)
-	}
-	r := &torchReader{entries: map[string]*torchEntry{}}
-	for _, f := range archive.File {
-		_, name, ok := strings.Cut(f.Name, "/")
-		if !ok {
-			return nil, fmt.Errorf("entry %q is in no folder, expected one folder around all", f.Name)
-		}
-		if _, taken := r.entries[name]; taken {
-			return nil, fmt.Errorf("entry %q appears twice", name)
-		}
-		if f.Method != zip.Store {
-			return nil, fmt.Errorf("entry %q is compressed, which torch.save never does", f.Name)
-		}
-		offset, err := f.DataOffset()
-		if err != nil {
-			return nil, fmt.Errorf("entry %q: %w", f.Name, err)
-		}
-		size := f.UncompressedSize64
-		if offset < 0 || offset > int64(len(file)) || size > uint64(int64(len(file))-offset) {
-			return nil, fmt.Errorf("entry %q has %d bytes at %d, the file only %d", f.Name, size, offset, len(file))
-		}
-		r.entries[name] = &torchEntry{data: file[offset : offset+int64(size)], sum: f.CRC32}
-	}
-	if order, ok := r.entries["byteorder"]; ok && string(order.data) != "little" {
-		return nil, fmt.Errorf("byte order is %q, expected little", order.data)
-	}
-	return r, nil
-}
-
-// entry returns an entry whose checksum holds.
-func (r *torchReader) entry(name string) ([]byte, error) {
-	e, ok := r.entries[name]
-	if !ok {
-		return nil, fmt.Errorf("entry %q is missing", name)
-	}
-	if !e.verified && crc32.ChecksumIEEE(e.data) != e.sum {
-		return nil, fmt.Errorf("entry %q is damaged: its checksum is wrong", name)
-	}
-	e.verified = true
-	return e.data, nil
-}
-
-// storage resolves a persistent id:
-// ("storage", class, key, device, number of elements).
-func (r *torchReader) storage(id any) (any, error) {
+// parseStorage reads a persistent id:
+// ("storage", class, key, device, number of elements) and, in the legacy
+// format, None or (key, offset, number of elements) of a part.
+func parseStorage(id any) (s storageID, err error) {
 	t, ok := id.(pyTuple)
-	if !ok || len(t) != 5 || t[0] != "storage" {
-		return nil, errors.New("unknown kind of reference, expected one to a storage")
+	if !ok || len(t) != 5 && len(t) != 6 || t[0] != "storage" {
+		return s, errors.New("unknown kind of reference, expected one to a storage")
 	}
 	class, ok1 := t[1].(pyGlobal)
 	key, ok2 := t[2].(string)
 	numel, ok3 := t[4].(int64)
 	if !ok1 || !ok2 || !ok3 {
-		return nil, errors.New("malformed reference to a storage")
+		return s, errors.New("malformed reference to a storage")
 	}
-	kind, ok := torchTypes[class.name]
-	if !ok || class.module != "torch" {
-		return nil, fmt.Errorf("storage %q: class %v is not supported", key, class)
+	s = storageID{key: key, stored: class.String(), numel: int(numel)}
+	if s.kind, ok = storageTypes[class.name]; !ok || class.module != "torch" && class.module != "torch.cuda" && class.module != "torch.storage" {
+		return s, fmt.Errorf("storage %q: class %v is not supported", key, class)
 	}
-	data, err := r.entry("data/" + key)
+	if numel < 0 || numel > 1<<48 {
+		return s, fmt.Errorf("storage %q has %d elements", key, numel)
+	}
+	if len(t) == 6 && t[5] != nil {
+		part, ok := t[5].(pyTuple)
+		if !ok || len(part) != 3 {
+			return s, errors.New("malformed reference to a part of a storage")
+		}
+		offset, ok1 := part[1].(int64)
+		n, ok2 := part[2].(int64)
+		if !ok1 || !ok2 || offset < 0 || n < 0 || offset > numel || n > numel-offset {
+			return s, fmt.Errorf("storage %q: a part leaves its %d elements", key, numel)
+		}
+		s.view = &[2]int{int(offset), int(n)}
+	}
+	return s, nil
+}
+
+// storage is a typed run of elements.
+type storage struct {
+	storageID
+	data []byte
+}
+
+func (l loader) storage(id any) (any, error) {
+	s, err := parseStorage(id)
 	if err != nil {
 		return nil, err
 	}
-	if numel < 0 || numel > int64(len(data)/kind.size) || int(numel)*kind.size != len(data) {
-		return nil, fmt.Errorf("storage %q has %d bytes, expected %d elements of %d bytes", key, len(data), numel, kind.size)
+	data, err := l.data(s)
+	if err != nil {
+		return nil, err
 	}
-	return torchStorage{kind.dtype, class.String(), data, int(numel)}, nil
+	if s.view != nil {
+		data = data[s.view[0]*s.kind.size:][:s.view[1]*s.kind.size]
+		s.numel = s.view[1]
+	}
+	return storage{s, data}, nil
 }
 
-// reduce makes the calls that a state dict consists of, and no others.
-func (r *torchReader) reduce(f pyGlobal, args pyTuple) (any, error) {
+// reduce makes the calls that tensors consist of. All others give inert objects.
+func (l loader) reduce(f pyGlobal, args pyTuple) (any, error) {
+	bad := fmt.Errorf("%v is called with %d arguments", f, len(args))
 	switch f.String() {
 	case "collections.OrderedDict":
-		if len(args) == 0 {
-			return &pyDict{}, nil
+		return orderedDict(args)
+	case "torch._utils._rebuild_tensor", // storage, offset, size, stride
+		"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_qtensor": // and more
+		if len(args) < 4 {
+			return nil, bad
 		}
-	case "torch._utils._rebuild_tensor_v2": // storage, offset, size, stride, requires_grad, hooks[, metadata]
-		if len(args) >= 4 {
-			return rebuildTensor(args)
+		return rebuildTensor(args)
+	case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state": // tensor, and more
+		if len(args) < 1 {
+			return nil, bad
 		}
-	case "torch._utils._rebuild_parameter": // tensor, requires_grad, hooks
-		if len(args) > 0 {
-			return args[0], nil
+		return args[0], nil
+	case "torch._tensor._rebuild_from_type_v2": // function, class, its arguments, state
+		if len(args) < 3 {
+			return nil, bad
 		}
-	default:
-		return nil, fmt.Errorf("class %v is not part of a state dict: save model.state_dict(), not the model", f)
+		inner, ok1 := args[0].(pyGlobal)
+		innerArgs, ok2 := args[2].(pyTuple)
+		if ok1 && ok2 && inner != f {
+			return l.reduce(inner, innerArgs)
+		}
 	}
-	return nil, fmt.Errorf("%v is called with %d arguments", f, len(args))
+	if f.module == "torch._utils" {
+		return weights.Array{Stored: "rebuilt by " + f.String()}, nil
+	}
+	return &pyObject{class: f.String()}, nil
+}
+
+// orderedDict takes nothing or, as Python 2 wrote, a list of pairs.
+func orderedDict(args pyTuple) (any, error) {
+	d := &pyDict{}
+	if len(args) == 0 {
+		return d, nil
+	}
+	list, ok := args[0].(*pyList)
+	if !ok {
+		return nil, fmt.Errorf("OrderedDict is made of a value of type %s", pyType(args[0]))
+	}
+	for _, item := range list.items {
+		pair, ok := item.(*pyList)
+		if !ok || len(pair.items) != 2 {
+			return nil, errors.New("OrderedDict is made of something else than pairs")
+		}
+		d.keys, d.values = append(d.keys, pair.items[0]), append(d.values, pair.items[1])
+	}
+	return d, nil
 }
 
 func rebuildTensor(args pyTuple) (any, error) {
-	s, ok1 := args[0].(torchStorage)
+	s, ok1 := args[0].(storage)
 	offset, ok2 := args[1].(int64)
 	shape, ok3 := ints(args[2])
 	strides, ok4 := ints(args[3])
 	if !ok1 || !ok2 || !ok3 || !ok4 || len(shape) != len(strides) || len(shape) > 8 {
 		return nil, errors.New("malformed tensor")
 	}
-	a := weights.Array{DType: s.dtype, Stored: s.stored, Shape: shape, Strides: strides}
+	a := weights.Array{DType: s.kind.dtype, Stored: s.stored, Shape: shape, Strides: strides}
 	n, ok := weights.Elements(shape, s.numel)
 	if !ok {
 		return nil, fmt.Errorf("tensor of shape %v is larger than its storage of %d elements", shape, s.numel)
@@ -203,23 +199,19 @@ func rebuildTensor(args pyTuple) (any, error) {
 	for d, stride := range strides {
 		last += int64(shape[d]-1) * int64(stride)
 		if last >= int64(s.numel) { // checked at every step, before it can overflow
-			break
+			return nil, fmt.Errorf("tensor of shape %v with offset %d and strides %v leaves its storage of %d elements", shape, offset, strides, s.numel)
 		}
 	}
-	if last >= int64(s.numel) {
-		return nil, fmt.Errorf("tensor of shape %v with offset %d and strides %v leaves its storage of %d elements", shape, offset, strides, s.numel)
-	}
-	size := len(s.data) / s.numel
-	a.Data = s.data[int(offset)*size:]
+	a.Data = s.data[int(offset)*s.kind.size:]
 	if rowMajor(shape, strides) {
 		a.Strides = nil
-		a.Data = a.Data[:n*size]
+		a.Data = a.Data[:n*s.kind.size]
 	}
 	return a, nil
 }
 
-// ints converts a tuple of integers; each must fit 31 bits, which no tensor of
-// a ResNet exceeds and whose products stay within 64.
+// ints converts a tuple of integers; each must fit
+// 31 bits, which no tensor of a network exceeds and whose products stay within 64.
 func ints(v any) ([]int, bool) {
 	t, ok := v.(pyTuple)
 	out := make([]int, len(t))
@@ -245,32 +237,3 @@ func rowMajor(shape, strides []int) bool {
 	}
 	return true
 }
-
-// stateDict returns the tensors by name, without the prefix that DataParallel
-// puts before every one.
-func stateDict(d *pyDict) (map[string]weights.Array, error) {
-	arrays := map[string]weights.Array{}
-	prefixed := true
-	for i, key := range d.keys {
-		name, ok := key.(string)
-		if !ok {
-			return nil, fmt.Errorf("a key is of type %s, expected the name of a tensor", pyType(key))
-		}
-		a, ok := d.values[i].(weights.Array)
-		if !ok {
-			return nil, fmt.Errorf("%q is of type %s, expected a tensor: save model.state_dict()", name, pyType(d.values[i]))
-		}
-		arrays[name] = a
-		prefixed = prefixed && strings.HasPrefix(name, dataParallel)
-	}
-	if !prefixed {
-		return arrays, nil
-	}
-	bare := make(map[string]weights.Array, len(arrays))
-	for name, a := range arrays {
-		bare[strings.TrimPrefix(name, dataParallel)] = a
-	}
-	return bare, nil
-}
-
-const dataParallel = "module."

@@ -14,14 +14,15 @@ import (
 
 	"edgeclassify/importer/weights"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/labels"
 )
 
 // makeTorch runs testdata/make_torch.py, which PyTorch must be there for.
-func makeTorch(t *testing.T, args ...string) (dir string) {
+func makeTorch(t *testing.T) (dir string) {
 	t.Helper()
 	python := testneed.Python(t, "apt-get install python3-torch", "torch")
 	dir = t.TempDir()
-	out, err := exec.Command(python, append([]string{"testdata/make_torch.py", dir}, args...)...).CombinedOutput()
+	out, err := exec.Command(python, "testdata/make_torch.py", dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return dir
 }
@@ -33,55 +34,89 @@ func read(t testing.TB, path string) []byte {
 	return b
 }
 
+// tensors reads the network of a file.
+func tensors(b []byte) (map[string]weights.Array, error) {
+	c, err := Read(b)
+	if err != nil {
+		return nil, err
+	}
+	return c.Weights.Tensors, nil
+}
+
+// values decodes a tensor.
+func values(t *testing.T, a weights.Array) []float32 {
+	t.Helper()
+	v, err := a.Floats()
+	require.NoError(t, err)
+	return v
+}
+
 // checkTorchFiles reads what make_torch.py writes.
 func checkTorchFiles(t *testing.T, dir string) {
 	t.Helper()
-	arrays, err := Read(read(t, filepath.Join(dir, "tensors.pth")))
-	require.NoError(t, err)
-	for name, want := range map[string]struct {
-		shape  []int
-		values []float32
-	}{
-		"float":      {[]int{2, 3}, []float32{1, -2.5, 3, 4, 5, 6}},
-		"half":       {[]int{3}, []float32{0.5, 65504, -1}},
-		"bfloat16":   {[]int{2}, []float32{1.5, -3}},
-		"view":       {[]int{4}, []float32{4, 5, 6, 7}},
-		"transposed": {[]int{4, 3}, []float32{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11}},
-		"parameter":  {[]int{1}, []float32{7}},
-		"scalar":     {[]int{}, []float32{2}},
-		"none":       {[]int{0, 3}, []float32{}},
-	} {
-		require.Equal(t, want.shape, arrays[name].Shape, name)
-		values, err := arrays[name].Floats()
-		require.NoError(t, err, name)
-		require.Equal(t, want.values, values, name)
+	for _, name := range []string{"tensors.pth", "tensors_legacy.pth"} {
+		arrays, err := tensors(read(t, filepath.Join(dir, name)))
+		require.NoError(t, err)
+		for name, want := range map[string]struct {
+			shape  []int
+			values []float32
+		}{
+			"float":      {[]int{2, 3}, []float32{1, -2.5, 3, 4, 5, 6}},
+			"double":     {[]int{2}, []float32{1.25, -1e30}},
+			"half":       {[]int{3}, []float32{0.5, 65504, -1}},
+			"bfloat16":   {[]int{2}, []float32{1.5, -3}},
+			"view":       {[]int{4}, []float32{4, 5, 6, 7}},
+			"transposed": {[]int{4, 3}, []float32{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11}},
+			"parameter":  {[]int{1}, []float32{7}},
+			"scalar":     {[]int{}, []float32{2}},
+			"none":       {[]int{0, 3}, []float32{}},
+			"counter":    {[]int{}, []float32{5}},
+		} {
+			require.Equal(t, want.shape, arrays[name].Shape, name)
+			require.Equal(t, want.values, values(t, arrays[name]), name)
+		}
+		require.Len(t, arrays, 11)
+		require.False(t, arrays["counter"].DType.Float())
+		_, err = arrays["quantized"].Floats()
+		require.EqualError(t, err, "elements are torch.QInt8Storage, which is not supported")
 	}
-	require.Len(t, arrays, 9)
-	_, err = arrays["counter"].Floats()
-	require.EqualError(t, err, "elements are torch.LongStorage, expected 32-bit or 16-bit floats")
 
-	arrays, err = Read(read(t, filepath.Join(dir, "checkpoint.pth")))
-	require.NoError(t, err)
-	require.Len(t, arrays, 2)
-	weight, err := arrays["weight"].Floats()
-	require.NoError(t, err)
-	require.Equal(t, []float32{1, 2}, weight)
+	for _, name := range []string{"checkpoint.pth", "checkpoint4.pth"} {
+		c, err := Read(read(t, filepath.Join(dir, name)))
+		require.NoError(t, err)
+		require.Equal(t, "state_dict", c.Weights.Key)
+		require.Equal(t, "model_ema.shadow", c.Average.Key)
+		require.Len(t, c.Weights.Tensors, 2)
+		require.Equal(t, []float32{1, 2}, values(t, c.Weights.Tensors["module.weight"]))
+		require.Equal(t, []float32{5, 6}, values(t, c.Average.Tensors["module.weight"]))
+		var keys []string
+		for _, found := range c.Classes {
+			require.Equal(t, []labels.Class{{ID: "0", Name: "cat"}, {ID: "1", Name: "dog"}}, found.Names, found.Key)
+			keys = append(keys, found.Key)
+		}
+		require.ElementsMatch(t, []string{"classes", "hyper_parameters.class_to_idx", "args.class_names", "data.idx_to_class"}, keys)
+	}
 
-	_, err = Read(read(t, filepath.Join(dir, "model.pth")))
-	require.ErrorContains(t, err, "class torch.nn.modules.linear.Linear is not part of a state dict: save model.state_dict(), not the model")
-	_, err = Read(read(t, filepath.Join(dir, "legacy.pth")))
-	require.ErrorContains(t, err, "since PyTorch 1.6; load and save an older file again")
+	arrays, err := tensors(read(t, filepath.Join(dir, "legacy.pth")))
+	require.NoError(t, err)
+	require.Equal(t, []float32{1, 2}, values(t, arrays["module.weight"]))
+	for name, class := range map[string]string{"model.pth": "torch.nn.modules.linear.Linear", "model_in_dict.pth": "torch.nn.modules.container.Sequential"} {
+		_, err = Read(read(t, filepath.Join(dir, name)))
+		require.ErrorContains(t, err, "is a whole pickled object of class "+class)
+		require.ErrorContains(t, err, "torch.save(model.state_dict()")
+	}
 }
 
 func TestTorchFiles(t *testing.T)          { checkTorchFiles(t, "testdata") }
 func TestTorchOfThisMachine(t *testing.T)  { checkTorchFiles(t, makeTorch(t)) }
 func TestTorchTruncated(t *testing.T)      { everyPrefixFails(t, "testdata/tensors.pth") }
 func TestCheckpointTruncated(t *testing.T) { everyPrefixFails(t, "testdata/checkpoint.pth") }
+func TestLegacyTruncated(t *testing.T)     { everyPrefixFails(t, "testdata/tensors_legacy.pth") }
 
 func everyPrefixFails(t *testing.T, path string) {
 	b := read(t, path)
 	for n := range b {
-		_, err := Read(b[:n])
+		_, err := Read(b[:n:n])
 		require.Error(t, err, "the first %d of %d bytes", n, len(b))
 	}
 }
@@ -121,8 +156,8 @@ func zipped(t testing.TB, method uint16, namesAndContents ...string) []byte {
 
 // Parts of pickles.
 const (
-	// storage pushes a reference to data/0, 4 floats.
-	storage = "(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ"
+	// floats pushes a reference to data/0, 4 floats.
+	floats  = "(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ"
 	rebuild = "ctorch._utils\n_rebuild_tensor_v2\n("
 	// hooks are the arguments behind the strides.
 	hooks = "\x89N"
@@ -133,7 +168,14 @@ func dict(value string) string { return "\x80\x02}X\x01\x00\x00\x00w" + value + 
 
 // tensor rebuilds one from the storage and the pickled offset, shape and strides.
 func tensorOf(offset, shape, strides string) string {
-	return dict(rebuild + storage + offset + shape + strides + hooks + "tR")
+	return dict(rebuild + floats + offset + shape + strides + hooks + "tR")
+}
+
+// tensorOfPart rebuilds a tensor of 4 elements from a part of the storage, as the
+// legacy format refers to it.
+func tensorOfPart(offset, n string) string {
+	part := "(X\x01\x00\x00\x00v" + offset + n + "t"
+	return dict(rebuild + strings.Replace(floats, "tQ", part+"tQ", 1) + "K\x00K\x04\x85K\x01\x85" + hooks + "tR")
 }
 
 func TestTorchPickles(t *testing.T) {
@@ -155,22 +197,33 @@ func TestTorchPickles(t *testing.T) {
 		"shape of strings":   {tensorOf("K\x00", "X\x00\x00\x00\x00\x85", "K\x01\x85"), "malformed tensor"},
 		"no storage":         {dict(rebuild + "NK\x00K\x01\x85K\x01\x85" + hooks + "tR"), "malformed tensor"},
 		"too few arguments":  {dict("ctorch._utils\n_rebuild_tensor_v2\n)R"), "called with 0 arguments"},
-		"unlike sizes":       {dict(strings.Replace(storage, "K\x04", "K\x05", 1)), `storage "0" has 16 bytes, expected 5 elements of 4 bytes`},
-		"negative size":      {dict(strings.Replace(storage, "K\x04", "J\xff\xff\xff\xff", 1)), `expected -1 elements`},
-		"missing storage":    {dict(strings.Replace(storage, "\x000", "\x001", 1)), `entry "data/1" is missing`},
-		"path in a key":      {dict(strings.Replace(storage, "\x01\x00\x00\x000", "\x0b\x00\x00\x00../data.pkl", 1)), `entry "data/../data.pkl" is missing`},
-		"storage class":      {dict(strings.Replace(storage, "FloatStorage", "QInt8Storage", 1)), "class torch.QInt8Storage is not supported"},
+		"unlike sizes":       {dict(strings.Replace(floats, "K\x04", "K\x05", 1)), `storage "0" has 16 bytes, expected 5 elements of 4 bytes`},
+		"negative size":      {dict(strings.Replace(floats, "K\x04", "J\xff\xff\xff\xff", 1)), `storage "0" has -1 elements`},
+		"missing storage":    {dict(strings.Replace(floats, "\x000", "\x001", 1)), `entry "data/1" is missing`},
+		"path in a key":      {dict(strings.Replace(floats, "\x01\x00\x00\x000", "\x0b\x00\x00\x00../data.pkl", 1)), `entry "data/../data.pkl" is missing`},
+		"storage class":      {dict(strings.Replace(floats, "FloatStorage", "Float4Storage", 1)), "class torch.Float4Storage is not supported"},
+		"storage module":     {dict(strings.Replace(floats, "ctorch", "cos", 1)), "class os.FloatStorage is not supported"},
+		"part of a storage":  {tensorOfPart("K\x00", "K\x04"), ""},
+		"beyond the storage": {tensorOfPart("K\x02", "K\x03"), "a part leaves its 4 elements"},
+		"negative part":      {tensorOfPart("J\xff\xff\xff\xff", "K\x03"), "a part leaves its 4 elements"},
 		"other reference":    {dict("NQ"), "unknown kind of reference"},
-		"shell":              {"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.", "class posix.system is not part of a state dict"},
-		"shell, protocol 4":  {"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.", "class posix.system is not part"},
-		"call of a string":   {"\x80\x02X\x01\x00\x00\x00a)R.", "cannot call a value of type str with one of type tuple"},
-		"instance":           {"\x80\x02cposix\nsystem\n)\x81.", "class posix.system is not part"},
-		"old instance":       {"\x80\x02(cposix\nsystem\no.", "opcode 0x6f is not one that weights are stored with"},
-		"no dict":            {"\x80\x02K\x01.", "holds a value of type int, expected a state dict"},
-		"value is no tensor": {dict("K\x01"), `"w" is of type int, expected a tensor`},
-		"key is no string":   {"\x80\x02}K\x01K\x01s.", "a key is of type int"},
-		"inner is no dict":   {"\x80\x02}X\x0a\x00\x00\x00state_dictK\x01s.", `"state_dict" is of type int`},
-		"dict in itself":     {"\x80\x02}q\x00X\x01\x00\x00\x00wh\x00s.", `"w" is of type dict`},
+		"shell":              {"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.", "holds a value of type posix.system without tensors"},
+		"shell, protocol 4":  {"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.", "holds a value of type posix.system without tensors"},
+		"call of no tuple":   {"\x80\x02cposix\nsystem\nNR.", "cannot call a value of type class with one of type None"},
+		"instance":           {"\x80\x02cposix\nsystem\n)\x81.", "holds a value of type posix.system without tensors"},
+		"instance and tensor": {"\x80\x02}(X\x01\x00\x00\x00acposix\nsystem\n)\x81}X\x01\x00\x00\x00xK\x01sbX\x01\x00\x00\x00w" +
+			rebuild + floats + "K\x00K\x04\x85K\x01\x85" + hooks + "tRu.", ""},
+		"old instance":       {"\x80\x02(cposix\nsystem\no.", "opcode 0x6f is not one that torch.save writes"},
+		"no dict":            {"\x80\x02K\x01.", "holds a value of type int without tensors, expected a state dict"},
+		"value is no tensor": {dict("K\x01"), `type dict without tensors`},
+		"key is no string":   {"\x80\x02}K\x01K\x01s.", "type dict without tensors"},
+		"inner is no dict":   {"\x80\x02}X\x0a\x00\x00\x00state_dictK\x01s.", `type dict without tensors`},
+		"dict in itself":     {"\x80\x02}q\x00X\x01\x00\x00\x00wh\x00s.", `type dict without tensors`},
+		"object in itself":   {"\x80\x02cposix\nsystem\n)\x81q\x00X\x01\x00\x00\x00wh\x00s.", `without tensors`},
+		"attributes again and again": {"\x80\x02cposix\nsystem\n)\x81}q\x00(" + strings.Repeat("K\x01K\x01", 1000) + "ub" + strings.Repeat("h\x00b", 2000) + ".",
+			"holds more than 1048576 values"},
+		"many values":        {"\x80\x02" + strings.Repeat("}", maxValues+1) + ".", "holds more than 1048576 values"},
+		"much remembered":    {"\x80\x04}" + strings.Repeat("\x94", maxValues+1) + ".", "remembers more than 1048576 values"},
 		"list in itself":     {dict("]q\x00h\x00aQ"), "unknown kind of reference"},
 		"odd items":          {"\x80\x02}(K\x01u.", "cannot set 1 keys and values"},
 		"append to a number": {"\x80\x02K\x01K\x02a.", "cannot append to a value of type int"},
@@ -181,21 +234,19 @@ func TestTorchPickles(t *testing.T) {
 		"put of nothing":     {"\x80\x02q\x00.", "too few values"},
 		"huge string":        {"\x80\x02X\xff\xff\xff\xffa.", "cut short"},
 		"huge frame":         {"\x80\x04\x95\xff\xff", "cut short"},
-		"long integer":       {"\x80\x02\x8a\x09123456789.", "integer of 9 bytes"},
+		"long integer":       {"\x80\x02\x8a\x09123456789.", "holds a value of type int without tensors"},
 		"endless line":       {"\x80\x02cposix", "cut short"},
 		"empty":              {"", "cut short"},
 		"huge pickle":        {strings.Repeat("(", maxPickle+1), "expected at most 16777216"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			arrays, err := Read(archive(t, c.pickle))
+			arrays, err := tensors(archive(t, c.pickle))
 			if c.want != "" {
 				require.ErrorContains(t, err, c.want)
 				return
 			}
 			require.NoError(t, err)
-			values, err := arrays["w"].Floats()
-			require.NoError(t, err)
-			require.Equal(t, []float32{1, 1, 1, 1}, values)
+			require.Equal(t, []float32{1, 1, 1, 1}, values(t, arrays["w"]))
 		})
 	}
 }
@@ -227,7 +278,7 @@ func TestTorchArchives(t *testing.T) {
 		"twice":         {zipped(t, zip.Store, "x/data.pkl", good, "y/data.pkl", good), `entry "data.pkl" appears twice`},
 		"big-endian":    {zipped(t, zip.Store, "x/data.pkl", good, "x/byteorder", "big"), `byte order is "big"`},
 		"odd storage":   {zipped(t, zip.Store, "x/data.pkl", good, "x/data/0", "123"), "has 3 bytes, expected 4 elements"},
-		"no zip at all": {[]byte("\x80\x02."), "not a valid zip file"},
+		"no zip at all": {[]byte("\x80\x02."), "not a valid zip file: it is cut short or damaged"},
 	} {
 		_, err := Read(c.file)
 		require.ErrorContains(t, err, c.want, name)
@@ -237,8 +288,9 @@ func TestTorchArchives(t *testing.T) {
 func FuzzTorch(f *testing.F) {
 	f.Add(read(f, "testdata/tensors.pth"))
 	f.Add(read(f, "testdata/checkpoint.pth"))
+	f.Add(read(f, "testdata/legacy.pth"))
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		decode(Read(b))
+		decode(tensors(b))
 	})
 }
 
@@ -248,7 +300,7 @@ func FuzzPickle(f *testing.F) {
 	f.Add("\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.")
 	f.Add("(G\x3f\xf8\x00\x00\x00\x00\x00\x00\x88\x89N]\x94h\x00(K\x01K\x02et.")
 	f.Fuzz(func(t *testing.T, pickle string) {
-		decode(Read(archive(t, pickle)))
+		decode(tensors(archive(t, pickle)))
 	})
 }
 

@@ -155,6 +155,83 @@ func Residual(t testing.TB, rng *rand.Rand) *models.Graph {
 	return Graph(t, b, "residual")
 }
 
+// Random is a network of some random nodes of every kind but softmax, which ends in an
+// average and a dense layer. Any of their outputs may be read again.
+func Random(t testing.TB, rng *rand.Rand) *models.Graph {
+	t.Helper()
+	image := tensor.Shape{H: 4 + rng.IntN(9), W: 4 + rng.IntN(9), C: 3}
+	b := models.NewBuilder("image", image)
+	names, shapes := []string{"image"}, []tensor.Shape{image}
+	for i := range 4 + rng.IntN(16) {
+		at := len(names) - 1 - min(rng.IntN(4), rng.IntN(4), len(names)-1)
+		op, inputs := node(rng, shapes[at]), []string{names[at]}
+		if op == nil {
+			op, inputs = join(rng, names, shapes, at)
+		}
+		name := fmt.Sprintf("%s%d", op.Kind(), i)
+		if _, err := op.Infer([]tensor.Shape{shapes[at]}); err != nil && len(inputs) == 1 {
+			continue // the plane is too small
+		}
+		shape, err := b.Add(name, op, inputs...)
+		require.NoError(t, err)
+		names, shapes = append(names, name), append(shapes, shape)
+	}
+	average, _ := b.Add("average", models.GlobalAveragePool{}, names[len(names)-1])
+	_, _ = b.Add("classes", Dense(rng, average.C, 5), "average")
+	return Graph(t, b, "random")
+}
+
+// node is a random operation on one tensor; nil stands for one on several.
+func node(rng *rand.Rand, in tensor.Shape) models.Op {
+	w := tensor.Window{KH: 1 + rng.IntN(3), KW: 1 + rng.IntN(3), StrideH: 1 + rng.IntN(2), StrideW: 1 + rng.IntN(2), DilationH: rng.IntN(3), DilationW: rng.IntN(3)}
+	undilated := w
+	undilated.DilationH, undilated.DilationW = 0, 0
+	reach, across := w.Reach()
+	w.Top, w.Left, w.Bottom, w.Right = rng.IntN(reach), rng.IntN(across), rng.IntN(reach), rng.IntN(across)
+	switch rng.IntN(16) {
+	case 0, 1:
+		return Conv(rng, w, 1, in.C, 1+rng.IntN(12))
+	case 2:
+		return Conv(rng, w, in.C, in.C, in.C*(1+rng.IntN(2)))
+	case 3, 4:
+		return BatchNorm(rng, in.C)
+	case 5:
+		return models.ReLU{}
+	case 6:
+		return models.Clip{Min: float32(rng.IntN(3) - 1), Max: float32(2 + rng.IntN(5))}
+	case 7:
+		return Activations()[rng.IntN(len(Activations()))]
+	case 8:
+		return &models.MaxPool{Window: undilated}
+	case 9:
+		return &models.AveragePool{Window: undilated, CountPad: rng.IntN(2) == 0}
+	case 10, 11:
+		return models.Pad{Top: rng.IntN(3), Left: rng.IntN(3), Bottom: rng.IntN(3), Right: rng.IntN(3)}
+	case 12:
+		return Dense(rng, in.Elements(), 1+rng.IntN(6))
+	}
+	return nil
+}
+
+// join is a random operation on a tensor and another that fits it, or itself.
+func join(rng *rand.Rand, names []string, shapes []tensor.Shape, at int) (models.Op, []string) {
+	inputs := []string{names[at], names[at]}
+	for i, s := range shapes {
+		if s == shapes[at] && rng.IntN(2) == 0 {
+			inputs[rng.IntN(2)] = names[i]
+		}
+	}
+	switch rng.IntN(3) {
+	case 0:
+		return models.Mul{}, inputs
+	case 1:
+		if shapes[at].C < 40 {
+			return models.Concat{}, append(inputs, names[at])
+		}
+	}
+	return models.Add{}, inputs
+}
+
 // Classifier is a small network that has an integer form, with images of which two
 // cannot be loaded.
 func Classifier(t testing.TB, rng *rand.Rand) (*models.Graph, Images) {

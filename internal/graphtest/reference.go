@@ -231,6 +231,6 @@ func RequireClose(t testing.TB, want []float64, got []float32, relative float64,
 		scale = max(scale, math.Abs(v))
 	}
 	for i := range want {
-		require.InDelta(t, want[i], got[i], relative*scale, "%s: value %d", what, i)
+		require.InDelta(t, want[i], got[i], max(relative*scale, 1e-30), "%s: value %d", what, i)
 	}
 }
