@@ -146,7 +146,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 		fmt.Fprintf(warnings, "quantize: %d folders are not named by a label, or by one that several classes have, such as %q: their pictures have no true class; -truth FILE can tell it\n",
 			len(unnamed), unnamed[0])
 	}
-	float, hash, err := o.loadFloat(model.Model)
+	float, hash, err := o.loadFloat(model.Model, warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 
 // loadFloat imports the float network, if one was named, and folds it. It sees
 // pictures as the model does.
-func (o evalOptions) loadFloat(m *q8.Model) (folded *models.Graph, hash string, err error) {
+func (o evalOptions) loadFloat(m *q8.Model, warnings io.Writer) (folded *models.Graph, hash string, err error) {
 	if o.float == "" {
 		return nil, "", nil
 	}
@@ -167,6 +167,9 @@ func (o evalOptions) loadFloat(m *q8.Model) (folded *models.Graph, hash string, 
 	g, err := load(o.float, o.weights)
 	if err != nil {
 		return nil, "", err
+	}
+	if g.PreprocessFrom != "" && g.Preprocess != m.Preprocess {
+		fmt.Fprintf(warnings, "quantize: %s sees pictures as %s does, not as %s says\n", o.float, o.model, g.PreprocessFrom)
 	}
 	if folded, err = g.Logits().Fold(); err != nil {
 		return nil, "", err
