@@ -16,7 +16,7 @@ type Add struct {
 // stay within int32: one of them has 21 bits for int8 inputs, 14 for int16.
 func QuantizeAdd(a, b, out *Tensor) (*Add, error) {
 	ratio := func(in *Tensor, shift uint8) float64 {
-		return math.Round(math.Ldexp(float64(in.Scale)/float64(out.Scale), int(shift)))
+		return max(1, math.Round(math.Ldexp(float64(in.Scale)/float64(out.Scale), int(shift)))) // too small a one adds next to nothing
 	}
 	var add *Add
 	for shift := uint8(0); shift <= maxAddShift; shift++ {
@@ -24,9 +24,7 @@ func QuantizeAdd(a, b, out *Tensor) (*Add, error) {
 		if !(ra*float64(a.reach())+rb*float64(b.reach())+math.Ldexp(0.5, int(shift))+128 <= math.MaxInt32) {
 			break
 		}
-		if min(ra, rb) >= 1 {
-			add = &Add{int32(ra), int32(rb), shift}
-		}
+		add = &Add{int32(ra), int32(rb), shift}
 	}
 	if add == nil {
 		return nil, fmt.Errorf("int8: inputs of scales %g and %g cannot be added to an output of scale %g", a.Scale, b.Scale, out.Scale)

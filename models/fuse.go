@@ -16,12 +16,12 @@ type Unit struct {
 	Clip   Clip        // the limits of the output: of a ReLU {0, +Inf}
 }
 
-// Fuse groups the nodes into units, in an order in which they can run. Operations
-// for which host is true take a residual and a ReLU or Clip. Tensors that are shown, and
+// Fuse groups the nodes into units, in an order in which they can run. Host
+// tells whether an operation takes an Add or a ReLU or Clip behind it. Tensors that are shown, and
 // those with several consumers, are not hidden within a unit. Where both sides of
 // an add could be its host, it is the one at the end of the longer path from the
 // last fork, so that the shortcut is the residual.
-func (g *Graph) Fuse(host func(Op) bool, shown ...tensor.ID) []Unit {
+func (g *Graph) Fuse(host func(op, behind Op) bool, shown ...tensor.ID) []Unit {
 	f := fuser{g, host, shown}
 	hidden := map[tensor.ID]bool{}
 	var units []Unit
@@ -41,7 +41,7 @@ func (g *Graph) Fuse(host func(Op) bool, shown ...tensor.ID) []Unit {
 
 type fuser struct {
 	*Graph
-	host  func(Op) bool
+	host  func(op, behind Op) bool
 	shown []tensor.ID
 }
 
@@ -60,7 +60,7 @@ func (f *fuser) match(output tensor.ID) (u Unit, inside []tensor.ID) {
 			return Unit{n, append(slices.Clone(n.Inputs), residual), output, true, clip}, append(inside, host)
 		}
 	}
-	if limited && f.host(f.node(at).Op) {
+	if limited && f.host(f.node(at).Op, f.node(output).Op) {
 		return Unit{f.node(at), f.node(at).Inputs, output, false, clip}, inside
 	}
 	return Unit{f.node(output), f.node(output).Inputs, output, false, Unlimited()}, nil
@@ -70,7 +70,7 @@ func (f *fuser) match(output tensor.ID) (u Unit, inside []tensor.ID) {
 func (f *fuser) sides(add *Node) (host, residual tensor.ID, ok bool) {
 	longest := -1
 	for i, in := range add.Inputs {
-		if !f.hidden(in) || !f.host(f.node(in).Op) {
+		if !f.hidden(in) || !f.host(f.node(in).Op, add.Op) {
 			continue
 		}
 		if d := f.distance(in); d > longest {

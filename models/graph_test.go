@@ -71,7 +71,7 @@ func residual(t *testing.T) *Graph {
 }
 
 func units(g *Graph, shown ...tensor.ID) (names [][]string) {
-	convolutions := func(op Op) bool { _, ok := op.(*Conv); return ok }
+	convolutions := func(op, _ Op) bool { _, ok := op.(*Conv); return ok }
 	for _, u := range g.Fuse(convolutions, shown...) {
 		unit := append([]string{u.Node.Name}, g.Topology().Names(u.Inputs)...)
 		if u.Added {

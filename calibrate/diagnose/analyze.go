@@ -188,7 +188,7 @@ func newAnalyst(s *simulator, t *tensor.Topology) *analyst {
 	a := &analyst{shown: map[tensor.ID]listener{}}
 	for i := range s.network.Layers {
 		l := &s.network.Layers[i]
-		c := newComparison(l, s.units[i].Clip.NonNegative())
+		c := newComparison(l, &s.units[i])
 		a.layers = append(a.layers, c)
 		for prefix, heard := range map[string]listener{
 			exactly: {c, true, (*comparison).exactly},

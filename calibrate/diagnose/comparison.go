@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"edgeclassify/calibrate/observe"
+	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
 )
 
@@ -35,13 +36,13 @@ type comparison struct {
 // codeSpan is the number of different q - Zero.
 const codeSpan = 1 << 16
 
-func newComparison(l *int8.Layer, relu bool) *comparison {
+func newComparison(l *int8.Layer, u *quantize.Unit) *comparison {
 	c := &comparison{layer: l, histogram: observe.NewHistogram(), alive: make([]bool, l.Out.Shape.C)}
 	if l.Out.Type != int8.Int32 {
 		c.codes = make([]bool, codeSpan)
 	}
 	if simulations[l.Op.Kind()].onGrid {
-		out := signal{Tensor: &l.Out, relu: relu}
+		out := output(u, &l.Out)
 		c.grid = Precision{}.grid(out)
 		c.rounding = Precision{Unclipped: true}.grid(out)
 		c.clipping = Precision{Unrounded: true}.grid(out)

@@ -15,7 +15,7 @@ func writeConv(s *simulator, l *layer) {
 	op, p, in, residual := l.Op.(*int8.Conv), l.precision, l.in[0].forConv(), l.in[1:]
 	sums := &models.Conv{Window: op.Window, Groups: op.Groups, InC: op.InC, OutC: op.OutC}
 	inputs := []string{l.out.node + products}
-	exact := in.codes && !p.FloatWeights && p.isCodes()
+	exact := in.codes && p.exact()
 	for _, r := range residual {
 		exact = exact && r.codes
 		inputs = append(inputs, r.node)
@@ -46,17 +46,25 @@ func (t signal) forConv() signal {
 // floatWeights are the float weights in steps of the integer ones, and the
 // biases in steps of the output.
 func (s *simulator) floatWeights(l *layer, op *int8.Conv) ([]float32, []float64) {
-	float := l.unit.Op.(*models.Conv) // newSimulator has compared the kinds
-	weight, bias := slices.Clone(float.Weight), quantize.FloatBias(float.Bias, op.OutC)
-	if l.Inputs[0] == tensor.Input {
-		weight, bias = quantize.FoldImage(float, bias, s.float.Preprocess)
-	}
+	weight, bias := s.parameters(l)
+	weight = slices.Clone(weight)
 	depth := op.Parameters().Depth()
 	for i, w := range weight {
 		weight[i] = float32(float64(w) / float64(op.Scale[i/depth]))
 	}
 	for o := range bias {
 		bias[o] /= float64(l.Out.Scale)
+	}
+	return weight, bias
+}
+
+// parameters are the weights and biases of the float layer, for raw pixels where it
+// reads the image.
+func (s *simulator) parameters(l *layer) ([]float32, []float64) {
+	p := l.unit.Op.(models.Linear).Parameters() // newSimulator has compared the kinds
+	weight, bias := p.Weight, quantize.FloatBias(p.Bias, p.Out)
+	if l.Inputs[0] == tensor.Input {
+		weight, bias = quantize.FoldImage(weight, bias, l.in[0].Shape.C, s.float.Preprocess)
 	}
 	return weight, bias
 }

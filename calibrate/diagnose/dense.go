@@ -7,7 +7,6 @@ import (
 	"edgeclassify/calibrate/fp32"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
-	"edgeclassify/models"
 	"edgeclassify/tensor"
 )
 
@@ -15,13 +14,17 @@ func writeDense(s *simulator, l *layer) {
 	op, in := l.Op.(*int8.Dense), l.in[0]
 	c := &head{in: op.In, weight: floats(op.Weight), bias: make([]float64, op.Out), scale: op.Scale}
 	for o, b := range op.Bias {
-		c.bias[o] = float64(b)
+		c.bias[o] = float64(int(b) + quantize.ZeroSum(op.Parameters().Row(o), in.Tensor, 0, in.Shape.C))
 	}
 	if l.precision.FloatWeights {
-		float := l.unit.Op.(*models.Dense) // newSimulator has compared the kinds
-		c.weight, c.bias, c.scale = float.Weight, quantize.FloatBias(float.Bias, op.Out), slices.Repeat([]float32{in.Scale}, op.Out)
+		c.weight, c.bias = s.parameters(l)
+		step := in.Scale
+		if l.Inputs[0] == tensor.Input {
+			step = 1
+		}
+		c.scale = slices.Repeat([]float32{step}, op.Out)
 		for o := range c.bias {
-			c.bias[o] /= float64(in.Scale)
+			c.bias[o] /= float64(step)
 		}
 	}
 	s.add(l.out.node, c, in.node)

@@ -120,7 +120,7 @@ func newTargets(g *models.Graph, n *int8.Network) (targets []target, err error) 
 		out := n.Tensor(id)
 		targets = append(targets, target{
 			tensor: u.Output, layer: u.Name, scale: float64(out.Scale),
-			grid: Precision{}.grid(signal{Tensor: out, relu: u.Clip.NonNegative()}),
+			grid: Precision{}.grid(output(&u, out)),
 		})
 	}
 	return targets, nil

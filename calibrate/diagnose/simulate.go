@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
@@ -21,7 +22,7 @@ type Precision struct {
 	// padded as in the integer network, with a mean pixel of integers.
 	FloatWeights bool
 	// Unrounded and Unclipped let the output lie between and beyond the codes.
-	// A ReLU holds all the same.
+	// A ReLU or Clip holds all the same.
 	Unrounded, Unclipped bool
 	// FractionBits divides each step of the output into 2^FractionBits, in
 	// int16: with 7 bits it reaches as far as int8 does, with 6 twice as far.
@@ -58,7 +59,7 @@ func Simulate(g *models.Graph, n *int8.Network, precision func(layer string) Pre
 
 // simulation is how layers of one kind are simulated.
 type simulation struct {
-	float string // the kind of float operation that they stem from
+	float []string // the kinds of float operations that they stem from
 	// write adds the nodes of a layer.
 	write func(s *simulator, l *layer)
 	// onGrid says that they round and clip their output.
@@ -70,11 +71,16 @@ type simulation struct {
 
 // simulations are those of all kinds of layers.
 var simulations = map[string]simulation{
-	"avgpool":   {float: "avgpool", write: writeAveragePool, onGrid: true},
-	"conv":      {float: "conv", write: writeConv, onGrid: true, largestSum: largestSum},
-	"dense":     {float: "dense", write: writeDense},
-	"globalsum": {float: "globalavgpool", write: writeGlobalAveragePool},
-	"maxpool":   {float: "maxpool", write: writeMaxPool},
+	"add":       {float: []string{"add"}, write: writeAdd, onGrid: true},
+	"avgpool":   {float: []string{"avgpool"}, write: writeAveragePool, onGrid: true},
+	"concat":    {float: []string{"concat"}, write: writeConcat},
+	"conv":      {float: []string{"conv"}, write: writeConv, onGrid: true, largestSum: largestSum},
+	"dense":     {float: []string{"dense"}, write: writeDense},
+	"globalsum": {float: []string{"globalavgpool"}, write: writeGlobalAveragePool},
+	"lookup":    {float: []string{"activation", "clip", "relu"}, write: writeLookup, onGrid: true},
+	"maxpool":   {float: []string{"maxpool"}, write: writeMaxPool},
+	"mean":      {float: []string{"globalavgpool"}, write: writeMean, onGrid: true, largestSum: largestPlane},
+	"mul":       {float: []string{"mul"}, write: writeMul, onGrid: true},
 }
 
 // Inexact names the layers of n in which some input could bring a partial sum of
@@ -102,10 +108,16 @@ type simulator struct {
 // signal is a simulated tensor.
 type signal struct {
 	*int8.Tensor
-	node   string // of the graph
-	copied string // the node of its int8 copy, if it has one
-	relu   bool
-	codes  bool // all values are those of integer codes
+	node   string  // of the graph
+	copied string  // the node of its int8 copy, if it has one
+	lo, hi float64 // limits of the unit, in steps
+	codes  bool    // all values are those of integer codes
+}
+
+// output is the signal of a unit's output.
+func output(u *quantize.Unit, t *int8.Tensor) signal {
+	scale := float64(t.Scale)
+	return signal{Tensor: t, lo: float64(u.Clip.Min) / scale, hi: float64(u.Clip.Max) / scale}
 }
 
 // layer is one to simulate.
@@ -131,7 +143,7 @@ func newSimulator(g *models.Graph, n *int8.Network) (*simulator, error) {
 		if !ok {
 			return nil, fmt.Errorf("diagnose: layer %q: %s cannot be simulated", l.Name, l.Op.Kind())
 		}
-		if u := units[i]; u.Name != l.Name || u.Shape != l.Out.Shape || u.Op.Kind() != kind.float {
+		if u := units[i]; u.Name != l.Name || u.Shape != l.Out.Shape || !slices.Contains(kind.float, u.Op.Kind()) {
 			return nil, fmt.Errorf("diagnose: layer %q (%s) has no counterpart in the float network: it was not quantized from this one", l.Name, l.Op.Kind())
 		}
 	}
@@ -163,7 +175,8 @@ func (s *simulator) layer(prefix string, i int, made []signal, p Precision) sign
 	for _, id := range l.Inputs {
 		l.in = append(l.in, made[id])
 	}
-	l.out = signal{Tensor: &l.Out, node: prefix + l.Name, relu: l.unit.Clip.NonNegative(), codes: p.isCodes()}
+	l.out = output(l.unit, &l.Out)
+	l.out.node, l.out.codes = prefix+l.Name, p.isCodes()
 	simulations[l.Op.Kind()].write(s, l)
 	if p.Copied && !l.out.codes {
 		l.out.copied = l.out.node + copied
@@ -176,6 +189,7 @@ func (s *simulator) layer(prefix string, i int, made []signal, p Precision) sign
 const (
 	averages = "/averages"
 	products = "/products"
+	sums     = "/sums"
 	copied   = "/copied"
 )
 
@@ -187,23 +201,23 @@ func (s *simulator) add(name string, op models.Op, inputs ...string) {
 // isCodes tells whether outputs are those of integer codes.
 func (p Precision) isCodes() bool { return !p.Unrounded && !p.Unclipped && p.FractionBits == 0 }
 
+// exact tells whether a layer that reads codes has the integer network's bits.
+func (p Precision) exact() bool { return !p.FloatWeights && p.isCodes() }
+
 // grid is the values that the output t can have.
 func (p Precision) grid(t signal) *grid {
-	g := &grid{lo: math.Inf(-1), hi: math.Inf(1)}
+	g := &grid{lo: t.lo, hi: t.hi}
 	if !p.Unrounded {
 		g.steps = math.Ldexp(1, int(p.FractionBits))
 	}
 	switch {
 	case p.Unclipped:
 	case p.FractionBits > 0:
-		g.lo = math.Ldexp(math.MinInt16, -int(p.FractionBits))
-		g.hi = math.Ldexp(math.MaxInt16, -int(p.FractionBits))
-	default:
+		g.lo = max(g.lo, math.Ldexp(math.MinInt16, -int(p.FractionBits)))
+		g.hi = min(g.hi, math.Ldexp(math.MaxInt16, -int(p.FractionBits)))
+	default: // the codes end at the limits, or before
 		lo, hi := codes(t.Tensor, 0)
 		g.lo, g.hi = float64(lo), float64(hi)
-	}
-	if t.relu {
-		g.lo = 0
 	}
 	return g
 }

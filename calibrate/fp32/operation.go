@@ -87,7 +87,7 @@ func of[T models.Op](compile func(op T, in, out tensor.Shape, clip models.Clip) 
 func unknown(op models.Op) error { return fmt.Errorf("the float executor does not know %T", op) }
 
 // hosts tells whether an operation takes a residual and limits.
-func hosts(op models.Op) bool { return kernels[op.Kind()].hosts }
+func hosts(op, _ models.Op) bool { return kernels[op.Kind()].hosts }
 
 func compileUnit(g *models.Graph, u models.Unit) (Operation, error) {
 	op := u.Node.Op

@@ -15,8 +15,9 @@ import (
 // Equalization and Bias Correction" (ICCV 2019). It takes a graph that
 // Fold has made. Channel c of a batch norm has had the mean beta and the standard
 // deviation gamma in training; from there on distributions are followed through
-// ReLUs, adds and pools. A network with a convolution that no batch norm follows
-// has to be calibrated on images. The table needs a source hash before it is
+// activations, adds, products and pools, and behind a pool of the whole plane through
+// weights. A network with another convolution that no batch norm follows has to be
+// calibrated on images. The table needs a source hash before it is
 // stored.
 func DataFree(folded *models.Graph) (*quantize.RangeTable, error) {
 	units, err := quantize.Lower(folded)
@@ -31,19 +32,27 @@ func DataFree(folded *models.Graph) (*quantize.RangeTable, error) {
 	table := &quantize.RangeTable{
 		Model: folded.Name, Method: quantize.BatchNorm, Ranges: map[string]quantize.Range{}, Means: map[string]quantize.PerChannel{},
 	}
+	behind := quantize.Behind(units)
 	for _, u := range quantize.Activations(units) {
 		channels := known[u.Output]
 		if channels == nil {
-			return nil, fmt.Errorf("observe: layer %q: no batch norm tells how its values are distributed: calibrate on pictures", u.Name)
+			return nil, untold(u)
 		}
-		if table.Ranges[u.Name], err = curve.choose(channels); err != nil {
+		if table.Ranges[u.Name], err = curve.choose(channels, behind[u.Output]); err != nil {
 			return nil, fmt.Errorf("observe: layer %q: %w", u.Name, err)
 		}
 	}
 	for _, u := range quantize.Averaged(units) {
+		if known[u.Output] == nil {
+			return nil, untold(u)
+		}
 		table.Means[u.Name] = curve.means(known[u.Output])
 	}
 	return table, nil
+}
+
+func untold(u quantize.Unit) error {
+	return fmt.Errorf("observe: layer %q: no batch norm tells how its values are distributed: calibrate on pictures", u.Name)
 }
 
 // curve is a distribution with mean 0 and variance 1: some points, and how many
@@ -81,33 +90,69 @@ func newCurve() *curve {
 type distributions [][]float32
 
 // propagations give the distribution of an operation's output, by its kind, given
-// those of its inputs; nil is one that is not known. What meets in an add is taken
-// to rise and fall together: strong features are strong in the residual and in the
-// branch, and were they independent, sums would reach much farther than
+// those of its inputs; nil is one that is not known. What meets in an add or product is
+// taken to rise and fall together: strong features are strong in the residual and in
+// the branch, and were they independent, sums would reach much farther than
 // calculated. A pool is taken to leave distributions as they are, which holds for
-// the mean of an average. Behind a linear operation only a batch norm can tell.
-var propagations = map[string]func(in []distributions) distributions{
-	"add":           func(in []distributions) distributions { return in[0].combine(in[1], plus) },
-	"avgpool":       same,
-	"batchnorm":     unknown,
-	"conv":          unknown,
-	"dense":         unknown,
+// the mean of an average. Behind a linear operation only a batch norm can tell, but
+// for those of one pixel, which have none.
+var propagations = map[string]func(k *curve, n *models.Node, in []distributions) distributions{
+	"activation": func(_ *curve, n *models.Node, in []distributions) distributions {
+		f := n.Op.(models.Activation)
+		return in[0].each(func(v float32) float32 { return float32(f.Apply(float64(v))) })
+	},
+	"add":       func(_ *curve, _ *models.Node, in []distributions) distributions { return in[0].combine(in[1], plus) },
+	"avgpool":   same,
+	"batchnorm": unknown,
+	"clip": func(_ *curve, n *models.Node, in []distributions) distributions {
+		c := n.Op.(models.Clip)
+		return in[0].each(func(v float32) float32 { return max(c.Min, min(c.Max, v)) })
+	},
+	"concat":        func(_ *curve, _ *models.Node, in []distributions) distributions { return slices.Concat(in...) },
+	"conv":          (*curve).pixel,
+	"dense":         (*curve).pixel,
 	"globalavgpool": same,
 	"maxpool":       same,
-	"relu":          func(in []distributions) distributions { return in[0].combine(in[0], rectified) },
-	"softmax":       unknown,
+	"mul":           func(_ *curve, _ *models.Node, in []distributions) distributions { return in[0].combine(in[1], times) },
+	"pad":           same,
+	"relu": func(_ *curve, _ *models.Node, in []distributions) distributions {
+		return in[0].each(func(v float32) float32 { return max(0, v) })
+	},
+	"softmax": unknown,
 }
 
-func same(in []distributions) distributions { return in[0] }
-func unknown([]distributions) distributions { return nil }
-func plus(v, w float32) float32             { return v + w }
-func rectified(v, _ float32) float32        { return max(0, v) }
+func same(_ *curve, _ *models.Node, in []distributions) distributions   { return in[0] }
+func unknown(_ *curve, _ *models.Node, _ []distributions) distributions { return nil }
+func plus(v, w float32) float32                                         { return v + w }
+func times(v, w float32) float32                                        { return float32(v * w) }
+
+// pixel follows means and variances through a linear operation that makes one pixel, as
+// in heads and squeeze-and-excitation: its inputs are taken for independent, its outputs
+// to be distributed as behind a batch norm.
+func (k *curve) pixel(n *models.Node, in []distributions) distributions {
+	if n.Shape.H*n.Shape.W > 1 {
+		return nil
+	}
+	means, variances := k.moments(in[0])
+	p := n.Op.(models.Linear).Parameters()
+	mean, variance := quantize.FloatBias(p.Bias, p.Out), make([]float64, p.Out)
+	p.Each(len(in[0]), func(_, c, o int, w float32) {
+		mean[o] += float64(float64(w) * means[c])
+		variance[o] += float64(float64(w) * float64(w) * variances[c])
+	})
+	d := make(distributions, p.Out)
+	for o := range d {
+		d[o] = k.at(mean[o], math.Sqrt(variance[o]))
+	}
+	return d
+}
 
 // follow finds the distributions of all tensors of a folded graph that its batch
 // norms determine.
 func (k *curve) follow(folded *models.Graph) (map[tensor.ID]distributions, error) {
 	known := map[tensor.ID]distributions{}
-	for i, n := range folded.Nodes {
+	for i := range folded.Nodes {
+		n := &folded.Nodes[i]
 		propagate, ok := propagations[n.Op.Kind()]
 		if !ok {
 			return nil, fmt.Errorf("observe: node %q: what %s does to distributions is not known", n.Name, n.Op.Kind())
@@ -121,7 +166,7 @@ func (k *curve) follow(folded *models.Graph) (map[tensor.ID]distributions, error
 			in[j] = known[id]
 		}
 		if !slices.ContainsFunc(in, func(d distributions) bool { return d == nil }) {
-			known[tensor.Output(i)] = propagate(in)
+			known[tensor.Output(i)] = propagate(k, n, in)
 		}
 	}
 	return known, nil
@@ -130,12 +175,23 @@ func (k *curve) follow(folded *models.Graph) (map[tensor.ID]distributions, error
 func (k *curve) normalized(bn *models.BatchNorm) distributions {
 	d := make(distributions, len(bn.Gamma))
 	for c, gamma := range bn.Gamma {
-		d[c] = make([]float32, len(k.points))
-		for i, x := range k.points {
-			d[c][i] = bn.Beta[c] + float32(math.Abs(float64(gamma))*x)
-		}
+		d[c] = k.at(float64(bn.Beta[c]), math.Abs(float64(gamma)))
 	}
 	return d
+}
+
+// at is the distribution with that mean and standard deviation.
+func (k *curve) at(mean, deviation float64) []float32 {
+	values := make([]float32, len(k.points))
+	for i, x := range k.points {
+		values[i] = float32(mean) + float32(deviation*x)
+	}
+	return values
+}
+
+// each applies a function to all values.
+func (d distributions) each(f func(v float32) float32) distributions {
+	return d.combine(d, func(v, _ float32) float32 { return f(v) })
 }
 
 func (d distributions) combine(other distributions, f func(v, w float32) float32) distributions {
@@ -150,27 +206,37 @@ func (d distributions) combine(other distributions, f func(v, w float32) float32
 }
 
 // choose picks the range of a tensor, in which all channels have equally many
-// values.
-func (k *curve) choose(channels distributions) (quantize.Range, error) {
+// values and a function may follow.
+func (k *curve) choose(channels distributions, behind func(x float64) float64) (quantize.Range, error) {
 	plain, weighted := NewHistogram(), NewHistogram()
 	for _, values := range channels {
 		if err := addBoth(plain, weighted, values, k.weights); err != nil {
 			return quantize.Range{}, err
 		}
 	}
-	return weighted.Range(quantize.ClipMSE), nil
+	return weighted.RangeBehind(quantize.ClipMSE, behind), nil
 }
 
 func (k *curve) means(channels distributions) quantize.PerChannel {
+	means, _ := k.moments(channels)
+	return quantize.PerChannel(means).Rounded()
+}
+
+// moments are the means and variances of channels.
+func (k *curve) moments(channels distributions) (means, variances []float64) {
 	total := 0.0
 	for _, w := range k.weights {
 		total += float64(w)
 	}
-	sum := make([]float64, len(channels))
+	means, variances = make([]float64, len(channels)), make([]float64, len(channels))
 	for c, values := range channels {
 		for i, v := range values {
-			sum[c] += float64(float64(v) * float64(k.weights[i]) / total)
+			means[c] += float64(float64(v) * float64(k.weights[i]) / total)
+		}
+		for i, v := range values {
+			d := float64(v) - means[c]
+			variances[c] += float64(d * d * float64(k.weights[i]) / total)
 		}
 	}
-	return quantize.PerChannel(sum).Rounded()
+	return means, variances
 }

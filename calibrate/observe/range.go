@@ -14,23 +14,30 @@ const clipWeight = 4
 
 // Range picks the range of a tensor. One that is as good as zero everywhere gets
 // an arbitrary range.
-func (h *Histogram) Range(m quantize.Method) quantize.Range {
+func (h *Histogram) Range(m quantize.Method) quantize.Range { return h.RangeBehind(m, nil) }
+
+// RangeBehind is Range where only a function of the values counts: the methods of
+// squared errors take those behind it. Nil stands for the values themselves.
+func (h *Histogram) RangeBehind(m quantize.Method, f func(x float64) float64) quantize.Range {
 	full := h.Limits()
 	if full.Max-full.Min < 1e-20 {
 		return quantize.Range{Max: 1}
 	}
+	weight := 1.0
 	switch m {
 	case quantize.Percentile:
 		return h.percentile(full, 1e-4)
 	case quantize.Entropy:
 		return h.leastDivergence(full)
-	case quantize.ClipMSE, quantize.ChannelMSE:
-		return h.leastSquares(full, clipWeight)
-	case quantize.MSE:
-		return h.leastSquares(full, 1)
-	default:
+	case quantize.MinMax:
 		return full
+	case quantize.ClipMSE, quantize.ChannelMSE:
+		weight = clipWeight
 	}
+	if f == nil {
+		return h.leastSquares(full, weight)
+	}
+	return h.leastSquaresBehind(full, weight, f)
 }
 
 // percentile cuts off the share of values that lie outside, half of it on each
@@ -91,5 +98,56 @@ func (h *Histogram) loss(r quantize.Range, clipWeight float64) float64 {
 		d := x - float64(q*scale)
 		sum += float64(d * d * weight)
 	})
+	return sum
+}
+
+// leastSquaresBehind searches the range with the least squared error of f: each end by
+// itself, from a 64th of the full range in steps of an eighth, the other one first
+// where it is widest, until neither moves.
+func (h *Histogram) leastSquaresBehind(full quantize.Range, clipWeight float64, f func(x float64) float64) quantize.Range {
+	const steps = 48
+	end := func(loss func(a float64) float64) float64 {
+		return math.Exp2(quantize.GridMin(-6, 0, steps, func(e float64) float64 { return loss(math.Exp2(e)) }))
+	}
+	bins := h.behind(f)
+	lo, hi := 1.0, 1.0
+	for range 4 {
+		before := [2]float64{lo, hi}
+		lo = end(func(a float64) float64 { return bins.loss(full.Scaled(a, hi), clipWeight, f) })
+		hi = end(func(a float64) float64 { return bins.loss(full.Scaled(lo, a), clipWeight, f) })
+		if before == [2]float64{lo, hi} {
+			break
+		}
+	}
+	return full.Scaled(lo, hi)
+}
+
+// curved are bins with what a function makes of their centres.
+type curved []struct{ x, fx, n float64 }
+
+func (h *Histogram) behind(f func(x float64) float64) (c curved) {
+	h.each(func(x float64, n uint64) { c = append(c, struct{ x, fx, n float64 }{x, f(x), float64(n)}) })
+	return c
+}
+
+// loss is the sum of squared errors of f when values are quantized to r, those of
+// clipped values times clipWeight.
+func (c curved) loss(r quantize.Range, clipWeight float64, f func(x float64) float64) float64 {
+	scale, zero := r.Params()
+	lo, hi := float64(-128-int(zero)), float64(127-int(zero))
+	var values [256]float64
+	for i := range values {
+		values[i] = f((lo + float64(i)) * scale)
+	}
+	sum := 0.0
+	for _, b := range c {
+		exact, weight := math.Round(b.x/scale), b.n
+		q := max(lo, min(hi, exact))
+		if q != exact {
+			weight *= clipWeight
+		}
+		d := b.fx - values[int(q-lo)]
+		sum += float64(d * d * weight)
+	}
 	return sum
 }

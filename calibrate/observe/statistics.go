@@ -17,7 +17,7 @@ import (
 )
 
 // Statistics are what Observe sees of a folded graph's tensors: histograms of
-// convolutions' outputs, means and peaks of channels. They grow with the
+// outputs that need ranges, means and peaks of channels. They grow with the
 // network, not with the number of images.
 type Statistics struct {
 	Images     int            // images seen
@@ -52,9 +52,11 @@ func Observe(ctx context.Context, g *models.Graph, images dataset.Images, p data
 		workers[i] = newStatistics(g.Name, units)
 	}
 	var shown []tensor.ID
-	at := map[tensor.ID]int{}
+	at := map[tensor.ID]int{} // where several units have a tensor's values, the first
 	for i, u := range units {
-		shown, at[u.Output] = append(shown, u.Output), i
+		if _, again := at[u.Output]; !again {
+			shown, at[u.Output] = append(shown, u.Output), i
+		}
 	}
 	total.Hashes, err = fp32.Watch(ctx, g, images, p, shown, func(worker int, t tensor.ID, values []float32) error {
 		if err := workers[worker].units[at[t]].look(values, weights[t]); err != nil {
@@ -97,21 +99,27 @@ func (s *Statistics) Table(m quantize.Method) *quantize.RangeTable {
 		Ranges: map[string]quantize.Range{}, Means: map[string]quantize.PerChannel{},
 	}
 	var units []quantize.Unit
-	for i := range s.units {
-		o := &s.units[i]
+	for _, o := range s.units {
 		units = append(units, o.unit)
-		switch {
-		case !o.ranged:
-		case m == quantize.ChannelMSE:
-			t.Ranges[o.unit.Name] = o.weighted.Range(m)
-		default:
-			t.Ranges[o.unit.Name] = o.plain.Range(m)
+	}
+	behind := quantize.Behind(units)
+	for i := range s.units {
+		if o := &s.units[i]; o.ranged {
+			t.Ranges[o.unit.Name] = o.histogram(m).RangeBehind(m, behind[o.unit.Output])
 		}
 	}
 	for _, u := range quantize.Averaged(units) {
 		t.Means[u.Name] = s.Means(u.Name)
 	}
 	return t
+}
+
+// histogram is that by which a method chooses.
+func (o *observed) histogram(m quantize.Method) *Histogram {
+	if m == quantize.ChannelMSE {
+		return o.weighted
+	}
+	return o.plain
 }
 
 // Means are the averages of the channels of a unit's output.

@@ -5,7 +5,7 @@ import (
 	"edgeclassify/models"
 )
 
-var averagePool = operation{keeps: true, layer: func(a *attempt, i int, in activation) (int8.Op, activation, error) {
+var averagePool = operation{keeps: true, reads16: true, layer: func(a *attempt, i int, in activation) (int8.Op, activation, error) {
 	u := &a.units[i]
 	op := u.Op.(*models.AveragePool)
 	in.Shape = u.Shape

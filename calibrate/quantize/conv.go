@@ -12,8 +12,10 @@ import (
 )
 
 var convolution = operation{
-	layer: conv, hosts: true, ranged: true,
-	window: func(op models.Op) tensor.Window { return op.(*models.Conv).Window },
+	layer: conv, ranged: true, makes16: true, reads16: true,
+	hosts:  func(models.Op) bool { return true },
+	moves:  func(u *Unit) bool { return len(u.Inputs) == 2 }, // addResidual
+	window: func(op models.Op, _ tensor.Shape) tensor.Window { return op.(*models.Conv).Window },
 }
 
 func conv(a *attempt, i int, in activation) (int8.Op, activation, error) {
@@ -60,20 +62,30 @@ func conv(a *attempt, i int, in activation) (int8.Op, activation, error) {
 // An int16 one may reach as far as its type until settle finds its bound.
 func (a *attempt) rangedOutput(i int) (activation, error) {
 	u := &a.units[i]
-	r, ok := a.table.Ranges[u.Name]
-	if !ok {
-		return activation{}, errors.New("the range table has no entry for it; was it made for another model?")
-	}
-	r = Range{max(r.Min, float64(u.Clip.Min)), min(r.Max, float64(u.Clip.Max))}
-	if err := r.check(); err != nil {
+	r, err := a.rangeOf(u)
+	if err != nil {
 		return activation{}, err
 	}
 	scale, zero := r.Params()
 	if bits := a.fractions[i]; bits > 0 {
-		out := int8.Tensor{Shape: u.Shape, Type: int8.Int16, Bound: math.MaxInt16, NonNegative: u.Clip.NonNegative()}
-		return activation{out, math.Ldexp(scale, -bits)}, nil
+		scale = math.Ldexp(scale, -bits)
+		bound := int32(max(1, min(math.MaxInt16, math.Round(float64(u.Clip.Max)/scale))))
+		return activation{int8.Tensor{Shape: u.Shape, Type: int8.Int16, Bound: bound, NonNegative: u.Clip.NonNegative()}, scale}, nil
 	}
 	return activation{int8.Tensor{Shape: u.Shape, Type: int8.Int8, Zero: []int8.Value{zero}}, scale}, nil
+}
+
+// rangeOf is the range of a unit's output, within its limits.
+func (a *attempt) rangeOf(u *Unit) (r Range, err error) {
+	for _, name := range u.ranges {
+		one, ok := a.table.Ranges[name]
+		if !ok {
+			return r, errors.New("the range table has no entry for it; was it made for another model?")
+		}
+		r = Range{min(r.Min, one.Min), max(r.Max, one.Max)}
+	}
+	r = Range{max(r.Min, float64(u.Clip.Min)), min(r.Max, float64(u.Clip.Max))}
+	return r, r.check()
 }
 
 // addResidual sets how c adds the residual to its output. Where that is int8,

@@ -9,8 +9,14 @@ import (
 )
 
 var dense = operation{
-	layer:  classifier,
-	window: func(models.Op) tensor.Window { return tensor.Square(1, 1, 0) },
+	layer: classifier, reads16: true,
+	hosts:  func(models.Op) bool { return true }, // where it is none and becomes a convolution
+	window: func(_ models.Op, in tensor.Shape) tensor.Window { return whole(in) },
+}
+
+// whole is the window of a plane.
+func whole(in tensor.Shape) tensor.Window {
+	return tensor.Window{KH: in.H, KW: in.W, StrideH: 1, StrideW: 1}
 }
 
 func classifier(a *attempt, i int, in activation) (int8.Op, activation, error) {
@@ -24,6 +30,7 @@ func classifier(a *attempt, i int, in activation) (int8.Op, activation, error) {
 		In: op.In, Out: op.Out, Weight: make([]int8.Value, len(op.Weight)),
 		Bias: make([]int32, op.Out), Scale: make([]float32, op.Out),
 	}
+	reach := int64(max(math.MaxUint8, in.Bound)) // of q - Zero
 	Parallel(op.Out, func(o int) {
 		exact, integers := row(l.geometry, l.weight, o), row(l.geometry, d.Weight, o)
 		copy(integers, row(l.geometry, l.rounded.weight, o))
@@ -32,13 +39,14 @@ func classifier(a *attempt, i int, in activation) (int8.Op, activation, error) {
 			s = least
 			roundWeights(integers, exact, s)
 		}
-		for int8.AbsSum(integers)*int64(in.Bound) > 1<<30 {
+		for int8.AbsSum(integers)*reach > 1<<30 {
 			s *= 1.0625 // coarser weights, until no image can overflow the sum
 			roundWeights(integers, exact, s)
 		}
 		d.Scale[o] = float32(s * in.scale)
 		l.correct(o, integers, s)
-		d.Bias[o] = saturated(math.Round(l.bias[o] / (s * in.scale)))
+		zeros := ZeroSum(integers, &in.Tensor, 0, l.groupIn)
+		d.Bias[o] = saturated(math.Round(l.bias[o]/(s*in.scale)) - float64(zeros))
 	})
 	return d, out, nil
 }

@@ -11,7 +11,7 @@ import (
 // errorGains tell how much of a squared error in a channel arrives at the output,
 // by tensor of a folded graph: every convolution and dense layer multiplies by its
 // squared weights, what has no weights passes an error on as it is. Errors are
-// taken for independent and ReLUs for open.
+// taken for independent, ReLUs for open and factors for 1.
 func errorGains(g *models.Graph) [][]float64 {
 	all := make([][]float64, g.Topology().Len())
 	for i := range all {
@@ -21,8 +21,12 @@ func errorGains(g *models.Graph) [][]float64 {
 		all[g.Output()][c] = 1
 	}
 	for i, n := range slices.Backward(g.Nodes) {
+		output := all[tensor.Output(i)]
 		for _, in := range n.Inputs {
-			addGain(all[in], n.Op, all[tensor.Output(i)])
+			addGain(all[in], n.Op, output)
+			if _, ok := n.Op.(models.Concat); ok {
+				output = output[len(all[in]):]
+			}
 		}
 	}
 	return all
@@ -32,8 +36,8 @@ func errorGains(g *models.Graph) [][]float64 {
 func addGain(gain []float64, op models.Op, output []float64) {
 	l, ok := op.(models.Linear)
 	if !ok {
-		for c, v := range output {
-			gain[c] += v
+		for c := range gain {
+			gain[c] += output[c]
 		}
 		return
 	}

@@ -43,7 +43,7 @@ const (
 // NewHessianSampler takes a unit with weights, and the shape of its input.
 func NewHessianSampler(u *Unit, in tensor.Shape) *HessianSampler {
 	groups := u.Op.(models.Linear).Parameters().Groups
-	s := &HessianSampler{window: u.operation().window(u.Op), in: in}
+	s := &HessianSampler{window: u.operation().window(u.Op, in), in: in}
 	s.depth = s.window.KH * s.window.KW * in.C / groups
 	for range groups {
 		s.batch = append(s.batch, make([]float32, s.depth*batchLen))
@@ -75,11 +75,12 @@ func (s *HessianSampler) Add(x []float32) error {
 // gather puts the window of output pixel (oy, ox) into a column of the batch.
 func (s *HessianSampler) gather(x []float32, oy, ox int) {
 	channels := s.in.C / len(s.batch)
+	stepY, stepX := s.window.Steps()
 	for group, batch := range s.batch {
 		at := s.waiting
 		for ky := range s.window.KH {
 			for kx := range s.window.KW {
-				y, x0 := oy*s.window.StrideH-s.window.Top+ky, ox*s.window.StrideW-s.window.Left+kx
+				y, x0 := oy*s.window.StrideH-s.window.Top+ky*stepY, ox*s.window.StrideW-s.window.Left+kx*stepX
 				inside := y >= 0 && y < s.in.H && x0 >= 0 && x0 < s.in.W
 				for c := range channels {
 					batch[at] = 0

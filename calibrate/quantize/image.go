@@ -21,21 +21,33 @@ func ImageTensor(g *models.Graph) int8.Tensor {
 	return int8.Tensor{Shape: shape, Type: int8.Int8, Zero: zero}
 }
 
-// FoldImage rewrites the first convolution for raw pixels: channel order, mean
-// and standard deviation move into weights and bias. Its input's real value is
-// then the pixel minus the mean as ImageTensor rounds it.
-func FoldImage(op *models.Conv, bias []float64, p preprocess.Spec) ([]float32, []float64) {
-	weight := make([]float32, len(op.Weight))
+// FoldImage rewrites the weights and biases of an operation that reads the image for
+// raw pixels: channel order, mean and standard deviation move into them. Its input's
+// real value is then the pixel minus the mean as ImageTensor rounds it. The channels
+// of a pixel stand next to each other in a row of weights.
+func FoldImage(weight []float32, bias []float64, channels int, p preprocess.Spec) ([]float32, []float64) {
+	folded := make([]float32, len(weight))
 	bias = slices.Clone(bias)
-	depth := len(op.Weight) / op.OutC
-	for i, w := range op.Weight {
-		c := i % op.InC
+	depth := len(weight) / len(bias)
+	for i, w := range weight {
+		c := i % channels
 		scaled := float64(w) / float64(p.Std[c])
-		weight[i-c+pixelChannel(p, c, op.InC)] = float32(scaled)
+		folded[i-c+pixelChannel(p, c, channels)] = float32(scaled)
 		mean := float64(p.Mean[c])
 		bias[i/depth] += float64(scaled * (max(0, min(255, math.Round(mean))) - mean))
 	}
-	return weight, bias
+	return folded, bias
+}
+
+// ungrouped is the convolution with one group, in which zeros stand for what the
+// groups leave out. Those of the image's channels cannot change places with them.
+func ungrouped(op *models.Conv) *models.Conv {
+	whole := *op
+	whole.Groups, whole.Weight = 1, make([]float32, len(op.Weight)*op.Groups)
+	op.Parameters().Each(op.InC, func(i, in, _ int, w float32) {
+		whole.Weight[i/(op.InC/op.Groups)*op.InC+in] = w
+	})
+	return &whole
 }
 
 // pixelChannel is the index in a pixel of the float network's channel c, of so many.

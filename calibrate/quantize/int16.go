@@ -22,8 +22,8 @@ func (q *Quantizer) fractions(t *RangeTable) ([]int, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("calibrate: layer %q of the range table is to have an int16 output, but the network has no such layer", name)
 		}
-		if u := &q.units[i]; !u.operation().ranged {
-			return nil, fmt.Errorf("calibrate: layer %q (%s) of the range table is to have an int16 output, which only convolutions can", name, u.Op.Kind())
+		if u := &q.units[i]; !u.int16 {
+			return nil, fmt.Errorf("calibrate: layer %q (%s) of the range table is to have an int16 output, which only convolutions and adds can that no table, product or concatenation reads", name, u.Op.Kind())
 		}
 		fractions[i] = mostFractionBits
 	}
@@ -61,7 +61,7 @@ func (a *attempt) settle(layers []int8.Layer) (fine []int) {
 		source := origins[l.Inputs[0]]
 		switch op := a.units[i].operation(); {
 		case a.fractions[i] > 0:
-			origins[id], bounds[id] = id, math.MaxInt16
+			origins[id], bounds[id] = id, a.tensors[id].Bound
 		case op.keeps:
 			origins[id] = source
 		}
@@ -122,10 +122,21 @@ func (a *attempt) needed(id tensor.ID) int32 {
 	if id == tensor.Input {
 		return -math.MinInt8
 	}
-	t, r := a.tensors[id], a.table.Ranges[a.units[id.Node()].Name]
-	reach := r.Max
-	if !t.NonNegative {
-		reach = max(reach, -r.Min)
+	t := a.tensors[id]
+	r, _ := a.rangeOf(&a.units[id.Node()]) // which has made the tensor
+	return min(t.Bound, int32(math.Ceil(max(r.Max, -r.Min)/t.scale)))
+}
+
+// settleInt16 finds the units whose output may be int16: all that reads it can be so,
+// and its limits are an int16 tensor's.
+func settleInt16(units []Unit) {
+	narrow := make([]bool, len(units)+1) // tensors that have to stay int8
+	for i, u := range slices.Backward(units) {
+		op := u.operation()
+		out := tensor.Output(i)
+		units[i].int16 = op.makes16 && !narrow[out] && (u.Clip.Min == 0 || u.Clip.Min == -u.Clip.Max)
+		for _, in := range u.Inputs {
+			narrow[in] = narrow[in] || !op.reads16 || op.keeps && narrow[out]
+		}
 	}
-	return int32(math.Ceil(reach / t.scale))
 }

@@ -3,6 +3,7 @@ package quantize
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"edgeclassify/int8"
 	"edgeclassify/models"
@@ -18,29 +19,51 @@ type Unit struct {
 	Output tensor.ID    // the float tensor that the unit's output stands for
 	Clip   models.Clip  // the limits of the output
 	Shape  tensor.Shape // of the output
+
+	ranges []string // the entries of the table that make the output's range; nil where it needs none
+	int16  bool     // the output may be int16
 }
+
+// Int16 tells whether the output may be int16.
+func (u *Unit) Int16() bool { return u.int16 }
+
+// ranged tells whether the output has a range of its own.
+func (u *Unit) ranged() bool { return slices.Contains(u.ranges, u.Name) }
 
 // operation is how operations of one kind are quantized.
 type operation struct {
-	// layer makes the integer operation of unit i and its output. Without it the
-	// operation has a form only within the unit of another, and reason says why it
-	// is in none; nil blames the node before it.
-	layer  func(a *attempt, i int, in activation) (int8.Op, activation, error)
-	reason func(g *models.Graph, n *models.Node) error
-	// hosts says that a residual add and a ReLU or Clip become part of its unit.
-	hosts bool
-	// ranged says that its output needs a range, and may be int16.
-	ranged bool
+	// layer makes the integer operation of unit i and its output, given its first
+	// input.
+	layer func(a *attempt, i int, in activation) (int8.Op, activation, error)
+	// hosts tells whether an Add or a ReLU or Clip behind it becomes part of its unit;
+	// nil is none.
+	hosts func(behind models.Op) bool
+	// ranged says that its output needs a range; pools, that it needs none where
+	// the classifier alone reads it.
+	ranged, pools bool
+	// moves tells whether a unit's output may have another scale than that of its
+	// range; nil is never.
+	moves func(u *Unit) bool
 	// keeps says that its output is quantized as its input is: type, scale, sign.
 	keeps bool
+	// reads16 and makes16 say that its inputs and its output may be int16.
+	reads16, makes16 bool
+	// function is what it does to each value, if it is no more than that.
+	function func(op models.Op) func(x float64) float64
 	// window is what an output of an operation with weights sees of its input.
-	window func(op models.Op) tensor.Window
+	window func(op models.Op, in tensor.Shape) tensor.Window
 }
 
 // operations are those that quantization knows, by kind.
 var operations = map[string]operation{
-	"conv": convolution, "dense": dense, "maxpool": maxPool, "avgpool": averagePool,
-	"globalavgpool": globalAveragePool, "relu": relu, "add": add,
+	"activation": curve, "add": add, "avgpool": averagePool, "clip": clip, "concat": concat, "conv": convolution,
+	"dense": dense, "globalavgpool": globalAveragePool, "maxpool": maxPool, "mul": mul, "relu": relu,
+}
+
+// takes tells whether the operation behind another becomes part of its unit.
+func takes(op, behind models.Op) bool {
+	hosts := operations[op.Kind()].hosts
+	return hosts != nil && hosts(behind)
 }
 
 func (u *Unit) operation() operation { return operations[u.Op.Kind()] }
@@ -64,18 +87,20 @@ func Lower(g *models.Graph) ([]Unit, error) {
 		return nil, fmt.Errorf("calibrate: input %v: want an image of 1 or 3 channels", g.Input())
 	}
 	l := lowerer{Graph: g, fused: map[tensor.ID]models.Unit{}, made: map[tensor.ID]tensor.ID{tensor.Input: tensor.Input}}
-	for _, u := range g.Fuse(func(op models.Op) bool { return operations[op.Kind()].hosts }) {
+	for _, u := range g.Fuse(takes) {
 		l.fused[u.Output] = u
 	}
 	if err := l.visit(g.Output()); err != nil {
 		return nil, err
 	}
-	for i := range l.units {
-		if err := l.units[i].check(); err != nil {
-			return nil, fmt.Errorf("calibrate: node %q (%s): %w", l.units[i].Name, l.units[i].Op.Kind(), err)
+	units := share(l.units)
+	settleInt16(units)
+	for i := range units {
+		if err := units[i].check(); err != nil {
+			return nil, fmt.Errorf("calibrate: node %q (%s): %w", units[i].Name, units[i].Op.Kind(), err)
 		}
 	}
-	return l.units, nil
+	return units, nil
 }
 
 type lowerer struct {
@@ -92,9 +117,9 @@ func (l *lowerer) visit(id tensor.ID) error {
 	}
 	f := l.fused[id]
 	if operations[f.Node.Op.Kind()].layer == nil {
-		return l.formless(f.Node)
+		return fmt.Errorf("calibrate: node %q (%s): has no integer form; end the network before it, or replace it", f.Node.Name, f.Node.Op.Kind())
 	}
-	u := Unit{Name: f.Node.Name, Op: f.Node.Op, Output: id, Clip: f.Clip, Shape: l.Shape(id)}
+	u := Unit{Name: f.Node.Name, Op: l.convolution(f.Node), Output: id, Clip: f.Clip, Shape: l.Shape(id)}
 	for _, in := range f.Inputs {
 		if err := l.visit(in); err != nil {
 			return err
@@ -105,38 +130,47 @@ func (l *lowerer) visit(id tensor.ID) error {
 		}
 		u.Inputs = append(u.Inputs, made)
 	}
+	if op := u.operation(); op.ranged && !(op.pools && l.classified(id)) {
+		u.ranges = []string{u.Name}
+	}
 	l.units = append(l.units, u)
 	l.made[id] = tensor.Output(len(l.units) - 1)
 	return nil
 }
 
-// formless says why a node has no integer form.
-func (l *lowerer) formless(n *models.Node) error {
-	for {
-		reason := operations[n.Op.Kind()].reason
-		if reason == nil {
-			return noForm(n)
+// convolution is the one that stands for a node's operation, if there is one: for a dense
+// layer that is not the last one of the whole plane, for one of the image's channels in
+// groups one of all channels.
+func (l *lowerer) convolution(n *models.Node) models.Op {
+	in := n.Inputs[0]
+	switch op := n.Op.(type) {
+	case *models.Dense:
+		if shape := l.Shape(in); n != &l.Nodes[len(l.Nodes)-1] {
+			return &models.Conv{Window: whole(shape), Groups: 1, InC: shape.C, OutC: op.Out, Weight: op.Weight, Bias: op.Bias}
 		}
-		if err := reason(l.Graph, n); err != nil {
-			return err
+	case *models.Conv:
+		if in == tensor.Input {
+			return ungrouped(op)
 		}
-		n = &l.Nodes[n.Inputs[0].Node()]
 	}
+	return n.Op
 }
 
-func noForm(n *models.Node) error {
-	return fmt.Errorf("calibrate: node %q (%s): no integer form here; a ReLU or add must follow a convolution, and batch norm must be folded into one", n.Name, n.Op.Kind())
+// classified tells whether the classifier alone reads a float tensor.
+func (l *lowerer) classified(id tensor.ID) bool {
+	readers := l.Topology().Consumers(id)
+	return len(readers) == 1 && readers[0] == len(l.Nodes)-1
 }
 
 func (u *Unit) check() error {
-	l, ok := u.Op.(models.Linear)
+	p, ok := u.Op.(models.Linear)
+	if slices.Contains(u.Inputs[1:], tensor.Input) || !ok && u.Inputs[0] == tensor.Input {
+		return errors.New("reads the image itself, which only convolutions can; put one of 1x1 before it")
+	}
 	if !ok {
 		return nil
 	}
-	if u.Inputs[0] == tensor.Input && l.Parameters().Groups > 1 {
-		return errors.New("a convolution of the image's channels in groups has no integer form")
-	}
-	return finite(l.Parameters())
+	return finite(p.Parameters())
 }
 
 func finite(p models.Parameters) error {
@@ -149,7 +183,7 @@ func finite(p models.Parameters) error {
 // Activations are the units whose outputs need a range.
 func Activations(units []Unit) (ranged []Unit) {
 	for _, u := range units {
-		if u.operation().ranged {
+		if u.ranged() {
 			ranged = append(ranged, u)
 		}
 	}

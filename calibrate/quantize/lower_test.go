@@ -1,6 +1,7 @@
 package quantize_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -68,34 +69,31 @@ func TestUnitsAreInTheOrderOfTheirUse(t *testing.T) {
 
 // What has no integer form is refused, with the node to blame and the way out.
 func TestNodesWithoutAnIntegerForm(t *testing.T) {
-	const behind = "no integer form here; a ReLU or add must follow a convolution, and batch norm must be folded into one"
+	const image = "reads the image itself, which only convolutions can; put one of 1x1 before it"
+	const none = "has no integer form; end the network before it, or replace it"
 	for want, c := range map[string]struct {
 		add    func(rng *rand.Rand, add func(string, models.Op, ...string))
 		output string
 	}{
-		`node "x" (relu): ` + behind: {func(_ *rand.Rand, add func(string, models.Op, ...string)) {
+		`node "x" (relu): ` + image: {func(_ *rand.Rand, add func(string, models.Op, ...string)) {
 			add("x", models.ReLU{}, "pixels")
 		}, "x"},
-		`node "pool" (maxpool): ` + behind: {func(_ *rand.Rand, add func(string, models.Op, ...string)) {
-			add("pool", &models.MaxPool{Window: tensor.Square(2, 2, 0)}, "pixels")
-			add("x", models.ReLU{}, "pool")
-		}, "x"},
-		`node "norm" (batchnorm): ` + behind: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+		`node "d" (conv): ` + image: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+			add("c", pointwise(rng, 3, 3), "pixels")
+			add("d", pointwise(rng, 3, 3), "c")
+			add("sum", models.Add{}, "d", "pixels")
+		}, "sum"},
+		`node "norm" (batchnorm): ` + none: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
 			add("norm", graphtest.BatchNorm(rng, 3), "pixels")
 		}, "norm"},
-		`node "x": its input "c" is also used without the ReLU, which has no integer form`: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+		`node "middle" (softmax): ` + none: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
 			add("c", pointwise(rng, 3, 3), "pixels")
-			add("x", models.ReLU{}, "c")
-			add("other", pointwise(rng, 3, 3), "c")
-			add("sum", models.Add{}, "x", "other")
-		}, "sum"},
-		`node "sum" (add): neither input is a convolution that feeds this add alone`: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
-			add("c", pointwise(rng, 3, 3), "pixels")
-			add("sum", models.Add{}, "c", "c")
-			add("x", models.ReLU{}, "sum")
-		}, "x"},
-		`node "c" (conv): a convolution of the image's channels in groups has no integer form`: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
-			add("c", graphtest.Conv(rng, tensor.Square(1, 1, 0), 3, 3, 3), "pixels")
+			add("middle", models.Softmax{}, "c")
+		}, "middle"},
+		`node "c" (conv): a weight or bias is NaN`: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
+			c := pointwise(rng, 3, 3)
+			c.Weight[4] = float32(math.NaN())
+			add("c", c, "pixels")
 		}, "c"},
 	} {
 		g := nodes(t, 3, func(rng *rand.Rand, add func(string, models.Op, ...string)) {

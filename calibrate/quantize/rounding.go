@@ -64,8 +64,8 @@ func (q *Quantizer) exact(i int) (weight []float32, bias []float64) {
 	u := &q.units[i]
 	p := u.Op.(models.Linear).Parameters()
 	weight, bias = p.Weight, FloatBias(p.Bias, p.Out)
-	if op, ok := u.Op.(*models.Conv); ok && u.Inputs[0] == tensor.Input {
-		weight, bias = FoldImage(op, bias, q.graph.Preprocess)
+	if u.Inputs[0] == tensor.Input {
+		weight, bias = FoldImage(weight, bias, q.graph.Input().C, q.graph.Preprocess)
 	}
 	return weight, bias
 }
