@@ -140,7 +140,9 @@ func (c *int16Chooser) met() bool { return c.drop() <= c.MaxDrop }
 // rank sorts the layers by their shares of the noise. The drop shrinks as the
 // noise's amplitude does.
 func (c *int16Chooser) rank() {
-	sensitivities := slices.Clone(c.Sensitivities)
+	sensitivities := slices.DeleteFunc(slices.Clone(c.Sensitivities), func(s diagnose.Sensitivity) bool {
+		return !slices.ContainsFunc(c.quantizer.Units(), func(u quantize.Unit) bool { return u.Name == s.Layer && u.Int16() })
+	})
 	slices.SortStableFunc(sensitivities, func(a, b diagnose.Sensitivity) int { return cmp.Compare(b.Share, a.Share) })
 	share := 0.0
 	for _, s := range sensitivities {
