@@ -129,7 +129,7 @@ func (m *Model) Close() error {
 	return m.file.Close()
 }
 
-// ClassifyFile tells what the JPEG or PNG file at path shows: the Options.Top
+// ClassifyFile tells what the picture file at path shows: the Options.Top
 // most probable classes, best first. Errors name the file; for their kinds see
 // preprocess.ErrFormat and its neighbours.
 func (m *Model) ClassifyFile(path string) ([]Prediction, error) {
@@ -157,7 +157,7 @@ func (m *Model) ClassifyBytes(file []byte) ([]Prediction, error) {
 
 // Classify is ClassifyFile for an image in memory. What image.Decode makes of a
 // file has the file's logits; but it does not turn upright what Exif says is
-// turned.
+// turned, and not tell that the range of a lossy WebP is limited.
 func (m *Model) Classify(img image.Image) ([]Prediction, error) {
 	start := time.Now()
 	var p preprocess.Image

@@ -17,6 +17,7 @@ import (
 // aside is what the files beside a network's say about it.
 type aside struct {
 	config            resnet.Config
+	multiLabel        bool // classes are independent
 	spec              *preprocess.Spec
 	classes           []labels.Class
 	specFrom, clsFrom string
@@ -40,6 +41,10 @@ func newAside(s source) (a aside) {
 	}
 	if text, err := readSmall(filepath.Join(folder.path, "config.json")); err == nil {
 		_ = json.Unmarshal(text, &a.config) // of another program: says nothing
+		var transformers struct {
+			Problem string `json:"problem_type"`
+		}
+		a.multiLabel = json.Unmarshal(text, &transformers) == nil && transformers.Problem == "multi_label_classification"
 	}
 	for _, name := range specFiles {
 		text, err := readSmall(filepath.Join(folder.path, name))
@@ -92,7 +97,12 @@ func readSmall(path string) ([]byte, error) {
 // complete gives the network the preprocessing and classes that its own file does
 // not say.
 func (a aside) complete(m *models.Imported) {
-	spec, classes := m.Preprocess, m.Classes
+	spec, classes, activation := m.Preprocess, m.Classes, m.Activation
+	if a.multiLabel {
+		activation = labels.Sigmoid
+	}
+	logits := m.Logits()
+	want := activation.Classes(logits.Shape(logits.Output()).Elements())
 	if a.spec != nil && m.PreprocessFrom == "" && a.spec.Channels() == m.Input().C {
 		spec, m.PreprocessFrom = *a.spec, a.specFrom
 		if size := (preprocess.Size{H: m.Input().H, W: m.Input().W}); size != spec.Crop {
@@ -100,12 +110,12 @@ func (a aside) complete(m *models.Imported) {
 		}
 	}
 	if a.classes != nil && m.ClassesFrom == "" {
-		if len(a.classes) == len(classes) {
+		if len(a.classes) == want {
 			classes, m.ClassesFrom = a.classes, a.clsFrom
 		} else {
-			a.notes = append(a.notes, fmt.Sprintf("%s names %d classes and is not used: the network has %d.", a.clsFrom, len(a.classes), len(classes)))
+			a.notes = append(a.notes, fmt.Sprintf("%s names %d classes and is not used: the network has %d.", a.clsFrom, len(a.classes), want))
 		}
 	}
-	m.Graph = m.With(spec, classes, m.Activation)
+	m.Graph = m.With(spec, classes, activation)
 	m.Notes = append(m.Notes, a.notes...)
 }

@@ -11,57 +11,14 @@ import (
 	"io"
 	"os"
 
-	"edgeclassify/internal/jpegfile"
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
 )
 
 // maxFile bounds the compressed data that is read, in bytes.
 const maxFile = 256 << 20
 
-// format is a kind of file that Decode reads.
-type format struct {
-	magic  string
-	head   func(file []byte) (head, error)
-	decode func(io.Reader) (image.Image, error)
-
-	// pixelsPerByte is how many pixels one byte of file can hold at the very
-	// best. It unmasks headers that promise more than the file can keep,
-	// before memory is spent on them.
-	pixelsPerByte int
-}
-
-// head is what a file says of its picture before it is decoded.
-type head struct {
-	width, height int
-	orientation   orientation
-}
-
-// formats returns the kinds of files that Decode reads.
-func formats() [2]format {
-	return [2]format{
-		// Each 8x8 block takes at least one bit.
-		{"\xff\xd8\xff", jpegHead, jpeg.Decode, 8 * 64},
-		// Deflate shrinks at most 1032-fold, and a pixel takes at least one bit.
-		{"\x89PNG\r\n\x1a\n", pngHead, png.Decode, 8 * 1032},
-	}
-}
-
-// jpegHead leaves files with a header that makes no sense to image/jpeg, which
-// says what is wrong or makes do.
-func jpegHead(file []byte) (head, error) {
-	header, err := jpegfile.Parse(file)
-	config := image.Config{Width: header.Width, Height: header.Height}
-	if err != nil || header.Width == 0 {
-		config, err = jpeg.DecodeConfig(bytes.NewReader(file))
-	}
-	return head{config.Width, config.Height, tiffOrientation(header.Exif)}, err
-}
-
-func pngHead(file []byte) (head, error) {
-	config, err := png.DecodeConfig(bytes.NewReader(file))
-	return head{config.Width, config.Height, upright}, err
-}
-
-// DecodeFile reads the JPEG or PNG picture at path; see Decode.
+// DecodeFile reads the picture at path; see Decode.
 func DecodeFile(path string) (*Image, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -91,9 +48,9 @@ func Read(r io.Reader) ([]byte, error) {
 
 func read(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxFile+1)) }
 
-// Decode decodes a JPEG or PNG file and turns the picture upright as its Exif
-// orientation (JPEG only) says. Alpha is dropped, not composited; of 16-bit
-// samples the high byte is kept; CMYK becomes RGB without a colour profile.
+// Decode decodes a JPEG, PNG, WebP, GIF (its first picture), BMP or TIFF file and
+// turns it upright as its Exif orientation says. Alpha is dropped, not composited; of
+// 16-bit samples the high byte is kept; CMYK becomes RGB without a colour profile.
 // The picture does not refer to file.
 //
 // It refuses, before decoding, files that are empty, of another format, or
@@ -132,37 +89,33 @@ func decode(file []byte) (*Image, error) {
 	if err := p.set(img); err != nil {
 		return nil, err
 	}
+	if p.Model == ModelYCbCr && f.limited {
+		p.Model = ModelYCbCrLimited
+	}
 	head.orientation.apply(p)
 	return p, nil
 }
 
-func identify(file []byte) (format, error) {
-	if len(file) == 0 {
-		return format{}, fmt.Errorf("%w: the file is empty", ErrEmpty)
-	}
-	if len(file) > maxFile {
-		return format{}, fmt.Errorf("%w: more than %d MiB of file: scale it down first", ErrTooLarge, maxFile>>20)
-	}
-	for _, f := range formats() {
-		if bytes.HasPrefix(file, []byte(f.magic)) {
-			return f, nil
-		}
-	}
-	return format{}, fmt.Errorf("%w: it is neither JPEG nor PNG (it begins with %q): convert it to one of them",
-		ErrFormat, file[:min(len(file), 8)])
-}
+var errAnimated = errors.New("it is animated")
 
-// decodeError says in this package's terms what the standard library found.
+// decodeError says in this package's terms what decoders found.
 func decodeError(err error) error {
-	var unsupportedJPEG jpeg.UnsupportedError
-	var unsupportedPNG png.UnsupportedError
 	switch {
-	case errors.As(err, &unsupportedJPEG), errors.As(err, &unsupportedPNG):
+	case unsupported(err):
 		return fmt.Errorf("%w: %w: save it again as baseline JPEG or 8-bit PNG", ErrFormat, err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: it ends early: copy it again from its source", ErrDamaged)
 	}
 	return fmt.Errorf("%w: %w: copy it again from its source", ErrDamaged, err)
+}
+
+// unsupported tells whether a file is right, but of a kind that its decoder lacks.
+func unsupported(err error) bool {
+	var ofJPEG jpeg.UnsupportedError
+	var ofPNG png.UnsupportedError
+	var ofTIFF tiff.UnsupportedError
+	return errors.As(err, &ofJPEG) || errors.As(err, &ofPNG) || errors.As(err, &ofTIFF) ||
+		errors.Is(err, bmp.ErrUnsupported) || errors.Is(err, errAnimated)
 }
 
 // Set makes p the picture img, and shares its samples where their layout
@@ -193,6 +146,8 @@ func (p *Image) set(img image.Image) error {
 	switch img := img.(type) {
 	case *image.YCbCr:
 		return p.setYCbCr(img)
+	case *image.NYCbCrA:
+		return p.setYCbCr(&img.YCbCr)
 	case *image.Gray:
 		p.setGray(img.Pix, img.Stride, 1)
 	case *image.Gray16:
@@ -221,6 +176,8 @@ func readable(img image.Image) bool {
 	case *image.RGBA64:
 		return img.Opaque()
 	case *image.YCbCr: // else its first samples of chroma stand for more pixels than others
+		return min(img.Rect.Min.X, img.Rect.Min.Y) >= 0
+	case *image.NYCbCrA:
 		return min(img.Rect.Min.X, img.Rect.Min.Y) >= 0
 	case *image.Gray, *image.Gray16, *image.NRGBA, *image.NRGBA64, *image.CMYK, *image.Paletted:
 		return true

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -203,8 +205,21 @@ func TestDecodeRefuses(t *testing.T) {
 		says string
 	}{
 		"empty":           {nil, ErrEmpty, "the file is empty"},
-		"text":            {[]byte("hello, world"), ErrFormat, "neither JPEG nor PNG"},
-		"gif":             {[]byte("GIF89a"), ErrFormat, "convert it"},
+		"text":            {[]byte("hello, world"), ErrFormat, "neither JPEG, PNG, WebP"},
+		"gif magic only":  {[]byte("GIF89a"), ErrDamaged, "copy it again"},
+		"heic":            {ftyp("heic", "mif1", "heic"), ErrFormat, "it is HEIC: convert it to JPEG first, as heif-convert does"},
+		"avif":            {ftyp("mif1", "mif1", "avif"), ErrFormat, "it is AVIF"},
+		"film":            {ftyp("isom", "mp42"), ErrFormat, "film"},
+		"cut ftyp":        {ftyp("heic")[:10], ErrFormat, "film"},
+		"jpeg xl":         {[]byte("\xff\x0a\x00"), ErrFormat, "JPEG XL"},
+		"animated webp":   {animatedWebP(t), ErrFormat, "it is animated"},
+		"truncated webp":  {firstHalf(t, "alpha-lossless.webp"), ErrDamaged, "copy it again"},
+		"truncated lossy": {firstHalf(t, "turned-lossy.webp"), ErrDamaged, "copy it again"},
+		"truncated tiff":  {firstHalf(t, "turned-tiff.tif"), ErrDamaged, "copy it again"},
+		"truncated bmp":   {firstHalf(t, "palette.bmp"), ErrDamaged, "cannot hold"},
+		"truncated gif":   {firstHalf(t, "first.gif")[:5000], ErrDamaged, "copy it again"},
+		"hollow webp":     {hollowWebP(10_000, 10_000), ErrDamaged, "cannot hold 10000x10000"},
+		"hostile webp":    {hollowWebP(16_384, 16_384), ErrTooLarge, "16384x16384"},
 		"jpeg magic only": {good[:3], ErrDamaged, "ends early"},
 		"truncated jpeg":  {good[:len(good)*2/3], ErrDamaged, "copy it again"},
 		"truncated png":   {goodPNG[:len(goodPNG)*2/3], ErrDamaged, "copy it again"},
@@ -258,6 +273,48 @@ func TestReadPassesErrors(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
+// ftyp begins a file of ISO base media with a brand and those it complies with.
+func ftyp(brands ...string) []byte {
+	box := "ftyp" + brands[0] + "\x00\x00\x00\x00" + strings.Join(brands[1:], "")
+	return append(binary.BigEndian.AppendUint32(nil, uint32(4+len(box))), box+"\x00\x00\x00\x08mdat"...)
+}
+
+// firstHalf is that of an oddity.
+func firstHalf(t *testing.T, name string) []byte {
+	file, err := os.ReadFile(filepath.Join(testdata, "oddities", name))
+	require.NoError(t, err)
+	return file[:len(file)/2]
+}
+
+func animatedWebP(t *testing.T) []byte {
+	file := firstHalf(t, "alpha-lossy.webp")
+	require.Equal(t, "VP8X", string(file[12:16]))
+	file[20] |= 2
+	return file
+}
+
+// hollowWebP is a lossless WebP file of so many pixels that holds none.
+func hollowWebP(width, height uint32) []byte {
+	file := []byte("RIFF\x12\x00\x00\x00WEBPVP8L\x06\x00\x00\x00\x2f")
+	return append(binary.LittleEndian.AppendUint32(file, width-1|(height-1)<<14), 0)
+}
+
+// Exif is found behind the picture, too, and what is cut off is none.
+func TestChunks(t *testing.T) {
+	png := encodePNG(t, pattern(image.NewGray(image.Rect(0, 0, 17, 19))))
+	exif := binary.BigEndian.AppendUint32(nil, uint32(len(tiffHeader(binary.BigEndian, 8))))
+	exif = append(append(append(exif, "eXIf"...), tiffHeader(binary.BigEndian, 8)...), 0, 0, 0, 0)
+	end := bytes.Index(png, []byte("IEND")) - 4
+	for _, at := range []int{8 + 25, end} {
+		head, err := pngHead(slices.Concat(png[:at], exif, png[at:]))
+		require.NoError(t, err)
+		require.Equal(t, orientation(8), head.orientation, "behind %d bytes", at)
+	}
+	head, err := pngHead(slices.Concat(png[:end], exif[:len(exif)-9]))
+	require.NoError(t, err)
+	require.Equal(t, upright, head.orientation)
+}
+
 func allocatedBytes(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -305,8 +362,9 @@ func FuzzDecode(f *testing.F) {
 		var p *Image
 		var err error
 		allocated := allocatedBytes(func() { p, err = Decode(file) })
-		// A byte of PNG can stand for 8256 pixels of 8 bytes.
-		require.LessOrEqual(t, allocated, uint64(4<<20+len(file)*8*8256))
+		// A byte can stand for 8256 pixels of 8 bytes, of whole blocks, each of which
+		// some decoders copy.
+		require.LessOrEqual(t, allocated, uint64(4<<20+len(file)*2*8*8256))
 		if err != nil {
 			require.Nil(t, p)
 			return

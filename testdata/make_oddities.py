@@ -47,12 +47,20 @@ def main():
     exif = Image.Exif()
     exif[ORIENTATION] = 6  # turn clockwise to view
     turned.save(out / "turned.jpg", quality=90, exif=exif)
+    turned.save(out / "turned-lossy.webp", quality=80, exif=exif)
     alpha = Image.linear_gradient("L").resize(SIZE)
     small = photo.quantize(64)  # keeps the files small
     rgba = small.convert("RGB")
     rgba.putalpha(alpha)
     rgba.save(out / "alpha.png", optimize=True)
     small.save(out / "palette-transparent.png", optimize=True, transparency=bytes(range(0, 256, 4)))
+    turned = small.convert("RGB").transpose(Image.ROTATE_90)
+    turned.save(out / "turned-exif.png", optimize=True, exif=exif)
+    turned.save(out / "turned-tiff.tif", compression="tiff_lzw", tiffinfo=exif)
+    rgba.save(out / "alpha-lossy.webp", quality=80)
+    rgba.save(out / "alpha-lossless.webp", lossless=True, exact=True)
+    small.save(out / "first.gif", save_all=True, append_images=[ImageChops.invert(small.convert("RGB"))])
+    small.convert("P").save(out / "palette.bmp")
     photo.convert("LA").save(out / "gray-alpha.png", optimize=True)
 
 

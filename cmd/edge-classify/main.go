@@ -22,9 +22,9 @@ const usage = `Usage: edge-classify -model FILE.q8 [flags] PATH...
        edge-classify bench -model FILE.q8 [flags] [PATH]
        edge-classify kernels [-json]
 
-Tells what pictures show, or what a camera sees. PATH is a JPEG or PNG file, a
-folder of them, or - for a picture on standard input. (A file with the name of
-a subcommand is ./bench.)
+Tells what pictures show, or what a camera sees. PATH is a picture (JPEG, PNG, WebP,
+GIF, BMP, TIFF), a folder of them, or - for one on standard input. (A file with the
+name of a subcommand is ./bench.)
 
   labels   lists what the model tells apart
   cameras  lists cameras with their formats, sizes and rates

@@ -133,6 +133,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 	if err != nil {
 		return nil, err
 	}
+	tellLeftOut(warnings, images)
 	if o.holdout {
 		if images, err = evaluate.Holdout(ctx, o.threads, images, o.images, model.Provenance); err != nil {
 			return nil, fmt.Errorf("-holdout: %w", err)
@@ -146,7 +147,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 		fmt.Fprintf(warnings, "quantize: %d folders are not named by a label, or by one that several classes have, such as %q: their pictures have no true class; -truth FILE can tell it\n",
 			len(unnamed), unnamed[0])
 	}
-	float, hash, err := o.loadFloat(model.Model)
+	float, hash, err := o.loadFloat(model.Model, warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +160,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 
 // loadFloat imports the float network, if one was named, and folds it. It sees
 // pictures as the model does.
-func (o evalOptions) loadFloat(m *q8.Model) (folded *models.Graph, hash string, err error) {
+func (o evalOptions) loadFloat(m *q8.Model, warnings io.Writer) (folded *models.Graph, hash string, err error) {
 	if o.float == "" {
 		return nil, "", nil
 	}
@@ -168,8 +169,18 @@ func (o evalOptions) loadFloat(m *q8.Model) (folded *models.Graph, hash string, 
 	if err != nil {
 		return nil, "", err
 	}
+	if g.PreprocessFrom != "" && g.Preprocess != m.Preprocess {
+		fmt.Fprintf(warnings, "quantize: %s sees pictures as %s does, not as %s says\n", o.float, o.model, g.PreprocessFrom)
+	}
 	if folded, err = g.Logits().Fold(); err != nil {
 		return nil, "", err
 	}
 	return folded.With(m.Preprocess, m.Classes, m.Activation), g.Hash(), nil
+}
+
+// tellLeftOut tells what is in the folder of pictures besides those.
+func tellLeftOut(w io.Writer, images evaluate.ImageSet) {
+	if images.LeftOut != "" {
+		fmt.Fprintf(w, "quantize: %s\n", images.LeftOut)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,44 +30,51 @@ func classifier(t *testing.T, logits int, from string, classes ...labels.Class) 
 	return &models.Imported{Graph: g, ClassesFrom: from}
 }
 
-func TestChooseLabels(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "labels.txt")
-	require.NoError(t, os.WriteFile(file, []byte("cat\ndog\n"), 0o600))
+func TestLabelsOfABuild(t *testing.T) {
+	file := textFile(t, "cat\ndog\n")
 	own := []labels.Class{{ID: "a", Name: "ant"}, {ID: "b", Name: "bee"}}
 	for _, c := range []struct {
-		flag        string
-		m           *models.Imported
-		a           labels.Activation
-		first, from string
-		warning     string
+		flags labelFlags
+		m     *models.Imported
+		first string
+		says  []string
 	}{
-		{file, classifier(t, 2, ""), labels.Softmax, "cat", file, ""},
-		{file, classifier(t, 2, "config.json", own...), labels.Softmax, "cat", file, ""},
-		{file, classifier(t, 1, ""), labels.Sigmoid, "cat", file, ""},
-		{"", classifier(t, 2, "config.json", own...), labels.Softmax, "ant", "config.json", ""},
-		{"", classifier(t, 1, "config.json", own...), labels.Sigmoid, "ant", "config.json", ""},
-		{"", classifier(t, 5, "config.json", own...), labels.Softmax, "class 0", "none", "config.json has 2 labels, the network 5 outputs"},
-		{"", classifier(t, 10, ""), labels.Softmax, "class 0", "none", `"class 0" to "class 9". Give -labels`},
-		{"", classifier(t, 1000, ""), labels.Softmax, "tench", "ImageNet's, as there are 1000", ""},
-		{"", classifier(t, 1001, ""), labels.Softmax, "background", "ImageNet's, as there are 1001", ""},
+		{labelFlags{labels: file}, classifier(t, 2, ""), "cat", []string{"labels: 2, cat to dog, by softmax (from " + file + ")"}},
+		{labelFlags{labels: file}, classifier(t, 2, "x", own...), "cat", []string{"by softmax (from " + file}},
+		{labelFlags{labels: file}, classifier(t, 1, ""), "cat", []string{"by sigmoid (from " + file}},
+		{labelFlags{labels: file, activation: "sigmoid"}, classifier(t, 2, ""), "cat", []string{"by sigmoid (from " + file}},
+		{labelFlags{}, classifier(t, 2, "config.json", own...), "ant", []string{"ant to bee, by softmax (from config.json)"}},
+		{labelFlags{}, classifier(t, 1, "config.json", own...), "ant", []string{"by sigmoid (from config.json)"}},
+		{labelFlags{}, classifier(t, 4, ""), "class 0", []string{"labels: 4, class 0 to class 3, by softmax (nothing names them)", "give -labels PATH"}},
+		{labelFlags{}, classifier(t, 5, "config.json", own...), "class 0", []string{"nothing names them", "config.json has 2 labels, the network 5 outputs"}},
+		{labelFlags{}, classifier(t, 1000, ""), "tench", []string{"labels: 1000, tench to toilet tissue, by softmax (those of ImageNet, as there are so many)"}},
+		{labelFlags{}, classifier(t, 1001, ""), "background", []string{"those of ImageNet"}},
 	} {
-		got, err := chooseLabels(c.flag, c.m, c.a)
+		got, err := c.flags.apply(c.m)
 		require.NoError(t, err)
 		require.Equal(t, c.first, got.classes[0].Name)
-		require.Equal(t, c.from, got.from)
-		require.Contains(t, got.warning, c.warning)
-		require.Equal(t, c.warning == "", got.warning == "", got.warning)
+		for _, text := range c.says {
+			require.Contains(t, got.describe(), text)
+		}
 	}
-	for want, logits := range map[string]int{
-		"labels.txt has 2 labels, the network 10 outputs":                        10,
-		"labels.txt has 2 labels, the network 3 outputs; is a class for the bac": 3,
+}
+
+func TestLabelsThatDoNotFit(t *testing.T) {
+	two, one, thousand := textFile(t, "cat\ndog\n"), textFile(t, "cat\n"), textFile(t, strings.Repeat("cat\n", 1000))
+	for want, c := range map[string]struct {
+		flags  labelFlags
+		logits int
+	}{
+		"file.txt has 2 labels, the network 10 outputs":                                               {labelFlags{labels: two}, 10},
+		"file.txt has 1000 labels, the network 1001 outputs: TensorFlow's ImageNet networks have":     {labelFlags{labels: thousand}, 1001},
+		"file.txt has 1 labels, the network 1 output, which tells two classes apart: give two labels": {labelFlags{labels: one}, 1},
+		"has one output: as a softmax it tells nothing apart":                                         {labelFlags{activation: "softmax"}, 1},
+		"no such file":            {labelFlags{labels: "none.txt"}, 3},
+		"want softmax or sigmoid": {labelFlags{activation: "tanh"}, 3},
 	} {
-		_, err := chooseLabels(file, classifier(t, logits, ""), labels.Softmax)
+		_, err := c.flags.apply(classifier(t, c.logits, ""))
 		require.ErrorContains(t, err, want)
 	}
-	require.NoError(t, os.WriteFile(file, []byte("cat\n"), 0o600))
-	_, err := chooseLabels(file, classifier(t, 1, ""), labels.Sigmoid)
-	require.ErrorContains(t, err, "labels.txt has 1 labels, the network 1 output, which tells two classes apart: give two labels")
 }
 
 // A model gets other labels and keeps all else: tensors byte for byte.

@@ -11,7 +11,6 @@ import (
 
 	"edgeclassify/importer"
 	"edgeclassify/internal/fetch"
-	"edgeclassify/labels"
 	"edgeclassify/models"
 )
 
@@ -19,8 +18,7 @@ import (
 type networkFlags struct {
 	options    models.ImportOptions
 	preprocess preprocessFlags
-	labels     string
-	activation string
+	labels     labelFlags
 }
 
 // registerWeights registers what tells files of weights apart.
@@ -32,8 +30,7 @@ func registerWeights(f *flag.FlagSet, o *models.ImportOptions) {
 func (n *networkFlags) register(f *flag.FlagSet) {
 	registerWeights(f, &n.options)
 	n.preprocess.register(f)
-	f.StringVar(&n.labels, "labels", "", "what the classes are called: a text or JSON `FILE`, or a folder with a folder for each class; see 'quantize label -h'")
-	f.StringVar(&n.activation, "activation", "", "`softmax` (one class of all) or sigmoid (each class for itself) behind the network's outputs, where it does not say so itself")
+	n.labels.register(f)
 }
 
 // networkSection are the flags of what is found by itself where files say it.
@@ -49,15 +46,7 @@ func (n *networkFlags) network(model string) (m *models.Imported, lines []string
 	if m, err = load(model, n.options); err != nil {
 		return nil, nil, err
 	}
-	activation := m.Activation
-	switch given := labels.Activation(n.activation); given {
-	case "":
-	case labels.Softmax, labels.Sigmoid:
-		activation = given
-	default:
-		return nil, nil, fmt.Errorf("-activation %s: want %s or %s", given, labels.Softmax, labels.Sigmoid)
-	}
-	chosen, err := chooseLabels(n.labels, m, activation)
+	l, err := n.labels.apply(m)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,14 +54,10 @@ func (n *networkFlags) network(model string) (m *models.Imported, lines []string
 	if err != nil {
 		return nil, nil, err
 	}
-	m.Graph = m.With(spec, chosen.classes, activation)
-	m.PreprocessFrom, m.ClassesFrom = from, chosen.from
+	m.Graph = m.With(spec, l.classes, l.activation)
+	m.PreprocessFrom, m.ClassesFrom = from, l.from
 	lines = append(slices.Clone(m.Notes), strings.Split(describePreprocessing(spec, from), "\n")...)
-	lines = append(lines, fmt.Sprintf("labels: %d (%s)", len(chosen.classes), chosen.from))
-	if chosen.warning != "" {
-		lines = append(lines, chosen.warning)
-	}
-	return m, lines, nil
+	return m, append(lines, strings.Split(l.describe(), "\n")...), nil
 }
 
 // load imports a float network by its path or its name in the cache.

@@ -61,6 +61,10 @@ func (b *build) fromImages(ctx context.Context) (err error) {
 	if b.Images, err = evaluate.Draw(b.images, b.graph.Preprocess, b.limit, b.seed); err != nil {
 		return err
 	}
+	tellLeftOut(b.streams.Err, b.Images)
+	if err := b.tryPreprocessing(ctx); err != nil {
+		return err
+	}
 	var skipped []error
 	skip := func(err error) { skipped = append(skipped, err) }
 	bars := newBars(b.streams.Err)
@@ -80,6 +84,22 @@ func (b *build) fromImages(ctx context.Context) (err error) {
 		fmt.Fprintf(b.streams.Err, "quantize: the search ended by -budget %v after %d of %d trials: a slower or faster machine may find another model\n", b.budget, f.Tried, f.Planned)
 	}
 	b.Table.Seed = b.seed
+	return nil
+}
+
+// tryPreprocessing warns where pictures of known class show that the network sees
+// them otherwise than it was trained on.
+func (b *build) tryPreprocessing(ctx context.Context) error {
+	truth, err := evaluate.TrueClasses("", b.images, b.Images.Files, b.graph.Classes)
+	if err != nil {
+		return err
+	}
+	own, better, err := evaluate.FitPreprocessing(ctx, b.threads, b.graph, b.Images, truth)
+	if err != nil || better == nil {
+		return err
+	}
+	fmt.Fprintf(b.streams.Err, "quantize: WARNING: the float network is right on %d of %d pictures; with %s it is on %d of %d: its pictures were probably prepared so in training\n",
+		own.Right, own.Of, better.Flags, better.Right, better.Of)
 	return nil
 }
 

@@ -294,7 +294,11 @@ func (o *Object) chunks(n int) ([]byte, error) {
 	}
 	var pieces []piece
 	stored := 0
-	err = o.file.tree(o.address, 1, 8+8*(rank+1), func(key []byte, child uint64) error {
+	walk := o.file.tree
+	if o.address == o.file.undefined() { // nothing was written
+		walk = func(uint64, byte, int, func([]byte, uint64) error) error { return nil }
+	}
+	err = walk(o.address, 1, 8+8*(rank+1), func(key []byte, child uint64) error {
 		k := &reader{f: o.file, b: key}
 		length := k.unsigned(4)
 		p := piece{mask: k.unsigned(4)}
