@@ -31,7 +31,7 @@ func random(t *testing.T, seed uint64) (*models.Graph, graphtest.Images) {
 func TestRandomNetworks(t *testing.T) {
 	seeds := uint64(150)
 	if testing.Short() {
-		seeds = 40
+		seeds = 25
 	}
 	for seed := range seeds {
 		g, images := random(t, seed)
