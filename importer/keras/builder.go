@@ -232,7 +232,7 @@ func (s *scope) layer(l *layer, u use, in []value) (value, error) {
 	if f := l.config.text("data_format", ""); f != "" && f != "channels_last" {
 		return value{}, fmt.Errorf("data_format is %q, only channels_last is supported", f)
 	}
-	k, ok := kinds[l.class]
+	k, ok := kindOf(l.class)
 	if !ok {
 		return value{}, unsupported(l.class)
 	}

@@ -119,7 +119,7 @@ func (b *builder) preprocess(n *network, to *models.Imported) (preprocess.Spec, 
 	start := b.start
 	spec, preset, because := guess(n)
 	if start.scaled.name != "" {
-		spec = preprocess.Torchvision()
+		spec = preprocess.Raw()
 		for c := range spec.Std {
 			factor, summand := at(start.scaled.factor, c%start.shape.C, 1), at(start.scaled.summand, c%start.shape.C, 0)
 			if !(factor > 0) {
