@@ -375,7 +375,13 @@ func TestErrors(t *testing.T) {
 		`1 tensors have no place in ResNet14 v1.5, the first is "layer4.0.attention" with shape [3]`: func(s state) Config { s.put("layer4.0.attention", 3); return Config{} },
 		"expected 3 (colours) or 1 (grey)":                                                           func(s state) Config { s.put("conv1.weight", 64, 6, 7, 7); return Config{} },
 		`tensor "conv1.weight" is missing`:                                                           func(s state) Config { delete(s, "conv1.weight"); return Config{} },
-		"no classifier: want a fully connected layer":                                                func(s state) Config { s.without("fc"); return Config{} },
+		"65 layers stand beside the stages": func(s state) Config {
+			for i := range 64 {
+				s.linear(fmt.Sprint("head.", i), 1, 1)
+			}
+			return Config{}
+		},
+		"no classifier: want a fully connected layer": func(s state) Config { s.without("fc"); return Config{} },
 		"the classifier has the layers backbone.fc.weight [10 2048] and head.weight [3 10], and names do not tell what is between": func(s state) Config {
 			inside := s.rename(func(name string) string { return "backbone." + name })
 			clear(s)

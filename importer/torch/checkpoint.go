@@ -124,7 +124,7 @@ func (s StateDict) check(size int) error {
 	const share = 64
 	total := 0
 	for _, a := range s.Tensors {
-		n, _ := weights.Elements(a.Shape, math.MaxInt32)
+		n, _ := weights.Elements(a.Shape, math.MaxInt)
 		if total += n * a.DType.Size(); total > share*size {
 			return fmt.Errorf("%d tensors under %q take more than %d times the file's %d bytes", len(s.Tensors), s.Key, share, size)
 		}
