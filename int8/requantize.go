@@ -39,6 +39,11 @@ func ShiftFor(scale float64) uint8 {
 	return shift
 }
 
+// RealMultiplier is the factor that a multiplier stands for.
+func RealMultiplier(m int32, shift uint8) float64 {
+	return math.Ldexp(float64(m), int(shift)-multiplierBits)
+}
+
 // mulHigh is SQRDMULH: the rounded high half of 2*a*m. With m positive it
 // never saturates.
 func mulHigh(a, m int32) int32 {

@@ -193,21 +193,24 @@ func (imp *importing) usual() preprocess.Spec {
 }
 
 // normalization is arithmetic as mean and standard deviation of pixels from 0 to
-// 255. Where both are no more than 1 the network takes a picture from 0 to 1.
+// 255: what is small is that of a picture from 0 to 1. What centres neither is no
+// normalization of pixels, but of a picture that is normalized already, as
+// torchvision's transform_input: it stays in the network.
 func normalization(a affine, channels int) (mean, std [3]float32, ok bool) {
-	unit := true
+	unit := float64(255)
 	var m, s [3]float64
 	for c := range m {
 		scale := at(a.scale, c%channels)
 		m[c], s[c] = -at(a.shift, c%channels)/scale, 1/scale
-		unit = unit && m[c] <= 1 && s[c] <= 1
-		if !(s[c] > 0) {
-			return mean, std, false
+		if !(m[c] <= 1 && s[c] <= 1) {
+			unit = 1
 		}
 	}
 	for c := range m {
-		if unit {
-			m[c], s[c] = m[c]*255, s[c]*255
+		m[c], s[c] = m[c]*unit, s[c]*unit
+		centred := m[c] > 10 && m[c] < 245 || m[c] == 0 && (unit != 1 || s[c] > 10)
+		if !(s[c] > 0) || !centred {
+			return mean, std, false
 		}
 		mean[c], std[c] = float32(m[c]), float32(s[c])
 	}

@@ -38,7 +38,6 @@ type node struct {
 	op     models.Op // nil for the image
 	inputs []*node
 	shape  tensor.Shape
-	affine bool // a BatchNorm that stands for arithmetic with constants
 }
 
 // value is what a name in the file stands for.

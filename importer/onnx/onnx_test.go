@@ -65,10 +65,18 @@ func TestPreprocessing(t *testing.T) {
 			var parts []string
 			for i := range int64(3) {
 				x := f.add("Unsqueeze", nil, f.add("Gather", attributes{"axis": 1}, "x", f.scalar(i)), f.integers(1))
-				parts = append(parts, f.add("Add", nil, f.add("Mul", nil, x, f.number(0.5)), f.number(float32(i)/8)))
+				parts = append(parts, f.add("Add", nil, f.add("Mul", nil, x, f.number(0.5)), f.number(float32(i-1)/8)))
 			}
 			return f.add("Concat", attributes{"axis": 1}, parts...)
-		}, [3]float32{0, -0.25, -0.5}, [3]float32{2, 2, 2}, "rgb", "node Concat_12", "conv globalavgpool", false, false},
+		}, usual.Mean, usual.Std, "rgb", "", "batchnorm conv globalavgpool", false, true},
+		"by parts": {func(f *file) string {
+			var parts []string
+			for i := range int64(3) {
+				x := f.add("Slice", nil, "x", f.integers(2-i), f.integers(3-i), f.integers(1))
+				parts = append(parts, f.add("Sub", nil, x, f.number(100+float32(i))))
+			}
+			return f.add("Concat", attributes{"axis": 1}, parts...)
+		}, [3]float32{100, 101, 102}, [3]float32{1, 1, 1}, "bgr", "node Concat_6", "conv globalavgpool", false, false},
 		"negative": {func(f *file) string { return f.add("Neg", nil, "x") }, usual.Mean, usual.Std, "rgb", "", "batchnorm conv globalavgpool", false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +102,7 @@ func TestPreprocessing(t *testing.T) {
 				}
 			}
 			require.NoError(t, p.Float(image, rgb))
-			require.Less(t, distance(t, reference(t, f.save(t), exporter.Planes(pixels)), run(t, imported.Graph, image)), 1e-5)
+			require.Less(t, distance(t, reference(t, f.save(t), exporter.Planes(pixels, 3)), run(t, imported.Graph, image)), 1e-5)
 		})
 	}
 }

@@ -97,30 +97,6 @@ func (c *call) scaled(n *node, scale, shift []float64) (*node, error) {
 	return c.add(c.name, a, base)
 }
 
-// selection takes channels; -1 is one of zeros.
-type selection struct{ indices []int }
-
-func (selection) Kind() string     { return "selection" }
-func (selection) Digest(io.Writer) {}
-
-func (s selection) Infer(in []tensor.Shape) (tensor.Shape, error) {
-	return tensor.Shape{H: in[0].H, W: in[0].W, C: len(s.indices)}, nil
-}
-
-// lower is a convolution whose weights are 0 and 1.
-func (s selection) lower(cs *constants, in tensor.Shape) (models.Op, error) {
-	if err := cs.allow(in.C * len(s.indices)); err != nil {
-		return nil, err
-	}
-	conv := &models.Conv{Window: tensor.Square(1, 1, 0), Groups: 1, InC: in.C, OutC: len(s.indices), Weight: make([]float32, in.C*len(s.indices))}
-	for o, i := range s.indices {
-		if i >= 0 {
-			conv.Weight[o*in.C+i] = 1
-		}
-	}
-	return conv, nil
-}
-
 // fragment is a part of an operation that has no form alone.
 type fragment struct {
 	unary

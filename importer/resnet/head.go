@@ -79,14 +79,11 @@ func (b *builder) head(x string, channels int) (classes int) {
 	layers := chain(list, channels)
 	plane := b.shape
 	pooled := b.add("avgpool", models.GlobalAveragePool{}, x)
-	if len(layers) == 0 {
+	if twice := chain(list, 2*channels); len(twice) > len(layers) && twice[0].norm {
 		// fastai: the maxima before the averages, then a normalization.
-		if layers = chain(list, 2*channels); len(layers) > 0 && layers[0].norm {
-			most := b.add("maxpool2", &models.MaxPool{Window: tensor.Window{KH: plane.H, KW: plane.W, StrideH: 1, StrideW: 1}}, x)
-			pooled = b.add("concat", models.Concat{}, most, pooled)
-		} else {
-			layers = nil
-		}
+		layers = twice
+		most := b.add("maxpool2", &models.MaxPool{Window: tensor.Window{KH: plane.H, KW: plane.W, StrideH: 1, StrideW: 1}}, x)
+		pooled = b.add("concat", models.Concat{}, most, pooled)
 	}
 	dense := slices.DeleteFunc(slices.Clone(layers), func(l layer) bool { return l.norm })
 	if len(dense) == 0 || layers[len(layers)-1].norm {
