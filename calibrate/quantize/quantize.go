@@ -2,7 +2,7 @@
 // activations:
 //
 //   - Lower finds what becomes one integer layer: a Unit.
-//   - A RangeTable holds the range of every convolution's output and the means of
+//   - A RangeTable holds the range of every output that needs one and the means of
 //     what weights multiply, and what else a search may have found.
 //   - Network rounds the weights, one scale per output channel, and computes
 //     multipliers and corrected biases.
