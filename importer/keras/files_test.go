@@ -1,4 +1,4 @@
-package keras_test
+package keras
 
 import (
 	"compress/gzip"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/importer/keras"
 	"edgeclassify/internal/graphtest"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
@@ -71,8 +70,8 @@ func TestFilesOfKeras(t *testing.T) {
 			if !e.IsDir() {
 				path = unpacked(t, file)
 			}
-			require.True(t, keras.Is(path))
-			m, err := keras.Import(path, models.ImportOptions{})
+			require.True(t, Is(path))
+			m, err := Import(path, models.ImportOptions{})
 			require.NoError(t, err)
 			got := outputs(t, m.Graph)
 			require.Len(t, got, len(want))
@@ -89,16 +88,16 @@ func TestFilesOfKeras(t *testing.T) {
 
 func TestWeightsAloneAreNoModel(t *testing.T) {
 	path := unpacked(t, "weights2.h5")
-	require.True(t, keras.Is(path))
-	_, err := keras.Import(path, models.ImportOptions{})
+	require.True(t, Is(path))
+	_, err := Import(path, models.ImportOptions{})
 	require.EqualError(t, err, "importer: "+path+": it holds weights without the network (save_weights): save the whole model with model.save(\"model.keras\")")
 }
 
 func TestSavedModel(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "saved_model.pb"), nil, 0o644))
-	require.True(t, keras.Is(dir))
-	_, err := keras.Import(dir, models.ImportOptions{})
+	require.True(t, Is(dir))
+	_, err := Import(dir, models.ImportOptions{})
 	require.ErrorContains(t, err, "it is a TensorFlow SavedModel: save the model with model.save(\"model.keras\")")
-	require.False(t, keras.Is(t.TempDir()))
+	require.False(t, Is(t.TempDir()))
 }

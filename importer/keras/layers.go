@@ -74,7 +74,8 @@ var kinds = map[string]kind{
 	"CenterCrop":      {convert: centerCrop, takes: takesScale},
 	"TFOpLambda":      {convert: lambda, takes: takesScale, several: true},
 	"SlicingOpLambda": {convert: lambda, takes: takesScale, several: true},
-	"GetItem":         {convert: reversal, takes: takesScale},
+	"GetItem":         {convert: getItem, takes: takesScale},
+	"Stack":           {convert: stack, takes: takesScale, several: true},
 
 	// Layers that only training knows, besides those of random pictures.
 	"Dropout":                unchanged,

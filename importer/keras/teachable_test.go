@@ -1,4 +1,4 @@
-package keras_test
+package keras
 
 import (
 	"archive/zip"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"edgeclassify/importer/keras"
 	"edgeclassify/internal/kerastest"
 	"edgeclassify/labels"
 	"edgeclassify/models"
@@ -38,7 +37,7 @@ func zipped(t *testing.T, dir, below string) string {
 
 func TestTeachableMachine(t *testing.T) {
 	dir := kerastest.TeachableMachine(t, 64, "Cat", "Dog", "Nobody")
-	m, err := keras.Import(dir, models.ImportOptions{})
+	m, err := Import(dir, models.ImportOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []labels.Class{{ID: "0", Name: "Cat"}, {ID: "1", Name: "Dog"}, {ID: "2", Name: "Nobody"}}, m.Classes)
 	require.Equal(t, "metadata.json", m.ClassesFrom)
@@ -57,20 +56,20 @@ func TestTeachableMachine(t *testing.T) {
 
 	for _, below := range []string{"", "my model/"} {
 		z := zipped(t, dir, below)
-		require.True(t, keras.Is(z))
-		packed, err := keras.Import(z, models.ImportOptions{})
+		require.True(t, Is(z))
+		packed, err := Import(z, models.ImportOptions{})
 		require.NoError(t, err)
 		require.Equal(t, m.Hash(), packed.Hash())
 		require.Equal(t, m.Classes, packed.Classes)
 	}
-	smaller, err := keras.Import(dir, models.ImportOptions{Input: preprocess.Size{H: 32, W: 48}})
+	smaller, err := Import(dir, models.ImportOptions{Input: preprocess.Size{H: 32, W: 48}})
 	require.NoError(t, err)
 	require.Equal(t, preprocess.Size{H: 32, W: 48}, smaller.Preprocess.Crop)
 }
 
 // A model that TensorFlow.js built gives what TensorFlow.js computes.
 func TestModelMadeByTensorFlowJS(t *testing.T) {
-	m, err := keras.Import("testdata/teachable", models.ImportOptions{})
+	m, err := Import("testdata/teachable", models.ImportOptions{})
 	require.NoError(t, err)
 	require.Len(t, m.Classes, 3)
 	text, err := os.ReadFile("testdata/teachable/expected.json")
@@ -88,24 +87,24 @@ func TestTeachableMachineMetadata(t *testing.T) {
 		`{"labels": {}}`:         "metadata.json: ",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "metadata.json"), []byte(text), 0o644))
-		_, err := keras.Import(dir, models.ImportOptions{})
+		_, err := Import(dir, models.ImportOptions{})
 		require.ErrorContains(t, err, want, text)
 	}
 	for _, other := range []string{`{"owner": "somebody"}`, `[]`, `?`} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "metadata.json"), []byte(other), 0o644))
-		m, err := keras.Import(dir, models.ImportOptions{})
+		m, err := Import(dir, models.ImportOptions{})
 		require.NoError(t, err)
 		require.Empty(t, m.ClassesFrom)
-		require.Contains(t, m.Notes[0], `assumed keras-tf, as networks with the name`)
+		require.Contains(t, m.Guess, `keras-tf, as networks with the name`)
 	}
 }
 
 // A zip whose files inflate beyond all proportion is refused before any is read.
 func TestZipBomb(t *testing.T) {
 	dir := kerastest.TeachableMachine(t, 32, "Cat", "Dog")
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "weights.bin"), make([]byte, 100<<20), 0o644))
-	_, err := keras.Import(zipped(t, dir, ""), models.ImportOptions{})
-	require.ErrorContains(t, err, `file "weights.bin" in the archive has 104857600 bytes out of`)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "weights.bin"), make([]byte, 8<<20), 0o644))
+	_, err := Import(zipped(t, dir, ""), models.ImportOptions{})
+	require.ErrorContains(t, err, `file "weights.bin" in the archive has 8388608 bytes out of`)
 }
 
 // Models of other tools in zips and JSON are not Keras'.
@@ -115,10 +114,10 @@ func TestIsNot(t *testing.T) {
 	require.NoError(t, err)
 	index := filepath.Join(dir, "model.safetensors.index.json")
 	require.NoError(t, os.WriteFile(index, text, 0o644))
-	require.False(t, keras.Is(index))
-	require.False(t, keras.Is(filepath.Join(dir, "nothing")))
-	_, err = keras.Import(index, models.ImportOptions{})
+	require.False(t, Is(index))
+	require.False(t, Is(filepath.Join(dir, "nothing")))
+	_, err = Import(index, models.ImportOptions{})
 	require.ErrorContains(t, err, "no model of Keras: want .keras, .h5, or a folder or zip")
-	_, err = keras.Import(filepath.Join(dir, "nothing"), models.ImportOptions{})
+	_, err = Import(filepath.Join(dir, "nothing"), models.ImportOptions{})
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"edgeclassify/importer/weights"
 	"edgeclassify/tensor"
 )
 
@@ -80,7 +79,7 @@ func (v *view) broadcast(rank int) *view {
 // reshape is the tensor with other dimensions.
 func (v *view) reshape(dims []int) (*view, error) {
 	letters := strings.Join(v.axes, "")
-	if n, ok := weights.Elements(dims, maxElements); !ok || n != size(letters, v.shape()) {
+	if n, ok := elements(dims); !ok || n != size(letters, v.shape()) {
 		return nil, fmt.Errorf("cannot give %v the dimensions %v", v.dims(), dims)
 	}
 	a := make(axes, len(dims))

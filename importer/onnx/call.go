@@ -91,7 +91,8 @@ func (c *call) fixed(input int) (*constant, error) {
 	if c.in[input].constant == nil {
 		return nil, fmt.Errorf("input %d is computed from the picture, want a constant", input)
 	}
-	return c.in[input].constant, nil
+	k := c.in[input].constant
+	return k, c.allow(k.len())
 }
 
 // scalar is an optional input of one number.

@@ -210,6 +210,9 @@ func (c *call) join(nodes []*node) (*node, error) {
 		if !ok || source != nil && part.inputs[0] != source {
 			return c.add(c.name, models.Concat{}, nodes...)
 		}
+		if err := c.allow(4 * n.shape.C); err != nil {
+			return nil, err
+		}
 		source, indices = part.inputs[0], append(indices, chosen.indices...)
 		scales, shifts = append(scales, spread(scale, n.shape.C)...), append(shifts, spread(shift, n.shape.C)...)
 	}

@@ -47,9 +47,16 @@ func (k *constant) integers() []int {
 	return clamps(k.ints)
 }
 
+// elements is the number of values of a tensor, or false if those or its dimensions
+// are too many.
+func elements(dims []int) (int, bool) {
+	n, ok := weights.Elements(dims, maxElements)
+	return n, ok && len(dims) <= maxRank
+}
+
 // reshaped is the constant with other dimensions of as many values.
 func (k *constant) reshaped(dims []int) (*constant, error) {
-	if n, ok := weights.Elements(dims, maxElements); !ok || n != k.len() {
+	if n, ok := elements(dims); !ok || n != k.len() {
 		return nil, fmt.Errorf("cannot give %v the dimensions %v", k.dims, dims)
 	}
 	return &constant{dims: dims, floats: k.floats, ints: k.ints}, nil
@@ -82,7 +89,7 @@ func (cs *constants) allow(values int) error {
 func (cs *constants) decode(t *onnxpb.TensorProto) (*constant, error) {
 	raw := t.RawData
 	dims := clamps(t.Dims)
-	n, ok := weights.Elements(dims, maxElements)
+	n, ok := elements(dims)
 	kind, known := elementTypes[onnxpb.TensorProto_DataType(t.GetDataType())]
 	if !known {
 		return nil, fmt.Errorf("are of type %v: export them as float32", onnxpb.TensorProto_DataType(t.GetDataType()))
@@ -222,7 +229,7 @@ func (cs *constants) external(entries []*onnxpb.StringStringEntryProto, length i
 // pick makes a constant of some dimensions, whose values at is told the place of
 // and finds in k.
 func (cs *constants) pick(k *constant, dims []int, at func(place []int) int) (*constant, error) {
-	n, ok := weights.Elements(dims, maxElements)
+	n, ok := elements(dims)
 	if !ok {
 		return nil, fmt.Errorf("cannot make a constant of dimensions %v", dims)
 	}

@@ -12,6 +12,9 @@ import (
 
 // perChannel broadcasts a constant to v: one number, or one for each channel.
 func (c *call) perChannel(v *view, k *constant) ([]float64, error) {
+	if err := c.allow(k.len()); err != nil {
+		return nil, err
+	}
 	values := k.real()
 	if k.len() == 0 {
 		return nil, errors.New("computes with an empty constant")

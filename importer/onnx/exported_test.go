@@ -12,7 +12,6 @@ import (
 
 	"edgeclassify/calibrate/fp32"
 	"edgeclassify/importer/onnx"
-	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 )
 
@@ -72,5 +71,3 @@ func floats(t *testing.T, file string) []float32 {
 	require.NoError(t, binary.Read(bytes.NewReader(raw), binary.LittleEndian, out))
 	return out
 }
-
-var _ = testneed.Missing

@@ -15,6 +15,7 @@ import (
 const (
 	maxSide     = 1 << 13
 	maxElements = 1 << 31
+	maxRank     = 16 // dimensions in the file
 )
 
 // importing is a file that becomes a network.
@@ -29,6 +30,7 @@ type importing struct {
 	image        *node
 	nodes        []*node // in topological order
 	names        map[string]bool
+	renamed      int // the number of the next name that is made up
 	notes        []string
 }
 
@@ -180,8 +182,8 @@ func (imp *importing) unique(name string) string {
 		}
 		return -1
 	}, name[:min(len(name), maxName)])
-	for n := len(imp.names); clean == "" || imp.names[clean]; n++ {
-		clean = fmt.Sprintf("%s_%d", strings.TrimRight(clean, "_0123456789"), n)
+	for ; clean == "" || imp.names[clean]; imp.renamed++ {
+		clean = fmt.Sprintf("%s_%d", strings.TrimRight(clean, "_0123456789"), imp.renamed)
 	}
 	imp.names[clean] = true
 	return clean

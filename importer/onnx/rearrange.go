@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"edgeclassify/importer/weights"
 	"edgeclassify/internal/onnxpb"
 )
 
@@ -97,7 +96,7 @@ func convertExpand(c *call) ([]value, error) {
 		return nil, err
 	}
 	dims := common(&constant{dims: x.dims()}, &constant{dims: k.integers()})
-	if n, ok := weights.Elements(dims, maxElements); !ok || n != x.shape().Elements() {
+	if n, ok := elements(dims); !ok || n != x.shape().Elements() {
 		return nil, fmt.Errorf("repeats %v to %v: no form here", x.dims(), k.integers())
 	}
 	return []value{{view: x.broadcast(len(dims))}}, nil

@@ -12,6 +12,9 @@ func (c *call) newShape(from []int) ([]int, error) {
 	if err != nil || !given {
 		return nil, errors.Join(err, missing(given, "shape"))
 	}
+	if len(asked) > maxRank {
+		return nil, fmt.Errorf("makes %d dimensions, want up to %d", len(asked), maxRank)
+	}
 	dims, known, open := slices.Clone(asked), 1, -1
 	for i, d := range dims {
 		switch {
@@ -116,6 +119,9 @@ func (c *call) unsqueezed(dims []int) ([]int, error) {
 	named, given, err := c.list("axes", 1)
 	if err != nil || !given {
 		return nil, errors.Join(err, missing(given, "axes"))
+	}
+	if len(dims)+len(named) > maxRank {
+		return nil, fmt.Errorf("makes %d dimensions, want up to %d", len(dims)+len(named), maxRank)
 	}
 	out := make([]int, len(dims)+len(named))
 	for _, a := range named {

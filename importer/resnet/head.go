@@ -69,6 +69,9 @@ func chain(list []layer, channels int) (ordered []layer) {
 	}
 }
 
+// maxLayers is far above what classifiers have.
+const maxLayers = 64
+
 // head adds the classifier behind a pooling of the last plane and returns the
 // number of classes.
 func (b *builder) head(x string, channels int) (classes int) {
@@ -76,6 +79,10 @@ func (b *builder) head(x string, channels int) (classes int) {
 		return 0
 	}
 	list := b.layers()
+	if len(list) > maxLayers {
+		b.err = fmt.Errorf("%d layers stand beside the stages, expected a classifier of at most %d", len(list), maxLayers)
+		return 0
+	}
 	layers := chain(list, channels)
 	plane := b.shape
 	pooled := b.add("avgpool", models.GlobalAveragePool{}, x)
