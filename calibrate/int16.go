@@ -77,7 +77,7 @@ func ChooseInt16(ctx context.Context, g *models.Graph, table *quantize.RangeTabl
 	if c.Sensitivities, err = diagnose.Sensitivities(ctx, q.Graph(), c.Rounds[0].Network, images, pass); err != nil {
 		return nil, err
 	}
-	c.rank()
+	c.rank(c.eligible())
 	for len(c.Table.Int16) < len(c.Layers) && !c.met() {
 		c.extend()
 		if err := c.rebuild(ctx); err != nil {
@@ -137,10 +137,16 @@ func (c *int16Chooser) drop() float64 { return c.Rounds[len(c.Rounds)-1].Drop }
 
 func (c *int16Chooser) met() bool { return c.drop() <= c.MaxDrop }
 
+// eligible are the sensitivities of the layers whose output may be int16.
+func (c *int16Chooser) eligible() []diagnose.Sensitivity {
+	return slices.DeleteFunc(slices.Clone(c.Sensitivities), func(s diagnose.Sensitivity) bool {
+		return !slices.ContainsFunc(c.quantizer.Units(), func(u quantize.Unit) bool { return u.Name == s.Layer && u.Int16() })
+	})
+}
+
 // rank sorts the layers by their shares of the noise. The drop shrinks as the
 // noise's amplitude does.
-func (c *int16Chooser) rank() {
-	sensitivities := slices.Clone(c.Sensitivities)
+func (c *int16Chooser) rank(sensitivities []diagnose.Sensitivity) {
 	slices.SortStableFunc(sensitivities, func(a, b diagnose.Sensitivity) int { return cmp.Compare(b.Share, a.Share) })
 	share := 0.0
 	for _, s := range sensitivities {

@@ -283,8 +283,8 @@ func TestChooseInt16OutOfReach(t *testing.T) {
 
 func TestInt16LayersAreRankedByTheirNoise(t *testing.T) {
 	rank := func(s ...diagnose.Sensitivity) []Int16Layer {
-		c := int16Chooser{Int16Choice: Int16Choice{Sensitivities: s, Rounds: []Int16Round{{Drop: 0.01}}}}
-		c.rank()
+		c := int16Chooser{Int16Choice: Int16Choice{Rounds: []Int16Round{{Drop: 0.01}}}}
+		c.rank(s)
 		return c.Layers
 	}
 	got := rank(diagnose.Sensitivity{Layer: "a", Share: 0.19}, diagnose.Sensitivity{Layer: "b", Share: 0.36}, diagnose.Sensitivity{Layer: "c", Share: 0.09}, diagnose.Sensitivity{Layer: "d", Share: 0})

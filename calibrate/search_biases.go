@@ -10,11 +10,13 @@ import (
 	"edgeclassify/tensor"
 )
 
-// correctable tells whether a unit has biases and its inputs errors.
+// correctable tells whether a unit has biases and its inputs errors that are known.
 func (s *search) correctable(i int) bool {
-	u := &s.best.quantizer.Units()[i]
-	_, linear := u.Op.(models.Linear)
-	return linear && !slices.Contains(u.Inputs, tensor.Input)
+	units := s.best.quantizer.Units()
+	_, linear := units[i].Op.(models.Linear)
+	return linear && !slices.ContainsFunc(units[i].Inputs, func(in tensor.ID) bool {
+		return in == tensor.Input || units[in.Node()].Output == tensor.Input
+	})
 }
 
 // correction moves the biases of a unit by what quantization adds to its inputs

@@ -50,7 +50,7 @@ func (s *search) prepare(ctx context.Context, images dataset.Images) error {
 // response is what the float network gives for an image.
 type response struct {
 	image    int
-	strength float32 // the last convolution's largest value
+	strength float32 // the largest value of the last tensor before the logits
 	logits   []float32
 }
 
@@ -60,12 +60,16 @@ func (s *search) respond(ctx context.Context, images dataset.Subset) ([]response
 	if err != nil {
 		return nil, err
 	}
-	convolutions := quantize.Activations(units)
-	last, logits := convolutions[len(convolutions)-1].Output, units[len(units)-1].Output
+	shown := []tensor.ID{units[len(units)-1].Output} // the logits
+	last := tensor.Input
+	if ranged := quantize.Activations(units); len(ranged) > 0 { // not where the image is classified as it is
+		last = ranged[len(ranged)-1].Output
+		shown = append(shown, last)
+	}
 	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}, Progress: s.Progress.Of("preparing")}
 	workers := make([]response, pass.Workers(images))
 	var responses []response
-	hashes, err := fp32.Watch(ctx, s.graph, images, pass, []tensor.ID{last, logits}, func(worker int, id tensor.ID, values []float32) error {
+	hashes, err := fp32.Watch(ctx, s.graph, images, pass, shown, func(worker int, id tensor.ID, values []float32) error {
 		if id == last {
 			workers[worker].strength = slices.Max(values)
 		} else {

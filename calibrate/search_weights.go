@@ -83,7 +83,7 @@ func (s *search) eachHessian(ctx context.Context, c *choices, stage []quantize.U
 		}
 	}
 	for i, u := range c.quantizer.Units() {
-		if !slices.ContainsFunc(stage, func(v quantize.Unit) bool { return v.Name == u.Name }) {
+		if s.hessians[i] == nil || !slices.ContainsFunc(stage, func(v quantize.Unit) bool { return v.Name == u.Name }) {
 			continue
 		}
 		if err := f(i, u.Name, s.hessians[i]); err != nil {
@@ -143,7 +143,7 @@ func (s *search) samplers(q *quantize.Quantizer) (samplers map[int]*quantize.Hes
 	samplers, readers = map[int]*quantize.HessianSampler{}, map[tensor.ID][]int{}
 	early, units := slices.Concat(s.early()...), q.Units()
 	for i, u := range units {
-		if !slices.ContainsFunc(early, func(v quantize.Unit) bool { return v.Name == u.Name }) {
+		if _, linear := u.Op.(models.Linear); !linear || !slices.ContainsFunc(early, func(v quantize.Unit) bool { return v.Name == u.Name }) {
 			continue
 		}
 		id := tensor.Input

@@ -48,7 +48,8 @@ func (s *photographs) list() error {
 		return err
 	}
 	s.at, s.files = 0, slices.DeleteFunc(files, func(path string) bool {
-		return strings.EqualFold(filepath.Ext(path), ".png")
+		kind := strings.ToLower(filepath.Ext(path))
+		return kind != ".jpg" && kind != ".jpeg"
 	})
 	if len(s.files) == 0 {
 		return fmt.Errorf("%s has no JPEG files: frames are taken of JPEG only: %w", s.dir, fs.ErrNotExist)

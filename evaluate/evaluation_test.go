@@ -60,7 +60,7 @@ func smallGraphOf(t *testing.T, logits int, classes []labels.Class, a labels.Act
 
 // smallImages is a folder of n images, each of one of the classes.
 func smallImages(t *testing.T, n int) ImageSet {
-	return ImageSet{smallGraph(t).Preprocess, nettest.Images(t, n, smallCrop)}
+	return ImageSet{Spec: smallGraph(t).Preprocess, Files: nettest.Images(t, n, smallCrop)}
 }
 
 func quantizeSmall(t *testing.T, g *models.Graph, images ImageSet) *q8.Model {

@@ -16,26 +16,29 @@ import (
 type ImageSet struct {
 	Spec  preprocess.Spec
 	Files []string
+	// LeftOut tells in a line what else is in the folder that they were drawn from;
+	// empty for nothing.
+	LeftOut string
 }
 
 // Len is the number of files.
 func (s ImageSet) Len() int { return len(s.Files) }
 
-// Load reads and preprocesses file i: RGB, Crop x Crop x 3 bytes.
+// Load reads and preprocesses file i: pixels of the shape Spec.Input.
 func (s ImageSet) Load(i int) ([]uint8, error) { return s.Spec.File(s.Files[i]) }
 
 // Draw takes the images of a folder, or limit of them at random: the same ones
 // for the same folder, limit and seed.
 func Draw(path string, spec preprocess.Spec, limit int, seed uint64) (ImageSet, error) {
-	files, err := images.List(path)
+	found, err := images.Find(path)
 	if err != nil {
 		return ImageSet{}, err
 	}
-	all := ImageSet{spec, files}
-	if limit <= 0 || limit >= len(files) {
+	all := ImageSet{spec, found.Files, found.LeftOut()}
+	if limit <= 0 || limit >= all.Len() {
 		return all, nil
 	}
-	drawn := order(len(files), seed)[:limit]
+	drawn := order(all.Len(), seed)[:limit]
 	slices.Sort(drawn)
 	return all.pick(drawn), nil
 }
@@ -56,7 +59,8 @@ func (s ImageSet) pick(indices []int) ImageSet {
 	for i, k := range indices {
 		files[i] = s.Files[k]
 	}
-	return ImageSet{s.Spec, files}
+	s.Files = files
+	return s
 }
 
 // evenly draws at most n of the files.
@@ -68,7 +72,8 @@ func (s ImageSet) without(files []string) ImageSet {
 	for _, file := range files {
 		out[file] = true
 	}
-	return ImageSet{s.Spec, slices.DeleteFunc(slices.Clone(s.Files), func(file string) bool { return out[file] })}
+	s.Files = slices.DeleteFunc(slices.Clone(s.Files), func(file string) bool { return out[file] })
+	return s
 }
 
 // read are those of the files that have a hash.
@@ -79,7 +84,8 @@ func (s ImageSet) read(hashes dataset.Hashes) ImageSet {
 			files = append(files, s.Files[i])
 		}
 	}
-	return ImageSet{s.Spec, files}
+	s.Files = files
+	return s
 }
 
 // Holdout leaves out the images that a model was calibrated on, which were drawn

@@ -50,7 +50,7 @@ func TestHoldoutLeavesNoCalibrationPicture(t *testing.T) {
 			if p.Images == 0 {
 				continue // which no model is calibrated on
 			}
-			rest, err := Holdout(t.Context(), 3, ImageSet{spec, slices.Clone(all.Files)}, dir, p)
+			rest, err := Holdout(t.Context(), 3, ImageSet{Spec: spec, Files: slices.Clone(all.Files)}, dir, p)
 			require.NoError(t, err)
 			for i, file := range all.Files {
 				if _, err := all.Load(i); err == nil {

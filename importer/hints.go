@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"edgeclassify/importer/resnet"
 )
 
 // hint recognizes an architecture by a tensor's name and makes it in Python.
@@ -47,16 +50,19 @@ func hints() []hint {
 
 // recognize says what the tensors look like, and the command that exports such a
 // network as ONNX.
-func (d stateDict) recognize(architecture string) (what, command string) {
-	what, make, imp := "is a network of unknown names", "MyNetwork(num_classes=%d)", "my_module"
+func (d stateDict) recognize(c resnet.Config) (what, command string) {
+	if c.ModelType != "" {
+		return "is " + c.ModelType + " of transformers", fmt.Sprintf("optimum-cli export onnx --task image-classification --model %s onnx/", filepath.Dir(d.path))
+	}
+	what, make, imp := "is a network of unknown names", "YourNetwork(num_classes=%d)", "your_module"
 	for _, h := range hints() {
 		if slices.ContainsFunc(slices.Collect(maps.Keys(d.tensors)), h.name.MatchString) {
 			what, make, imp = "looks like "+h.what, h.make, h.imp
 			break
 		}
 	}
-	if architecture != "" {
-		what, make, imp = "is "+architecture+" of timm", fmt.Sprintf("timm.create_model(%q, num_classes=%%d)", architecture), "timm"
+	if c.Architecture != "" {
+		what, make, imp = "is "+c.Architecture+" of timm", fmt.Sprintf("timm.create_model(%q, num_classes=%%d)", c.Architecture), "timm"
 	}
 	state := d.load
 	if prefix := d.prefix(); prefix != "" {

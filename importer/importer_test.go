@@ -298,6 +298,9 @@ func TestOtherNetworks(t *testing.T) {
 	save(t, filepath.Join(dir, "x"), map[string][]int{"conv_stem.weight": {8, 3, 3, 3}, "classifier.weight": {5, 8}}, one)
 	_, err = Import(filepath.Join(dir, "x"), models.ImportOptions{Architecture: "efficientnet_b0"})
 	require.ErrorContains(t, err, `timm.create_model("efficientnet_b0", num_classes=5)`)
+	write(t, dir, "config.json", `{"model_type": "vit"}`)
+	_, err = Import(filepath.Join(dir, "x"), models.ImportOptions{})
+	require.ErrorContains(t, err, "optimum-cli export onnx --task image-classification --model "+dir)
 }
 
 func TestImportOfIntegers(t *testing.T) {

@@ -158,12 +158,12 @@ func (d stateDict) build(o models.ImportOptions) (*models.Imported, error) {
 	if err := d.choose(o.EMA); err != nil {
 		return nil, err
 	}
-	if !resnet.Matches(d.tensors) {
-		return nil, d.unknown(o.Architecture)
-	}
 	config := newAside(source{path: d.path}).config
 	if o.Architecture != "" {
 		config.Architecture = o.Architecture
+	}
+	if !resnet.Matches(d.tensors) {
+		return nil, d.unknown(config)
 	}
 	m, err := resnet.Import(d.tensors, config, o)
 	if err != nil {
@@ -255,10 +255,10 @@ func natural(a, b string) int {
 }
 
 // unknown says what the tensors look like and how to bring such a network.
-func (d stateDict) unknown(architecture string) error {
+func (d stateDict) unknown(c resnet.Config) error {
 	if len(d.tensors) == 0 {
 		return errors.New("holds no tensors")
 	}
-	what, way := d.recognize(architecture)
-	return fmt.Errorf("%s; only networks of the ResNet family are built from names, export this one:\n%s\nThe file %s", what, way, d.found())
+	what, command := d.recognize(c)
+	return fmt.Errorf("%s: names alone tell networks of the ResNet family only, export this one as ONNX:\n%s\nThe file %s", what, command, d.found())
 }

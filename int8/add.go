@@ -65,7 +65,8 @@ func (a *Add) check(in []*Tensor, out *Tensor) error {
 
 // At is the output for the two inputs' q - Zero.
 func (a *Add) At(x, y int32, to Range) int32 {
-	return to.Clamp((x*a.RatioA + y*a.RatioB + 1<<a.Shift>>1) >> a.Shift)
+	shift := a.Shift & 31
+	return to.Clamp((x*a.RatioA + y*a.RatioB + 1<<shift>>1) >> shift)
 }
 
 func (a *Add) reference(in []operand, to *Tensor) []int32 {

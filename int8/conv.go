@@ -36,7 +36,7 @@ func (c *Conv) Parameters() Parameters { return Parameters{c.Weight, c.Bias, c.M
 // RealMultiplier is what one step of a channel's accumulator is worth in steps of
 // the output.
 func (c *Conv) RealMultiplier(channel int) float64 {
-	return math.Ldexp(float64(c.Multiplier[channel]), int(c.Shift)-multiplierBits)
+	return RealMultiplier(c.Multiplier[channel], c.Shift)
 }
 
 // RealResidual is the residual's scale in that of the output.

@@ -4,6 +4,15 @@ package int8
 // PackDepthwise is.
 func (c *Conv) Depthwise() bool { return c.Groups > 1 && c.Groups == c.InC }
 
+// Unit is the number of output channels at whose multiples work is split for a kernel
+// that computes nr together: with groups between groups, unless depthwise.
+func (c *Conv) Unit(nr int) int {
+	if c.Groups == 1 || c.Depthwise() && c.OutC == c.InC {
+		return nr
+	}
+	return c.OutC / c.Groups
+}
+
 // PackDepthwise packs the weights of a depthwise convolution between int8 tensors, for
 // any CPU: with the channels innermost, as they lie in memory. Flip is what stored
 // bytes are XORed with for their values.

@@ -8,7 +8,7 @@ type Kernel struct {
 	// flipped, as q + 128 in a byte: some CPUs multiply unsigned by signed.
 	Unsigned bool
 	// NR is the number of output channels computed together: work is
-	// split among threads at its multiples, and with groups between groups.
+	// split among threads at its multiples, see Conv.Unit.
 	NR int
 	// Convolution packs the weights of a layer, whose Op is a *Conv and whose
 	// tensors are int8.
@@ -53,8 +53,8 @@ type ConvTask struct {
 	// Bytes from one output pixel to the next: OutC, or more where the output is some
 	// channels of a Concat's.
 	DstStep int
-	Res    []int8 // begins at residual pixel (0, 0); nil without residual; may be Dst
-	ResRow int
+	Res     []int8 // begins at residual pixel (0, 0); nil without residual; may be Dst
+	ResRow  int
 	// The low bytes of int16 tensors, see Split; Src, Dst and Res are then the
 	// high ones. nil where the tensor is int8.
 	SrcLow, DstLow, ResLow []int8

@@ -136,7 +136,7 @@ func TestQuantizeAdd(t *testing.T) {
 		require.InDelta(t, max(float64(r.Low), min(float64(r.High), want+float64(r.Zero))), float64(got), slack+1e-6)
 		require.Greater(t, max(add.RatioA, add.RatioB), int32(1<<13), "%+v", add)
 	}
-	_, err := int8.QuantizeAdd(&int8.Tensor{Type: int8.Int8, Scale: 1e-20, Zero: []int8.Value{0}},
+	_, err := int8.QuantizeAdd(&int8.Tensor{Type: int8.Int8, Scale: 1e20, Zero: []int8.Value{0}},
 		&int8.Tensor{Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}}, &int8.Tensor{Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}})
-	require.ErrorContains(t, err, "inputs of scales 1e-20 and 1 cannot be added to an output of scale 1")
+	require.ErrorContains(t, err, "inputs of scales 1e+20 and 1 cannot be added to an output of scale 1")
 }

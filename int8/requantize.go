@@ -39,6 +39,11 @@ func ShiftFor(scale float64) uint8 {
 	return shift
 }
 
+// RealMultiplier is the factor that a multiplier stands for.
+func RealMultiplier(m int32, shift uint8) float64 {
+	return math.Ldexp(float64(m), int(shift)-multiplierBits)
+}
+
 // mulHigh is SQRDMULH: the rounded high half of 2*a*m. With m positive it
 // never saturates.
 func mulHigh(a, m int32) int32 {
@@ -130,4 +135,26 @@ func Average(sum, count int32) int32 {
 		q--
 	}
 	return q
+}
+
+// Averages divides sums by one count without a division for each: what Average gives,
+// by a multiplication with the rounded reciprocal, which is exact for sums of up to
+// maxWindow int16 values. (Granlund, Montgomery: Division by Invariant Integers using
+// Multiplication, 1994.)
+type Averages struct{ reciprocal, half int64 }
+
+const (
+	reciprocalBits = 40
+	averageOffset  = 1 << 17 // makes what is divided positive
+)
+
+// AveragesOf is for a count of 1 to maxWindow.
+func AveragesOf(count int32) Averages {
+	d := 2 * int64(count)
+	return Averages{(1<<reciprocalBits + d - 1) / d, int64(count) + d*averageOffset}
+}
+
+// Of is the average for a sum.
+func (a Averages) Of(sum int32) int32 {
+	return int32((2*int64(sum)+a.half)*a.reciprocal>>reciprocalBits) - averageOffset
 }

@@ -116,3 +116,17 @@ func TestBoundForIsTheLargest(t *testing.T) {
 	require.EqualValues(t, math.MaxInt16, BoundFor(0, 0, 0))
 	require.Less(t, BoundFor(1, math.MaxInt32, 1), int32(1))
 }
+
+func TestAveragesAreExact(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	for count := int32(1); count <= maxWindow; count++ {
+		a, largest := AveragesOf(count), count*2*math.MaxInt16
+		for i := range int32(2000) {
+			for _, sum := range []int32{i - 1000, largest - i, i - largest, random.Int32N(2*largest+1) - largest} {
+				if Average(sum, count) != a.Of(sum) {
+					t.Fatalf("%d / %d: %d, want %d", sum, count, a.Of(sum), Average(sum, count))
+				}
+			}
+		}
+	}
+}

@@ -15,6 +15,8 @@ import (
 //go:embed imagenet.txt
 var imageNet string
 
+const imageNetClasses = 1000
+
 // ImageNet returns the 1000 classes of ImageNet-1k (ILSVRC 2012) in the order
 // of trained networks' outputs, which is the order of their WordNet ids. Two
 // pairs of classes share a name: ids are unique, names are not.
@@ -22,7 +24,7 @@ var imageNet string
 // Source: Russakovsky et al., "ImageNet Large Scale Visual Recognition
 // Challenge", IJCV 2015; the WordNet ids are those of WordNet 3.0.
 func ImageNet() []Class {
-	classes := make([]Class, 0, 1000)
+	classes := make([]Class, 0, imageNetClasses)
 	for line := range strings.Lines(imageNet) {
 		id, name, _ := strings.Cut(strings.TrimSpace(line), " ")
 		classes = append(classes, Class{ID: id, Name: name})
@@ -35,9 +37,9 @@ func ImageNet() []Class {
 // otherwise.
 func Default(n int) []Class {
 	switch n {
-	case 1000:
+	case imageNetClasses:
 		return ImageNet()
-	case 1001:
+	case imageNetClasses + 1:
 		return append([]Class{{ID: "background", Name: "background"}}, ImageNet()...)
 	}
 	classes := make([]Class, n)

@@ -72,8 +72,11 @@ func parseList(data []byte, descriptions map[string]string) ([]Class, error) {
 	if err := json.Unmarshal(data, &values); err != nil {
 		return nil, err
 	}
-	if len(values) == 0 {
+	switch {
+	case len(values) == 0:
 		return nil, errors.New("the list is empty")
+	case len(values) > maxClasses:
+		return nil, tooMany(len(values))
 	}
 	list := make([]entry, len(values))
 	for i, v := range values {
@@ -166,6 +169,9 @@ func parseObject(data []byte) (o object, err error) {
 		m := member{key: key.(string)}
 		if err := d.Decode(&m.value); err != nil {
 			return nil, err
+		}
+		if len(o) == maxClasses {
+			return nil, tooMany(len(o) + 1)
 		}
 		if seen[m.key] {
 			return nil, fmt.Errorf("key %q is there twice", m.key)

@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	maxFile = 16 << 20 // bytes; the labels of ImageNet-22k take one
-	maxName = 256      // characters
+	maxFile    = 4 << 20 // bytes; the labels of ImageNet-22k take one
+	maxClasses = 1 << 18
+	maxName    = 256 // characters
 )
 
 // Read returns the classes that a file names, see Parse, or that the folders in a
@@ -152,6 +153,9 @@ func parse(data []byte) ([]Class, error) {
 		return nil, errors.New("it is UTF-16: save it as UTF-8")
 	}
 	data = bytes.TrimRightFunc(bytes.TrimPrefix(data, []byte("\ufeff")), unicode.IsSpace)
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%d bytes are too many for labels", len(data))
+	}
 	switch start := bytes.TrimSpace(data); {
 	case len(data) == 0:
 		return nil, errors.New("it is empty")
@@ -174,6 +178,9 @@ type entry struct {
 var numbered = regexp.MustCompile(`^(\d{1,7})(?:\s*[:,;]\s*|\s+)(\S.*)$`)
 
 func parseText(text string) ([]Class, error) {
+	if n := strings.Count(text, "\n"); n >= maxClasses {
+		return nil, tooMany(n + 1)
+	}
 	var list []entry
 	for line := range strings.Lines(text) {
 		e := entry{where: fmt.Sprintf("line %d", len(list)+1), index: none, name: strings.TrimSpace(line)}
@@ -183,6 +190,10 @@ func parseText(text string) ([]Class, error) {
 		list = append(list, e)
 	}
 	return order(places(list))
+}
+
+func tooMany(n int) error {
+	return fmt.Errorf("%d labels are too many: at most %d", n, maxClasses)
 }
 
 // places takes the numbers in front of the names for places, if they are ones:
@@ -317,11 +328,10 @@ func Check(classes []Class) error {
 // withImageNetIDs gives ImageNet's classes their WordNet ids, where they stand in
 // its order with a name of their synset each, as in Hugging Face's id2label.
 func withImageNetIDs(classes []Class) []Class {
-	known := ImageNet()
-	if len(classes) != len(known) {
+	if len(classes) != imageNetClasses {
 		return classes
 	}
-	same := 0
+	known, same := ImageNet(), 0
 	for i, c := range classes {
 		name, _, _ := strings.Cut(c.Name, ",")
 		if c.ID == strconv.Itoa(i) && equalFold(name, known[i].Name) {

@@ -62,8 +62,3 @@ func (c *Conv) WithParameters(weight, bias []float32) Linear {
 	changed.Weight, changed.Bias = weight, bias
 	return &changed
 }
-
-// Depthwise tells whether there are as many groups as input and output channels.
-func (c *Conv) Depthwise() bool {
-	return c.Groups > 1 && c.Groups == c.InC && c.Groups == c.OutC
-}

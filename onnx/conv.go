@@ -10,12 +10,12 @@ import (
 	"edgeclassify/tensor"
 )
 
-func floatConv(n *floatNode, op models.Op) {
+func floatConv(n *floatNode, op models.Op) error {
 	c := op.(*models.Conv)
 	depth := c.InC / c.Groups
 	n.parameter(".weight", oihw(c.Weight, c.KH*c.KW, depth), c.OutC, depth, c.KH, c.KW)
 	n.parameter(".bias", c.Bias, c.OutC)
-	n.write("Conv", append(geometry(c.Window), integer("group", c.Groups))...)
+	return n.write("Conv", append(geometry(c.Window), integer("group", c.Groups))...)
 }
 
 // quantizedConv writes a convolution, whose sum over weights * (input - zero point) + bias
@@ -76,16 +76,10 @@ func (e *exporter) unfold(l *layer, c *int8.Conv, in int8.Tensor) ([]int32, erro
 func (e *exporter) add(l *layer, y string, ratio float64) string {
 	residual := e.tensors[l.Inputs[1]]
 	scale := ratio * float64(l.Out.Scale)
-	var x string
-	if residual.Type == int8.Int16 {
-		x = e.node("Mul", l.Name+".residual", l.Name+".residual", []string{l.inputs[1],
-			constant(&e.graph, l.Name+".residual.ratio", []float32{float32(scale / float64(residual.Scale))})})
-	} else {
-		if !e.Exact && l.Out.Type == int8.Int8 {
-			y = e.roundSummand(l, y, residual, ratio)
-		}
-		x = e.dequantize(l.Name+".residual", l.inputs[1], float32(scale), residual.Zero[0])
+	if !e.Exact && residual.Type == int8.Int8 && l.Out.Type == int8.Int8 {
+		y = e.roundSummand(l, y, residual, ratio)
 	}
+	x := e.scaled(l, 1, "residual", scale)
 	return e.node("Add", l.Name+".add", l.Name+".added", []string{y, x})
 }
 

@@ -5,38 +5,63 @@ import (
 	"edgeclassify/models"
 )
 
-func floatDense(n *floatNode, op models.Op) {
+func floatDense(n *floatNode, op models.Op) error {
 	d := op.(*models.Dense)
 	n.inputs = []string{n.node("Flatten", n.name+".flatten", n.name+".input", n.inputs)}
 	n.parameter(".weight", oihw(d.Weight, n.in.H*n.in.W, n.in.C), d.Out, d.In)
 	n.parameter(".bias", d.Bias, d.Out)
-	n.write("Gemm", integer("transB", 1))
 	n.flat = true
+	return n.write("Gemm", integer("transB", 1))
 }
 
-// quantizedDense writes the classifier. The average pool's values have more than 8 bits;
+// quantizedDense writes the classifier. An average pool's values have more than 8 bits;
 // they stay real, or are rounded in steps that suit the picture.
 func quantizedDense(e *exporter, l *layer) error {
 	d, in := l.Op.(*int8.Dense), e.tensors[l.Inputs[0]]
+	if in.Type == int8.Int8 {
+		return e.denseOfCodes(l, d, in)
+	}
 	name, g := l.Name, &e.graph
 	scales, reals := make([]float32, d.Out), make([]float32, d.Out)
 	for o, s := range d.Scale {
 		scales[o], reals[o] = s/in.Scale, float32(d.Bias[o])*s
 	}
+	weights := oihw(d.Weight, in.Shape.H*in.Shape.W, in.Shape.C)
 	x := e.node("Flatten", name+".flatten", name+".input", l.inputs)
 	bias := constant(g, name+".bias", reals, d.Out)
 	if e.Exact {
-		weight := parameter(g, name+".weight", d.Weight, scales, d.Out, d.In)
+		weight := parameter(g, name+".weight", weights, scales, d.Out, d.In)
 		e.node("Gemm", name, name, []string{x, weight, bias}, integer("transB", 1))
 		return nil
 	}
 	codes, scale, zero := name+".codes", name+".codes.scale", name+".codes.zero"
 	e.operation("DynamicQuantizeLinear", name+".quantize", []string{codes, scale, zero}, []string{x})
-	weight := constant(g, name+".weight", transpose(d.Weight, d.Out, d.In), d.In, d.Out)
+	weight := constant(g, name+".weight", transpose(weights, d.Out, d.In), d.In, d.Out)
 	sum := e.node("MatMulInteger", name, name+".sum", []string{codes, weight, zero})
 	steps := e.node("Mul", name+".steps", name+".steps", []string{scale, constant(g, name+".scale", scales, d.Out)})
 	y := e.node("Cast", name+".cast", name+".real", []string{sum}, integer("to", int(float)))
 	y = e.node("Mul", name+".mul", name+".product", []string{y, steps})
 	e.node("Add", name+".add", name, []string{y, bias})
+	return nil
+}
+
+// denseOfCodes writes a classifier of an int8 activation, whose zero point its biases
+// have no part in.
+func (e *exporter) denseOfCodes(l *layer, d *int8.Dense, in int8.Tensor) error {
+	scales, bias := make([]float32, d.Out), make([]int32, d.Out)
+	for o, s := range d.Scale {
+		sum := 0
+		for _, w := range d.Weight[o*d.In : (o+1)*d.In] {
+			sum += int(w)
+		}
+		scales[o], bias[o] = s/in.Scale, d.Bias[o]+int32(sum*int(in.ZeroAt(0)))
+	}
+	x := e.node("Flatten", l.Name+".flatten", l.Name+".codes", l.inputs)
+	weight := oihw(d.Weight, in.Shape.H*in.Shape.W, in.Shape.C)
+	e.node("Gemm", l.Name, l.Name, []string{
+		e.dequantize(l.Name+".input", x, in.Scale, in.Zero[0]),
+		parameter(&e.graph, l.Name+".weight", weight, scales, d.Out, d.In),
+		parameter(&e.graph, l.Name+".bias", bias, d.Scale, d.Out),
+	}, integer("transB", 1))
 	return nil
 }

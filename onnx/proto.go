@@ -12,6 +12,8 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/onnxpb"
+	"edgeclassify/labels"
+	"edgeclassify/preprocess"
 )
 
 // What the files declare. Operator set 13 is the first with a quantization axis.
@@ -29,6 +31,7 @@ const (
 	unsigned8 = onnxpb.TensorProto_UINT8
 	signed8   = onnxpb.TensorProto_INT8
 	signed32  = onnxpb.TensorProto_INT32
+	signed64  = onnxpb.TensorProto_INT64
 )
 
 // graph is a graph under construction.
@@ -88,7 +91,7 @@ func info(name string, t dataType, dims []int) *onnxpb.ValueInfoProto {
 
 // constant appends an initializer, and returns its name. Without dims it is a
 // scalar.
-func constant[T float32 | uint8 | int8.Value | int32](g *graph, name string, values []T, dims ...int) string {
+func constant[T float32 | uint8 | int8.Value | int32 | int64](g *graph, name string, values []T, dims ...int) string {
 	raw, _ := binary.Append(nil, binary.LittleEndian, values) // fails for types without a fixed size only
 	g.proto.Initializer = append(g.proto.Initializer,
 		&onnxpb.TensorProto{Name: &name, Dims: wide(dims), DataType: proto.Int32(int32(typeOf[T]())), RawData: raw})
@@ -103,9 +106,17 @@ func typeOf[T any]() dataType {
 		return unsigned8
 	case int8.Value:
 		return signed8
+	case int64:
+		return signed64
 	default:
 		return signed32
 	}
+}
+
+// metadata is what a model file says beside its graph: how pictures become its input,
+// and what its logits are.
+func metadata(p preprocess.Spec, classes []labels.Class, a labels.Activation) map[string]any {
+	return map[string]any{"preprocess": p, "classes": classes, "activation": a}
 }
 
 // write writes the model around the finished graph, metadata as JSON.

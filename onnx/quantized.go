@@ -21,7 +21,7 @@ import (
 type Options struct {
 	// Unsigned writes activations as uint8, all codes and zero points moved up
 	// by 128: the real values are the same. ONNX Runtime runs these faster on
-	// x86.
+	// x86 CPUs with VNNI; on those without, its sums of 16 bits saturate.
 	Unsigned bool
 	// Exact leaves the sum of convolution and residual to a single rounding, as
 	// in int8.Conv. A runtime then computes these convolutions in floating
@@ -61,7 +61,9 @@ func WriteQuantized(w io.Writer, m *q8.Model, o Options) error {
 	}
 	last := m.Layers[len(m.Layers)-1]
 	e.output(last.Name, float, 1, last.Out.Shape.C)
-	return e.write(w, m.Name, m.Name+", int8", map[string]any{"preprocess": m.Preprocess, "provenance": m.Provenance})
+	properties := metadata(m.Preprocess, m.Classes, m.Activation)
+	properties["provenance"] = m.Provenance
+	return e.write(w, m.Name, m.Name+", int8", properties)
 }
 
 // layer is a layer with the names of its inputs.
@@ -73,7 +75,8 @@ type layer struct {
 // quantizedOps write the operations of quantized networks by their kind.
 var quantizedOps = map[string]func(e *exporter, l *layer) error{
 	"conv": quantizedConv, "dense": quantizedDense, "maxpool": quantizedMaxPool, "avgpool": quantizedAveragePool,
-	"globalsum": quantizedGlobalAveragePool,
+	"globalsum": quantizedGlobalAveragePool, "mean": quantizedMean, "add": quantizedAdd, "mul": quantizedMul,
+	"concat": quantizedConcat, "lookup": quantizedLookup,
 }
 
 type exporter struct {
@@ -89,6 +92,16 @@ func (e *exporter) real(name, x string, t int8.Tensor) string {
 		return x
 	}
 	return e.dequantize(name, x, t.Scale, t.Zero[0])
+}
+
+// scaled is the real values of an input, with a scale of the layer's.
+func (e *exporter) scaled(l *layer, input int, suffix string, scale float64) string {
+	t, name := e.tensors[l.Inputs[input]], l.Name+"."+suffix
+	if t.Type == int8.Int8 {
+		return e.dequantize(name, l.inputs[input], float32(scale), t.Zero[0])
+	}
+	return e.node("Mul", name, name, []string{l.inputs[input],
+		constant(&e.graph, name+".ratio", []float32{float32(scale / float64(t.Scale))})})
 }
 
 // round rounds the real tensor x to a tensor of the network, and names it.

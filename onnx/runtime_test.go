@@ -8,12 +8,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate/fp32"
+	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/onnxruntime"
 	"edgeclassify/internal/testneed"
@@ -41,6 +43,7 @@ func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
 
 func TestQuantizedRunsAsTheReference(t *testing.T) {
 	networks, int16s := exportable(9, false), exportable(4, true)
+	operations := exportableOf(7, nettest.OperationsModel)
 	for _, c := range []struct {
 		name     string
 		networks []*q8.Model
@@ -53,6 +56,9 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 		{"signed exact", networks, onnx.Options{Exact: true}, 38},
 		{"int16", int16s, onnx.Options{Unsigned: true}, 28},
 		{"int16 exact", int16s, onnx.Options{Exact: true}, 35},
+		{"operations", operations, onnx.Options{Unsigned: true}, 28},
+		{"operations signed", operations, onnx.Options{}, 28},
+		{"operations exact", operations, onnx.Options{Exact: true}, 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, n := range c.networks {
@@ -64,7 +70,7 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 					require.NoError(t, err)
 					want := make([]float32, len(q))
 					n.Classifier().Scaled(want, q)
-					got, _, err := s.Run(codes(onnx.Planes(rgb), c.options), 1)
+					got, _, err := s.Run(codes(onnx.Planes(rgb, n.Input.Shape.C), c.options), 1)
 					require.NoError(t, err)
 					require.Greater(t, sqnr(want, got), c.sqnr, "%s, picture %d", n.Name, picture)
 				}
@@ -74,7 +80,7 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 }
 
 func TestFloatRunsAsTheExecutor(t *testing.T) {
-	for _, g := range []*models.Graph{everyOperation(), globallyPooled()} {
+	for _, g := range []*models.Graph{everyOperation(), globallyPooled(), activations(t)} {
 		e, err := fp32.NewExecutor(g, 1)
 		require.NoError(t, err)
 		s := load(t, func(w io.Writer) error { return onnx.WriteFloat(w, g) })
@@ -83,11 +89,41 @@ func TestFloatRunsAsTheExecutor(t *testing.T) {
 			image := normal(random, g.Input().Elements())
 			want, err := e.Run(image, nil)
 			require.NoError(t, err)
-			got, _, err := s.Run(onnx.Planes(image), 1)
+			got, _, err := s.Run(onnx.Planes(image, 3), 1)
 			require.NoError(t, err)
 			require.InDeltaSlice(t, want, got, 1e-5)
 		}
 	}
+}
+
+func TestRandomFloatNetworksRunAsTheExecutor(t *testing.T) {
+	for seed := range uint64(8) {
+		random := rand.New(rand.NewPCG(seed, 3))
+		g, err := graphtest.Random(t, random).Fold()
+		require.NoError(t, err)
+		var b bytes.Buffer
+		if err := onnx.WriteFloat(&b, g); err != nil {
+			require.ErrorContains(t, err, "dilation")
+			continue
+		}
+		e, err := fp32.NewExecutor(g, 1)
+		require.NoError(t, err)
+		s := load(t, func(w io.Writer) error { return onnx.WriteFloat(w, g) })
+		image := graphtest.Normal(random, g.Input().Elements())
+		want, err := e.Run(image, nil)
+		require.NoError(t, err)
+		got, _, err := s.Run(onnx.Planes(image, 3), 1)
+		require.NoError(t, err)
+		graphtest.RequireClose(t, want64(want), got, 1e-4, g.Name)
+	}
+}
+
+func want64(values []float32) []float64 {
+	wide := make([]float64, len(values))
+	for i, v := range values {
+		wide[i] = float64(v)
+	}
+	return wide
 }
 
 func TestRuntimeRefusesDamage(t *testing.T) {
@@ -148,11 +184,34 @@ func normal(random *rand.Rand, n int) []float32 {
 	return values
 }
 
+// activations has all functions, behind a pad, and behind a dense layer that gates.
+func activations(t *testing.T) *models.Graph {
+	random := rand.New(rand.NewPCG(4, 4))
+	b := models.NewBuilder("picture", tensor.Shape{H: 3, W: 4, C: 3})
+	add := func(name string, op models.Op, inputs ...string) string { b.Add(name, op, inputs...); return name }
+	x := add("pad", models.Pad{Top: 1, Right: 2}, "picture")
+	gate := add("dense", graphtest.Dense(random, 72, 3), x)
+	all := []string{x, add("scaled", models.Mul{}, x, add("sigmoid", models.Activation{Function: models.Sigmoid}, gate))}
+	for _, a := range graphtest.Activations() {
+		name := string(a.Function)
+		all = append(all, add(name, a, "scaled"), add("gate"+name, a, gate))
+		gate = "gate" + name
+	}
+	planes := slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, "gate") })
+	add("clip", models.Clip{Min: -0.4, Max: 0.3}, add("planes", models.Concat{}, planes...))
+	add("both", models.Concat{}, add("average", models.GlobalAveragePool{}, "clip"), gate)
+	return graphtest.Graph(t, b, "activations")
+}
+
 // exportable makes that many random networks whose biases fit.
 func exportable(n int, withInt16 bool) []*q8.Model {
+	return exportableOf(n, func(seed uint64) *q8.Model { return nettest.Model(seed, withInt16) })
+}
+
+func exportableOf(n int, make func(seed uint64) *q8.Model) []*q8.Model {
 	var networks []*q8.Model
 	for seed := uint64(0); len(networks) < n; seed++ {
-		if made := nettest.Model(seed, withInt16); onnx.WriteQuantized(io.Discard, made, onnx.Options{}) == nil {
+		if made := make(seed); onnx.WriteQuantized(io.Discard, made, onnx.Options{}) == nil {
 			networks = append(networks, made)
 		}
 	}
@@ -176,6 +235,9 @@ func sqnr(want, got []float32) float64 {
 		d := float64(got[i]) - float64(w)
 		signal += float64(float64(w) * float64(w))
 		noise += float64(d * d)
+	}
+	if noise == 0 {
+		return math.Inf(1)
 	}
 	return 10 * math.Log10(signal/noise)
 }

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"edgeclassify/int8"
+	"edgeclassify/internal/nettest"
+	"edgeclassify/labels"
 	"edgeclassify/models"
 	"edgeclassify/onnx"
 	"edgeclassify/preprocess"
@@ -84,7 +86,7 @@ func parseModel(t *testing.T, raw []byte) model {
 		m.inputs = append(m.inputs, parse(t, raw))
 		define(m.inputs[len(m.inputs)-1].text(1))
 	}
-	sizes := map[uint64]int{1: 4, 2: 1, 3: 1, 6: 4}
+	sizes := map[uint64]int{1: 4, 2: 1, 3: 1, 6: 4, 7: 8}
 	for _, raw := range graph.bytes[5] {
 		c := parse(t, raw)
 		define(c.text(8))
@@ -114,7 +116,8 @@ func parseModel(t *testing.T, raw []byte) model {
 }
 
 func TestQuantizedStructure(t *testing.T) {
-	for _, n := range append(exportable(30, false), exportable(30, true)...) {
+	written := slices.Concat(exportable(30, false), exportable(30, true), exportableOf(60, nettest.OperationsModel))
+	for _, n := range written {
 		for i := range 4 {
 			var b bytes.Buffer
 			require.NoError(t, onnx.WriteQuantized(&b, n, onnx.Options{Unsigned: i%2 == 1, Exact: i >= 2}))
@@ -128,6 +131,10 @@ func TestQuantizedStructure(t *testing.T) {
 			var spec preprocess.Spec
 			require.NoError(t, json.Unmarshal([]byte(m.metadata["preprocess"]), &spec))
 			require.Equal(t, n.Preprocess, spec)
+			var classes []labels.Class
+			require.NoError(t, json.Unmarshal([]byte(m.metadata["classes"]), &classes))
+			require.Equal(t, n.Classes, classes)
+			require.Equal(t, `"softmax"`, m.metadata["activation"])
 			checkLayers(t, n.Network, m)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 // format is a kind of file that Decode reads.
 type format struct {
+	name   string
 	magic  string // ? is any byte
 	head   func(file []byte) (head, error)
 	decode func(io.Reader) (image.Image, error)
@@ -39,22 +40,23 @@ type head struct {
 }
 
 // deflated is how many pixels a byte holds at best where Deflate shrinks 1032-fold
-// and a pixel takes a bit. The lossless methods of WebP and TIFF have no such bound,
-// but what goes beyond this has one colour.
+// and a pixel takes a bit. TIFF's other methods have no such bound, but what goes
+// beyond this has one colour.
 const deflated = 8 * 1032
 
 // formats returns the kinds of files that Decode reads.
 func formats() []format {
 	return []format{
 		// Each 8x8 block takes at least one bit.
-		{"\xff\xd8\xff", jpegHead, jpeg.Decode, 8 * 64, false},
-		{"\x89PNG\r\n\x1a\n", pngHead, png.Decode, deflated, false},
-		{"RIFF????WEBP", webpHead, webp.Decode, deflated, true},
+		{"JPEG", "\xff\xd8\xff", jpegHead, jpeg.Decode, 8 * 64, false},
+		{"PNG", "\x89PNG\r\n\x1a\n", pngHead, png.Decode, deflated, false},
+		// Each block of 16x16 takes a bit; what goes beyond this has one colour.
+		{"WebP", "RIFF????WEBP", webpHead, webp.Decode, 8 * 256, true},
 		// A code of 12 bits stands for 4096 pixels.
-		{"GIF8?a", gifHead, gif.Decode, 8 * 4096 / 12, false},
-		{"BM????\x00\x00\x00\x00", bmpHead, bmp.Decode, 1, false},
-		{"II*\x00", tiffHead, tiff.Decode, deflated, false},
-		{"MM\x00*", tiffHead, tiff.Decode, deflated, false},
+		{"GIF", "GIF8?a", gifHead, gif.Decode, 8 * 4096 / 12, false},
+		{"BMP", "BM????\x00\x00\x00\x00", bmpHead, bmp.Decode, 1, false},
+		{"TIFF", "II*\x00", tiffHead, tiff.Decode, deflated, false},
+		{"TIFF", "MM\x00*", tiffHead, tiff.Decode, deflated, false},
 	}
 }
 
@@ -66,16 +68,35 @@ func identify(file []byte) (format, error) {
 	if len(file) > maxFile {
 		return format{}, fmt.Errorf("%w: more than %d MiB of file: scale it down first", ErrTooLarge, maxFile>>20)
 	}
-	for _, f := range formats() {
-		if matches(f.magic, file) {
-			return f, nil
-		}
+	if f, ok := known(file); ok {
+		return f, nil
 	}
-	if name, tool := foreign(file); name != "" {
-		return format{}, fmt.Errorf("%w: it is %s: convert it to JPEG first, as %s does", ErrFormat, name, tool)
+	if name, with := foreign(file); name != "" {
+		return format{}, fmt.Errorf("%w: it is %s: convert it to JPEG first, as %s does", ErrFormat, name, with)
 	}
 	return format{}, fmt.Errorf("%w: it is neither JPEG, PNG, WebP, GIF, BMP nor TIFF (it begins with %q): convert it to one of them",
 		ErrFormat, file[:min(len(file), 8)])
+}
+
+func known(file []byte) (format, bool) {
+	all := formats()
+	i := slices.IndexFunc(all, func(f format) bool { return matches(f.magic, file) })
+	if i < 0 {
+		return format{}, false
+	}
+	return all[i], true
+}
+
+// KindBytes are as many bytes of a file as Kind needs.
+const KindBytes = 64
+
+// Kind names the kind of picture that a file is by its first bytes, as "JPEG", empty
+// for no kind. Where Decode does not read it, with is a program that converts it.
+func Kind(file []byte) (name, with string) {
+	if f, ok := known(file); ok {
+		return f.name, ""
+	}
+	return foreign(file)
 }
 
 func matches(magic string, file []byte) bool {
@@ -90,15 +111,15 @@ func matches(magic string, file []byte) bool {
 	return true
 }
 
-// foreign names a kind of picture that only other programs read, and one of those;
-// empty for others. HEIC and AVIF are ISO base media files (ISO/IEC 14496-12), which
+// foreign names a kind of picture that only other programs read, and one of these;
+// it is empty for others. HEIC and AVIF are ISO base media files (ISO/IEC 14496-12), which
 // begin with the list of brands that they comply with.
-func foreign(file []byte) (name, tool string) {
+func foreign(file []byte) (name, with string) {
 	switch {
 	case matches("\xff\x0a", file), matches("\x00\x00\x00\x0cJXL ", file):
-		return "a JPEG XL picture", "djxl"
+		return "JPEG XL", "djxl"
 	case matches("\x00\x00\x00\x0cjP  ", file), matches("\xff\x4f\xff\x51", file):
-		return "a JPEG 2000 picture", "opj_decompress"
+		return "JPEG 2000", "opj_decompress"
 	case !matches("????ftyp", file):
 		return "", ""
 	}
@@ -106,9 +127,9 @@ func foreign(file []byte) (name, tool string) {
 	for brand := range slices.Chunk(box, 4) {
 		switch string(brand) {
 		case "avif", "avis":
-			return "an AVIF picture", "avifdec"
+			return "AVIF", "avifdec"
 		case "heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1":
-			name = "a HEIC picture"
+			name = "HEIC"
 		}
 	}
 	if name == "" {

@@ -232,7 +232,7 @@ func TestHostileOperations(t *testing.T) {
 		"join of the image":     {graph(`"inputs":["gate","stem"]`, `"inputs":["gate","image"]`), `layer "join" (concat): input 1: input 1 has 3 zero points`},
 		"dense on the image":    {graph(`"inputs":["join"]`, `"inputs":["image"]`), `layer "fc" (dense): 100 inputs and 3 outputs do not fit input 9x9x3`},
 		"negative dilation":     {graph(`"right":0},"groups"`, `"right":0,"dilation_h":-1},"groups"`), `dilation -1x0 must be positive`},
-		"dilation beyond sense": {graph(`"right":0},"groups"`, `"right":0,"dilation_w":` + huge + `},"groups"`), `layer "stem" (conv): kernel 1x1, dilation 0x` + huge + ` is out of range`},
+		"dilation beyond sense": {graph(`"right":0},"groups"`, `"right":0,"dilation_w":`+huge+`},"groups"`), `layer "stem" (conv): kernel 1x1, dilation 0x` + huge + ` is out of range`},
 		"dilation in vain":      {graph(`"right":0},"groups"`, `"right":0,"dilation_w":0},"groups"`), "metadata graph is not canonical"},
 		"short table": {func(c contents) {
 			table := c.tensor("curve.table")

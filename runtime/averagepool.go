@@ -40,8 +40,9 @@ func (p *averagePool) run(dst, src *plane, part int8.Part, sums []int32) {
 			if op.CountPad {
 				count = int32(op.KH * op.KW)
 			}
+			averages, at := int8.AveragesOf(count), dst.at(y, x)
 			for c, sum := range sums {
-				dst.set(dst.at(y, x)+c, int8.Average(sum-inside*zero, count)+zero)
+				dst.set(at+c, averages.Of(sum-inside*zero)+zero)
 			}
 		}
 	}

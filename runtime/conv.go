@@ -37,11 +37,7 @@ func (c *conv) inPlace() []int {
 // stay in its cache; else by channels, so that each weight is read by one thread
 // only.
 func (c *conv) split() (byRows bool, channels int) {
-	channels = c.kernel.NR
-	if c.op.Groups > 1 {
-		channels = c.op.OutC / c.op.Groups
-	}
-	return c.layer.Out.Shape.Elements() > len(c.op.Weight), channels
+	return c.layer.Out.Shape.Elements() > len(c.op.Weight), c.op.Unit(c.kernel.NR)
 }
 
 func (c *conv) pack(packed func(weights []int8.Value)) {

@@ -158,8 +158,11 @@ func (s *simulator) begin() []signal {
 // graph is that of all nodes written.
 func (s *simulator) graph() (*models.Graph, error) {
 	p := s.float.Preprocess
-	p.Order, p.Std = preprocess.RGB, [3]float32{1, 1, 1}
-	for c := range p.Mean {
+	if p.Order != preprocess.Grey {
+		p.Order = preprocess.RGB
+	}
+	p.Std = [3]float32{1, 1, 1}
+	for c := range p.Channels() {
 		p.Mean[c] = 128 + float32(s.network.Input.ZeroAt(c))
 	}
 	g, err := s.builder.Graph(s.network.Name, p, s.float.Classes)

@@ -16,6 +16,7 @@ import (
 	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/models"
+	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
 )
 
@@ -66,6 +67,22 @@ func TestSimulationHasTheReferencesBits(t *testing.T) {
 		require.NoError(t, err)
 		requireReference(t, n, simulation, rgb)
 	}
+}
+
+// A network of one channel reads grey pixels.
+func TestSimulationOfGreyImages(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	g := graphtest.Chain(t, tensor.Shape{H: 12, W: 12, C: 1},
+		graphtest.Conv(rng, tensor.Window{KH: 3, KW: 3, StrideH: 1, StrideW: 1, Top: 1, Bottom: 1, Left: 1, Right: 1}, 1, 1, 16),
+		models.ReLU{}, models.GlobalAveragePool{}, graphtest.Dense(rng, 16, 5))
+	g = graphtest.ForImages(g, preprocess.Torchvision().Ordered(preprocess.Grey))
+	pictures := graphtest.Images{N: 20, Values: 12 * 12}
+	n := quantizedOn(t, g, pictures)
+	simulation, err := Simulate(g, n, nil)
+	require.NoError(t, err)
+	rgb, err := pictures.Load(3)
+	require.NoError(t, err)
+	requireReference(t, n, simulation, rgb)
 }
 
 // Random networks reach the corners of the contract, int16 activations among

@@ -44,7 +44,12 @@ func function(op models.Activation) func(y, x []float32) {
 // the polynomial of Cephes (Moshier, expf).
 func exp(x float32) float32 {
 	const round = 3 << 22 // whose unit in the last place is 1
-	x = min(max(x, -87), 88)
+	if x < -87 {
+		x = -87
+	}
+	if x > 88 {
+		x = 88
+	}
 	n := float32(x*math.Log2E) + round - round
 	r := x - float32(n*0.693359375) + float32(n*2.12194440e-4)
 	p := float32(1.9875691500e-4)

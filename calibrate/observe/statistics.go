@@ -54,7 +54,7 @@ func Observe(ctx context.Context, g *models.Graph, images dataset.Images, p data
 	var shown []tensor.ID
 	at := map[tensor.ID]int{} // where several units have a tensor's values, the first
 	for i, u := range units {
-		if _, again := at[u.Output]; !again {
+		if _, again := at[u.Output]; !again && u.Output != tensor.Input {
 			shown, at[u.Output] = append(shown, u.Output), i
 		}
 	}

@@ -11,6 +11,7 @@ var add = operation{ranged: true, makes16: true, reads16: true, hosts: clips, la
 	if err != nil {
 		return nil, out, err
 	}
+	out.Scale = float32(out.scale)
 	second := a.tensors[a.units[i].Inputs[1]]
 	op, err := int8.QuantizeAdd(&in.Tensor, &second.Tensor, &out.Tensor)
 	return op, out, err

@@ -77,6 +77,9 @@ func (a *attempt) rangedOutput(i int) (activation, error) {
 
 // rangeOf is the range of a unit's output, within its limits.
 func (a *attempt) rangeOf(u *Unit) (r Range, err error) {
+	if u.Output == tensor.Input && len(u.ranges) == 0 {
+		r = imageRange(a.graph.Preprocess)
+	}
 	for _, name := range u.ranges {
 		one, ok := a.table.Ranges[name]
 		if !ok {

@@ -7,6 +7,7 @@ import (
 	"edgeclassify/int8"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
+	"edgeclassify/tensor"
 )
 
 // ImageTensor is the network's input: RGB or grey pixels minus 128, padded with
@@ -37,6 +38,35 @@ func FoldImage(weight []float32, bias []float64, channels int, p preprocess.Spec
 		bias[i/depth] += float64(scaled * (max(0, min(255, math.Round(mean))) - mean))
 	}
 	return folded, bias
+}
+
+// int8Image is the image as an activation, for what cannot take its channels' different
+// scales: the output of a convolution that changes nothing.
+func (l *lowerer) int8Image() tensor.ID {
+	if l.image == tensor.Input {
+		shape := l.Input()
+		op := &models.Conv{Window: tensor.Square(1, 1, 0), Groups: 1, InC: shape.C, OutC: shape.C, Weight: make([]float32, shape.C*shape.C)}
+		for c := range shape.C {
+			op.Weight[c*shape.C+c] = 1
+		}
+		l.units = append(l.units, Unit{
+			Name: int8.InputName + "/int8", Op: op, Inputs: []tensor.ID{tensor.Input}, Output: tensor.Input,
+			Clip: models.Unlimited(), Shape: shape, ranges: []string{},
+		})
+		l.image = tensor.Output(len(l.units) - 1)
+	}
+	return l.image
+}
+
+// imageRange is the span of normalized pixels.
+func imageRange(p preprocess.Spec) (r Range) {
+	for c := range p.Channels() {
+		for _, pixel := range []float64{0, 255} {
+			v := (pixel - float64(p.Mean[c])) / float64(p.Std[c])
+			r = Range{min(r.Min, v), max(r.Max, v)}
+		}
+	}
+	return r
 }
 
 // ungrouped is the convolution with one group, in which zeros stand for what the

@@ -107,6 +107,7 @@ type lowerer struct {
 	*models.Graph
 	fused map[tensor.ID]models.Unit // by float tensor
 	made  map[tensor.ID]tensor.ID   // from float tensors to the units' outputs
+	image tensor.ID                 // what int8Image has made; 0 for nothing
 	units []Unit
 }
 
@@ -120,12 +121,15 @@ func (l *lowerer) visit(id tensor.ID) error {
 		return fmt.Errorf("calibrate: node %q (%s): has no integer form; end the network before it, or replace it", f.Node.Name, f.Node.Op.Kind())
 	}
 	u := Unit{Name: f.Node.Name, Op: l.convolution(f.Node), Output: id, Clip: f.Clip, Shape: l.Shape(id)}
-	for _, in := range f.Inputs {
+	for k, in := range f.Inputs {
 		if err := l.visit(in); err != nil {
 			return err
 		}
 		made := l.made[in]
-		if u.operation().keeps && made != tensor.Input {
+		if in == tensor.Input && (k > 0 || !u.linear()) {
+			made = l.int8Image()
+		}
+		if u.operation().keeps {
 			u.Clip = l.units[made.Node()].Clip
 		}
 		u.Inputs = append(u.Inputs, made)
@@ -163,14 +167,10 @@ func (l *lowerer) classified(id tensor.ID) bool {
 }
 
 func (u *Unit) check() error {
-	p, ok := u.Op.(models.Linear)
-	if slices.Contains(u.Inputs[1:], tensor.Input) || !ok && u.Inputs[0] == tensor.Input {
-		return errors.New("reads the image itself, which only convolutions can; put one of 1x1 before it")
+	if l, ok := u.Op.(models.Linear); ok {
+		return finite(l.Parameters())
 	}
-	if !ok {
-		return nil
-	}
-	return finite(p.Parameters())
+	return nil
 }
 
 func finite(p models.Parameters) error {
@@ -180,7 +180,7 @@ func finite(p models.Parameters) error {
 	return nil
 }
 
-// Activations are the units whose outputs need a range.
+// Activations are the units whose outputs need a range of the table.
 func Activations(units []Unit) (ranged []Unit) {
 	for _, u := range units {
 		if u.ranged() {

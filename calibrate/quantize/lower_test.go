@@ -69,20 +69,11 @@ func TestUnitsAreInTheOrderOfTheirUse(t *testing.T) {
 
 // What has no integer form is refused, with the node to blame and the way out.
 func TestNodesWithoutAnIntegerForm(t *testing.T) {
-	const image = "reads the image itself, which only convolutions can; put one of 1x1 before it"
 	const none = "has no integer form; end the network before it, or replace it"
 	for want, c := range map[string]struct {
 		add    func(rng *rand.Rand, add func(string, models.Op, ...string))
 		output string
 	}{
-		`node "x" (relu): ` + image: {func(_ *rand.Rand, add func(string, models.Op, ...string)) {
-			add("x", models.ReLU{}, "pixels")
-		}, "x"},
-		`node "d" (conv): ` + image: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
-			add("c", pointwise(rng, 3, 3), "pixels")
-			add("d", pointwise(rng, 3, 3), "c")
-			add("sum", models.Add{}, "d", "pixels")
-		}, "sum"},
 		`node "norm" (batchnorm): ` + none: {func(rng *rand.Rand, add func(string, models.Op, ...string)) {
 			add("norm", graphtest.BatchNorm(rng, 3), "pixels")
 		}, "norm"},

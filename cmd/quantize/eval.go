@@ -133,6 +133,7 @@ func (o evalOptions) prepare(ctx context.Context, model *q8.File, warnings io.Wr
 	if err != nil {
 		return nil, err
 	}
+	tellLeftOut(warnings, images)
 	if o.holdout {
 		if images, err = evaluate.Holdout(ctx, o.threads, images, o.images, model.Provenance); err != nil {
 			return nil, fmt.Errorf("-holdout: %w", err)
@@ -175,4 +176,11 @@ func (o evalOptions) loadFloat(m *q8.Model, warnings io.Writer) (folded *models.
 		return nil, "", err
 	}
 	return folded.With(m.Preprocess, m.Classes, m.Activation), g.Hash(), nil
+}
+
+// tellLeftOut tells what is in the folder of pictures besides those.
+func tellLeftOut(w io.Writer, images evaluate.ImageSet) {
+	if images.LeftOut != "" {
+		fmt.Fprintf(w, "quantize: %s\n", images.LeftOut)
+	}
 }

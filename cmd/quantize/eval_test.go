@@ -12,6 +12,8 @@ import (
 
 	"edgeclassify/evaluate"
 	"edgeclassify/internal/cli"
+	"edgeclassify/internal/nettest"
+	"edgeclassify/q8"
 )
 
 func TestPrintResult(t *testing.T) {
@@ -44,6 +46,28 @@ func TestPrintResult(t *testing.T) {
 	require.Contains(t, text(), "30 of unknown class")
 	r.FloatTop1, r.Flips = nil, nil
 	require.Contains(t, text(), "class pictures top-1 name 7 3 33.3 % cock")
+}
+
+// True classes are those that folders are named by; others are told.
+func TestEvalOnFoldersNamedByLabels(t *testing.T) {
+	dir := t.TempDir()
+	model, photo := filepath.Join(dir, "lights.q8"), "../../testdata/photos/rocket.jpg"
+	require.NoError(t, q8.Write(model, nettest.Lights()))
+	file, err := os.ReadFile(photo)
+	require.NoError(t, err)
+	for _, folder := range []string{"Blue_Light", "green light/more", "holidays"} {
+		folder = filepath.Join(dir, "set", folder)
+		require.NoError(t, os.MkdirAll(folder, 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "rocket.jpg"), file, 0o600))
+	}
+	code, out, errs := execute("eval", "-model", model, "-images", filepath.Join(dir, "set"), "-json", "-classes")
+	require.Zero(t, code, errs)
+	require.Contains(t, errs, `1 folders are not named by a label, or by one that several classes have, such as "holidays"`)
+	var r evaluate.Result
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	require.Equal(t, []int{3, 2}, []int{r.Images, r.Labelled})
+	require.Equal(t, 0, r.Classes[0].Top1+r.Classes[1].Top1-r.Top1.Count)
+	require.ElementsMatch(t, []string{"green light", "blue light"}, []string{r.Classes[0].Name, r.Classes[1].Name})
 }
 
 // The whole program with real weights on the photographs of this project,

@@ -24,9 +24,9 @@ func TestExport(t *testing.T) {
 		flags   []string
 		options onnx.Options
 	}{
-		{nil, onnx.Options{Unsigned: true}},
-		{[]string{"-unsigned=false"}, onnx.Options{}},
-		{[]string{"-exact"}, onnx.Options{Unsigned: true, Exact: true}},
+		{nil, onnx.Options{}},
+		{[]string{"-unsigned"}, onnx.Options{Unsigned: true}},
+		{[]string{"-exact"}, onnx.Options{Exact: true}},
 	} {
 		code, _, errs := execute(append([]string{"export", "-onnx", file, model}, c.flags...)...)
 		require.Zero(t, code, errs)

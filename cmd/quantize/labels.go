@@ -98,8 +98,8 @@ func readLabels(path string, a labels.Activation, logits int) ([]labels.Class, e
 	switch {
 	case want > logits:
 		hint = ", which tells two classes apart: give two labels, that of a high output second"
-	case want == len(classes)+1:
-		hint = "; is a class for the background missing, as TensorFlow's ImageNet networks have it in front?"
+	case want == 1001 && len(classes) == 1000:
+		hint = ": TensorFlow's ImageNet networks have a class for the background in front, give it a label, too"
 	}
 	return nil, fmt.Errorf("%s has %d labels, the network %s%s", filepath.Base(path), len(classes), outputs(logits), hint)
 }

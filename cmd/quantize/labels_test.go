@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,13 +60,13 @@ func TestLabelsOfABuild(t *testing.T) {
 }
 
 func TestLabelsThatDoNotFit(t *testing.T) {
-	two, one := textFile(t, "cat\ndog\n"), textFile(t, "cat\n")
+	two, one, thousand := textFile(t, "cat\ndog\n"), textFile(t, "cat\n"), textFile(t, strings.Repeat("cat\n", 1000))
 	for want, c := range map[string]struct {
 		flags  labelFlags
 		logits int
 	}{
 		"file.txt has 2 labels, the network 10 outputs":                                               {labelFlags{labels: two}, 10},
-		"file.txt has 2 labels, the network 3 outputs; is a class for the background":                 {labelFlags{labels: two}, 3},
+		"file.txt has 1000 labels, the network 1001 outputs: TensorFlow's ImageNet networks have":     {labelFlags{labels: thousand}, 1001},
 		"file.txt has 1 labels, the network 1 output, which tells two classes apart: give two labels": {labelFlags{labels: one}, 1},
 		"has one output: as a softmax it tells nothing apart":                                         {labelFlags{activation: "softmax"}, 1},
 		"no such file":            {labelFlags{labels: "none.txt"}, 3},

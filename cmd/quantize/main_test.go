@@ -76,7 +76,7 @@ func TestWrongUsageAndBadInput(t *testing.T) {
 		{[]string{"build", "-model", "x", "-out", out, "-max-drop", "1"}, cli.ExitUsage, "it needs -images"},
 		{[]string{"build", "-model", "x", "-out", out, "-images", "a", "-max-drop", "-1"}, cli.ExitUsage, "want 0 or more"},
 		{[]string{"build", "-model", filepath.Join(dir, "none"), "-out", out}, cli.ExitFailure, "no such file"},
-		{[]string{"build", "-model", dir, "-out", out}, cli.ExitFailure, "model.json"},
+		{[]string{"build", "-model", dir, "-out", out}, cli.ExitFailure, "has no network in it"},
 		{[]string{"eval", "-model", text, "-images", dir}, cli.ExitFailure, "text.q8"},
 		{[]string{"inspect", text}, cli.ExitFailure, "text.q8"},
 		{[]string{"inspect"}, cli.ExitUsage, "want one model file"},

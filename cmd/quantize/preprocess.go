@@ -25,8 +25,7 @@ type preprocessFlags struct {
 	interpolation string
 	order         string
 	mean, std     []float64 // 1 or 3, in the units that they were given in
-	spec          preprocess.Spec
-	given         []string // flags that override something, in their order
+	given         []string  // flags that override something, in their order
 }
 
 func (p *preprocessFlags) register(f *flag.FlagSet) {

@@ -142,7 +142,7 @@ func TestWarnings(t *testing.T) {
 	require.NoError(t, os.WriteFile(files[5], []byte("no picture"), 0o600))
 	out := filepath.Join(dir, "m.q8")
 	build := func(more ...string) string {
-		code, _, errs := execute(append([]string{"build", "-model", model, "-images", filepath.Dir(files[0]), "-method", "fast", "-out", out}, more...)...)
+		code, _, errs := execute(append([]string{"build", "-model", model, "-preprocess", "keras-caffe", "-images", filepath.Dir(files[0]), "-method", "fast", "-out", out}, more...)...)
 		require.Zero(t, code, errs)
 		return errs
 	}

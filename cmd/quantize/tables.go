@@ -61,6 +61,7 @@ func (b *build) fromImages(ctx context.Context) (err error) {
 	if b.Images, err = evaluate.Draw(b.images, b.graph.Preprocess, b.limit, b.seed); err != nil {
 		return err
 	}
+	tellLeftOut(b.streams.Err, b.Images)
 	if err := b.tryPreprocessing(ctx); err != nil {
 		return err
 	}

@@ -232,7 +232,7 @@ func (s *scope) layer(l *layer, u use, in []value) (value, error) {
 	if f := l.config.text("data_format", ""); f != "" && f != "channels_last" {
 		return value{}, fmt.Errorf("data_format is %q, only channels_last is supported", f)
 	}
-	k, ok := kinds[l.class]
+	k, ok := kindOf(l.class)
 	if !ok {
 		return value{}, unsupported(l.class)
 	}
@@ -397,6 +397,9 @@ func (b *builder) node(name string, op models.Op, nonNegative bool, in ...value)
 
 // begin makes the graph with the picture as its first reader sees it.
 func (b *builder) begin(v value) error {
+	if v.picture.channel != 0 {
+		return errors.New("reads one channel of the picture, expected all")
+	}
 	v.pad, v.padName = padding{}, ""
 	if b.start == nil {
 		b.start, b.graph = &v, models.NewBuilder(b.input, v.shape)
@@ -430,8 +433,12 @@ func (b *builder) finish(n *network, out value) (*models.Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	imported.Graph, err = b.graph.Graph(n.name, spec, labels.Default(out.shape.Elements()))
-	return imported, err
+	g, err := b.graph.Graph(n.name, spec, nil)
+	if err != nil {
+		return nil, err
+	}
+	imported.Graph = g.With(spec, labels.Default(g.Activation.Classes(out.shape.C)), g.Activation)
+	return imported, nil
 }
 
 // filled is n times v, which nobody may change.

@@ -9,8 +9,14 @@ import (
 // object is a JSON object.
 type object = map[string]any
 
+// maxText bounds topologies, in bytes: decoded, they take much more memory.
+const maxText = 64 << 20
+
 // parseObject decodes what must be a JSON object.
 func parseObject(text []byte) (object, error) {
+	if len(text) > maxText {
+		return nil, fmt.Errorf("%d bytes of JSON, expected at most %d", len(text), maxText)
+	}
 	var o object
 	if err := json.Unmarshal(text, &o); err != nil {
 		if _, ok := err.(*json.UnmarshalTypeError); ok {

@@ -354,7 +354,7 @@ func lambda(o *operation, in []value) (value, error) {
 		"math.truediv": combine("divide"), "math.divide": combine("divide"), "__operators__.truediv": combine("divide"),
 		"nn.bias_add": biasAdd, "nn.relu": named("relu"), "nn.relu6": relu6, "nn.silu": named("silu"), "nn.swish": named("silu"),
 		"math.sigmoid": named("sigmoid"), "nn.softmax": named("softmax"), "identity": identity, "cast": identity,
-		"__operators__.getitem": reversal,
+		"__operators__.getitem": getItem,
 	}
 	c, ok := names[function]
 	if !ok {

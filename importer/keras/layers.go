@@ -74,39 +74,30 @@ var kinds = map[string]kind{
 	"CenterCrop":      {convert: centerCrop, takes: takesScale},
 	"TFOpLambda":      {convert: lambda, takes: takesScale, several: true},
 	"SlicingOpLambda": {convert: lambda, takes: takesScale, several: true},
-	"GetItem":         {convert: reversal, takes: takesScale},
+	"GetItem":         {convert: getItem, takes: takesScale},
+	"Stack":           {convert: stack, takes: takesScale, several: true},
 
-	// Layers that only training knows.
-	"Dropout":                 unchanged,
-	"FixedDropout":            unchanged,
-	"SpatialDropout2D":        unchanged,
-	"AlphaDropout":            unchanged,
-	"GaussianDropout":         unchanged,
-	"GaussianNoise":           unchanged,
-	"Identity":                unchanged,
-	"ActivityRegularization":  unchanged,
-	"RandomFlip":              unchanged,
-	"RandomRotation":          unchanged,
-	"RandomZoom":              unchanged,
-	"RandomTranslation":       unchanged,
-	"RandomShear":             unchanged,
-	"RandomPerspective":       unchanged,
-	"RandomContrast":          unchanged,
-	"RandomBrightness":        unchanged,
-	"RandomColorJitter":       unchanged,
-	"RandomColorDegeneration": unchanged,
-	"RandomHue":               unchanged,
-	"RandomSaturation":        unchanged,
-	"RandomSharpness":         unchanged,
-	"RandomGrayscale":         unchanged,
-	"RandomInvert":            unchanged,
-	"RandomPosterization":     unchanged,
-	"RandomGaussianBlur":      unchanged,
-	"RandomErasing":           unchanged,
-	"RandAugment":             unchanged,
-	"AugMix":                  unchanged,
-	"MixUp":                   unchanged,
-	"CutMix":                  unchanged,
+	// Layers that only training knows, besides those of random pictures.
+	"Dropout":                unchanged,
+	"FixedDropout":           unchanged,
+	"SpatialDropout2D":       unchanged,
+	"AlphaDropout":           unchanged,
+	"GaussianDropout":        unchanged,
+	"GaussianNoise":          unchanged,
+	"ActivityRegularization": unchanged,
+	"RandAugment":            unchanged,
+	"AugMix":                 unchanged,
+	"MixUp":                  unchanged,
+	"CutMix":                 unchanged,
+	"Identity":               unchanged,
+}
+
+// kindOf is the kind of a class, if it is supported.
+func kindOf(class string) (kind, bool) {
+	if k, ok := kinds[class]; ok {
+		return k, true
+	}
+	return unchanged, strings.HasPrefix(class, "Random") && class != "RandomCrop"
 }
 
 var unchanged = kind{convert: identity, takes: takesPad | takesScale}

@@ -17,6 +17,7 @@ type picture struct {
 	resize   preprocess.Resize
 	filter   string
 	reversed bool // channels
+	channel  int  // 1 + that which alone is left; 0: all are
 }
 
 func (p picture) with(l *layer) picture {
@@ -78,14 +79,33 @@ func centerCrop(o *operation, in []value) (value, error) {
 	return x, nil
 }
 
-// reversal is x[..., ::-1], which makes BGR of RGB.
-func reversal(o *operation, in []value) (value, error) {
+// getItem is x[..., ::-1], which makes BGR of RGB, or one channel, x[..., 2], of which
+// stack puts three together.
+func getItem(o *operation, in []value) (value, error) {
 	x := in[0]
-	if !x.isPicture() || !reverses(o.use) || len(x.scaled.factor) > 1 || x.pad != (padding{}) {
+	channel, one := number(o.use.constant())
+	if !x.isPicture() || !one && !reverses(o.use) || one && channel != 0 && channel != 1 && channel != 2 ||
+		x.picture.channel != 0 || len(x.scaled.factor) > 1 || x.pad != (padding{}) {
 		return value{}, errors.New("only the channels of the picture may be sliced, as [..., ::-1]")
+	}
+	if one {
+		x.picture.channel = 1 + int(channel)
+		return x, nil
 	}
 	x.picture = x.picture.with(o.layer)
 	x.picture.reversed = !x.picture.reversed
+	return x, nil
+}
+
+func stack(o *operation, in []value) (value, error) {
+	x := in[0]
+	for i, v := range in {
+		if len(in) != 3 || v.picture.channel != 3-i {
+			return value{}, errors.New("only the channels of the picture may be stacked, from the last to the first")
+		}
+	}
+	x.picture = x.picture.with(o.layer)
+	x.picture.channel, x.picture.reversed = 0, !x.picture.reversed
 	return x, nil
 }
 
@@ -119,7 +139,7 @@ func (b *builder) preprocess(n *network, to *models.Imported) (preprocess.Spec, 
 	start := b.start
 	spec, preset, because := guess(n)
 	if start.scaled.name != "" {
-		spec = preprocess.Torchvision()
+		spec = preprocess.Raw()
 		for c := range spec.Std {
 			factor, summand := at(start.scaled.factor, c%start.shape.C, 1), at(start.scaled.summand, c%start.shape.C, 0)
 			if !(factor > 0) {

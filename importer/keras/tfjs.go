@@ -84,8 +84,8 @@ func teachable(files fs.FS, m *models.Imported) (*models.Imported, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if n := m.Shape(m.Output()).Elements(); len(classes) != n && !(n == 1 && len(classes) == 2) {
-		return nil, fmt.Errorf("%s has %d labels, the network tells %d classes", file, len(classes), n)
+	if len(classes) != len(m.Classes) {
+		return nil, fmt.Errorf("%s has %d labels, the network tells %d classes", file, len(classes), len(m.Classes))
 	}
 	m.ClassesFrom = file
 	spec := m.Preprocess
@@ -196,7 +196,7 @@ func (t stored) dequantized() weights.Array {
 	if !t.quantized {
 		return t.Array
 	}
-	out := weights.Array{DType: weights.Float32, Stored: t.Stored, Shape: t.Shape}
+	out := weights.Array{DType: weights.Float32, Stored: t.Stored, Shape: t.Shape, Data: make([]byte, 0, 4*len(t.Data)/t.DType.Size())}
 	for i := 0; i < len(t.Data); i += t.DType.Size() {
 		code := uint16(t.Data[i])
 		if t.DType == weights.Uint16 {

@@ -1,13 +1,17 @@
 package keras
 
 import (
+	"archive/zip"
 	"encoding/binary"
 	"encoding/json"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
@@ -389,14 +393,52 @@ func FuzzTFJS(f *testing.F) {
 		then("max", "MaxPooling2D", pool2D(2, 2, "same")).head(1).save(f))
 	require.NoError(f, err)
 	f.Add(seed)
-	dir := f.TempDir()
-	require.NoError(f, os.WriteFile(filepath.Join(dir, "a.bin"), make([]byte, 100), 0o644))
-	require.NoError(f, os.WriteFile(filepath.Join(dir, "b.bin"), make([]byte, 36), 0o644))
-	path := filepath.Join(dir, "model.json")
 	f.Fuzz(func(t *testing.T, text []byte) {
-		require.NoError(t, os.WriteFile(path, text, 0o644))
-		if g, err := Import(path, models.ImportOptions{}); err == nil {
-			require.Len(t, g.Classes, g.Shape(g.Output()).Elements())
+		files := fstest.MapFS{modelJSON: {Data: text}, "a.bin": {Data: make([]byte, 100)}, "b.bin": {Data: make([]byte, 36)}}
+		if m, err := readTFJS(source{files: files}, models.ImportOptions{}); err == nil {
+			require.Len(t, m.Classes, m.Activation.Classes(m.Shape(m.Output()).Elements()))
 		}
 	})
+}
+
+// FuzzConfig varies the topology of a .keras file.
+func FuzzConfig(f *testing.F) {
+	z, err := zip.OpenReader(unpacked(f, "inner3.keras"))
+	require.NoError(f, err)
+	defer z.Close()
+	weights, err := fs.ReadFile(z, weightsH5)
+	require.NoError(f, err)
+	config, err := fs.ReadFile(z, configJSON)
+	require.NoError(f, err)
+	var values object
+	require.NoError(f, json.Unmarshal(config, &values))
+	prune(values)
+	config, err = json.Marshal(values)
+	require.NoError(f, err)
+	f.Add(config)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		files := fstest.MapFS{configJSON: {Data: text}, weightsH5: {Data: weights}}
+		if m, err := readArchive(source{files: files}, models.ImportOptions{}); err == nil {
+			require.Len(t, m.Classes, m.Activation.Classes(m.Shape(m.Output()).Elements()))
+		}
+	})
+}
+
+// prune leaves out what only training knows.
+func prune(v any) {
+	switch v := v.(type) {
+	case object:
+		for key, inner := range v {
+			if strings.Contains(key, "initializer") || strings.Contains(key, "regularizer") || strings.Contains(key, "constraint") ||
+				slices.Contains([]string{"dtype", "registered_name", "trainable", "build_config", "compile_config"}, key) {
+				delete(v, key)
+				continue
+			}
+			prune(inner)
+		}
+	case []any:
+		for _, inner := range v {
+			prune(inner)
+		}
+	}
 }

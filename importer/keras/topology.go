@@ -37,6 +37,18 @@ type use struct {
 	keys     object
 }
 
+// constant is the last operand, where that is none of the tensors.
+func (u use) constant() any {
+	if len(u.operands) == 0 {
+		return nil
+	}
+	last := u.operands[len(u.operands)-1]
+	if _, tensor := last.(reference); tensor {
+		return nil
+	}
+	return last
+}
+
 // reference names one of the tensors that a layer makes.
 type reference struct {
 	layer        string

@@ -102,7 +102,7 @@ func TestPreprocessing(t *testing.T) {
 				}
 			}
 			require.NoError(t, p.Float(image, rgb))
-			require.Less(t, distance(t, reference(t, f.save(t), exporter.Planes(pixels)), run(t, imported.Graph, image)), 1e-5)
+			require.Less(t, distance(t, reference(t, f.save(t), exporter.Planes(pixels, 3)), run(t, imported.Graph, image)), 1e-5)
 		})
 	}
 }

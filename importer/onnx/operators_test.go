@@ -390,7 +390,7 @@ func TestOperators(t *testing.T) {
 		}
 		f.Graph.Output = nil
 		f.end(f.add("Concat", attributes{"axis": 1}, outputs...))
-		want[opset] = reference(t, f.save(t), exporter.Planes(image))
+		want[opset] = reference(t, f.save(t), exporter.Planes(image, 3))
 	}
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

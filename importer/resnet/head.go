@@ -69,6 +69,9 @@ func chain(list []layer, channels int) (ordered []layer) {
 	}
 }
 
+// maxLayers is far above what classifiers have.
+const maxLayers = 64
+
 // head adds the classifier behind a pooling of the last plane and returns the
 // number of classes.
 func (b *builder) head(x string, channels int) (classes int) {
@@ -76,17 +79,18 @@ func (b *builder) head(x string, channels int) (classes int) {
 		return 0
 	}
 	list := b.layers()
+	if len(list) > maxLayers {
+		b.err = fmt.Errorf("%d layers stand beside the stages, expected a classifier of at most %d", len(list), maxLayers)
+		return 0
+	}
 	layers := chain(list, channels)
 	plane := b.shape
 	pooled := b.add("avgpool", models.GlobalAveragePool{}, x)
-	if len(layers) == 0 {
+	if twice := chain(list, 2*channels); len(twice) > len(layers) && twice[0].norm {
 		// fastai: the maxima before the averages, then a normalization.
-		if layers = chain(list, 2*channels); len(layers) > 0 && layers[0].norm {
-			most := b.add("maxpool2", &models.MaxPool{Window: tensor.Window{KH: plane.H, KW: plane.W, StrideH: 1, StrideW: 1}}, x)
-			pooled = b.add("concat", models.Concat{}, most, pooled)
-		} else {
-			layers = nil
-		}
+		layers = twice
+		most := b.add("maxpool2", &models.MaxPool{Window: tensor.Window{KH: plane.H, KW: plane.W, StrideH: 1, StrideW: 1}}, x)
+		pooled = b.add("concat", models.Concat{}, most, pooled)
 	}
 	dense := slices.DeleteFunc(slices.Clone(layers), func(l layer) bool { return l.norm })
 	if len(dense) == 0 || layers[len(layers)-1].norm {

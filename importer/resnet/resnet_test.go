@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/importer/weights"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
@@ -47,7 +48,10 @@ type family struct {
 	groups, width int // of a group in the first stage
 }
 
-var resNet50 = family{[]int{3, 4, 6, 3}, true, 1, 64}
+var (
+	resNet50 = family{[]int{3, 4, 6, 3}, true, 1, 64}
+	resNet14 = family{[]int{1, 1, 1, 1}, true, 1, 64} // as good for most tests, and faster
+)
 
 func (f family) state() state {
 	s := state{}
@@ -149,6 +153,9 @@ func TestFamily(t *testing.T) {
 		"ResNeXt101 64x4d v1.5": {family{[]int{3, 4, 23, 3}, true, 64, 4}, 15.46},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if c.gmacs > 5 {
+				testneed.Long(t, "it builds a network of up to 500 MB")
+			}
 			s := c.state()
 			in := s["fc.weight"].Shape[1]
 			s.linear("fc", in, 1000)
@@ -227,7 +234,7 @@ func sequential(name string) string {
 
 // TestNames loads a network under the names of other dialects.
 func TestNames(t *testing.T) {
-	want := load(t, resNet50.state(), Config{})
+	want := load(t, resNet14.state(), Config{})
 	for name, rename := range map[string]func(string) string{
 		"transformers": transformers,
 		"sequential":   sequential,
@@ -238,7 +245,7 @@ func TestNames(t *testing.T) {
 		"dropout":      func(name string) string { return strings.Replace(name, "fc", "fc.1", 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := resNet50.state().rename(rename)
+			s := resNet14.state().rename(rename)
 			require.True(t, Matches(s))
 			got := load(t, s, Config{})
 			require.Equal(t, want.Name, got.Name)
@@ -253,7 +260,7 @@ func TestNames(t *testing.T) {
 // TestVariants are those of timm that names tell.
 func TestVariants(t *testing.T) {
 	deep := func() state {
-		s := resNet50.state().without("conv1.")
+		s := resNet14.state().without("conv1.")
 		s.put("conv1.0.weight", 32, 3, 3, 3)
 		s.norm("conv1.1", 32)
 		s.put("conv1.3.weight", 32, 32, 3, 3)
@@ -268,25 +275,25 @@ func TestVariants(t *testing.T) {
 		})
 	}
 	g := load(t, deep(), Config{}).Graph
-	require.Equal(t, "ResNet50-C", g.Name)
+	require.Equal(t, "ResNet14-C", g.Name)
 	require.Equal(t, tensor.Square(3, 2, 1), window(t, g, "conv1.0"))
 	require.Equal(t, tensor.Square(3, 1, 1), window(t, g, "conv1.6"))
 
 	imported, err := Import(average(deep()), Config{}, models.ImportOptions{Input: preprocess.Square(200)})
 	require.NoError(t, err)
 	g = imported.Graph
-	require.Equal(t, "ResNet50-D", g.Name)
+	require.Equal(t, "ResNet14-D", g.Name)
 	require.Equal(t, &models.AveragePool{Window: tensor.Square(2, 2, 0)}, node(t, g, "layer2.0.downsample.0").Op)
 	require.Equal(t, &models.AveragePool{Window: tensor.Window{KH: 2, KW: 2, StrideH: 2, StrideW: 2, Bottom: 1, Right: 1}},
 		node(t, g, "layer3.0.downsample.0").Op, "of 25x25")
 	require.Equal(t, tensor.Square(1, 1, 0), window(t, g, "layer3.0.downsample.1"))
 
-	g = load(t, resNet50.state(), Config{Architecture: "resnetaa50"}).Graph
+	g = load(t, resNet14.state(), Config{Architecture: "resnetaa50"}).Graph
 	require.Equal(t, &models.AveragePool{Window: tensor.Square(2, 2, 0)}, node(t, g, "maxpool").Op)
 	require.Equal(t, &models.AveragePool{Window: tensor.Square(2, 2, 0)}, node(t, g, "layer2.0.aa").Op)
 	require.Equal(t, tensor.Square(3, 1, 1), window(t, g, "layer2.0.conv2"))
 
-	s := resNet50.state()
+	s := resNet14.state()
 	for name, a := range maps.Clone(s) {
 		if module, ok := strings.CutSuffix(name, "bn3.weight"); ok {
 			s.put(module+"se.fc1.weight", a.Shape[0]/16, a.Shape[0], 1, 1)
@@ -296,18 +303,18 @@ func TestVariants(t *testing.T) {
 		}
 	}
 	g = load(t, s, Config{}).Graph
-	require.Equal(t, "SE-ResNet50 v1.5", g.Name)
-	require.Equal(t, models.Mul{}, node(t, g, "layer4.2.se.mul").Op)
+	require.Equal(t, "SE-ResNet14 v1.5", g.Name)
+	require.Equal(t, models.Mul{}, node(t, g, "layer4.0.se.mul").Op)
 
-	small := resNet50.state()
+	small := resNet14.state()
 	small.put("conv1.weight", 64, 3, 3, 3)
 	imported = load(t, small, Config{})
 	require.Equal(t, preprocess.Square(32), imported.Preprocess.Crop)
 	require.Equal(t, tensor.Square(3, 1, 1), window(t, imported.Graph, "conv1"))
-	require.Equal(t, tensor.Shape{H: 4, W: 4, C: 2048}, node(t, imported.Graph, "layer4.2.relu").Shape)
+	require.Equal(t, tensor.Shape{H: 4, W: 4, C: 2048}, node(t, imported.Graph, "layer4.0.relu").Shape)
 	require.Len(t, imported.Notes, 1)
 
-	grey := resNet50.state()
+	grey := resNet14.state()
 	grey.put("conv1.weight", 64, 1, 7, 7)
 	require.Equal(t, preprocess.Grey, load(t, grey, Config{}).Preprocess.Order)
 }
@@ -338,7 +345,7 @@ func TestHeads(t *testing.T) {
 		}, "globalavgpool maxpool concat batchnorm dense relu batchnorm dense", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := family{[]int{1, 1, 1, 1}, true, 1, 64}.state().without("fc")
+			s := resNet14.state().without("fc")
 			c.head(s)
 			imported := load(t, s, Config{})
 			var ops []string
@@ -355,7 +362,7 @@ func TestHeads(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for want, change := range map[string]func(s state) Config{
-		`ResNet50 v1.5: tensor "layer1.0.bn3.running_var" is missing, expected with shape [256]`: func(s state) Config {
+		`ResNet14 v1.5: tensor "layer1.0.bn3.running_var" is missing, expected with shape [256]`: func(s state) Config {
 			delete(s, "layer1.0.bn3.running_var")
 			return Config{}
 		},
@@ -365,10 +372,16 @@ func TestErrors(t *testing.T) {
 			return Config{}
 		},
 		`tensor "layer2.0.bn2.weight": expected shape [128], found [64]`:                             func(s state) Config { s.put("layer2.0.bn2.weight", 64); return Config{} },
-		`1 tensors have no place in ResNet50 v1.5, the first is "layer4.2.attention" with shape [3]`: func(s state) Config { s.put("layer4.2.attention", 3); return Config{} },
+		`1 tensors have no place in ResNet14 v1.5, the first is "layer4.0.attention" with shape [3]`: func(s state) Config { s.put("layer4.0.attention", 3); return Config{} },
 		"expected 3 (colours) or 1 (grey)":                                                           func(s state) Config { s.put("conv1.weight", 64, 6, 7, 7); return Config{} },
 		`tensor "conv1.weight" is missing`:                                                           func(s state) Config { delete(s, "conv1.weight"); return Config{} },
-		"no classifier: want a fully connected layer":                                                func(s state) Config { s.without("fc"); return Config{} },
+		"65 layers stand beside the stages": func(s state) Config {
+			for i := range 64 {
+				s.linear(fmt.Sprint("head.", i), 1, 1)
+			}
+			return Config{}
+		},
+		"no classifier: want a fully connected layer": func(s state) Config { s.without("fc"); return Config{} },
 		"the classifier has the layers backbone.fc.weight [10 2048] and head.weight [3 10], and names do not tell what is between": func(s state) Config {
 			inside := s.rename(func(name string) string { return "backbone." + name })
 			clear(s)
@@ -385,7 +398,7 @@ func TestErrors(t *testing.T) {
 		"cannot add":                           func(s state) Config { s.without("layer2.0.downsample"); return Config{} },
 		"no tensor is named like layer1.0.con": func(s state) Config { clear(s); return Config{} },
 	} {
-		s := resNet50.state()
+		s := resNet14.state()
 		c := change(s)
 		_, err := Import(s, c, models.ImportOptions{})
 		require.ErrorContains(t, err, want)

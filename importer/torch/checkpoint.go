@@ -98,8 +98,11 @@ func checkpoint(v any, size int) (*Checkpoint, error) {
 	}
 	switch {
 	case module != "" && len(c.Weights.Tensors)+len(c.Average.Tensors) == 0:
-		return nil, fmt.Errorf("is a whole pickled object of class %s, which only Python can read with that class: save its weights, "+
-			"torch.save(model.state_dict(), \"weights.pth\"), or export it with torch.onnx.export", module)
+		way := "save its weights, torch.save(model.state_dict(), \"weights.pth\"), or export it with torch.onnx.export"
+		if strings.HasPrefix(module, "ultralytics.") {
+			way = "export it, yolo export model=FILE format=onnx"
+		}
+		return nil, fmt.Errorf("is a whole pickled object of class %s, which only Python can read with that class: %s", module, way)
 	case len(found) == 0:
 		return nil, fmt.Errorf("holds a value of type %s without tensors, expected a state dict: save model.state_dict()", pyType(v))
 	case c.Weights.Tensors == nil:
@@ -121,7 +124,7 @@ func (s StateDict) check(size int) error {
 	const share = 64
 	total := 0
 	for _, a := range s.Tensors {
-		n, _ := weights.Elements(a.Shape, math.MaxInt32)
+		n, _ := weights.Elements(a.Shape, math.MaxInt)
 		if total += n * a.DType.Size(); total > share*size {
 			return fmt.Errorf("%d tensors under %q take more than %d times the file's %d bytes", len(s.Tensors), s.Key, share, size)
 		}

@@ -12,23 +12,34 @@ import (
 // int8.Convolution.
 type Conv struct {
 	micro  *Micro
-	depth  int // values of a window, of one group
+	inputs int // channels that a panel reads: a group's, or of a depthwise convolution the panel's own
+	depth  int // values of a window, of those channels
 	runs   int // rows of a window; 1 if gathered
 	steps  int // steps of a row
 	chunk  int // pixels whose windows are gathered at a time; 0 if not gathered
+	strip  int // bytes of a row of a chunk's windows, which overlap as in the source; 0 if copied one by one
 	panels []panel
 }
 
 // Pack packs the weights of layer l, whose Op is an *int8.Conv.
 func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
+	c := &Conv{micro: m, inputs: conv.InC / conv.Groups}
 	if conv.Depthwise() {
-		return int8.PackDepthwise(l, m.flip())
+		if conv.OutC != conv.InC {
+			return int8.PackDepthwise(l, m.flip())
+		}
+		c.inputs = m.NR
 	}
-	c := &Conv{micro: m, depth: conv.KH * conv.KW * (conv.InC / conv.Groups)}
+	c.depth = conv.KH * conv.KW * c.inputs
 	run := conv.KW * conv.InC
 	c.runs, c.steps = conv.KH, ceil(run, m.KR)
-	if m.gathers(conv, l.Out.Shape) {
+	if _, dw := conv.Steps(); c.inputs > conv.InC/conv.Groups && dw == 1 {
+		run = conv.KW * c.inputs
+		c.steps = ceil(run, m.KR)
+		c.chunk = min(l.Out.Shape.W, m.block(conv.KH*conv.StrideW*c.inputs))
+		c.strip = ((c.chunk+m.smallest().MR)*conv.StrideW+conv.KW)*c.inputs + m.KR
+	} else if m.gathers(conv, l.Out.Shape) {
 		run = c.depth
 		c.runs, c.steps = 1, ceil(run, m.KR)
 		c.chunk = min(l.Out.Shape.W, m.block(c.steps*m.KR))
@@ -72,7 +83,9 @@ func (c *Conv) Scratch() int {
 }
 
 func (c *Conv) scratch() (windows, tile int) {
-	if c.chunk > 0 { // and a tile that goes beyond the last pixel
+	if c.strip > 0 {
+		windows = c.runs * c.strip
+	} else if c.chunk > 0 { // and a tile that goes beyond the last pixel
 		windows = (c.chunk + c.micro.smallest().MR) * c.steps * c.micro.KR
 	}
 	return windows, c.micro.largest().MR * c.micro.NR
@@ -320,6 +333,9 @@ func (w *work) staged(s Shape, a Args, r run, skip int, p *panel) {
 // time, each group's for all of its panels.
 func (w *work) gathered() {
 	w.source = source{data: w.windows, pixel: w.steps * w.micro.KR, spare: true}
+	if w.strip > 0 {
+		w.source.pixel, w.source.run = w.t.StrideW*w.inputs, w.strip
+	}
 	for y := w.part.Y0; y < w.part.Y1; y++ {
 		for x := 0; x < w.t.OW; x += w.chunk {
 			r := run{y, x, min(w.chunk, w.t.OW-x)}
@@ -329,7 +345,11 @@ func (w *work) gathered() {
 				p := &w.panels[i]
 				if p.group != group {
 					group = p.group
-					w.copyWindows(w.windows, w.t, w.t.Src, r, group)
+					if w.strip > 0 {
+						w.copyStrips(r, group)
+					} else {
+						w.copyWindows(w.windows, w.t, w.t.Src, r, group)
+					}
 				}
 				w.row(r, p)
 			}
@@ -342,16 +362,43 @@ func (w *work) gathered() {
 func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Value, r run, group int) {
 	length, runs := t.Runs()
 	dh, dw := t.Steps()
-	first := group * (t.InC / t.Groups)
+	first := group * c.inputs
+	distance := length
+	if length < c.inputs {
+		length, distance = min(c.inputs, t.InC-first), c.inputs
+	}
 	for i := range r.pixels {
 		dst := windows[i*c.steps*c.micro.KR:]
 		for ky := range t.KH {
 			at := (r.y*t.StrideH+ky*dh)*t.SrcRow + (r.x+i)*t.StrideW*t.InC + first
 			for range runs {
-				copy(dst[:length], src[at:])
-				dst, at = dst[length:], at+dw*t.InC
+				copyRun(dst[:length], src[at:])
+				dst, at = dst[distance:], at+dw*t.InC
 			}
 		}
+	}
+}
+
+// copyStrips copies the rows of a run's windows, the channels of one panel.
+func (w *work) copyStrips(r run, group int) {
+	t, first := w.t, group*w.inputs
+	length := min(w.inputs, t.InC-first)
+	dh, _ := t.Steps()
+	for ky := range t.KH {
+		dst := w.windows[ky*w.strip:]
+		src := t.Src[(r.y*t.StrideH+ky*dh)*t.SrcRow+r.x*t.StrideW*t.InC+first:]
+		for i := range (r.pixels-1)*t.StrideW + t.KW {
+			copyRun(dst[i*w.inputs:][:length], src[i*t.InC:])
+		}
+	}
+}
+
+// copyRun is copy, without a call for what depthwise convolutions copy.
+func copyRun(dst, src []int8.Value) {
+	if len(dst) == 16 {
+		*(*[16]int8.Value)(dst) = [16]int8.Value(src)
+	} else {
+		copy(dst, src)
 	}
 }
 

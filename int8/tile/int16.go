@@ -23,7 +23,7 @@ func (m *Micro) PackInt16(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 	depth := conv.KH * conv.KW * (conv.InC / conv.Groups)
 	micro := &Micro{NR: m.NR, KR: m.KR, Unsigned: m.Unsigned, Sums: m.Sums, Requantize: m.Requantize} // channels in their own order
 	c := &convInt16{
-		Conv: Conv{micro: micro, depth: depth, runs: 1, steps: ceil(depth, m.KR)},
+		Conv: Conv{micro: micro, inputs: conv.InC / conv.Groups, depth: depth, runs: 1, steps: ceil(depth, m.KR)},
 		out:  &l.Out, halves: 1, bias: conv.Bias,
 	}
 	if in.Type == int8.Int16 {

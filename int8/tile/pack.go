@@ -27,17 +27,19 @@ type panel struct {
 const align = 64
 
 // pack makes the panels: they never cross a group, whose channels share their
-// input.
+// input. A panel of a depthwise convolution is as a group whose weights are zero but
+// for each output's own input.
 func (c *Conv) pack(conv *int8.Conv, run int) {
-	m, groupOut := c.micro, conv.OutC/conv.Groups
+	m, groupOut := c.micro, c.inputs*conv.OutC/conv.InC
 	weights := c.runs * c.steps * m.NR * m.KR
 	size := ceil(8*m.NR+weights+m.flags(c.runs*c.steps), align) * align
-	count := conv.Groups * ceil(groupOut, m.NR)
+	groups := ceil(conv.OutC, groupOut)
+	count := groups * ceil(groupOut, m.NR)
 	memory := make([]int8.Value, count*size+align)
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
-	for g := range conv.Groups {
+	for g := range groups {
 		for o := 0; o < groupOut; o += m.NR {
-			p := panel{channel: g*groupOut + o, lanes: min(m.NR, groupOut-o), group: g, data: memory[:size:size]}
+			p := panel{channel: g*groupOut + o, lanes: min(m.NR, groupOut-o, conv.OutC-g*groupOut-o), group: g, data: memory[:size:size]}
 			memory = memory[size:]
 			c.fill(&p, conv, run)
 			c.panels = append(c.panels, p)
@@ -58,7 +60,7 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
 			continue
 		}
 		o := p.channel + lane
-		rows[place] = conv.Weight[o*c.depth : (o+1)*c.depth]
+		rows[place] = c.weights(conv, o)
 		words[place] = conv.Bias[o]
 		if m.Unsigned {
 			words[place] -= 128 * sum(rows[place])
@@ -77,6 +79,20 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
 		}
 	}
 	p.wide = m.mark(weights, p.data[8*m.NR+len(weights):])
+}
+
+// weights is those of an output channel.
+func (c *Conv) weights(conv *int8.Conv, channel int) []int8.Value {
+	depth := len(conv.Weight) / conv.OutC
+	row := conv.Weight[channel*depth : (channel+1)*depth]
+	if depth == c.depth {
+		return row
+	}
+	spaced := make([]int8.Value, c.depth)
+	for i, w := range row {
+		spaced[i*c.inputs+channel%c.inputs] = w
+	}
+	return spaced
 }
 
 func (m *Micro) flags(steps int) int {

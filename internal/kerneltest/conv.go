@@ -106,7 +106,7 @@ func (b *bench) trial(random *source, g geometry, f formats) (*trial, error) {
 	t := &trial{
 		formats: f,
 		layer:   int8.Layer{Name: "trial", Op: c, Out: f.out},
-		parts:   random.parts(g, b.kernel.NR),
+		parts:   random.parts(g, c.Unit(b.kernel.NR)),
 		buffers: []*buffer{weights},
 	}
 	t.task = int8.ConvTask{Conv: c, OH: g.OH, OW: g.OW}
@@ -278,9 +278,6 @@ func magnitude(weights []int8.Value) int64 {
 
 // parts splits the work by rows, by channels or by both, in any order.
 func (s *source) parts(g geometry, channels int) []int8.Part {
-	if g.Groups > 1 {
-		channels = g.Out
-	}
 	var parts []int8.Part
 	y0 := 0
 	for _, y1 := range s.cuts(g.OH, 1) {

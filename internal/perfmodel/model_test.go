@@ -217,10 +217,8 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 			if in[0].Type == int8.Int16 {
 				halves = 2
 			}
-			if op.Depthwise() && !hasInt16(l, in) {
-				_, inGo := describeConv(l, in)
-				products += inGo
-			}
+			_, inGo := describeConv(l, in)
+			products += inGo
 			require.GreaterOrEqual(t, products, halves*int(l.MACs()), "%s, %v, kernel %s", n.Name, l, k.Name)
 			c := l.Out.Shape.C / op.Groups
 			if hasInt16(l, in) && c < k.NR { // a single panel, less than which is left to Go

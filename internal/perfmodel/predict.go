@@ -292,8 +292,8 @@ func describeConv(l *int8.Layer, in []*int8.Tensor) (string, int) {
 	class := fmt.Sprintf("%dx%d to %dx%d", op.KH, op.KW, l.Out.Shape.H, l.Out.Shape.W)
 	if hasInt16(l, in) {
 		class += " with int16"
-	} else if op.Depthwise() {
-		return class + " depthwise", int(l.MACs())
+	} else if op.Depthwise() && op.OutC != op.InC {
+		return class, int(l.MACs())
 	}
 	return class, 0
 }

@@ -112,7 +112,11 @@ func (c recorded) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	c.begin()
 	c.task, c.packed, c.windows, c.panels = t, c.Bytes(), 0, map[unsafe.Pointer]bool{}
 	c.Convolution.Run(t, part, scratch)
-	c.last().copies += c.windows / max(len(c.panels), 1) * t.Groups * t.KH
+	groups := t.Groups
+	if t.Depthwise() {
+		groups = len(c.panels)
+	}
+	c.last().copies += c.windows / max(len(c.panels), 1) * groups * t.KH
 }
 
 // layers has the runtime run the network with this kernel and yields each layer,
@@ -176,6 +180,8 @@ func (r *recorder) note(t arm64.Tile, a tile.Args) {
 	r.count(t, a)
 	if a.SrcRow == 0 { // the windows were copied together
 		r.windows += t.MR
+	} else if r.task.Depthwise() {
+		r.windows += a.Tiles * t.MR
 	}
 	if a.DstStep != r.task.DstStep { // outputs and residuals go through scratch
 		r.last().copies += t.MR

@@ -212,7 +212,7 @@ function tick() {
   $("labels").classList.toggle("old", why !== "");
   if (troubled !== (why !== "")) {
     troubled = why !== "";
-    if (troubled) announced = "";
+    announced = ""; // what is said next takes its place
     say("announcement", troubled ? why : "The picture is live");
   }
   const age = capturedAt === null ? "no picture" : "picture is " + seconds(now() - capturedAt) + " old";

@@ -35,7 +35,7 @@ func openQuantized(path, kernel, dir string) (contest, error) {
 		if o.Exact {
 			name = " with the exact model"
 		}
-		v, err := newVariant(name, filepath.Join(dir, "int8"+name+".onnx"), onnx.Planes, func(w io.Writer) error {
+		v, err := newVariant(name, filepath.Join(dir, "int8"+name+".onnx"), planes[uint8], func(w io.Writer) error {
 			return onnx.WriteQuantized(w, m.Model, o)
 		})
 		if err != nil {
@@ -61,7 +61,7 @@ func openFloat(name, dir string) (contest, error) {
 		return contest{}, err
 	}
 	v, err := newVariant("", filepath.Join(dir, "float.onnx"),
-		func(rgb []uint8) []float32 { return onnx.Planes(normalized(g.Preprocess, rgb)) },
+		func(rgb []uint8) []float32 { return planes(normalized(g.Preprocess, rgb)) },
 		func(w io.Writer) error { return onnx.WriteFloat(w, g) })
 	return contest{name: "fp32 " + g.Name, spec: g.Preprocess, theirs: []variant{v}, ours: func(threads int) (engine, error) {
 		e, err := fp32.NewExecutor(g, threads)
@@ -153,3 +153,5 @@ func normalized(spec preprocess.Spec, rgb []uint8) []float32 {
 	spec.Float(image, rgb) // they are as long
 	return image
 }
+
+func planes[T any](hwc []T) []T { return onnx.Planes(hwc, 3) }
