@@ -246,16 +246,25 @@ func convertClip(c *call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	low, high := c.real("min", -math.MaxFloat32), c.real("max", math.MaxFloat32)
-	if c.opset >= 11 {
-		if low, err = c.scalar(1, low); err != nil {
-			return nil, err
-		}
-		if high, err = c.scalar(2, high); err != nil {
-			return nil, err
-		}
+	low, high, err := c.limits()
+	if err != nil {
+		return nil, err
 	}
 	return c.clip(x, low, high)
+}
+
+// limits are those of a Clip.
+func (c *call) limits() (low, high float32, err error) {
+	low, high = c.real("min", -math.MaxFloat32), c.real("max", math.MaxFloat32)
+	if c.opset >= 11 {
+		if low, err = c.scalar(1, low); err != nil {
+			return 0, 0, err
+		}
+		if high, err = c.scalar(2, high); err != nil {
+			return 0, 0, err
+		}
+	}
+	return low, high, nil
 }
 
 func convertMin(c *call) ([]value, error) {

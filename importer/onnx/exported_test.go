@@ -25,10 +25,17 @@ func TestExportedNetworks(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.onnx"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+	refused := map[string]string{"shufflenet_v2_x1_0": "channel shuffles", "convnext_tiny": "ormalization"}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".onnx")
 		t.Run(name, func(t *testing.T) {
 			imported, err := onnx.Import(file, models.ImportOptions{})
+			for network, reason := range refused {
+				if strings.HasSuffix(name, network) {
+					require.ErrorContains(t, err, reason)
+					return
+				}
+			}
 			require.NoError(t, err)
 			g := imported.Logits()
 			image := floats(t, strings.TrimSuffix(file, ".onnx")+".input")

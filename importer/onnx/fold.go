@@ -14,7 +14,7 @@ var folds = map[string]func(*call) (*constant, error){
 	"Constant": foldConstant, "ConstantOfShape": foldConstantOfShape, "Identity": foldIdentity, "Dropout": foldIdentity,
 	"Cast": foldCast, "Reshape": foldReshape, "Flatten": foldFlatten, "Shape": foldShape, "Size": foldSize, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze,
 	"Transpose": foldTranspose, "Gather": foldGather, "Slice": foldSlice, "Concat": foldConcat, "Expand": foldExpand,
-	"Range": foldRange, "Where": foldWhere,
+	"Clip": foldClip, "Range": foldRange, "Where": foldWhere,
 	"Not":     foldUnary(func(v float64) float64 { return truth(v == 0) }),
 	"Neg":     foldUnary(func(v float64) float64 { return -v }),
 	"Abs":     foldUnary(math.Abs),
@@ -350,6 +350,14 @@ func foldWhere(c *call) (*constant, error) {
 		i++
 		return i + int(truth(where[i] != 0))*yes.len()
 	})
+}
+
+func foldClip(c *call) (*constant, error) {
+	low, high, err := c.limits()
+	if err != nil {
+		return nil, err
+	}
+	return foldUnary(func(v float64) float64 { return max(float64(low), min(float64(high), v)) })(c)
 }
 
 // foldUnary applies f to each value.

@@ -263,6 +263,9 @@ func TestOperators(t *testing.T) {
 		{"pad by inputs", 18, "pad dense", func(f *file) {
 			f.mix(f.add("Pad", nil, "x", f.integers(2, 1, 0, 3), f.number(0), f.integers(3, 2)), 3*11*11)
 		}},
+		{"pad by arithmetic", 13, "pad dense", func(f *file) {
+			f.mix(f.add("Pad", nil, "x", f.add("Clip", nil, f.integers(0, 0, -3, 1, 0, 0, 2, 9), f.scalar(0), f.scalar(2))), 3*9*12)
+		}},
 		{"pad and cut", 13, "conv dense", func(f *file) {
 			f.mix(f.add("Pad", nil, "x", f.integers(0, 0, -1, -2, 0, 0, 0, -1)), 3*6*6)
 		}},

@@ -127,7 +127,7 @@ func (c *call) reduce(by func(tensor.Shape) (models.Op, float64)) ([]value, erro
 		case dims[d] && (letters == "H" || letters == "W" || letters == "HW" || letters == "WH"):
 			over *= size(letters, x.shape())
 		case dims[d] && letters != "":
-			return nil, fmt.Errorf("reduces dimension %d of %v: only whole planes have a form here", d, x.dims())
+			return nil, fmt.Errorf("reduces dimension %d of %v: only whole planes have a form here, layer normalization has none: train with batch normalization", d, x.dims())
 		}
 		if !dims[d] {
 			kept = append(kept, d)
