@@ -22,6 +22,8 @@ type Imported struct {
 	// found, as "config.json" or "layer rescaling"; empty where nothing says them
 	// and they are the usual ones.
 	PreprocessFrom, ClassesFrom string
+	// Guess says why Preprocess is what it is where nothing says it; it may be empty.
+	Guess string
 	// Notes tell the user what was chosen among several things, a sentence each.
 	Notes []string
 }

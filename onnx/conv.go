@@ -39,8 +39,8 @@ func quantizedConv(e *exporter, l *layer) error {
 	depth := c.InC / c.Groups
 	y := e.node("Conv", l.Name, l.Name+".real", []string{
 		e.real(l.Name+".input", source, in),
-		parameter(&e.graph, l.Name+".weight", oihw(c.Weight, c.KH*c.KW, depth), weightScales, c.OutC, depth, c.KH, c.KW),
-		parameter(&e.graph, l.Name+".bias", bias, scales, c.OutC),
+		e.weight(l.Name+".weight", oihw(c.Weight, c.KH*c.KW, depth), weightScales, c.OutC, depth, c.KH, c.KW),
+		parameter(&e.graph, l.Name+".bias", bias, 0, scales, c.OutC),
 	}, append(geometry(window), integer("group", c.Groups))...)
 	if c.Residual != 0 {
 		y = e.add(l, y, c.RealResidual())

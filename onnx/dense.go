@@ -30,14 +30,15 @@ func quantizedDense(e *exporter, l *layer) error {
 	x := e.node("Flatten", name+".flatten", name+".input", l.inputs)
 	bias := constant(g, name+".bias", reals, d.Out)
 	if e.Exact {
-		weight := parameter(g, name+".weight", weights, scales, d.Out, d.In)
+		weight := e.weight(name+".weight", weights, scales, d.Out, d.In)
 		e.node("Gemm", name, name, []string{x, weight, bias}, integer("transB", 1))
 		return nil
 	}
 	codes, scale, zero := name+".codes", name+".codes.scale", name+".codes.zero"
 	e.operation("DynamicQuantizeLinear", name+".quantize", []string{codes, scale, zero}, []string{x})
-	weight := constant(g, name+".weight", transpose(weights, d.Out, d.In), d.In, d.Out)
-	sum := e.node("MatMulInteger", name, name+".sum", []string{codes, weight, zero})
+	// The codes are uint8: weights are, too, so that no sum saturates.
+	weight := constant(g, name+".weight", moved(transpose(weights, d.Out, d.In)), d.In, d.Out)
+	sum := e.node("MatMulInteger", name, name+".sum", []string{codes, weight, zero, constant(g, name+".weight.zero", []uint8{128})})
 	steps := e.node("Mul", name+".steps", name+".steps", []string{scale, constant(g, name+".scale", scales, d.Out)})
 	y := e.node("Cast", name+".cast", name+".real", []string{sum}, integer("to", int(float)))
 	y = e.node("Mul", name+".mul", name+".product", []string{y, steps})
@@ -60,8 +61,8 @@ func (e *exporter) denseOfCodes(l *layer, d *int8.Dense, in int8.Tensor) error {
 	weight := oihw(d.Weight, in.Shape.H*in.Shape.W, in.Shape.C)
 	e.node("Gemm", l.Name, l.Name, []string{
 		e.dequantize(l.Name+".input", x, in.Scale, in.Zero[0]),
-		parameter(&e.graph, l.Name+".weight", weight, scales, d.Out, d.In),
-		parameter(&e.graph, l.Name+".bias", bias, d.Scale, d.Out),
+		e.weight(l.Name+".weight", weight, scales, d.Out, d.In),
+		parameter(&e.graph, l.Name+".bias", bias, 0, d.Scale, d.Out),
 	}, integer("transB", 1))
 	return nil
 }

@@ -56,7 +56,7 @@ func quantizedConcat(e *exporter, l *layer) error {
 // quantizedLookup takes codes from a table. Indices below zero count from its end.
 func quantizedLookup(e *exporter, l *layer) error {
 	table := slices.Clone(l.Op.(*int8.Lookup).Table)
-	if !e.Unsigned {
+	if e.Format == S8S8 {
 		table = append(table[128:], table[:128]...)
 	}
 	index := e.node("Cast", l.Name+".cast", l.Name+".index", l.inputs, integer("to", int(signed32)))

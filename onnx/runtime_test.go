@@ -50,14 +50,15 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 		options  onnx.Options
 		sqnr     float64 // dB; what is lost is lost to rounding
 	}{
-		{"unsigned", networks, onnx.Options{Unsigned: true}, 32},
-		{"signed", networks, onnx.Options{}, 32},
-		{"unsigned exact", networks, onnx.Options{Unsigned: true, Exact: true}, 38},
-		{"signed exact", networks, onnx.Options{Exact: true}, 38},
-		{"int16", int16s, onnx.Options{Unsigned: true}, 28},
-		{"int16 exact", int16s, onnx.Options{Exact: true}, 35},
-		{"operations", operations, onnx.Options{Unsigned: true}, 28},
-		{"operations signed", operations, onnx.Options{}, 28},
+		{"u8u8", networks, onnx.Options{}, 32},
+		{"u8s8", networks, onnx.Options{Format: onnx.U8S8}, 32},
+		{"s8s8", networks, onnx.Options{Format: onnx.S8S8}, 32},
+		{"u8u8 exact", networks, onnx.Options{Exact: true}, 38},
+		{"s8s8 exact", networks, onnx.Options{Format: onnx.S8S8, Exact: true}, 38},
+		{"int16", int16s, onnx.Options{}, 28},
+		{"int16 exact", int16s, onnx.Options{Format: onnx.S8S8, Exact: true}, 35},
+		{"operations", operations, onnx.Options{}, 28},
+		{"operations s8s8", operations, onnx.Options{Format: onnx.S8S8}, 28},
 		{"operations exact", operations, onnx.Options{Exact: true}, 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -220,7 +221,7 @@ func exportableOf(n int, make func(seed uint64) *q8.Model) []*q8.Model {
 
 // codes is the picture as the model's input.
 func codes(rgb []uint8, o onnx.Options) []uint8 {
-	if !o.Unsigned {
+	if o.Format == onnx.S8S8 {
 		for i := range rgb {
 			rgb[i] ^= 0x80
 		}

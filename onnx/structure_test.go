@@ -120,7 +120,7 @@ func TestQuantizedStructure(t *testing.T) {
 	for _, n := range written {
 		for i := range 4 {
 			var b bytes.Buffer
-			require.NoError(t, onnx.WriteQuantized(&b, n, onnx.Options{Unsigned: i%2 == 1, Exact: i >= 2}))
+			require.NoError(t, onnx.WriteQuantized(&b, n, onnx.Options{Format: onnx.Formats()[i%3], Exact: i >= 2}))
 			m := parseModel(t, b.Bytes())
 			require.Equal(t, []uint64{7}, m.integers[1])
 			require.Equal(t, "edgeclassify", m.text(2))

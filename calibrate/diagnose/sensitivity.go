@@ -12,8 +12,8 @@ import (
 	"edgeclassify/tensor"
 )
 
-// Sensitivity is what the rounding and clipping of one convolution's output
-// costs the logits.
+// Sensitivity is what the rounding and clipping of one output that has a range costs
+// the logits.
 type Sensitivity struct {
 	Layer string
 	// Share is this output's part of the noise power in a image's logits, on
@@ -32,7 +32,7 @@ func Gain(share float64) float64 { return -10 * math.Log10(max(1-share, LeastLef
 // LeastLeft is the share of the noise that Gain leaves at least.
 const LeastLeft = 0.01
 
-// Sensitivities quantizes the output of every convolution of n, one at a time,
+// Sensitivities quantizes every output of n that has a range, one at a time,
 // in the float network g, runs that again from there on, and compares the error
 // in the logits with that of the whole integer network. Few images are enough,
 // since no other layer's errors blur the result and no image counts for more

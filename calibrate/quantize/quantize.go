@@ -2,7 +2,7 @@
 // activations:
 //
 //   - Lower finds what becomes one integer layer: a Unit.
-//   - A RangeTable holds the range of every convolution's output and the means of
+//   - A RangeTable holds the range of every output that needs one and the means of
 //     what weights multiply, and what else a search may have found.
 //   - Network rounds the weights, one scale per output channel, and computes
 //     multipliers and corrected biases.
@@ -22,7 +22,7 @@ import (
 )
 
 // Network turns a folded float graph into an int8 network, given the range of
-// every convolution's output. Weights get one scale per output channel, chosen
+// every output that needs one. Weights get one scale per output channel, chosen
 // by least squared error. Where the table has means, biases are corrected for
 // the rounding of weights. Outputs of the layers that are to be int16 have steps
 // up to 64 times finer. The result depends on the arguments alone.

@@ -46,8 +46,8 @@ func (r Range) Params() (scale float64, zero int8.Value) {
 	return scale, int8.Value(math.Round(-128 - r.Min/scale))
 }
 
-// RangeTable holds the range of every convolution's output and the means of
-// what weights multiply: all that quantization needs to know about activations.
+// RangeTable holds the range of every output that needs one (Activations) and the means
+// of what weights multiply: all that quantization needs to know about activations.
 // It is plain JSON, to be reviewed and reused.
 type RangeTable struct {
 	Model      string                `json:"model"`         // name of the float graph

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
@@ -17,13 +18,14 @@ const exportUsage = `Usage: quantize export -onnx FILE.onnx MODEL.q8 [flags]
 
 Writes a network as an ONNX model, for other runtimes and tools. MODEL.q8
 becomes a QDQ model: weights, scales and zero points are those of the file,
-with ONNX Runtime in mind. Its input is one RGB picture in NCHW order: int8,
-pixels minus 128, or uint8 with -unsigned. Its output are the logits. How pictures
-become input, classes and the activation behind the logits are in its metadata.
+with ONNX Runtime in mind. Its input is one RGB picture in NCHW order as uint8
+(int8, pixels minus 128, as s8s8), its output are the logits. How pictures become
+input, classes and the activation behind the logits are in its metadata.
 
--unsigned is for CPUs with VNNI, where it is faster. On those without, ONNX Runtime
-adds products of uint8 and int8 in 16 bits, which saturate: ResNet50's logits lose
-11.6 dB there, unless session.x64quantprecision is set.
+-format is the types of activations and weights. u8u8 is right on every CPU. On x86
+CPUs without VNNI, ONNX Runtime adds products with int8 weights in 16 bits, which
+saturate: as u8s8, the fastest with VNNI, ResNet50's logits have 4 instead of 29 dB
+there; as s8s8, which some tools want, EfficientNet-Lite0's have 15 instead of 27.
 
 With -float it is the float network, batch norm folded, that is written: a
 fetched network's name or a path as for 'quantize build'. Its input is the
@@ -38,12 +40,14 @@ func exportCommand(_ context.Context, args []string, s cli.Streams) error {
 	f := cli.Flags("quantize export", exportUsage, s)
 	file := f.String("onnx", "", "write the ONNX model to `FILE.onnx`")
 	float := f.String("float", "", "write the float network `MODEL`")
-	f.BoolVar(&o.Unsigned, "unsigned", false, "activations as uint8: faster in ONNX Runtime on CPUs with VNNI, wrong on those without")
+	format := f.String("format", string(onnx.U8U8), "activations and weights as `u8u8, s8s8 or u8s8`")
 	f.BoolVar(&o.Exact, "exact", false, "round once behind a residual sum, as edge-classify does; ONNX Runtime then computes these convolutions in floating point")
 	rest, err := cli.Parse(f, args)
 	switch {
 	case err != nil:
 		return err
+	case !slices.Contains(onnx.Formats(), onnx.Format(*format)):
+		return cli.Usagef("-format %s: want one of %s", *format, onnx.Formats())
 	case *file == "":
 		return cli.Usagef("no output given: -onnx FILE.onnx")
 	case *float != "" && len(rest) > 0:
@@ -53,6 +57,7 @@ func exportCommand(_ context.Context, args []string, s cli.Streams) error {
 	case len(rest) != 1:
 		return cli.Usagef("want one model file, not %d", len(rest))
 	}
+	o.Format = onnx.Format(*format)
 	model, err := q8.Open(rest[0])
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ func TestExport(t *testing.T) {
 		options onnx.Options
 	}{
 		{nil, onnx.Options{}},
-		{[]string{"-unsigned"}, onnx.Options{Unsigned: true}},
+		{[]string{"-format", "s8s8"}, onnx.Options{Format: onnx.S8S8}},
 		{[]string{"-exact"}, onnx.Options{Exact: true}},
 	} {
 		code, _, errs := execute(append([]string{"export", "-onnx", file, model}, c.flags...)...)
@@ -62,6 +62,7 @@ func TestExportRefuses(t *testing.T) {
 		want string
 	}{
 		{[]string{model}, cli.ExitUsage, "-onnx FILE"},
+		{[]string{"-onnx", file, "-format", "s8u8", model}, cli.ExitUsage, "want one of [u8u8 s8s8 u8s8]"},
 		{[]string{"-onnx", file}, cli.ExitUsage, "want one model file"},
 		{[]string{"-onnx", file, "-float", "x", model}, cli.ExitUsage, "exclude each other"},
 		{[]string{"-onnx", file, "-float", filepath.Join(dir, "none")}, cli.ExitFailure, "no such file"},

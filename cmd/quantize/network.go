@@ -56,7 +56,7 @@ func (n *networkFlags) network(model string) (m *models.Imported, lines []string
 	}
 	m.Graph = m.With(spec, l.classes, l.activation)
 	m.PreprocessFrom, m.ClassesFrom = from, l.from
-	lines = append(slices.Clone(m.Notes), strings.Split(describePreprocessing(spec, from), "\n")...)
+	lines = append(slices.Clone(m.Notes), strings.Split(describePreprocessing(spec, from, m.Guess), "\n")...)
 	return m, append(lines, strings.Split(l.describe(), "\n")...), nil
 }
 

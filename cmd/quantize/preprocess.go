@@ -189,12 +189,12 @@ func (p *preprocessFlags) override(s preprocess.Spec) (preprocess.Spec, error) {
 
 // describePreprocessing tells in a line or two what is done to pictures, where that
 // came from and, where nothing says it, what to do about that.
-func describePreprocessing(s preprocess.Spec, from string) string {
+func describePreprocessing(s preprocess.Spec, from, guess string) string {
 	if from != "" {
 		return fmt.Sprintf("preprocessing: %s (from %s)", s.Describe(), from)
 	}
-	return fmt.Sprintf("preprocessing: %s (assumed)\n"+
-		"nothing says how the pictures of its training were prepared; where this is not how, its answers are wrong: give -preprocess NAME or FILE, or -mean and -std, see -h", s.Describe())
+	return fmt.Sprintf("preprocessing: %s (%s)\n"+
+		"nothing says how the pictures of its training were prepared; where this is not how, its answers are wrong: give -preprocess NAME or FILE, or -mean and -std, see -h", s.Describe(), strings.TrimSuffix("assumed: "+guess, ": "))
 }
 
 // describeFit warns of preprocessing that does not fit the network; empty where
@@ -203,6 +203,6 @@ func describeFit(own evaluate.Fit, better *evaluate.Fit) string {
 	if better == nil {
 		return ""
 	}
-	return fmt.Sprintf("the preprocessing does not fit the network: the float network is right on %d of %d labelled pictures, but on %d of %d with %s: give that",
+	return fmt.Sprintf("WARNING: the preprocessing does not fit the network: the float network is right on %d of %d labelled pictures, but on %d of %d with %s: give that",
 		own.Right, own.Of, better.Right, better.Of, better.Flags)
 }

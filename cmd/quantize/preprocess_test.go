@@ -67,7 +67,7 @@ func TestPreprocessFlags(t *testing.T) {
 			spec, from, err := preprocessArguments(t, c.args...).apply(importedNetwork(t, c.shape, c.from))
 			require.NoError(t, err)
 			require.Equal(t, c.shape, spec.Input())
-			require.Contains(t, describePreprocessing(spec, from), "preprocessing: "+c.want)
+			require.Contains(t, describePreprocessing(spec, from, ""), "preprocessing: "+c.want)
 		})
 	}
 }
@@ -119,6 +119,6 @@ func TestPreprocessFlagsRefuse(t *testing.T) {
 func TestDescribeFit(t *testing.T) {
 	own := evaluate.Fit{Right: 31, Of: 50}
 	require.Empty(t, describeFit(own, nil))
-	require.Equal(t, "the preprocessing does not fit the network: the float network is right on 31 of 50 labelled pictures, but on 45 of 50 with -order bgr: give that",
+	require.Equal(t, "WARNING: the preprocessing does not fit the network: the float network is right on 31 of 50 labelled pictures, but on 45 of 50 with -order bgr: give that",
 		describeFit(own, &evaluate.Fit{Flags: "-order bgr", Right: 45, Of: 50}))
 }

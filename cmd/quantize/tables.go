@@ -13,6 +13,7 @@ import (
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
+	"edgeclassify/labels"
 	"edgeclassify/models"
 )
 
@@ -90,17 +91,18 @@ func (b *build) fromImages(ctx context.Context) (err error) {
 // tryPreprocessing warns where pictures of known class show that the network sees
 // them otherwise than it was trained on.
 func (b *build) tryPreprocessing(ctx context.Context) error {
+	if b.graph.Activation != labels.Softmax {
+		return nil
+	}
 	truth, err := evaluate.TrueClasses("", b.images, b.Images.Files, b.graph.Classes)
 	if err != nil {
 		return err
 	}
 	own, better, err := evaluate.FitPreprocessing(ctx, b.threads, b.graph, b.Images, truth)
-	if err != nil || better == nil {
-		return err
+	if warning := describeFit(own, better); warning != "" {
+		fmt.Fprintf(b.streams.Err, "quantize: %s\n", warning)
 	}
-	fmt.Fprintf(b.streams.Err, "quantize: WARNING: the float network is right on %d of %d pictures; with %s it is on %d of %d: its pictures were probably prepared so in training\n",
-		own.Right, own.Of, better.Flags, better.Right, better.Of)
-	return nil
+	return err
 }
 
 func (b *build) search(ctx context.Context, skip func(error), progress calibrate.Progress) (err error) {

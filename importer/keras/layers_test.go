@@ -137,8 +137,7 @@ func TestAssumedPreprocessing(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, spec.Sized(preprocess.Square(8)), m.Preprocess, name)
 		require.Empty(t, m.PreprocessFrom)
-		require.Len(t, m.Notes, 1)
-		require.Contains(t, m.Notes[0], "assumed "+want)
+		require.Contains(t, m.Guess, want)
 	}
 }
 

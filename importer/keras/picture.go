@@ -151,7 +151,7 @@ func (b *builder) preprocess(n *network, to *models.Imported) (preprocess.Spec, 
 			spec.Order = preprocess.BGR
 		}
 	} else {
-		to.Notes = append(to.Notes, fmt.Sprintf("The file does not say how pictures are scaled: assumed %s, %s.", preset, because))
+		to.Guess = preset + ", " + because
 	}
 	if start.shape.C == 1 {
 		spec.Order = preprocess.Grey

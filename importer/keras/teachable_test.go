@@ -95,7 +95,7 @@ func TestTeachableMachineMetadata(t *testing.T) {
 		m, err := Import(dir, models.ImportOptions{})
 		require.NoError(t, err)
 		require.Empty(t, m.ClassesFrom)
-		require.Contains(t, m.Notes[0], `assumed keras-tf, as networks with the name`)
+		require.Contains(t, m.Guess, `keras-tf, as networks with the name`)
 	}
 }
 

@@ -104,7 +104,9 @@ func (w *writer) normalized(name, class, norm, act string, config Object, output
 	}
 	config["use_bias"], config["activation"], config["data_format"] = false, "linear", "channels_last"
 	w.layer(name, class, config)
-	uniform := func(from, to float64) func() float64 { return func() float64 { return from + (to-from)*w.rng.Float64() } }
+	uniform := func(from, to float64) func() float64 {
+		return func() float64 { return from + (to-from)*w.rng.Float64() }
+	}
 	w.values(norm+"/gamma", uniform(0.8, 1.2), w.channels)
 	w.values(norm+"/beta", uniform(-0.2, 0.2), w.channels)
 	w.values(norm+"/moving_mean", uniform(-0.1, 0.1), w.channels)

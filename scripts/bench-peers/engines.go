@@ -30,7 +30,7 @@ func openQuantized(path, kernel, dir string) (contest, error) {
 		}
 		return quantized{m, p.NewSession()}, nil
 	}}
-	for _, o := range []onnx.Options{{Unsigned: true}, {Unsigned: true, Exact: true}} {
+	for _, o := range []onnx.Options{{Format: onnx.U8S8}, {Format: onnx.U8S8, Exact: true}} {
 		name := ""
 		if o.Exact {
 			name = " with the exact model"
