@@ -65,9 +65,6 @@ def export_keras(name, file):
             layer.momentum = 0.0
     x = np.random.RandomState(1).uniform(0, 255, (4, 224, 224, 3)).astype(np.float32)
     model(x, training=True)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.set_weights([np.array(v, dtype=np.float32) for v in ([120, 115, 100], [3000, 3000, 3000])] + layer.get_weights()[2:])
     spec = (tf.TensorSpec((None, 224, 224, 3), tf.float32, name='input'),)
     f = tf.function(lambda t: model(t), input_signature=spec)
     tf2onnx.convert.from_function(f, input_signature=spec, opset=15, output_path=file)
@@ -109,18 +106,18 @@ def main():
     def chosen(name):
         return (not wanted or any(w in name for w in wanted)) and not os.path.exists(f'{folder}/{name}.output')
 
-    for name, exporter, make, side in torch_models():
+    def export(name, make):
         if chosen(name):
             try:
-                save(folder, name, export_torch(exporter, make(), f'{folder}/{name}.onnx', side))
+                save(folder, name, make(f'{folder}/{name}.onnx'))
                 print(name, flush=True)
             except Exception as e:  # an exporter's own failure
                 print(name, 'was not exported:', str(e)[:300], flush=True)
-    for keras_name in KERAS:
-        name = f'tf2onnx-keras-{keras_name}'
-        if chosen(name):
-            save(folder, name, export_keras(keras_name, f'{folder}/{name}.onnx'))
-            print(name, flush=True)
+
+    for name, exporter, make, side in torch_models():
+        export(name, lambda file: export_torch(exporter, make(), file, side))
+    for network in KERAS:
+        export(f'tf2onnx-keras-{network}', lambda file: export_keras(network, file))
 
 
 if __name__ == '__main__':
