@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"unicode"
 
@@ -14,7 +15,7 @@ import (
 // What a tensor may measure, so that arithmetic on it never overflows.
 const (
 	maxSide     = 1 << 13
-	maxElements = 1 << 31
+	maxElements = math.MaxInt32
 	maxRank     = 16 // dimensions in the file
 )
 
