@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate/fp32"
+	"edgeclassify/evaluate"
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/images"
@@ -204,4 +206,29 @@ func logitsOf(t *testing.T, pixels [][]uint8, args ...string) [][]float32 {
 		out[i] = slices.Clone(logits)
 	}
 	return out
+}
+
+// A network that sees its pictures otherwise than in training is told of, given
+// pictures of known class.
+func TestWrongPreprocessingIsTold(t *testing.T) {
+	needWeights(t)
+	for flags, want := range map[string]string{
+		"":                     "",
+		"-preprocess keras-tf": "with -preprocess keras-caffe",
+		"-order rgb":           "with -order bgr",
+	} {
+		args := append(strings.Fields(flags), "-model", "resnet50-keras", "-images", testneed.Sample(t, "images"), "-limit", "60", "-out", "r.q8")
+		var errs bytes.Buffer
+		s := cli.Streams{Out: io.Discard, Err: &errs}
+		o, err := parseBuild(args, s)
+		require.NoError(t, err)
+		m, _, err := o.network(o.model)
+		require.NoError(t, err)
+		b := &build{buildOptions: o, streams: s, graph: m.Logits()}
+		b.Images, err = evaluate.Draw(o.images, m.Preprocess, o.limit, o.seed)
+		require.NoError(t, err)
+		require.NoError(t, b.tryPreprocessing(t.Context()))
+		require.Contains(t, errs.String(), want)
+		require.Equal(t, want == "", errs.Len() == 0, "%s", errs.String())
+	}
 }

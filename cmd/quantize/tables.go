@@ -51,7 +51,7 @@ func (b *build) withoutImages() (err error) {
 		return err
 	}
 	if b.Table, err = observe.DataFree(b.Float); err != nil {
-		return fmt.Errorf("%w; give pictures of the kind that the camera will see: -images DIR", err)
+		return fmt.Errorf("%w: -images DIR", err)
 	}
 	fmt.Fprintln(b.streams.Err, "quantize: no pictures: ranges are taken from the batch norms; -images DIR with a few of them makes the model better and checks it")
 	return nil
