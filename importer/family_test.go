@@ -23,12 +23,12 @@ func TestFamilyAgainstPyTorch(t *testing.T) {
 	const script = "testdata/family.py"
 	names, err := exec.Command(python, script, "--list").Output()
 	require.NoError(t, err)
+	folder := t.TempDir()
+	out, err := exec.Command(python, append([]string{script, folder}, strings.Fields(string(names))...)...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
 	for name := range strings.FieldsSeq(string(names)) {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			out, err := exec.Command(python, script, dir, name).CombinedOutput()
-			require.NoError(t, err, "%s", out)
-			dir = filepath.Join(dir, name)
+			dir := filepath.Join(folder, name)
 			_, image, err := npy.Read(filepath.Join(dir, "image.npy"))
 			require.NoError(t, err)
 			_, want, err := npy.Read(filepath.Join(dir, "logits.npy"))

@@ -7,6 +7,7 @@ For each NAME.onnx there are NAME.input, a picture in HWC order, and NAME.output
 what ONNX Runtime makes of it, both float32: TestExportedNetworks of
 importer/onnx compares with them. A name is EXPORTER-LIBRARY-NETWORK.
 """
+import inspect
 import os
 import sys
 
@@ -46,7 +47,8 @@ def export_torch(exporter, model, file, side):
     import torch
     x = torch.randn(1, 3, side, side)
     if exporter == 'torchscript':
-        torch.onnx.export(model, (x,), file, dynamo=False, opset_version=13, input_names=['input'], output_names=['logits'],
+        older = 'dynamo' not in inspect.signature(torch.onnx.export).parameters  # has this exporter alone
+        torch.onnx.export(model, (x,), file, **({} if older else {'dynamo': False}), opset_version=13, input_names=['input'], output_names=['logits'],
                           dynamic_axes={'input': {0: 'batch'}, 'logits': {0: 'batch'}})
     else:
         torch.onnx.export(model, (x,), file, dynamo=True, external_data=True,

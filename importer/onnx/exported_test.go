@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,15 +13,22 @@ import (
 
 	"edgeclassify/calibrate/fp32"
 	"edgeclassify/importer/onnx"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 )
 
-// TestExportedNetworks runs what scripts/export-onnx.py has exported, beside ONNX
-// Runtime's answers.
+// TestExportedNetworks runs what scripts/export-onnx.py exports, beside ONNX Runtime's
+// answers: what is in the folder EXPORTED_ONNX or, without it, a few networks.
 func TestExportedNetworks(t *testing.T) {
 	folder := os.Getenv("EXPORTED_ONNX")
 	if folder == "" {
-		t.Skip("set EXPORTED_ONNX to a folder that scripts/export-onnx.py has filled")
+		testneed.Long(t, "exports networks by PyTorch")
+		python := testneed.Python(t, "pip install torch torchvision timm onnx onnxruntime", "torch", "torchvision", "timm", "onnxruntime")
+		folder = t.TempDir()
+		out, err := exec.Command(python, "../../scripts/export-onnx.py", folder, "torchscript-torchvision-mobilenet_v", "torchscript-torchvision-squeezenet",
+			"torchscript-torchvision-googlenet", "torchscript-torchvision-shufflenet", "torchscript-timm-efficientnet_lite0").CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.NotContains(t, string(out), "was not exported")
 	}
 	files, err := filepath.Glob(filepath.Join(folder, "*.onnx"))
 	require.NoError(t, err)

@@ -1,4 +1,5 @@
-"""Makes networks of the ResNet family: family.py FOLDER NAME [NAME...], or --list.
+"""Makes networks of the ResNet family: family.py FOLDER NAME [NAME...], or --list,
+or --all for those, too, that take half a minute each.
 
 Each becomes FOLDER/NAME with a file or folder "network", the input image.npy
 (H, W, C) and PyTorch's logits.npy for it. Weights are random; the statistics of
@@ -126,8 +127,9 @@ def make(name, folder):
     np.save(folder / "logits.npy", getattr(logits, "logits", logits)[0].numpy())
 
 
-if sys.argv[1] == "--list":
-    print(*makers)
+large = ["resnet152", "wide_resnet101_2", "resnext101_32x8d", "resnext101_64x4d"]
+if sys.argv[1] in ("--list", "--all"):
+    print(*(name for name in makers if name not in large or sys.argv[1] == "--all"))
 else:
     for name in sys.argv[2:]:
         make(name, pathlib.Path(sys.argv[1]) / name)
