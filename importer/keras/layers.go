@@ -281,17 +281,21 @@ func batchNorm(o *operation, in []value) (value, error) {
 	return o.node(o.path(), op, false, x)
 }
 
+// pool is the window of a pooling layer over x. Padding before it stays a node where
+// the pool cannot take it in.
+func (o *operation) pool(x value, takesPadding bool) (w tensor.Window, y value, err error) {
+	if x.pad != (padding{}) && !takesPadding {
+		if x, err = o.padNode(x); err != nil {
+			return w, x, err
+		}
+	}
+	return o.window("pool_size", [2]int{2, 2}, x)
+}
+
 // maxPool takes zero padding in only where zeros cannot win against the
 // smallest possible input: the graph's own padding never wins.
 func maxPool(o *operation, in []value) (value, error) {
-	x := in[0]
-	if x.pad != (padding{}) && !x.nonNegative {
-		var err error
-		if x, err = o.padNode(x); err != nil {
-			return value{}, err
-		}
-	}
-	w, x, err := o.window("pool_size", [2]int{2, 2}, x)
+	w, x, err := o.pool(in[0], in[0].nonNegative)
 	if err != nil {
 		return value{}, err
 	}
@@ -301,14 +305,7 @@ func maxPool(o *operation, in []value) (value, error) {
 // averagePool counts the zeros of a ZeroPadding2D layer, but not those of its own
 // padding "same".
 func averagePool(o *operation, in []value) (value, error) {
-	x := in[0]
-	if x.pad != (padding{}) && o.config.text("padding", "valid") != "valid" {
-		var err error
-		if x, err = o.padNode(x); err != nil {
-			return value{}, err
-		}
-	}
-	w, x, err := o.window("pool_size", [2]int{2, 2}, x)
+	w, x, err := o.pool(in[0], o.config.text("padding", "valid") == "valid")
 	if err != nil {
 		return value{}, err
 	}
