@@ -83,3 +83,7 @@ func (a Activation) Infer(in []tensor.Shape) (tensor.Shape, error) {
 func (a Activation) Digest(w io.Writer) {
 	fmt.Fprintf(w, " %s %v %v\n", strings.ToLower(string(a.Function)), a.Alpha, a.Beta)
 }
+
+func (a Activation) nonNegative(bool) bool {
+	return a.Function == Sigmoid || a.Function == HardSigmoid || a.Function == Softplus
+}

@@ -29,3 +29,5 @@ func (Add) Digest(w io.Writer) { fmt.Fprintln(w) }
 
 // Homogeneous implements Homogeneous.
 func (Add) Homogeneous() {}
+
+func (Add) nonNegative(inputs bool) bool { return inputs }

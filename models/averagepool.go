@@ -25,3 +25,5 @@ func (p *AveragePool) Digest(w io.Writer) { fmt.Fprintf(w, " %v %v\n", p.Window,
 
 // Homogeneous implements Homogeneous.
 func (*AveragePool) Homogeneous() {}
+
+func (*AveragePool) nonNegative(inputs bool) bool { return inputs }

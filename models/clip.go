@@ -45,3 +45,5 @@ func (c Clip) Infer(in []tensor.Shape) (tensor.Shape, error) {
 
 // Digest implements Op.
 func (c Clip) Digest(w io.Writer) { fmt.Fprintf(w, " %v %v\n", c.Min, c.Max) }
+
+func (c Clip) nonNegative(bool) bool { return c.NonNegative() }

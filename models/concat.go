@@ -30,3 +30,5 @@ func (Concat) Infer(in []tensor.Shape) (out tensor.Shape, err error) {
 
 // Digest implements Op.
 func (Concat) Digest(w io.Writer) { fmt.Fprintln(w) }
+
+func (Concat) nonNegative(inputs bool) bool { return inputs }

@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"slices"
 
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
@@ -159,36 +160,10 @@ func (f *folder) atLeastZero(id tensor.ID) bool {
 	if f.nonNegative == nil {
 		f.nonNegative = make([]bool, f.topology.Len())
 		for i, n := range f.Nodes {
-			at := tensor.Output(i)
-			if f.nonNegative[at] = positive(n.Op); passesSign(n.Op) {
-				f.nonNegative[at] = true
-				for _, in := range n.Inputs {
-					f.nonNegative[at] = f.nonNegative[at] && f.nonNegative[in]
-				}
-			}
+			op, known := n.Op.(signed)
+			negative := func(in tensor.ID) bool { return !f.nonNegative[in] }
+			f.nonNegative[tensor.Output(i)] = known && op.nonNegative(!slices.ContainsFunc(n.Inputs, negative))
 		}
 	}
 	return f.nonNegative[id]
-}
-
-// positive tells whether an operation makes no negative values of any.
-func positive(op Op) bool {
-	switch op := op.(type) {
-	case ReLU, Softmax:
-		return true
-	case Clip:
-		return op.NonNegative()
-	case Activation:
-		return op.Function == Sigmoid || op.Function == HardSigmoid || op.Function == Softplus
-	}
-	return false
-}
-
-// passesSign tells whether an operation makes no negative values where it reads none.
-func passesSign(op Op) bool {
-	switch op.(type) {
-	case Add, *AveragePool, Concat, GlobalAveragePool, *MaxPool, Mul, Pad:
-		return true
-	}
-	return false
 }

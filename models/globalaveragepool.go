@@ -24,3 +24,5 @@ func (GlobalAveragePool) Digest(w io.Writer) { fmt.Fprintln(w) }
 
 // Homogeneous implements Homogeneous.
 func (GlobalAveragePool) Homogeneous() {}
+
+func (GlobalAveragePool) nonNegative(inputs bool) bool { return inputs }

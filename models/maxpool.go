@@ -21,3 +21,5 @@ func (p *MaxPool) Digest(w io.Writer) { fmt.Fprintf(w, " %v\n", p.Window) }
 
 // Homogeneous implements Homogeneous.
 func (*MaxPool) Homogeneous() {}
+
+func (*MaxPool) nonNegative(inputs bool) bool { return inputs }

@@ -28,3 +28,5 @@ func (Mul) Infer(in []tensor.Shape) (tensor.Shape, error) {
 
 // Digest implements Op.
 func (Mul) Digest(w io.Writer) { fmt.Fprintln(w) }
+
+func (Mul) nonNegative(inputs bool) bool { return inputs }

@@ -55,6 +55,12 @@ type Homogeneous interface {
 	Homogeneous()
 }
 
+// signed is an operation that tells whether its output has no negative value, given
+// whether none of its inputs has one.
+type signed interface {
+	nonNegative(inputs bool) bool
+}
+
 // digestFloats writes the lengths and bits of tensors.
 func digestFloats(w io.Writer, tensors ...[]float32) {
 	const size = 1 << 16

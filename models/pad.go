@@ -31,3 +31,5 @@ func (p Pad) Digest(w io.Writer) { fmt.Fprintf(w, " %v\n", p) }
 
 // Homogeneous implements Homogeneous.
 func (Pad) Homogeneous() {}
+
+func (Pad) nonNegative(inputs bool) bool { return inputs }

@@ -21,3 +21,5 @@ func (ReLU) Digest(w io.Writer) { fmt.Fprintln(w) }
 
 // Homogeneous implements Homogeneous.
 func (ReLU) Homogeneous() {}
+
+func (ReLU) nonNegative(bool) bool { return true }

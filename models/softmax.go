@@ -18,3 +18,5 @@ func (Softmax) Infer(in []tensor.Shape) (tensor.Shape, error) { return unary(in)
 
 // Digest implements Op.
 func (Softmax) Digest(w io.Writer) { fmt.Fprintln(w) }
+
+func (Softmax) nonNegative(bool) bool { return true }
