@@ -20,10 +20,10 @@ func TestRangeBehindAFunction(t *testing.T) {
 	}
 	require.NoError(t, h.Add(values))
 	f := models.Activation{Function: models.HardSwish}.Apply
-	plain, behind := h.Range(quantize.MSE), h.RangeBehind(quantize.MSE, f)
+	plain, behind := h.Range(quantize.MSE, nil), h.Range(quantize.MSE, f)
 	require.Less(t, plain.Min, -10.0)
 	require.InDelta(t, -3, behind.Min, 0.5)
 	bins := h.behind(f)
 	require.Less(t, bins.loss(behind, 1, f), 0.6*bins.loss(plain, 1, f))
-	require.Equal(t, h.Limits(), h.RangeBehind(quantize.MinMax, f))
+	require.Equal(t, h.Limits(), h.Range(quantize.MinMax, f))
 }

@@ -214,7 +214,7 @@ func (k *curve) choose(channels distributions, behind func(x float64) float64) (
 			return quantize.Range{}, err
 		}
 	}
-	return weighted.RangeBehind(quantize.ClipMSE, behind), nil
+	return weighted.Range(quantize.ClipMSE, behind), nil
 }
 
 func (k *curve) means(channels distributions) quantize.PerChannel {

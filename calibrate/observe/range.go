@@ -13,12 +13,9 @@ import (
 const clipWeight = 4
 
 // Range picks the range of a tensor. One that is as good as zero everywhere gets
-// an arbitrary range.
-func (h *Histogram) Range(m quantize.Method) quantize.Range { return h.RangeBehind(m, nil) }
-
-// RangeBehind is Range where only a function of the values counts: the methods of
-// squared errors take those behind it. Nil stands for the values themselves.
-func (h *Histogram) RangeBehind(m quantize.Method, f func(x float64) float64) quantize.Range {
+// an arbitrary range. Where only a function of the values counts, the methods of
+// squared errors take those behind it; nil stands for the values themselves.
+func (h *Histogram) Range(m quantize.Method, f func(x float64) float64) quantize.Range {
 	full := h.Limits()
 	if full.Max-full.Min < 1e-20 {
 		return quantize.Range{Max: 1}

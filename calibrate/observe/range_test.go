@@ -14,7 +14,7 @@ func TestLeastSquaresRangeBeatsMinMaxAndPercentile(t *testing.T) {
 		h := NewHistogram()
 		require.NoError(t, h.Add(gaussian(100_000, 0, signed)))
 		require.NoError(t, h.Add([]float32{20})) // an outlier
-		full, mse, cut := h.Range(quantize.MinMax), h.Range(quantize.MSE), h.Range(quantize.Percentile)
+		full, mse, cut := h.Range(quantize.MinMax, nil), h.Range(quantize.MSE, nil), h.Range(quantize.Percentile, nil)
 		require.EqualValues(t, 20, full.Max)
 		require.Less(t, mse.Max, full.Max)
 		require.Less(t, h.loss(mse, 1), h.loss(full, 1))
@@ -22,7 +22,7 @@ func TestLeastSquaresRangeBeatsMinMaxAndPercentile(t *testing.T) {
 		require.InDelta(t, 3.9, cut.Max, 0.5) // of a normal distribution
 		require.Equal(t, signed, mse.Min < 0)
 
-		wide := h.Range(quantize.ClipMSE)
+		wide := h.Range(quantize.ClipMSE, nil)
 		require.Greater(t, wide.Max, mse.Max)
 		require.Less(t, wide.Max, full.Max)
 		require.Less(t, h.loss(wide, clipWeight), h.loss(mse, clipWeight))
@@ -33,7 +33,7 @@ func TestDeadTensorGetsAFiniteRange(t *testing.T) {
 	h := NewHistogram()
 	require.NoError(t, h.Add(make([]float32, 10)))
 	for _, m := range quantize.Methods() {
-		requireSound(t, h.Range(m))
+		requireSound(t, h.Range(m, nil))
 	}
 }
 
@@ -67,7 +67,7 @@ func TestEveryMethodGivesAFiniteScale(t *testing.T) {
 		h := NewHistogram()
 		require.NoError(t, h.Add(values))
 		for _, m := range quantize.Methods() {
-			r := h.Range(m)
+			r := h.Range(m, nil)
 			requireSound(t, r)
 			scale, zero := r.Params()
 			require.Greater(t, scale, 0.0, "%s: %s", name, m)
@@ -88,20 +88,20 @@ func TestRangesDoNotDependOnRepetition(t *testing.T) {
 		require.NoError(t, often.Add(values))
 	}
 	for _, m := range []quantize.Method{quantize.ClipMSE, quantize.MSE, quantize.Entropy, quantize.MinMax} {
-		require.Equal(t, once.Range(m), often.Range(m), m)
+		require.Equal(t, once.Range(m, nil), often.Range(m, nil), m)
 	}
 }
 
 func TestEntropyCutsOutliersAndKeepsTheRest(t *testing.T) {
 	h := NewHistogram()
 	require.NoError(t, h.Add(append(gaussian(100_000, 0, false), 40)))
-	require.InDelta(t, 4.5, h.Range(quantize.Entropy).Max, 2.5) // of a normal distribution
+	require.InDelta(t, 4.5, h.Range(quantize.Entropy, nil).Max, 2.5) // of a normal distribution
 
 	even := NewHistogram()
 	for i := range 200_000 {
 		require.NoError(t, even.Add([]float32{float32(i) / 200_000}))
 	}
-	require.InDelta(t, 1, even.Range(quantize.Entropy).Max, 1e-3)
+	require.InDelta(t, 1, even.Range(quantize.Entropy, nil).Max, 1e-3)
 }
 
 // The divergence by its definition, of counts small enough to do by hand.

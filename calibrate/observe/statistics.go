@@ -105,7 +105,7 @@ func (s *Statistics) Table(m quantize.Method) *quantize.RangeTable {
 	behind := quantize.Behind(units)
 	for i := range s.units {
 		if o := &s.units[i]; o.ranged {
-			t.Ranges[o.unit.Name] = o.histogram(m).RangeBehind(m, behind[o.unit.Output])
+			t.Ranges[o.unit.Name] = o.histogram(m).Range(m, behind[o.unit.Output])
 		}
 	}
 	for _, u := range quantize.Averaged(units) {
