@@ -85,8 +85,11 @@ func (b *mailbox) Result(r *stream.Result, f *capture.Frame) {
 	}
 }
 
+// Model implements stream.Sink.
+func (b *mailbox) Model(stream.Model) {}
+
 // Event implements stream.Sink.
-func (b *mailbox) Event(e stream.Event) {
+func (b *mailbox) Event(e stream.Event, _ *capture.Frame) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.events) == maxEvents {

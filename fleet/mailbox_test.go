@@ -51,7 +51,7 @@ func TestResultsAreLimited(t *testing.T) {
 func TestEventsAreBounded(t *testing.T) {
 	b := newMailbox(0, 0)
 	for i := range maxEvents + 10 {
-		b.Event(stream.Event{Label: fmt.Sprint(i)})
+		b.Event(stream.Event{Label: fmt.Sprint(i)}, nil)
 	}
 	for i := range maxEvents {
 		e, ok := b.takeEvent()

@@ -35,7 +35,7 @@ func TestEverythingIsPublished(t *testing.T) {
 	r := *seen
 	r.TemperatureC, r.Throttled, r.Dropped, r.AgeMS = 71.5, []string{"under-voltage"}, 3, 85
 	m.Result(&r, frameOf(capture.YUYV))
-	m.Event(stream.Event{Label: "tabby", Kind: stream.Start, Prob: 0.9})
+	m.Event(stream.Event{Label: "tabby", Kind: stream.Start, Prob: 0.9}, nil)
 
 	const base = "edge-classify/kitchen/"
 	available := l.last(t, base+"availability")
@@ -225,7 +225,7 @@ func TestBrokerRestart(t *testing.T) {
 	b.listen().wait(t, "availability", "online")
 	b.stop()
 	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, 2*time.Second, time.Millisecond)
-	m.Event(stream.Event{Label: "while away", Kind: stream.Start})
+	m.Event(stream.Event{Label: "while away", Kind: stream.Start}, nil)
 	time.Sleep(1200 * time.Millisecond) // some attempts fail
 	b.start()
 	l := b.listen()
@@ -358,7 +358,7 @@ func TestHangingBroker(t *testing.T) {
 		for range 200 {
 			start := time.Now()
 			m.Result(&r, frame)
-			m.Event(stream.Event{Label: "x"})
+			m.Event(stream.Event{Label: "x"}, nil)
 			m.Status(capture.Status{State: capture.Streaming, Since: start})
 			worst = max(worst, time.Since(start))
 		}

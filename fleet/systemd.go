@@ -131,7 +131,10 @@ func (s *Systemd) Result(r *stream.Result, _ *capture.Frame) {
 }
 
 // Event implements stream.Sink.
-func (s *Systemd) Event(stream.Event) {}
+func (s *Systemd) Event(stream.Event, *capture.Frame) {}
+
+// Model implements stream.Sink.
+func (s *Systemd) Model(stream.Model) {}
 
 // Status implements stream.Sink.
 func (s *Systemd) Status(c capture.Status) {

@@ -134,7 +134,7 @@ func TestWithoutSystemd(t *testing.T) {
 	s.Ready()
 	s.Result(seen, nil)
 	s.Status(capture.Status{State: capture.Streaming})
-	s.Event(stream.Event{})
+	s.Event(stream.Event{}, nil)
 	require.NoError(t, s.Close())
 	for want, vars := range map[string]map[string]string{
 		"NOTIFY_SOCKET":                        {"NOTIFY_SOCKET": "/nowhere/notify"},

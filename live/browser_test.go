@@ -191,7 +191,7 @@ func TestPageInBrowser(t *testing.T) {
 		}
 	})
 	defer func() { close(stop); <-ended }()
-	s.Event(stream.Event{Time: time.Now(), Label: "tiger cat", Kind: stream.Start, Prob: 0.62})
+	s.Event(stream.Event{Time: time.Now(), Label: "tiger cat", Kind: stream.Start, Prob: 0.62}, nil)
 
 	b.screen(1280, 800, "light")
 	b.call("Page.navigate", map[string]any{"url": s.url("/?token=correct+horse+battery")})

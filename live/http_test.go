@@ -90,7 +90,7 @@ func TestLatest(t *testing.T) {
 	s.Status(status)
 	r := result(5)
 	s.Result(r, photo(t, "cat.jpg")(5))
-	s.Event(stream.Event{Label: "tiger cat", Kind: stream.Start, Prob: 0.6})
+	s.Event(stream.Event{Label: "tiger cat", Kind: stream.Start, Prob: 0.6}, nil)
 	*r = stream.Result{} // it was valid during the call only
 
 	response, body := get(t, s.url("/api/latest"))
@@ -245,7 +245,7 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, result(7).Top, r.Top)
 
 	for _, kind := range []string{stream.Start, stream.End} {
-		s.Event(stream.Event{Label: "tiger cat", Kind: kind})
+		s.Event(stream.Event{Label: "tiger cat", Kind: kind}, nil)
 	}
 	var e stream.Event
 	next("watched", &e)

@@ -226,7 +226,7 @@ func TestResultAllocatesNothing(t *testing.T) {
 		s.Result(r, f)
 		s.Result(other, f)
 		s.Status(capture.Status{State: capture.Streaming})
-		s.Event(stream.Event{Label: "tiger cat", Kind: stream.Start})
+		s.Event(stream.Event{Label: "tiger cat", Kind: stream.Start}, nil)
 	}
 	once()
 	require.Zero(t, testing.AllocsPerRun(1000, once))

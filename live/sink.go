@@ -11,6 +11,9 @@ import (
 
 var _ stream.Sink = (*Server)(nil)
 
+// Model implements stream.Sink.
+func (s *Server) Model(stream.Model) {}
+
 // Result keeps what there is to show of a result, without waiting for anyone.
 func (s *Server) Result(r *stream.Result, f *capture.Frame) {
 	now := time.Now()
@@ -24,7 +27,7 @@ func (s *Server) Result(r *stream.Result, f *capture.Frame) {
 }
 
 // Event passes a watched label's event on to viewers.
-func (s *Server) Event(e stream.Event) {
+func (s *Server) Event(e stream.Event, _ *capture.Frame) {
 	s.memory.addEvent(e)
 	put(s.watched, e)
 }

@@ -191,7 +191,10 @@ func (d *Display) Status(s capture.Status) {
 }
 
 // Event does nothing.
-func (d *Display) Event(stream.Event) {}
+func (d *Display) Event(stream.Event, *capture.Frame) {}
+
+// Model does nothing.
+func (d *Display) Model(stream.Model) {}
 
 // Close makes the display dark and lets go of its bus.
 func (d *Display) Close() error {

@@ -173,7 +173,7 @@ func TestDisplay(t *testing.T) {
 				r.Time = r.Time.Add(100 * time.Millisecond)
 				d.Result(r, nil)
 			}
-			d.Event(stream.Event{})
+			d.Event(stream.Event{}, nil)
 			d.Status(capture.Status{State: capture.Streaming})
 			rest()
 			require.Equal(t, with("Persian cat", " 87%      10.0 fps"), s.pix())

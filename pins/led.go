@@ -123,7 +123,10 @@ func (l *LED) Status(s capture.Status) {
 }
 
 // Event does nothing.
-func (l *LED) Event(stream.Event) {}
+func (l *LED) Event(stream.Event, *capture.Frame) {}
+
+// Model does nothing.
+func (l *LED) Model(stream.Model) {}
 
 func (l *LED) turn(lit bool) {
 	l.lit, l.count = lit, 0

@@ -112,7 +112,7 @@ func TestLEDGoesOff(t *testing.T) {
 			l.Result(seen, nil)
 			l.Result(seen, nil)
 			l.Status(capture.Status{State: capture.Streaming})
-			l.Event(stream.Event{Label: "tabby", Kind: stream.End})
+			l.Event(stream.Event{Label: "tabby", Kind: stream.End}, nil)
 			synctest.Wait()
 			require.Equal(t, gpio.High, p.Read())
 			l.Status(capture.Status{State: state})

@@ -10,13 +10,19 @@ import (
 
 // frames is a model that reads camera frames.
 type frames struct {
-	*classify.Model
+	model *classify.Model
 	image preprocess.Image
 }
 
 // NewClassifier makes a model the Classifier of Run, which is its only user
 // meanwhile.
-func NewClassifier(m *classify.Model) Classifier { return &frames{Model: m} }
+func NewClassifier(m *classify.Model) Classifier { return &frames{model: m} }
+
+// Model implements Classifier.
+func (c *frames) Model() Model {
+	m := c.model
+	return Model{Name: m.File().Name, SHA256: m.File().SHA256, Kernel: m.Plan().Kernel(), Classes: m.Classes(), Independent: m.Independent()}
+}
 
 // Classify implements Classifier.
 func (c *frames) Classify(f *capture.Frame, probs []float64) (took classify.Phases, err error) {
@@ -25,11 +31,11 @@ func (c *frames) Classify(f *capture.Frame, probs []float64) (took classify.Phas
 		return took, err
 	}
 	decode := ms(time.Since(start))
-	if err := c.Run(&c.image); err != nil {
+	if err := c.model.Run(&c.image); err != nil {
 		return took, err
 	}
-	c.Probabilities(probs)
-	took = c.Phases()
+	c.model.Probabilities(probs)
+	took = c.model.Phases()
 	took.Decode = decode
 	return took, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"edgeclassify/capture"
 	"edgeclassify/classify"
+	"edgeclassify/labels"
 )
 
 // Result is what was seen in one frame.
@@ -48,10 +49,25 @@ type Event struct {
 	Prob  float64   `json:"prob"`
 }
 
+// Model is what results are of.
+type Model struct {
+	Name    string         // of the network
+	SHA256  string         // the file's checksum
+	Kernel  string         // that runs it
+	Classes []labels.Class // in the order of Result.Probabilities
+	// Independent says that classes are independent of each other.
+	Independent bool
+}
+
 // Sink gets what Run makes, in Run's goroutine: it must not block. r and f are
 // valid during the call only.
 type Sink interface {
+	// Model comes before everything else, and when another model takes the place of
+	// the one before, between two frames.
+	Model(m Model)
 	Result(r *Result, f *capture.Frame)
-	Event(e Event)
+	// Event comes behind the Result that makes it. f is that result's frame, or nil
+	// where an event ends because there is nothing to see any more.
+	Event(e Event, f *capture.Frame)
 	Status(s capture.Status)
 }

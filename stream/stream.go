@@ -9,15 +9,12 @@ import (
 	"edgeclassify/capture"
 	"edgeclassify/classify"
 	"edgeclassify/internal/board"
-	"edgeclassify/labels"
 )
 
 // Classifier says how probable each class is in a frame. Run calls it from one
 // goroutine.
 type Classifier interface {
-	Classes() []labels.Class
-	// Independent says whether classes are independent of each other.
-	Independent() bool
+	Model() Model
 	// Classify writes the probability of each class to probs. An error is the
 	// frame's, and others may do better.
 	Classify(f *capture.Frame, probs []float64) (classify.Phases, error)
@@ -126,13 +123,13 @@ func newLoop(cam capture.Camera, c Classifier, o Options, sinks []Sink) (*loop, 
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	v, err := newView(c.Classes(), o)
+	v, err := newView(c.Model().Classes, o)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
 	return &loop{
 		Options: o, cam: cam, classifier: c, sinks: sinks, view: v,
-		result: Result{Independent: c.Independent(), Probabilities: v.smoothed},
+		result: Result{Independent: c.Model().Independent, Probabilities: v.smoothed},
 		ask:    make(chan struct{}, 1), answer: make(chan answer, 1),
 	}, nil
 }
@@ -161,6 +158,9 @@ func (l *loop) run(ctx context.Context) error {
 		due.Stop()
 	}
 	trigger, next := l.Trigger, time.Now()
+	for _, s := range l.sinks {
+		s.Model(l.classifier.Model())
+	}
 	l.tell(l.cam.Status())
 	for {
 		select {
@@ -220,7 +220,7 @@ func (l *loop) take(ctx context.Context, f *capture.Frame) bool {
 	for _, s := range l.sinks {
 		s.Result(r, f)
 	}
-	l.view.events(f.Time, l.event)
+	l.view.events(f.Time, func(e Event) { l.event(e, f) })
 	return true
 }
 
@@ -251,13 +251,13 @@ func (l *loop) tell(s capture.Status) {
 		sink.Status(s)
 	}
 	if s.State != capture.Streaming {
-		l.view.forget(l.statusAt, l.event)
+		l.view.forget(l.statusAt, func(e Event) { l.event(e, nil) })
 	}
 }
 
-func (l *loop) event(e Event) {
+func (l *loop) event(e Event, f *capture.Frame) {
 	for _, s := range l.sinks {
-		s.Event(e)
+		s.Event(e, f)
 	}
 }
 

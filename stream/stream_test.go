@@ -58,9 +58,7 @@ func (c *fakeCamera) Close() error { return nil }
 // fakeClassifier reads a frame's data as probabilities in percent.
 type fakeClassifier struct{}
 
-func (fakeClassifier) Classes() []labels.Class { return classes }
-
-func (fakeClassifier) Independent() bool { return false }
+func (fakeClassifier) Model() Model { return Model{Name: "fake", Classes: classes} }
 
 func (fakeClassifier) Classify(f *capture.Frame, probs []float64) (classify.Phases, error) {
 	if len(f.Data) != len(probs) {
@@ -81,6 +79,7 @@ type recorder struct {
 	results []Result
 	events  []Event
 	states  []string
+	models  []string
 	log     []string // of all kinds, in order
 }
 
@@ -91,7 +90,9 @@ func (r *recorder) Result(x *Result, _ *capture.Frame) {
 	r.log = append(r.log, "result")
 }
 
-func (r *recorder) Event(e Event) {
+func (r *recorder) Model(m Model) { r.models = append(r.models, m.Name) }
+
+func (r *recorder) Event(e Event, _ *capture.Frame) {
 	r.events = append(r.events, e)
 	r.log = append(r.log, e.Kind+" "+e.Label)
 }
@@ -390,7 +391,8 @@ func TestNoResultAfterTheEnd(t *testing.T) {
 type handOver chan struct{}
 
 func (h handOver) Result(*Result, *capture.Frame) { h <- struct{}{} }
-func (handOver) Event(Event)                      {}
+func (handOver) Model(Model)                      {}
+func (handOver) Event(Event, *capture.Frame)      {}
 func (handOver) Status(capture.Status)            {}
 
 func TestNoAllocationPerFrame(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,11 +23,10 @@ type cameraOptions struct {
 	minProb float64
 	watch   list
 
-	http, token, tokenFile                string
-	mqtt, mqttPasswordFile, mqttAuthority string
-	mqttPictures                          time.Duration
-	trigger, display                      string
-	leds                                  repeated
+	pins    pinOptions
+	page    pageOptions
+	broker  brokerOptions
+	service serviceOptions
 }
 
 func (o *cameraOptions) flags(f *flag.FlagSet) {
@@ -40,16 +40,22 @@ func (o *cameraOptions) flags(f *flag.FlagSet) {
 	f.Float64Var(&o.smooth, "smooth", 0.5, "weight `W` of the past in probabilities, 0 (none) to below 1")
 	f.Float64Var(&o.minProb, "min-prob", 0.5, "be sure of labels from probability `P` on, until it is below 0.8 times P")
 	f.Var(&o.watch, "watch", "tell when one of `LABEL[,LABEL]` comes into view and when it leaves")
-	f.StringVar(&o.http, "http", "", "show a live page at `ADDR`: PORT for this machine only, :PORT for the network")
-	f.StringVar(&o.token, "token", "", "ask viewers of the page for the token `T`")
-	f.StringVar(&o.tokenFile, "token-file", "", "read the token from `FILE`, which does not show in the list of processes")
-	f.StringVar(&o.mqtt, "mqtt", "", "publish to the broker at `URL`, mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/ID]")
-	f.StringVar(&o.mqttPasswordFile, "mqtt-password-file", "", "read the broker's password from `FILE`")
-	f.StringVar(&o.mqttAuthority, "mqtt-ca", "", "trust the certificate authorities in `FILE` instead of the system's")
-	f.DurationVar(&o.mqttPictures, "mqtt-pictures", time.Minute, "publish a picture every `TIME` at most; 0 publishes none")
-	f.StringVar(&o.trigger, "trigger", "", "classify only when `PIN[:rising]` has an edge: falling, as of a button to ground, or rising")
-	f.Var(&o.leds, "led", "switch a pin on while a label is seen: `PIN=LABEL[:P]`; P is 0.5 by default; may be repeated")
-	f.StringVar(&o.display, "display", "", "show the label on a `DISPLAY`, ssd1306[-128x32][@i2c-1:0x3c]")
+	for _, out := range o.outputs() {
+		out.flags(f)
+	}
+}
+
+// outputs are the places where results go, beside standard output.
+func (o *cameraOptions) outputs() []output {
+	return []output{&o.pins, &o.page, &o.broker, &o.service}
+}
+
+// interval is the least time between two results, as asked for.
+func (o *cameraOptions) interval() time.Duration {
+	if o.fps > 0 {
+		return max(o.every, time.Duration(float64(time.Second)/o.fps))
+	}
+	return o.every
 }
 
 // check finds values that make no sense.
@@ -63,29 +69,49 @@ func (o *cameraOptions) check() error {
 		return cli.Usagef("-smooth %v: want 0 to below 1", o.smooth)
 	case !(o.minProb >= 0 && o.minProb <= 1):
 		return cli.Usagef("-min-prob %v: want 0 to 1", o.minProb)
-	case o.token != "" && o.tokenFile != "":
-		return cli.Usagef("-token and -token-file exclude each other")
-	case o.http == "" && (o.token != "" || o.tokenFile != ""):
-		return cli.Usagef("a token is of use with -http only")
-	case o.mqtt == "" && (o.mqttPasswordFile != "" || o.mqttAuthority != ""):
-		return cli.Usagef("-mqtt-password-file and -mqtt-ca are of use with -mqtt only")
-	case o.mqttPictures < 0:
-		return cli.Usagef("-mqtt-pictures %v: want 0 or more", o.mqttPictures)
+	}
+	for _, out := range o.outputs() {
+		if err := out.check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // onlyForCamera names the flags that were given and need -camera.
 func onlyForCamera(f *flag.FlagSet) string {
-	camera := flag.NewFlagSet("", flag.ContinueOnError)
-	new(cameraOptions).flags(camera)
+	camera := namesOf(new(cameraOptions).flags)
 	var names []string
 	f.Visit(func(given *flag.Flag) {
-		if camera.Lookup(given.Name) != nil {
+		if slices.Contains(camera, given.Name) {
 			names = append(names, "-"+given.Name)
 		}
 	})
 	return strings.Join(names, ", ")
+}
+
+// sections are the camera's flags for the help, each output's under its title.
+func sections() []cli.Section {
+	var o cameraOptions
+	var list []cli.Section
+	others := namesOf(o.flags)
+	for _, out := range o.outputs() {
+		names := namesOf(out.flags)
+		if len(names) == 0 {
+			continue
+		}
+		list = append(list, cli.Section{Title: out.title(), Flags: names})
+		others = slices.DeleteFunc(others, func(name string) bool { return slices.Contains(names, name) })
+	}
+	return slices.Insert(list, 0, cli.Section{Title: "Cameras", Flags: others})
+}
+
+// namesOf are the flags that define defines.
+func namesOf(define func(*flag.FlagSet)) (names []string) {
+	f := flag.NewFlagSet("", flag.ContinueOnError)
+	define(f)
+	f.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+	return names
 }
 
 // size is the flag value WxH.
@@ -126,13 +152,3 @@ func (l *list) Set(text string) error {
 
 // Get tells package config that the list is one value.
 func (l *list) Get() any { return l.String() }
-
-// repeated is a flag that may be given several times.
-type repeated []string
-
-func (r *repeated) String() string { return strings.Join(*r, " ") }
-
-func (r *repeated) Set(text string) error {
-	*r = append(*r, text)
-	return nil
-}

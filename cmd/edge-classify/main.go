@@ -131,7 +131,7 @@ type options struct {
 
 func parse(args []string, s cli.Streams) (options, error) {
 	var o options
-	f := cli.Flags("edge-classify", usage, s)
+	f := cli.Flags("edge-classify", usage, s, sections()...)
 	o.engine.flags(f)
 	o.cameraOptions.flags(f)
 	f.IntVar(&o.top, "top", 5, "tell the `N` most probable classes")

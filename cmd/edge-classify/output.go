@@ -25,14 +25,15 @@ func newPrinter(o options, w io.Writer, log *slog.Logger) closingSink {
 	if o.json {
 		return jsonPrinter{out}
 	}
-	return &textPrinter{lines: out, width: terminalWidth(w), least: o.minProb, every: o.trigger != ""}
+	return &textPrinter{lines: out, width: terminalWidth(w), least: o.minProb, every: o.pins.trigger != ""}
 }
 
 // jsonPrinter prints one object a line: a stream.Result or a stream.Event.
 type jsonPrinter struct{ *lines }
 
 func (p jsonPrinter) Result(r *stream.Result, _ *capture.Frame) { p.print(r) }
-func (p jsonPrinter) Event(e stream.Event)                      { p.print(e) }
+func (p jsonPrinter) Event(e stream.Event, _ *capture.Frame)    { p.print(e) }
+func (p jsonPrinter) Model(stream.Model)                        {}
 func (p jsonPrinter) Status(capture.Status)                     {}
 
 func (p jsonPrinter) print(value any) {
@@ -98,7 +99,9 @@ func (p *textPrinter) label(r *stream.Result) string {
 	return strings.Join(seen, ", ")
 }
 
-func (p *textPrinter) Event(e stream.Event) {
+func (p *textPrinter) Model(stream.Model) {}
+
+func (p *textPrinter) Event(e stream.Event, _ *capture.Frame) {
 	line := fmt.Sprintf("%s  %s of %s, %.0f %%\n", e.Time.Local().Format(time.TimeOnly), e.Kind, e.Label, 100*e.Prob)
 	if p.width != nil {
 		line = clearLine + line

@@ -40,7 +40,7 @@ func TestTextIsALinePerChange(t *testing.T) {
 	for i, prob := range []float64{0.2, 0.3, 0.5, 0.41, 0.6, 0.39} { // sure from 0.5 to 0.4
 		p.Result(resultOf("cat", prob, i), nil)
 	}
-	p.Event(stream.Event{Time: time.Date(2026, 1, 2, 3, 4, 9, 0, time.Local), Label: "cat", Kind: stream.End, Prob: 0.39})
+	p.Event(stream.Event{Time: time.Date(2026, 1, 2, 3, 4, 9, 0, time.Local), Label: "cat", Kind: stream.End, Prob: 0.39}, nil)
 	require.NoError(t, p.Close())
 	require.Equal(t, "03:04:00  (not sure)  cat 20 %  dog 10 %  age 45 ms, infer 30 ms, 3 dropped, 61 °C, under-voltage\n"+
 		"03:04:02  cat 50 %  dog 10 %  age 45 ms, infer 30 ms, 1.0 fps, 3 dropped, 61 °C, under-voltage\n"+
@@ -78,7 +78,7 @@ func TestTerminalHasOneLineThatIsRewritten(t *testing.T) {
 
 func TestTriggeredResultsAreAllPrinted(t *testing.T) {
 	var out bytes.Buffer
-	p := newPrinter(options{cameraOptions: cameraOptions{trigger: "GPIO17"}}, &out, slog.New(slog.DiscardHandler))
+	p := newPrinter(options{cameraOptions: cameraOptions{pins: pinOptions{trigger: "GPIO17"}}}, &out, slog.New(slog.DiscardHandler))
 	for i := range 3 {
 		p.Result(resultOf("cat", 0.9, i), nil)
 	}

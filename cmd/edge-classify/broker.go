@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"time"
+
+	"edgeclassify/classify"
+	"edgeclassify/fleet"
+	"edgeclassify/internal/cli"
+)
+
+// brokerOptions are of an MQTT broker.
+type brokerOptions struct {
+	url, passwordFile, authority string
+	pictures                     time.Duration
+}
+
+func (*brokerOptions) title() string { return "MQTT" }
+
+func (o *brokerOptions) flags(f *flag.FlagSet) {
+	f.StringVar(&o.url, "mqtt", "", "publish to the broker at `URL`, mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/ID]")
+	f.StringVar(&o.passwordFile, "mqtt-password-file", "", "read the broker's password from `FILE`")
+	f.StringVar(&o.authority, "mqtt-ca", "", "trust the certificate authorities in `FILE` instead of the system's")
+	f.DurationVar(&o.pictures, "mqtt-pictures", time.Minute, "publish a picture every `TIME` at most; 0 publishes none")
+}
+
+func (o *brokerOptions) check() error {
+	switch {
+	case o.url == "" && (o.passwordFile != "" || o.authority != ""):
+		return cli.Usagef("-mqtt-password-file and -mqtt-ca are of use with -mqtt only")
+	case o.pictures < 0:
+		return cli.Usagef("-mqtt-pictures %v: want 0 or more", o.pictures)
+	}
+	return nil
+}
+
+func (o *brokerOptions) open(ctx context.Context, _ *options, _ *classify.Model, out *outputs) error {
+	if o.url == "" {
+		return nil
+	}
+	broker, err := fleet.Connect(ctx, fleet.Options{
+		URL: o.url, PasswordFile: o.passwordFile, CA: o.authority,
+		Version: cli.Version, Snapshots: o.pictures, Log: out.log,
+	})
+	if err != nil {
+		return err
+	}
+	out.add(broker)
+	return nil
+}
