@@ -36,7 +36,7 @@ type format struct {
 // head is what a file says of its picture before it is decoded.
 type head struct {
 	width, height int
-	orientation   orientation
+	orientation   Orientation
 }
 
 // deflated is how many pixels a byte holds at best where Deflate shrinks 1032-fold
@@ -160,7 +160,7 @@ func bmpHead(file []byte) (head, error) { return plainHead(bmp.DecodeConfig, fil
 
 func plainHead(decode func(io.Reader) (image.Config, error), file []byte) (head, error) {
 	config, err := decode(bytes.NewReader(file))
-	return head{config.Width, config.Height, upright}, err
+	return head{config.Width, config.Height, Upright}, err
 }
 
 func tiffHead(file []byte) (head, error) {
