@@ -79,9 +79,17 @@ func (o Orientation) Turn(p *Image) {
 	}
 }
 
-// tiffOrientation returns the orientation in the first directory of a TIFF
+// AppendExif appends a JPEG file's Exif segment that says so. It belongs behind the
+// file's first marker.
+func (o Orientation) AppendExif(file []byte) []byte {
+	file = append(file, "\xff\xe1\x00\x22Exif\x00\x00"+"II*\x00\x08\x00\x00\x00"+
+		"\x01\x00"+"\x12\x01\x03\x00\x01\x00\x00\x00"...) // one entry: a tag, a short, of one value
+	return append(file, max(uint8(o), 1), 0, 0, 0, 0, 0, 0, 0) // and no further directory
+}
+
+// ExifOrientation returns the orientation in the first directory of a TIFF
 // structure, as Exif has it; Upright if there is none that makes sense.
-func tiffOrientation(tiff []byte) Orientation {
+func ExifOrientation(tiff []byte) Orientation {
 	const (
 		header, entry  = 8, 12 // bytes
 		tagOrientation = 0x0112

@@ -48,7 +48,7 @@ func withExif(file, segment []byte) []byte {
 // jpegOrientation is the orientation that Decode finds in a JPEG file.
 func jpegOrientation(file []byte) Orientation {
 	header, _ := jpegfile.Parse(file) // a scan does not matter here
-	return tiffOrientation(header.Exif)
+	return ExifOrientation(header.Exif)
 }
 
 func TestJPEGOrientation(t *testing.T) {
@@ -79,17 +79,17 @@ func TestJPEGOrientationIgnoresNonsense(t *testing.T) {
 	tiff := tiffHeader(binary.LittleEndian, 6)
 	far := bytes.Clone(tiff)
 	binary.LittleEndian.PutUint32(far[4:], 1<<32-1)
-	require.Equal(t, Upright, tiffOrientation(far), "directory beyond the end")
+	require.Equal(t, Upright, ExifOrientation(far), "directory beyond the end")
 	long := bytes.Clone(tiff)
 	long[8+2+12+2] = 4 // LONG
-	require.Equal(t, Upright, tiffOrientation(long), "wrong type")
+	require.Equal(t, Upright, ExifOrientation(long), "wrong type")
 }
 
 func FuzzJPEGOrientation(f *testing.F) {
 	f.Add(withExif([]byte{0xff, 0xd8}, exifSegment(binary.LittleEndian, 6)))
 	f.Add(withExif([]byte{0xff, 0xd8}, exifSegment(binary.BigEndian, 3)))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		for _, o := range []Orientation{jpegOrientation(file), tiffOrientation(file)} {
+		for _, o := range []Orientation{jpegOrientation(file), ExifOrientation(file)} {
 			require.True(t, o >= 1 && o <= 8, "orientation %d", o)
 		}
 	})
