@@ -71,6 +71,10 @@ type Status struct {
 	Dropped  uint64    `json:"dropped"`  // lost before they reached the program
 	Corrupt  uint64    `json:"corrupt"`  // received damaged
 	Restarts uint64    `json:"restarts"` // attempts to open the camera again
+
+	// Due is by when the camera acts again, be it to try once more. Later it hangs
+	// in a driver that does not answer.
+	Due time.Time `json:"-"`
 }
 
 // Image describes the frame's samples to preprocess.Resizer. Raw formats

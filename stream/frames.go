@@ -46,4 +46,7 @@ func (c *frames) Classify(f *capture.Frame, probs []float64) (took classify.Phas
 	return took, nil
 }
 
+// Logits implements Classifier.
+func (c *frames) Logits() []int32 { return c.model.Logits() }
+
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -64,10 +64,11 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	}
 	defer out.close()
 	out.systemd.Ready()
+	smooth, hold := o.steady()
 	ended := make(chan error, 1)
 	go func() {
 		ended <- stream.Run(ctx, camera, stream.NewClassifier(m, o.roi), stream.Options{
-			Every: o.every, Smooth: o.smooth, MinProb: o.minProb, Watch: o.watch, Top: o.top,
+			Every: o.every, Smooth: smooth, Hold: hold, MinProb: o.minProb, Watch: o.watch, Top: o.top,
 			Trigger: out.trigger, Board: readBoard, Log: log,
 		}, out.sinks...)
 	}()
