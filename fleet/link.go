@@ -48,10 +48,10 @@ func dial(ctx context.Context, t *target) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
-	l := &link{conn: conn}
+	l := &link{conn: newGuard(conn)}
 	l.alive, l.end = context.WithCancelCause(context.Background())
 	l.client = paho.NewClient(paho.ClientConfig{
-		Conn: conn, PacketTimeout: patience, OnClientError: l.end,
+		Conn: l.conn, PacketTimeout: patience, OnClientError: l.end, AuthHandler: noAuth{},
 		OnServerDisconnect: func(d *paho.Disconnect) { l.end(disconnectError(d.ReasonCode)) },
 	})
 	ack, err := l.client.Connect(ctx, connectPacket(t))
@@ -66,7 +66,7 @@ func dial(ctx context.Context, t *target) (*link, error) {
 }
 
 // dialConn connects as far as TLS.
-func dialConn(ctx context.Context, t *target) (net.Conn, error) {
+func dialConn(ctx context.Context, t *target) (*patientConn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", t.address)
 	if err != nil {
@@ -98,9 +98,9 @@ func (c *patientConn) Write(p []byte) (int, error) {
 }
 
 func connectPacket(t *target) *paho.Connect {
-	expected := uint16(1) // nothing is subscribed to, but room for 65535 messages is the default
+	expected, largest := uint16(1), uint32(maxPacket) // else paho makes room for 65535 messages, of any size
 	return &paho.Connect{
-		Properties: &paho.ConnectProperties{ReceiveMaximum: &expected},
+		Properties: &paho.ConnectProperties{ReceiveMaximum: &expected, MaximumPacketSize: &largest},
 
 		ClientID: t.id, CleanStart: true, KeepAlive: uint16(patience / time.Second),
 		Username: t.user, UsernameFlag: t.user != "",
