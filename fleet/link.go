@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	// Of Eclipse's two clients the one for MQTT 5: the broker tells why it
@@ -113,8 +114,10 @@ func connectPacket(t *target) *paho.Connect {
 // connectError tells what a broker's answer means.
 func connectError(t *target, ack *paho.Connack, err error) error {
 	switch {
-	case ack == nil && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-		return fmt.Errorf("it closed the connection without a word: does it speak MQTT 5, and TLS where the URL says mqtts://? (%w)", err)
+	case ack == nil && hungUp(err) && t.tls == nil:
+		return fmt.Errorf("it closed the connection without a word: if it wants TLS, write mqtts://; it must speak MQTT 5 (%w)", err)
+	case ack == nil && hungUp(err):
+		return fmt.Errorf("it closed the connection without a word: it must speak MQTT 5 (%w)", err)
 	case ack == nil:
 		return err
 	}
@@ -129,6 +132,11 @@ func connectError(t *target, ack *paho.Connack, err error) error {
 		return errors.New(reason)
 	}
 	return &refusal{errors.New(reason)}
+}
+
+// hungUp tells whether the other side has ended the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // tlsError tells what to do about a failed handshake.
@@ -147,7 +155,9 @@ func tlsError(address string, err error) error {
 	case errors.As(err, &issuer):
 		return &refusal{fmt.Errorf("broker %s: %w: give the certificate of the authority that signed the broker's", address, err)}
 	case errors.As(err, &record):
-		return &refusal{fmt.Errorf("broker %s: %w: this port takes no TLS, try mqtt://", address, err)}
+		return &refusal{fmt.Errorf("broker %s: %w: this port takes no TLS: write mqtt:// instead of mqtts://", address, err)}
+	case hungUp(err):
+		return fmt.Errorf("broker %s: it closed the connection: if this port takes no TLS, write mqtt:// instead of mqtts:// (%w)", address, err)
 	case errors.As(err, &check), errors.As(err, &alert):
 		return &refusal{fmt.Errorf("broker %s: %w", address, err)}
 	}
