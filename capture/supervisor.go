@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"edgeclassify/preprocess"
 )
 
 // errStalled ends a session in which frames stay away.
@@ -75,6 +77,7 @@ func (h held) release() {
 // newest frame at hand.
 type supervisor struct {
 	opener  opener
+	turn    preprocess.Orientation // of all frames
 	log     *slog.Logger
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the goroutine has ended
@@ -96,7 +99,7 @@ func start(spec string, open opener, o Options) (Camera, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &supervisor{
-		opener: open, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
+		opener: open, turn: o.Orientation, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
 		status: Status{Device: spec, State: Starting, Since: time.Now(), Due: time.Now().Add(hangs)},
 	}
 	go c.run(ctx, s, agreed, err)
@@ -221,6 +224,9 @@ func (c *supervisor) stream(ctx context.Context, s session, agreed Status) (any 
 // begin notes what the camera agreed to. The state stays as it was until
 // there is a frame.
 func (c *supervisor) begin(agreed Status) {
+	if c.turn.Transposed() {
+		agreed.Width, agreed.Height = agreed.Height, agreed.Width
+	}
 	c.count(func(s *Status) {
 		s.Device, s.Format, s.Width, s.Height, s.FPS =
 			agreed.Device, agreed.Format, agreed.Width, agreed.Height, agreed.FPS
@@ -258,6 +264,7 @@ func (c *supervisor) put(a arrival, s session) bool {
 		return false
 	}
 	started := c.setState(Streaming, "")
+	a.newest.Orientation = c.turn
 	a.newest.Sequence += c.base
 	c.next = a.newest.Sequence + 1
 	passedOver := c.newest

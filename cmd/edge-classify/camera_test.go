@@ -22,6 +22,7 @@ import (
 	"edgeclassify/classify"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/preprocess"
 	"edgeclassify/stream"
 )
 
@@ -310,7 +311,7 @@ func TestRawFramesDoNotAllocate(t *testing.T) {
 	m, err := classify.Open(smallModel(t), classify.Options{Threads: 2})
 	require.NoError(t, err)
 	defer m.Close()
-	c, probs := stream.NewClassifier(m), make([]float64, len(m.Classes()))
+	c, probs := stream.NewClassifier(m, preprocess.ROI{}), make([]float64, len(m.Classes()))
 	for _, f := range rawFrames() {
 		require.Zero(t, testing.AllocsPerRun(100, func() {
 			if _, err := c.Classify(f, probs); err != nil {
