@@ -198,10 +198,12 @@ const pixel = `[...document.getElementById("canvas").getContext("2d").getImageDa
 
 func TestPageInBrowser(t *testing.T) {
 	b := launch(t)
-	s := serve(t, Options{Token: token, Version: "1.2", Stale: 2 * time.Second, Watch: []string{"tiger cat", "lynx"}})
+	s := serve(t, Options{Token: token, Version: "1.2", Stale: 2 * time.Second, Watch: []string{"tiger cat", "lynx"},
+		ROI: preprocess.ROI{X: 10, Y: 5, W: 80, H: 90, Percent: true}})
 	s.Model(cats("resnet50-keras"))
 	s.Status(streaming())
 	var gone, sequence atomic.Uint64
+	gone.Store(1) // until there is a viewer
 	cat := photo(t, "cat.jpg")
 	stop := make(chan struct{})
 	ended := inBackground(func() {
@@ -218,7 +220,6 @@ func TestPageInBrowser(t *testing.T) {
 		}
 	})
 	defer func() { close(stop); <-ended }()
-	s.Event(stream.Event{Time: time.Now(), Label: "tiger cat", Kind: stream.Start, Prob: 0.62}, nil)
 
 	t.Run("login", func(t *testing.T) {
 		for _, size := range [][2]int{{390, 844}, {1280, 800}} {
@@ -238,8 +239,19 @@ func TestPageInBrowser(t *testing.T) {
 				b.screenshot("login-wrong")
 			}
 		}
-		b.until(`document.getElementById("overlay")?.hidden`)
+		b.until(`/^Waiting for the first picture/.test(document.getElementById("overlay")?.textContent)`)
 		b.errors = nil // 401 is one
+	})
+	t.Run("nothing yet", func(t *testing.T) {
+		b.screen(390, 844, "light")
+		b.until(`document.getElementById("watch-labels").children.length === 2`)
+		for _, text := range []string{"Nothing yet. Each change of the first label is noted here.", "tiger cat\nnot in view", "lynx\nnot in view"} {
+			require.Contains(t, b.eval("document.body.innerText"), text)
+		}
+		require.Equal(t, true, b.eval(`document.getElementById("choose").disabled`))
+		b.screenshot("empty")
+		gone.Store(0)
+		s.Event(stream.Event{Time: time.Now(), Label: "tiger cat", Kind: stream.Start, Prob: 0.62}, nil)
 	})
 
 	b.screen(1280, 800, "light")
@@ -253,11 +265,17 @@ func TestPageInBrowser(t *testing.T) {
 		require.EqualValues(t, config.Width, b.eval("canvas.width"))
 		require.EqualValues(t, config.Height, b.eval("canvas.height"))
 		require.Greater(t, b.eval(pixel), 64*64*300., "not black")
+		for at, want := range map[string]float64{"0.1, 0.5": 255, "0.9, 0.5": 255, "0.5, 0.05": 255, "0.5, 0.5": 0, "0.05, 0.5": 0} {
+			require.Equal(t, want, b.eval(`((x, y) => marks.getContext("2d").getImageData(x * marks.width, y * marks.height, 1, 1).data[3])(`+at+`)`), "outline at %s", at)
+		}
+		host, err := os.Hostname()
+		require.NoError(t, err)
+		require.Equal(t, host+" · resnet50-keras · edge-classify", b.eval("document.title"))
 		require.Equal(t, "62 %", b.eval(`document.querySelector("#labels li .prob").textContent`))
 		require.Equal(t, "62%", b.eval(`document.querySelector("#labels li .bar").style.width`))
 		b.until(`document.getElementById("announcement").textContent === "tiger cat, 62 percent"`)
 		require.Contains(t, b.eval("document.body.innerText"), "tabby, a long <b>name</b> & more", "text, and no HTML")
-		for _, text := range []string{"live", "/dev/video0", "640×480 YUYV, 30 fps", "50 ms, 99 of 100 within 50 ms", "61.5 °C, slowed down: under-voltage",
+		for _, text := range []string{"live", "/dev/video0", "640×480 YUYV, 30 fps", "50 ms, 99 of 100 within 50 ms", "61.5 °C, slowed down: under-voltage", "Only the outlined part is looked at.",
 			"100 received, 3 lost, 2 damaged, restarted 1×", "resnet50-keras", "neondot", "in view: tiger cat", "results per second", "lynx\nnot in view"} {
 			require.Contains(t, b.eval("document.body.innerText"), text)
 		}
@@ -357,6 +375,9 @@ func TestPageInBrowser(t *testing.T) {
 		require.Equal(t, true, b.eval(`document.getElementById("still").inert`), "there is no picture to save")
 		require.Contains(t, b.eval(`document.getElementById("announcement").textContent`), "No picture since")
 		b.screenshot("no-picture")
+		b.screen(390, 844, "dark")
+		b.screenshot("no-picture-phone")
+		b.screen(1280, 800, "light")
 		gone.Store(0)
 		s.Status(streaming())
 		b.until(`document.getElementById("overlay").hidden`)

@@ -17,7 +17,7 @@ let paused = false;
 const cameraStates = {starting: "starting", streaming: "live", stalled: "sends nothing", missing: "not connected", error: "does not work"};
 const remedies = {
   stalled: "The camera sends nothing. It is being restarted.",
-  missing: "The camera is not connected. It is used as soon as it is.",
+  missing: "The camera is not connected. It is used as soon as it is back.",
   error: "The camera does not work. It is tried again.",
 };
 
@@ -166,8 +166,8 @@ function showState() {
   say("host", state.host || "edge-classify");
   say("runs", state.model ?? "");
   say("rate", state.fps.toFixed(1) + " results per second");
-  say("age-ms", spread(state.age_ms));
-  say("infer-ms", spread(state.infer_ms));
+  say("age-ms", result ? spread(state.age_ms) : "–");
+  say("infer-ms", result ? spread(state.infer_ms) : "–");
   say("frames", `${camera.frames} received, ${camera.dropped} lost, ${camera.corrupt} damaged, restarted ${camera.restarts}×`);
   const slowed = result?.throttled ?? [];
   say("temperature", (result?.temperature_c ? result.temperature_c.toFixed(1) + " °C" : "unknown") + (slowed.length ? ", slowed down: " + slowed.join(", ") : ""));
@@ -233,7 +233,7 @@ function tick() {
   const why = paused && connected() ? "" : trouble();
   $("overlay").hidden = why === "";
   say("overlay", why);
-  $("labels").classList.toggle("old", why !== "");
+  for (const id of ["labels", "watch-labels"]) $(id).classList.toggle("old", why !== "");
   if (troubled !== (why !== "")) {
     troubled = why !== "";
     announced = ""; // what is said next takes its place
