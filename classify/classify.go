@@ -20,6 +20,9 @@ type Options struct {
 	Threads int    // goroutines that share an image's work; 0 is one for each fast core
 	Kernel  string // a name from runtime.Kernels; "" picks the fastest
 	Top     int    // predictions of an image; 0 stands for 5
+	// MemoryLimit is the bytes that weights and activations may take; 0 stands for what
+	// the machine has to spare.
+	MemoryLimit int64
 }
 
 const defaultTop = 5
@@ -81,7 +84,7 @@ func compile(file *q8.File, o Options) (*Model, error) {
 	if o.Top < 0 {
 		return nil, fmt.Errorf("classify: %d predictions: want 1 or more", o.Top)
 	}
-	plan, err := runtime.Compile(file.Network, runtime.Options{Threads: o.Threads, Kernel: o.Kernel, Packed: file.Release})
+	plan, err := runtime.Compile(file.Network, runtime.Options{Threads: o.Threads, Kernel: o.Kernel, MemoryLimit: o.MemoryLimit, Packed: file.Release})
 	if err != nil {
 		return nil, err
 	}
