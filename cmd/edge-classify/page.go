@@ -43,7 +43,7 @@ func (o *pageOptions) open(_ context.Context, all *options, m *classify.Model, o
 		return err
 	}
 	page, err := live.Listen(o.http, live.Options{
-		Token: token, Stale: all.stale(), Model: m.File().Name, Kernel: m.Plan().Kernel(), Version: cli.Version, Log: out.log,
+		Token: token, Stale: all.stale(), Model: m.File().Name, Kernel: m.Plan().Kernel(), Version: cli.Version(), Log: out.log,
 	})
 	if err != nil {
 		return err

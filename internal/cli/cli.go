@@ -10,15 +10,24 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
-// Version of the programs. It is written into model files.
-const Version = "0.1.0"
+// Version of the programs: the tag or the revision of the sources, from the build
+// information; "devel" where that has none.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return strings.TrimPrefix(info.Main.Version, "v")
+}
 
 // Exit codes of all programs.
 const (
