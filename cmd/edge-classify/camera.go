@@ -45,8 +45,9 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	if err := findAll(m.Classes(), o.watch); err != nil {
 		return usageError(err)
 	}
-	camera, err := capture.Open(o.camera, capture.Options{
+	camera, err := capture.Open(ctx, o.camera, capture.Options{
 		Width: o.size.width, Height: o.size.height, FPS: o.fps, Format: capture.Format(strings.ToUpper(o.format)), Wait: o.wait, Log: log,
+		Rpicam: o.rpicam, PasswordFile: o.passwordFile,
 		Orientation: o.orientation,
 	})
 	if err != nil {
