@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"syscall"
 	"testing"
@@ -40,7 +41,7 @@ func onBench(t *testing.T, test func(b *bench)) {
 func (b *bench) open(path string, o Options) {
 	o, err := o.withDefaults()
 	require.NoError(b, err)
-	b.Camera, err = start("usb", newUSB(b.sys, path, o).open, o)
+	b.Camera, err = start(b.Context(), "usb", newUSB(b.sys, path, o).open, o)
 	require.NoError(b, err)
 }
 
@@ -109,7 +110,7 @@ func TestNewestFrameWins(t *testing.T) {
 		require.Equal(t, byte(100), second.Data[0])
 		b.none()
 		s := b.Status()
-		require.Equal(t, Status{Device: "/dev/video0 (HD Webcam)", State: Streaming, Since: s.Since,
+		require.Equal(t, Status{Device: "/dev/video0 (HD Webcam)", State: Streaming, Since: s.Since, Due: s.Due,
 			Format: YUYV, Width: 640, Height: 480, FPS: 30, Frames: 101}, s)
 	})
 }
@@ -341,7 +342,7 @@ func TestCloseDoesNotWaitForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, err := Options{}.withDefaults()
 		require.NoError(t, err)
-		c, err := start("stuck", func() (session, Status, error) { return stuck{}, Status{}, nil }, o)
+		c, err := start(t.Context(), "stuck", func(context.Context) (session, Status, error) { return stuck{}, Status{}, nil }, o)
 		require.NoError(t, err)
 		synctest.Wait()
 		began := time.Now()
@@ -354,7 +355,7 @@ func TestCloseDoesNotWaitForever(t *testing.T) {
 func TestWaitForCamera(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{T: t, camera: newFakeCamera(), sys: newFakeSystem(map[string]*fakeCamera{})}
-		_, err := start("usb", newUSB(b.sys, "/dev/video0", Options{}).open, Options{})
+		_, err := start(t.Context(), "usb", newUSB(b.sys, "/dev/video0", Options{}).open, Options{})
 		require.ErrorIs(t, err, fs.ErrNotExist)
 
 		b.open("/dev/video0", Options{Wait: true})
@@ -367,6 +368,49 @@ func TestWaitForCamera(t *testing.T) {
 	})
 }
 
+// TestDue watches for two minutes whether cameras count as alive.
+func TestDue(t *testing.T) {
+	never := errors.New("it is busy")
+	for name, c := range map[string]struct {
+		open opener
+		dies time.Duration // 0: never
+	}{
+		"busy":    {func(context.Context) (session, Status, error) { return nil, Status{}, never }, 0},
+		"program": {func(context.Context) (session, Status, error) { return nil, Status{}, &costly{never} }, 0},
+		"slow": {func(context.Context) (session, Status, error) {
+			time.Sleep(hangs - time.Second)
+			return nil, Status{}, never
+		}, 0},
+		"silent":                    {newUSB(newFakeSystem(map[string]*fakeCamera{"/dev/video0": newFakeCamera()}), "", Options{Width: 640, Height: 480}).open, 0},
+		"hangs while it is opened":  {func(context.Context) (session, Status, error) { time.Sleep(time.Hour); return nil, Status{}, never }, hangs},
+		"hangs while it streams":    {func(context.Context) (session, Status, error) { return stuck{}, Status{}, nil }, hangs},
+		"hangs at a frame a minute": {func(context.Context) (session, Status, error) { return stuck{}, Status{FPS: 1. / 60}, nil }, 10*time.Minute + hangs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opens := 0
+				camera, err := start(t.Context(), name, func(ctx context.Context) (session, Status, error) {
+					if opens++; opens == 1 {
+						return nil, Status{}, never
+					}
+					return c.open(ctx)
+				}, Options{Wait: true, Log: slog.New(slog.DiscardHandler)})
+				require.NoError(t, err)
+				began := time.Now()
+				for c.dies == 0 && time.Since(began) < 2*time.Minute || c.dies > 0 && time.Since(began) < c.dies+retryDelay {
+					require.True(t, time.Now().Before(camera.Status().Due), time.Since(began))
+					time.Sleep(100 * time.Millisecond)
+				}
+				if c.dies > 0 {
+					require.False(t, time.Now().Before(camera.Status().Due))
+				}
+				require.NoError(t, camera.Close())
+				time.Sleep(2 * time.Hour) // the driver answers at last
+			})
+		})
+	}
+}
+
 // TestBackoff starts expensive programs less and less often.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -374,14 +418,14 @@ func TestBackoff(t *testing.T) {
 		require.NoError(t, err)
 		began := time.Now()
 		var attempts []float64
-		c, err := start("csi", func() (session, Status, error) {
+		c, err := start(t.Context(), "csi", func(context.Context) (session, Status, error) {
 			attempts = append(attempts, time.Since(began).Seconds())
-			return nil, Status{}, newProgramError("rpicam-vid", errors.New("exit status 255"), "no cameras available")
+			return nil, Status{}, &costly{errors.New("no cameras available")}
 		}, o)
 		require.NoError(t, err)
 		time.Sleep(40 * time.Second)
 		require.NoError(t, c.Close())
-		require.Contains(t, c.Status().Error, "rpicam-vid: exit status 255: no cameras available")
+		require.Contains(t, c.Status().Error, "no cameras available")
 		require.Equal(t, []float64{0, 0.5, 1.5, 3.5, 7.5, 15.5, 25.5, 35.5}, attempts)
 	})
 }

@@ -20,6 +20,10 @@ type Options struct {
 	Threads int    // goroutines that share an image's work; 0 is one for each fast core
 	Kernel  string // a name from runtime.Kernels; "" picks the fastest
 	Top     int    // predictions of an image; 0 stands for 5
+
+	// Of files and images; Run takes what it is given.
+	Orientation preprocess.Orientation // how they are turned, after Exif's
+	ROI         preprocess.ROI         // what of them is looked at, as turned; zero is all
 }
 
 const defaultTop = 5
@@ -45,6 +49,8 @@ type shared struct {
 	// activation is that behind the logits.
 	activation labels.Activation
 	top        int
+	turn       preprocess.Orientation
+	roi        preprocess.ROI
 	users      atomic.Int32 // models that are not closed
 }
 
@@ -55,10 +61,9 @@ type Phases struct {
 	Infer      float64 `json:"infer"`
 }
 
-// Open reads a model file and makes it ready to run on this machine. The file
-// stays mapped, and may be replaced or removed, but not written to; weights that
-// the kernel has packed leave memory, so that they are held once. Errors name
-// the file.
+// Open reads a model file and makes it ready to run on this machine. Nothing is
+// read from the file afterwards, whatever becomes of it. Weights that the kernel
+// has packed leave memory, so that they are held once. Errors name the file.
 func Open(path string, o Options) (*Model, error) {
 	file, err := q8.Open(path)
 	if err != nil {
@@ -89,6 +94,7 @@ func compile(file *q8.File, o Options) (*Model, error) {
 	scale := append([]float32(nil), file.Classifier().Scale...)
 	return newModel(&shared{
 		file: file, plan: plan, scale: scale, activation: file.Activation, top: min(o.Top, len(file.Classes)),
+		turn: o.Orientation, roi: o.ROI,
 	})
 }
 
@@ -114,8 +120,8 @@ func (m *Model) Clone() (*Model, error) {
 	return newModel(m.shared)
 }
 
-// Close ends the model's threads and, when its clones are closed too, releases
-// the file. The model cannot run afterwards; what came of the last image can
+// Close ends the model's threads and, when its clones are closed too, gives the
+// file's memory back. The model cannot run afterwards; what came of the last image can
 // still be read. Closing twice is fine.
 func (m *Model) Close() error {
 	if m.closed {
@@ -169,6 +175,10 @@ func (m *Model) Classify(img image.Image) ([]Prediction, error) {
 
 // classify runs on an image that has been decoded since start.
 func (m *Model) classify(p *preprocess.Image, start time.Time) ([]Prediction, error) {
+	m.turn.Turn(p)
+	if err := m.roi.Crop(p); err != nil {
+		return nil, err
+	}
 	decode := ms(time.Since(start))
 	if err := m.Run(p); err != nil {
 		return nil, err
@@ -211,7 +221,8 @@ func (m *Model) Classes() []labels.Class { return m.file.Classes }
 func (m *Model) Independent() bool { return m.activation.Independent(len(m.scale)) }
 
 // File is the model's file: its network, preprocessing, provenance, self-test
-// and checksum.
+// and checksum. Weights of the network's convolutions may have left memory, see
+// q8.File.Release, and are not to be read.
 func (m *Model) File() *q8.File { return m.file }
 
 // Plan is how the network runs on this machine: kernel, threads and memory.

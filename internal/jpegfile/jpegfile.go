@@ -14,9 +14,9 @@ const (
 	markerSOF2 = 0xc2
 	markerDHT  = 0xc4 // Huffman tables
 	markerRST0 = 0xd0
-	markerSOI  = 0xd8
+	MarkerSOI  = 0xd8
 	MarkerEOI  = 0xd9
-	markerSOS  = 0xda // compressed data follow
+	MarkerSOS  = 0xda // compressed data follow
 	markerAPP1 = 0xe1
 )
 
@@ -27,6 +27,7 @@ var ErrNotJPEG = errors.New("not a JPEG file")
 type Header struct {
 	Width, Height int    // in pixels; 0 without a frame header of a kind that image/jpeg reads
 	Exif          []byte // the first Exif segment's TIFF structure, a view into the file; nil if there is none
+	ExifAt        [2]int // where that segment begins and ends
 	Tables        bool   // there are Huffman tables
 	Scan          int    // where the first scan's header begins, in bytes
 }
@@ -35,7 +36,7 @@ type Header struct {
 // no sense it fails, and returns what those before it say. It allocates
 // nothing.
 func Parse(file []byte) (h Header, err error) {
-	if !bytes.HasPrefix(file, []byte{0xff, markerSOI}) {
+	if !bytes.HasPrefix(file, []byte{0xff, MarkerSOI}) {
 		return h, ErrNotJPEG
 	}
 	for at := 2; at+4 <= len(file) && file[at] == 0xff; {
@@ -46,23 +47,30 @@ func Parse(file []byte) (h Header, err error) {
 		case marker == 0xff: // fill byte
 			at++
 			continue
-		case marker == markerTEM || marker >= markerRST0 && marker < markerSOI: // no segment
+		case Bare(marker):
 			at += 2
 			continue
-		case marker == markerSOS:
+		case marker == MarkerSOS:
 			h.Scan = at
 			return h, nil
-		case marker == 0 || marker == markerSOI || marker == MarkerEOI || end < at+4 || end > len(file):
+		case marker == 0 || marker == MarkerSOI || marker == MarkerEOI || end < at+4 || end > len(file):
 			return h, ErrNotJPEG
 		}
-		h.add(marker, file[at+4:end])
+		if h.add(marker, file[at+4:end]) {
+			h.ExifAt = [2]int{at, end}
+		}
 		at = end
 	}
 	return h, ErrNotJPEG
 }
 
-// add takes note of a segment.
-func (h *Header) add(marker uint8, segment []byte) {
+// Bare tells whether a marker stands alone, with no segment behind it.
+func Bare(marker uint8) bool {
+	return marker == markerTEM || marker >= markerRST0 && marker < MarkerSOI
+}
+
+// add takes note of a segment, and tells whether it is the one of Exif.
+func (h *Header) add(marker uint8, segment []byte) (exif bool) {
 	switch {
 	case marker == markerDHT:
 		h.Tables = true
@@ -71,6 +79,8 @@ func (h *Header) add(marker uint8, segment []byte) {
 	case marker == markerAPP1 && h.Exif == nil:
 		if tiff, ok := bytes.CutPrefix(segment, []byte("Exif\x00\x00")); ok {
 			h.Exif = tiff
+			return true
 		}
 	}
+	return false
 }
