@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
@@ -93,6 +94,9 @@ func (l Limits) decode(file []byte) (*Image, error) {
 	}
 	if err := l.check(head, file); err != nil {
 		return nil, err
+	}
+	if head.memory > l.memory()/4 {
+		debug.FreeOSMemory() // the picture before would count, too
 	}
 	img, err := f.decode(bytes.NewReader(file))
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -75,6 +77,22 @@ func TestMemoryIsKnownBeforeDecoding(t *testing.T) {
 		_, err = Limits{Memory: need}.Decode(file)
 		require.NoError(t, err, name)
 	}
+}
+
+// Large pictures one after the other take the memory of one.
+func TestPicturesBeforeDoNotCount(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	file := encodePNG(t, image.NewNRGBA64(image.Rect(0, 0, 1000, 500)))
+	const size = 8 * 1000 * 500
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range 3 {
+		_, err := Limits{Memory: 2 * size}.Decode(file)
+		require.NoError(t, err)
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(size+size/2))
 }
 
 // Large pictures in small files.

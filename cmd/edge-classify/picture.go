@@ -20,7 +20,7 @@ type pictureOptions struct {
 
 func (o *pictureOptions) flags(f *flag.FlagSet) {
 	f.IntVar(&o.rotate, "rotate", 0, "turn pictures clockwise by `N` degrees: 90, 180 or 270")
-	f.StringVar(&o.flip, "flip", "", "mirror pictures, once turned: `h` left and right, v top and bottom")
+	f.StringVar(&o.flip, "flip", "", "mirror pictures, once turned, by `AXIS`: h left and right, v top and bottom")
 	o.memory = pictureMemory(board.Memory(os.DirFS("/")))
 	f.Var(&o.memory, "picture-memory", "take at most `SIZE` to decode a picture, such as 256MB")
 	f.Var(&o.roi, "roi", "look at the region `X,Y,W,H` of the picture as it is shown, in pixels or per cent: 25%,0%,50%,100%")
