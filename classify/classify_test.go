@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,6 +86,33 @@ func TestFilesBytesAndImagesGiveTheReferencesBits(t *testing.T) {
 			require.Equal(t, want, m.Logits(), path)
 			require.Equal(t, top, same)
 		}
+	}
+}
+
+// What happens to the file in place, as by cp, changes no answer, nor that of a clone.
+func TestFileOverwrittenWhileOpen(t *testing.T) {
+	for _, kernel := range runtime.Kernels() {
+		network := nettest.Model(3, true)
+		path := write(t, network)
+		m, err := classify.Open(path, classify.Options{Kernel: kernel.Name})
+		require.NoError(t, err)
+		picture := filepath.Join(photos, "cat.jpg")
+		_, err = m.ClassifyFile(picture)
+		require.NoError(t, err)
+		want := slices.Clone(m.Logits())
+		for _, contents := range [][]byte{bytes.Repeat([]byte{85}, int(m.File().Size)), nil} {
+			require.NoError(t, os.WriteFile(path, contents, 0))
+			_, err = m.ClassifyFile(picture)
+			require.NoError(t, err)
+			require.Equal(t, want, m.Logits(), kernel.Name)
+			clone, err := m.Clone()
+			require.NoError(t, err)
+			_, err = clone.ClassifyFile(picture)
+			require.NoError(t, err)
+			require.Equal(t, want, clone.Logits(), kernel.Name)
+			require.NoError(t, clone.Close())
+		}
+		require.NoError(t, m.Close())
 	}
 }
 

@@ -30,7 +30,7 @@ func Measure(file []byte) (w Work) {
 		if marker, at = next(file, at); marker < 0 || marker == MarkerEOI {
 			return w
 		}
-		if marker >= markerRST0 && marker < markerSOI {
+		if marker >= markerRST0 && marker < MarkerSOI {
 			continue
 		}
 		if at+2 > len(file) {
@@ -47,7 +47,7 @@ func Measure(file []byte) (w Work) {
 			w.frame(segment, &components)
 		case marker == markerAPP14 && len(segment) >= 12 && bytes.HasPrefix(segment, []byte("Adobe")):
 			w.RGB = segment[11] == 0
-		case marker == markerSOS:
+		case marker == MarkerSOS:
 			w.scan(segment, &components)
 		}
 		at = end

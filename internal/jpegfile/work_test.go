@@ -11,7 +11,7 @@ import (
 func TestMeasure(t *testing.T) {
 	for _, file := range files(t) {
 		w := Measure(file)
-		require.Equal(t, bytes.Count(file, []byte{0xff, markerSOS}), w.Scans)
+		require.Equal(t, bytes.Count(file, []byte{0xff, MarkerSOS}), w.Scans)
 		require.Equal(t, bytes.Contains(file, []byte{0xff, markerSOF2}), w.Progressive)
 		require.GreaterOrEqual(t, w.Visits, w.Blocks)
 		if !w.Progressive {
