@@ -19,10 +19,11 @@ import (
 
 // Options are wishes; Status says what the camera agreed to.
 type Options struct {
-	Width, Height int     // default 640x480
-	FPS           float64 // default 30; for photographs 1
-	Format        Format  // of USB cameras; "" takes what costs least
-	Wait          bool    // Open does not fail where a camera is missing or busy: Next waits for it
+	Width, Height int                    // default 640x480; of what the camera sends, before it is turned
+	FPS           float64                // default 30; for photographs 1
+	Format        Format                 // of USB cameras; "" takes what costs least
+	Orientation   preprocess.Orientation // how the camera hangs: frames are to be turned so
+	Wait          bool                   // Open does not fail where a camera is missing or busy: Next waits for it
 	Log           *slog.Logger
 }
 

@@ -72,7 +72,7 @@ func TestSynthetic(t *testing.T) {
 		require.Equal(t, uint64(29), f.Sequence)
 		require.Equal(t, 50*time.Millisecond, time.Since(f.Time))
 		s := c.Status()
-		require.Equal(t, Status{Device: "test", State: Streaming, Since: began, Format: YUYV,
+		require.Equal(t, Status{Device: "test", State: Streaming, Since: began, Due: s.Due, Format: YUYV,
 			Width: 65, Height: 48, FPS: 10, Frames: 30}, s)
 	})
 }

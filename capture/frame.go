@@ -26,12 +26,13 @@ func Formats() []Format { return []Format{YUYV, NV12, I420, MJPEG} }
 // call of Next or Close.
 type Frame struct {
 	Format        Format
-	Width, Height int
-	Stride        int       // bytes from one line to the next, of the first plane; 0 of MJPEG
-	FullRange     bool      // YCbCr uses 0..255 (JPEG) and not 16..235
-	Data          []byte    // all planes, or the JPEG file, Huffman tables included
-	Sequence      uint64    // counts the camera's frames; gaps are frames lost or passed over
-	Time          time.Time // when it was captured, with a monotonic reading
+	Width, Height int                    // as Data has them
+	Orientation   preprocess.Orientation // how Data must be turned to be shown
+	Stride        int                    // bytes from one line to the next, of the first plane; 0 of MJPEG
+	FullRange     bool                   // YCbCr uses 0..255 (JPEG) and not 16..235
+	Data          []byte                 // all planes, or the JPEG file, Huffman tables included
+	Sequence      uint64                 // counts the camera's frames; gaps are frames lost or passed over
+	Time          time.Time              // when it was captured, with a monotonic reading
 }
 
 // Camera gives frames. Next and Close belong to one goroutine at a time.
@@ -63,18 +64,22 @@ type Status struct {
 	Error    string    `json:"error,omitempty"` // why, where State is not streaming
 	Since    time.Time `json:"since"`           // when State began
 	Format   Format    `json:"format"`          // this and what follows is what the camera agreed to
-	Width    int       `json:"width"`
+	Width    int       `json:"width"`           // of the picture as it is shown
 	Height   int       `json:"height"`
 	FPS      float64   `json:"fps"`      // 0 if the camera does not tell
 	Frames   uint64    `json:"frames"`   // received whole
 	Dropped  uint64    `json:"dropped"`  // lost before they reached the program
 	Corrupt  uint64    `json:"corrupt"`  // received damaged
 	Restarts uint64    `json:"restarts"` // attempts to open the camera again
+
+	// Due is by when the camera acts again, be it to try once more. Later it hangs
+	// in a driver that does not answer.
+	Due time.Time `json:"-"`
 }
 
 // Image describes the frame's samples to preprocess.Resizer. Raw formats
 // are not copied: p is valid as long as the frame is. MJPEG is decoded into
-// memory of its own.
+// memory of its own. What is turned has its strides exchanged.
 //
 // Chroma samples are taken to lie in the middle of their pixels. Some cameras
 // place them at the left one: half a pixel, which resizing to 224 leaves
@@ -86,6 +91,7 @@ func (f *Frame) Image(p *preprocess.Image) error {
 			return fmt.Errorf("capture: frame %d: %w", f.Sequence, err)
 		}
 		*p = *decoded
+		f.Orientation.Turn(p)
 		return nil
 	}
 	if need := f.need(); need == 0 || len(f.Data) < need {
@@ -112,6 +118,7 @@ func (f *Frame) Image(p *preprocess.Image) error {
 		chroma := half * ((f.Height + 1) / 2)
 		p.Planes = [3]preprocess.Plane{plane(0, f.Stride, 1), plane(luma, half, 1), plane(luma+chroma, half, 1)}
 	}
+	f.Orientation.Turn(p)
 	return nil
 }
 

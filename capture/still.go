@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/jpeg"
 
+	"edgeclassify/internal/jpegfile"
 	"edgeclassify/preprocess"
 )
 
@@ -19,11 +20,12 @@ type Encoder struct {
 	file         bytes.Buffer
 }
 
-// JPEG returns the frame as a JPEG file, which is f.Data where that is one. It
+// JPEG returns the frame as a JPEG file. Where f.Data is one, it is that, with the
+// frame's orientation told to viewers by Exif; other frames are turned. The file
 // lasts until the next call, or as long as the frame.
 func (e *Encoder) JPEG(f *Frame) ([]byte, error) {
 	if f.Format == MJPEG {
-		return f.Data, nil
+		return e.tell(f)
 	}
 	if err := e.planes(f); err != nil {
 		return nil, err
@@ -35,17 +37,41 @@ func (e *Encoder) JPEG(f *Frame) ([]byte, error) {
 	return e.file.Bytes(), nil
 }
 
-// planes copies a frame's samples as image/jpeg wants them: in three planes,
-// of full range.
+// tell is a JPEG file whose Exif segment has the frame's orientation behind its own.
+func (e *Encoder) tell(f *Frame) ([]byte, error) {
+	if f.Orientation <= preprocess.Upright {
+		return f.Data, nil
+	}
+	header, err := jpegfile.Parse(f.Data)
+	if err != nil {
+		return nil, fmt.Errorf("capture: frame %d: %w", f.Sequence, err)
+	}
+	const start = 2 // bytes of the first marker
+	begin, end := max(header.ExifAt[0], start), max(header.ExifAt[1], start)
+	e.file.Reset()
+	e.file.Write(f.Data[:start])
+	o := preprocess.ExifOrientation(header.Exif).Then(f.Orientation)
+	e.file.Write(o.AppendExif(e.file.AvailableBuffer()))
+	e.file.Write(f.Data[start:begin])
+	e.file.Write(f.Data[end:])
+	return e.file.Bytes(), nil
+}
+
+// planes copies a frame's samples as image/jpeg wants them: in three planes, upright
+// and of full range.
 func (e *Encoder) planes(f *Frame) error {
 	if err := f.Image(&e.picture); err != nil {
 		return err
 	}
+	across, down := e.picture.Chroma[0], e.picture.Chroma[1]
 	ratio := image.YCbCrSubsampleRatio420
-	if e.picture.Chroma[1].Factor == 1 {
+	switch {
+	case down.Factor == 1:
 		ratio = image.YCbCrSubsampleRatio422
+	case across.Factor == 1:
+		ratio = image.YCbCrSubsampleRatio440
 	}
-	bounds := image.Rect(0, 0, f.Width, f.Height)
+	bounds := image.Rect(0, 0, e.picture.Width, e.picture.Height).Add(image.Pt(across.Lead, down.Lead))
 	if e.img.Rect != bounds || e.img.SubsampleRatio != ratio {
 		e.img = *image.NewYCbCr(bounds, ratio)
 	}

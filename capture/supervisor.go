@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"edgeclassify/preprocess"
 )
 
 // errStalled ends a session in which frames stay away.
@@ -20,6 +22,7 @@ var errClosed = errors.New("capture: the camera is closed")
 const (
 	retryDelay    = 500 * time.Millisecond // from a failure to the next attempt
 	closePatience = time.Second            // how long Close waits for a driver
+	hangs         = 30 * time.Second       // longer than opening a camera may take
 )
 
 // session is a camera between opening and the first failure. It owns a few
@@ -74,6 +77,7 @@ func (h held) release() {
 // newest frame at hand.
 type supervisor struct {
 	opener  opener
+	turn    preprocess.Orientation // of all frames
 	log     *slog.Logger
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the goroutine has ended
@@ -95,8 +99,8 @@ func start(spec string, open opener, o Options) (Camera, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &supervisor{
-		opener: open, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
-		status: Status{Device: spec, State: Starting, Since: time.Now()},
+		opener: open, turn: o.Orientation, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
+		status: Status{Device: spec, State: Starting, Since: time.Now(), Due: time.Now().Add(hangs)},
 	}
 	go c.run(ctx, s, agreed, err)
 	return c, nil
@@ -172,7 +176,7 @@ func (c *supervisor) run(ctx context.Context, s session, agreed Status, err erro
 			}
 		}
 		if ctx.Err() == nil {
-			c.fail(err)
+			c.fail(err, delay)
 		}
 		select {
 		case <-ctx.Done():
@@ -185,6 +189,7 @@ func (c *supervisor) run(ctx context.Context, s session, agreed Status, err erro
 			return
 		}
 		delay = min(2*delay, longestDelay(err))
+		c.count(func(s *Status) { s.Due = time.Now().Add(hangs) })
 		if s, agreed, err = c.opener(); err == nil {
 			c.count(func(s *Status) { s.Restarts++ })
 		}
@@ -219,11 +224,24 @@ func (c *supervisor) stream(ctx context.Context, s session, agreed Status) (any 
 // begin notes what the camera agreed to. The state stays as it was until
 // there is a frame.
 func (c *supervisor) begin(agreed Status) {
+	if c.turn.Transposed() {
+		agreed.Width, agreed.Height = agreed.Height, agreed.Width
+	}
 	c.count(func(s *Status) {
 		s.Device, s.Format, s.Width, s.Height, s.FPS =
 			agreed.Device, agreed.Format, agreed.Width, agreed.Height, agreed.FPS
+		s.Due = s.nextDue()
 		c.base = c.next
 	})
+}
+
+// nextDue is when a session that streams has given a frame, or has failed.
+func (s *Status) nextDue() time.Time {
+	within := time.Duration(hangs)
+	if s.FPS > 0 {
+		within += patience(time.Duration(float64(time.Second) / s.FPS))
+	}
+	return time.Now().Add(within)
 }
 
 // count changes the status.
@@ -240,11 +258,13 @@ func (c *supervisor) put(a arrival, s session) bool {
 	c.status.Frames += a.frames
 	c.status.Dropped += a.dropped
 	c.status.Corrupt += a.corrupt
+	c.status.Due = c.status.nextDue()
 	if a.newest == nil {
 		c.mu.Unlock()
 		return false
 	}
 	started := c.setState(Streaming, "")
+	a.newest.Orientation = c.turn
 	a.newest.Sequence += c.base
 	c.next = a.newest.Sequence + 1
 	passedOver := c.newest
@@ -274,8 +294,8 @@ func (c *supervisor) forget() {
 	newest.release()
 }
 
-// fail says why there are no frames.
-func (c *supervisor) fail(err error) {
+// fail says why there are no frames, until the next attempt after delay.
+func (c *supervisor) fail(err error, delay time.Duration) {
 	state := Failed
 	switch {
 	case errors.Is(err, errStalled):
@@ -285,6 +305,7 @@ func (c *supervisor) fail(err error) {
 	}
 	c.mu.Lock()
 	changed := c.setState(state, err.Error())
+	c.status.Due = time.Now().Add(delay + hangs)
 	device := c.status.Device
 	c.mu.Unlock()
 	if changed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"syscall"
 	"testing"
@@ -109,7 +110,7 @@ func TestNewestFrameWins(t *testing.T) {
 		require.Equal(t, byte(100), second.Data[0])
 		b.none()
 		s := b.Status()
-		require.Equal(t, Status{Device: "/dev/video0 (HD Webcam)", State: Streaming, Since: s.Since,
+		require.Equal(t, Status{Device: "/dev/video0 (HD Webcam)", State: Streaming, Since: s.Since, Due: s.Due,
 			Format: YUYV, Width: 640, Height: 480, FPS: 30, Frames: 101}, s)
 	})
 }
@@ -365,6 +366,46 @@ func TestWaitForCamera(t *testing.T) {
 		require.Less(t, b.resume(), time.Second)
 		require.NoError(t, b.Close())
 	})
+}
+
+// TestDue watches for two minutes whether cameras count as alive.
+func TestDue(t *testing.T) {
+	never := errors.New("it is busy")
+	for name, c := range map[string]struct {
+		open opener
+		dies time.Duration // 0: never
+	}{
+		"busy":                      {func() (session, Status, error) { return nil, Status{}, never }, 0},
+		"program":                   {func() (session, Status, error) { return nil, Status{}, &programError{never} }, 0},
+		"slow":                      {func() (session, Status, error) { time.Sleep(hangs - time.Second); return nil, Status{}, never }, 0},
+		"silent":                    {newUSB(newFakeSystem(map[string]*fakeCamera{"/dev/video0": newFakeCamera()}), "", Options{Width: 640, Height: 480}).open, 0},
+		"hangs while it is opened":  {func() (session, Status, error) { time.Sleep(time.Hour); return nil, Status{}, never }, hangs},
+		"hangs while it streams":    {func() (session, Status, error) { return stuck{}, Status{}, nil }, hangs},
+		"hangs at a frame a minute": {func() (session, Status, error) { return stuck{}, Status{FPS: 1. / 60}, nil }, 10*time.Minute + hangs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opens := 0
+				camera, err := start(name, func() (session, Status, error) {
+					if opens++; opens == 1 {
+						return nil, Status{}, never
+					}
+					return c.open()
+				}, Options{Wait: true, Log: slog.New(slog.DiscardHandler)})
+				require.NoError(t, err)
+				began := time.Now()
+				for c.dies == 0 && time.Since(began) < 2*time.Minute || c.dies > 0 && time.Since(began) < c.dies+retryDelay {
+					require.True(t, time.Now().Before(camera.Status().Due), time.Since(began))
+					time.Sleep(100 * time.Millisecond)
+				}
+				if c.dies > 0 {
+					require.False(t, time.Now().Before(camera.Status().Due))
+				}
+				require.NoError(t, camera.Close())
+				time.Sleep(2 * time.Hour) // the driver answers at last
+			})
+		})
+	}
 }
 
 // TestBackoff starts expensive programs less and less often.

@@ -20,6 +20,10 @@ type Options struct {
 	Threads int    // goroutines that share an image's work; 0 is one for each fast core
 	Kernel  string // a name from runtime.Kernels; "" picks the fastest
 	Top     int    // predictions of an image; 0 stands for 5
+
+	// Of files and images; Run takes what it is given.
+	Orientation preprocess.Orientation // how they are turned, after Exif's
+	ROI         preprocess.ROI         // what of them is looked at, as turned; zero is all
 }
 
 const defaultTop = 5
@@ -45,6 +49,8 @@ type shared struct {
 	// activation is that behind the logits.
 	activation labels.Activation
 	top        int
+	turn       preprocess.Orientation
+	roi        preprocess.ROI
 	users      atomic.Int32 // models that are not closed
 }
 
@@ -89,6 +95,7 @@ func compile(file *q8.File, o Options) (*Model, error) {
 	scale := append([]float32(nil), file.Classifier().Scale...)
 	return newModel(&shared{
 		file: file, plan: plan, scale: scale, activation: file.Activation, top: min(o.Top, len(file.Classes)),
+		turn: o.Orientation, roi: o.ROI,
 	})
 }
 
@@ -169,6 +176,10 @@ func (m *Model) Classify(img image.Image) ([]Prediction, error) {
 
 // classify runs on an image that has been decoded since start.
 func (m *Model) classify(p *preprocess.Image, start time.Time) ([]Prediction, error) {
+	m.turn.Turn(p)
+	if err := m.roi.Crop(p); err != nil {
+		return nil, err
+	}
 	decode := ms(time.Since(start))
 	if err := m.Run(p); err != nil {
 		return nil, err

@@ -17,9 +17,10 @@ const statusEvery = 5 * time.Second // between two status texts
 // Systemd tells systemd how the service is, by the protocol of sd_notify(3). It
 // is a stream.Sink. Without systemd it does nothing.
 //
-// The watchdog is fed by results: a loop that hangs, and a camera that says
-// that it streams while no frame comes, end in a restart. An unplugged camera
-// does not, since a restart plugs nothing in.
+// The watchdog is fed by results and, while the camera gives no frames, by its
+// attempts: a loop that hangs, one that makes nothing of a camera's frames, and
+// a driver that does not answer end in a restart. A camera that is missing or
+// busy does not, since a restart plugs nothing in.
 type Systemd struct {
 	conn     net.Conn      // nil without systemd
 	watchdog time.Duration // 0: there is none
@@ -141,7 +142,7 @@ func (s *Systemd) Status(c capture.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if c.State == capture.Missing || now.Sub(s.resultAt) < s.quiet {
+	if now.Before(c.Due) && (c.State != capture.Streaming || now.Sub(s.resultAt) < s.quiet) {
 		s.feed(now)
 	}
 	if c.State != capture.Streaming && now.Sub(s.statusAt) >= statusEvery && s.conn != nil {

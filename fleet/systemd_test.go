@@ -87,24 +87,32 @@ func TestWatchdogStarvesWithoutResults(t *testing.T) {
 	require.Equal(t, "WATCHDOG=1", m.read(time.Second))
 	m.read(time.Second) // status
 	fed := 0
-	tell := func(state string, times int) {
+	tell := func(state string, due time.Duration, times int) {
 		for range times {
-			s.Status(capture.Status{State: state})
+			s.Status(capture.Status{State: state, Due: time.Now().Add(due)})
 			if strings.Contains(m.read(10*time.Millisecond), "WATCHDOG=1") {
 				fed++
 			}
 		}
 	}
-	tell(capture.Streaming, 3)
+	tell(capture.Streaming, time.Hour, 3)
 	require.LessOrEqual(t, fed, 2, "within half the period")
 	fed = 0
 	time.Sleep(40 * time.Millisecond)
-	tell(capture.Streaming, 8)
-	tell(capture.Stalled, 8)
-	require.Zero(t, fed)
-	tell(capture.Missing, 8)
-	require.GreaterOrEqual(t, fed, 2, "a restart plugs nothing in")
+	tell(capture.Streaming, time.Hour, 8)
+	for _, state := range waiting {
+		tell(state, -time.Second, 8)
+	}
+	require.Zero(t, fed, "the camera's driver does not answer")
+	for _, state := range waiting {
+		fed = 0
+		tell(state, time.Hour, 8)
+		require.GreaterOrEqual(t, fed, 2, "%s: a restart plugs nothing in", state)
+	}
 }
+
+// waiting are the states of a camera that gives no frames.
+var waiting = []string{capture.Starting, capture.Stalled, capture.Missing, capture.Failed}
 
 func TestQuietLoopsAreFed(t *testing.T) {
 	m := newManager(t, sockets(t)[0])
@@ -113,6 +121,8 @@ func TestQuietLoopsAreFed(t *testing.T) {
 	defer s.Close()
 	time.Sleep(40 * time.Millisecond)
 	s.Status(capture.Status{State: capture.Streaming})
+	require.Empty(t, m.read(20*time.Millisecond), "the camera's driver does not answer")
+	s.Status(capture.Status{State: capture.Streaming, Due: time.Now().Add(time.Hour)})
 	require.Equal(t, "WATCHDOG=1", m.read(time.Second))
 }
 

@@ -9,10 +9,14 @@ import (
 // HashLogits is the SHA-256 over the logits in little-endian order, in
 // hexadecimal: equal on every machine, for every kernel and number of threads.
 func HashLogits(logits []int32) string {
-	b := make([]byte, 0, 4*len(logits))
+	sum := sha256.Sum256(AppendLogits(nil, logits))
+	return hex.EncodeToString(sum[:])
+}
+
+// AppendLogits appends what HashLogits hashes.
+func AppendLogits(b []byte, logits []int32) []byte {
 	for _, v := range logits {
 		b = binary.LittleEndian.AppendUint32(b, uint32(v))
 	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
+	return b
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image/color"
 	"image/jpeg"
 	"io"
@@ -14,7 +15,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -136,7 +136,7 @@ func TestStreamOfRawFrames(t *testing.T) {
 		last = sequence
 		age, err := strconv.ParseFloat(header.Get("X-Age-Ms"), 64)
 		require.NoError(t, err)
-		require.True(t, age >= 0 && age < 2000, "%v", age)
+		require.True(t, age >= 0 && age < 5000, "%v", age)
 	}
 	require.Greater(t, time.Since(start), 3*interval, "no more than 10 a second")
 	_, body := get(t, s.url("/metrics"))
@@ -172,7 +172,7 @@ func TestFirstPictureComesAtOnce(t *testing.T) {
 }
 
 func TestNoOldPicture(t *testing.T) {
-	const stale = 1500 * time.Millisecond
+	const stale = 3 * time.Second
 	s := serve(t, Options{Stale: stale})
 	cat := photo(t, "cat.jpg")
 	s.show(cat(1))
@@ -196,7 +196,7 @@ func TestNoOldPicture(t *testing.T) {
 	select {
 	case err := <-rest:
 		require.NoError(t, err, "the stream ends when there is no picture any more")
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the stream goes on without pictures")
 	}
 	for _, path := range []string{"/healthz", "/snapshot.jpg", "/stream.mjpg"} {
@@ -411,7 +411,7 @@ func TestHostileRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Contains(t, closed(t, dial(t, s, c.text), 3*time.Second), "HTTP/1.1 "+c.want)
+			require.Contains(t, closed(t, dial(t, s, c.text), time.Minute), "HTTP/1.1 "+c.want)
 		})
 	}
 	t.Run("header that does not end", func(t *testing.T) {
@@ -424,7 +424,7 @@ func TestHostileRequests(t *testing.T) {
 			if _, err := io.WriteString(c, "X: y\r\n"); err != nil {
 				break
 			}
-			require.Less(t, time.Since(start), 8*time.Second, "still open")
+			require.Less(t, time.Since(start), time.Minute, "still open")
 		}
 	})
 }
@@ -434,52 +434,70 @@ func TestConnectionsAreLimited(t *testing.T) {
 	for range maxConns {
 		dial(t, s, "GET")
 	}
-	require.Eventually(t, func() bool { return s.conns.Load() == maxConns }, 3*time.Second, 10*time.Millisecond)
-	require.Empty(t, closed(t, dial(t, s, ""), 3*time.Second))
-	require.Eventually(t, func() bool { return s.conns.Load() == maxConns }, 3*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.conns.Load() == maxConns }, time.Minute, 10*time.Millisecond)
+	require.Empty(t, closed(t, dial(t, s, ""), time.Minute))
+	require.Eventually(t, func() bool { return s.conns.Load() == maxConns }, time.Minute, 10*time.Millisecond)
 }
 
-// sinkTimes measures calls of Result with frames that are far larger than what
-// viewers take.
-func sinkTimes(s *Server, frame *capture.Frame, n int) []time.Duration {
-	times := make([]time.Duration, n)
-	for i := range times {
-		frame.Sequence++
-		frame.Time = time.Now()
-		r := result(frame.Sequence)
-		start := time.Now()
-		s.Result(r, frame)
-		times[i] = time.Since(start)
-		time.Sleep(5 * time.Millisecond)
+// stuck tells whether every viewer has yet to take what was sent last.
+func stuck[T any](f *fanout[T]) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for box := range f.boxes {
+		if len(box) < cap(box) {
+			return false
+		}
 	}
-	slices.Sort(times)
-	return times
+	return true
 }
 
-// 50 viewers that read 1 kB/s, of pictures and of events, do not hold up the
-// loop, and neither do viewers that read nothing.
-func TestSlowViewers(t *testing.T) {
-	s := serve(t, Options{})
-	frame := large()
-	without := sinkTimes(s, frame, 200)
-	for i := range 50 {
-		path := []string{"/stream.mjpg", "/api/events"}[i%2]
-		c := dial(t, s, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
-		go func() {
-			for buf := make([]byte, 100); ; time.Sleep(100 * time.Millisecond) {
-				if _, err := c.Read(buf); err != nil {
-					return
-				}
+// Viewers that read nothing and are never dropped, of pictures and of events, do
+// not hold up the loop: a sink that waited for one of them would wait for ever.
+func TestStuckViewersDoNotHoldUpTheLoop(t *testing.T) {
+	s := serve(t, Options{Stale: -1}, func(s *Server) { s.patience = time.Hour })
+	const viewers = 10 // of each kind
+	for range viewers {
+		for _, path := range []string{"/stream.mjpg", "/api/events"} {
+			c := dial(t, s, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
+		}
+	}
+	require.Eventually(t, func() bool { return s.screen.viewers.count() == viewers && s.results.count() == viewers }, time.Minute, time.Millisecond)
+	var sequence uint64
+	f := large()
+	show := func(times int) {
+		shown := inBackground(func() {
+			for range times {
+				sequence++
+				f.Sequence, f.Time = sequence, time.Now()
+				s.show(f)
+				s.Event(stream.Event{Label: "tiger cat", Kind: stream.Start}, nil)
 			}
-		}()
+		})
+		select {
+		case <-shown:
+		case <-time.After(time.Minute):
+			require.FailNow(t, "the loop waits for a viewer")
+		}
 	}
-	require.Eventually(t, func() bool { return s.screen.viewers.count() == 25 && s.results.count() == 25 }, 5*time.Second, time.Millisecond)
-	with := sinkTimes(s, frame, 300)
-	t.Logf("Result takes p50 %v, p99 %v, at most %v; with 50 slow viewers p50 %v, p99 %v, at most %v",
-		without[100], without[198], without[199], with[150], with[297], with[299])
-	require.Less(t, with[150], time.Millisecond)
-	require.Less(t, with[297], 20*time.Millisecond, "it waits for no viewer; this allows for a busy machine")
+	// The system's buffers fill, and then the boxes.
+	require.Eventually(t, func() bool {
+		show(100)
+		return stuck(s.screen.viewers) && stuck(s.results) && stuck(s.events)
+	}, 2*time.Minute, 10*time.Millisecond)
+	show(500)
+	require.Equal(t, viewers, s.screen.viewers.count())
+	require.Equal(t, viewers, s.results.count())
+
+	_, body := get(t, s.url("/api/latest"))
+	require.Contains(t, body, fmt.Sprintf(`"sequence": %d,`, sequence))
+	before := sequence
+	require.Eventually(t, func() bool { // one that reads gets pictures all the same
+		show(1)
+		response, _ := get(t, s.url("/snapshot.jpg"))
+		shown, _ := strconv.ParseUint(response.Header.Get("X-Sequence"), 10, 64)
+		return shown > before
+	}, time.Minute, interval)
 }
 
 // A viewer that takes nothing is dropped, and others see the picture.
@@ -488,12 +506,12 @@ func TestStuckViewerIsDropped(t *testing.T) {
 	film(t, s, photo(t, "cat.jpg"))
 	c := dial(t, s, "GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
-	require.Eventually(t, func() bool { return s.screen.viewers.count() == 1 }, 3*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.screen.viewers.count() == 1 }, time.Minute, time.Millisecond)
 	parts := partsOf(t, open(t, s.url("/stream.mjpg")))
 	require.Equal(t, 2, s.screen.viewers.count())
 	for start := time.Now(); s.screen.viewers.count() == 2; {
 		nextPart(t, parts)
-		require.Less(t, time.Since(start), 8*time.Second, "the stuck viewer is still there")
+		require.Less(t, time.Since(start), time.Minute, "the stuck viewer is still there")
 	}
 	require.Equal(t, 1, s.screen.viewers.count())
 	nextPart(t, parts)
@@ -508,6 +526,6 @@ func TestEndsWithStuckViewers(t *testing.T) {
 		require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
 	}
 	dial(t, s, "GET / HT")
-	require.Eventually(t, func() bool { return s.screen.viewers.count() == 2 }, 3*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.screen.viewers.count() == 2 }, time.Minute, time.Millisecond)
 	time.Sleep(200 * time.Millisecond) // so that buffers fill
 }

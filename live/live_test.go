@@ -40,11 +40,11 @@ func serve(t *testing.T, o Options, change ...func(*Server)) *Server {
 		select {
 		case err := <-ended:
 			require.NoError(t, err)
-		case <-time.After(time.Second):
-			t.Error("the server does not end within a second")
+		case <-time.After(patience / 2):
+			t.Error("the server waits for viewers")
 			<-ended
 		}
-		require.Eventually(t, func() bool { return leftovers() == "" }, 2*time.Second, 10*time.Millisecond,
+		require.Eventually(t, func() bool { return leftovers() == "" }, time.Minute, 10*time.Millisecond,
 			"goroutines are left behind")
 		require.Zero(t, s.screen.viewers.count())
 		require.Zero(t, s.results.count())
@@ -71,7 +71,7 @@ func (s *Server) url(path string) string { return "http://" + s.Addr().String() 
 func client(t *testing.T) *http.Client {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 // get returns an answer and its body.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"periph.io/x/conn/v3/gpio"
 
@@ -22,9 +23,7 @@ const defaultMinProb = 0.5
 // nothing seen then.
 type LED struct {
 	rule   rule
-	need   int // results in a row that switch
-	lit    bool
-	count  int // results in a row that say otherwise
+	lit    stream.Debouncer
 	pin    pin
 	log    *slog.Logger
 	worker *worker[gpio.Level]
@@ -35,6 +34,7 @@ var _ stream.Sink = (*LED)(nil)
 // rule is PIN=LABEL[:MIN].
 type rule struct {
 	pin     string
+	label   string
 	classes []int // several where they share the name; their probabilities add up
 	min     float64
 }
@@ -42,9 +42,9 @@ type rule struct {
 // NewLED makes an output of a rule PIN=LABEL[:MIN], such as 17=tabby:0.6. PIN
 // is as of a Raspberry Pi's pinout, GPIO17 or 17, or gpiochipN:LINE. LABEL is a
 // class's name or id. MIN is the probability from which on the label is seen,
-// 0.5 unless given; stream.Seen says how it is held. results in a row switch
-// the output: 1 where each picture stands for itself, as with a trigger.
-func NewLED(spec string, classes []labels.Class, results int, log *slog.Logger) (*LED, error) {
+// 0.5 unless given; stream.Seen and stream.Debouncer, with hold, say when it
+// switches. hold is 0 where each picture stands for itself, as with a trigger.
+func NewLED(spec string, classes []labels.Class, hold time.Duration, log *slog.Logger) (*LED, error) {
 	r, err := parseRule(spec, classes)
 	if err != nil {
 		return nil, fmt.Errorf("LED %q: %w", spec, err)
@@ -53,7 +53,7 @@ func NewLED(spec string, classes []labels.Class, results int, log *slog.Logger) 
 	if err != nil {
 		return nil, fmt.Errorf("LED %q: %w", spec, err)
 	}
-	l, err := newLED(r, p, results, orSilent(log))
+	l, err := newLED(r, p, hold, orSilent(log))
 	if err != nil {
 		p.Close()
 		return nil, fmt.Errorf("LED %q: %w", spec, err)
@@ -74,16 +74,17 @@ func parseRule(spec string, classes []labels.Class) (rule, error) {
 		}
 		label, r.min = label[:i], least
 	}
+	r.label = label
 	var err error
 	r.classes, err = labels.Find(classes, label)
 	return r, err
 }
 
-func newLED(r rule, p pin, results int, log *slog.Logger) (*LED, error) {
+func newLED(r rule, p pin, hold time.Duration, log *slog.Logger) (*LED, error) {
 	if err := p.Out(gpio.Low); err != nil {
 		return nil, err
 	}
-	l := &LED{rule: r, need: results, pin: p, log: log}
+	l := &LED{rule: r, lit: stream.NewDebouncer(hold), pin: p, log: log}
 	failed := false
 	l.worker = startWorker(0, func(level gpio.Level) {
 		err := p.Out(level)
@@ -95,43 +96,46 @@ func newLED(r rule, p pin, results int, log *slog.Logger) (*LED, error) {
 	return l, nil
 }
 
-// Result switches the output where enough results in a row agree to.
+// Result switches the output where the label has been there, or not, for long
+// enough.
 func (l *LED) Result(r *stream.Result, _ *capture.Frame) {
 	prob := 0.0
 	for _, class := range l.rule.classes {
 		prob += r.Probabilities[class]
 	}
-	seen := stream.Seen(l.lit, prob, l.rule.min)
-	if seen == l.lit {
-		l.count = 0
-		return
-	}
-	if l.count++; l.count >= l.need {
-		l.turn(seen)
+	if l.lit.Turn(stream.Seen(l.lit.Seen, prob, l.rule.min)) {
+		l.show()
 	}
 }
 
 // Status switches the output off unless the camera streams.
 func (l *LED) Status(s capture.Status) {
-	if s.State == capture.Streaming {
-		return
-	}
-	l.count = 0
-	if l.lit {
-		l.turn(false)
+	if s.State != capture.Streaming && l.lit.Forget() {
+		l.show()
 	}
 }
 
 // Event does nothing.
 func (l *LED) Event(stream.Event, *capture.Frame) {}
 
-// Model does nothing.
-func (l *LED) Model(stream.Model) {}
-
-func (l *LED) turn(lit bool) {
-	l.lit, l.count = lit, 0
-	l.worker.put(gpio.Level(lit))
+// Fits tells whether a model with these classes could take over.
+func (l *LED) Fits(classes []labels.Class) error {
+	if _, err := labels.Find(classes, l.rule.label); err != nil {
+		return fmt.Errorf("LED %s=%s: %w", l.rule.pin, l.rule.label, err)
+	}
+	return nil
 }
+
+// Model finds the label among the model's classes and switches the output off. A
+// label that is not there is never seen.
+func (l *LED) Model(m stream.Model) {
+	l.rule.classes, _ = labels.Find(m.Classes, l.rule.label)
+	if l.lit.Forget() {
+		l.show()
+	}
+}
+
+func (l *LED) show() { l.worker.put(gpio.Level(l.lit.Seen)) }
 
 // Close switches the output off and lets go of its pin.
 func (l *LED) Close() error {

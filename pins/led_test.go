@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,12 +19,12 @@ import (
 
 func TestParseRule(t *testing.T) {
 	for spec, want := range map[string]rule{
-		"17=tabby":                    {"17", []int{0}, 0.5},
-		"GPIO17=Tabby:0.6":            {"GPIO17", []int{0}, 0.6},
-		"gpiochip0:5=n02123394:1":     {"gpiochip0:5", []int{1}, 1},
-		"gpiochip0:5=persian cat:.25": {"gpiochip0:5", []int{1}, 0.25},
-		"17=crane":                    {"17", []int{2, 3}, 0.5},
-		"17=n03126707":                {"17", []int{3}, 0.5},
+		"17=tabby":                    {"17", "tabby", []int{0}, 0.5},
+		"GPIO17=Tabby:0.6":            {"GPIO17", "Tabby", []int{0}, 0.6},
+		"gpiochip0:5=n02123394:1":     {"gpiochip0:5", "n02123394", []int{1}, 1},
+		"gpiochip0:5=persian cat:.25": {"gpiochip0:5", "persian cat", []int{1}, 0.25},
+		"17=crane":                    {"17", "crane", []int{2, 3}, 0.5},
+		"17=n03126707":                {"17", "n03126707", []int{3}, 0.5},
 	} {
 		got, err := parseRule(spec, classes())
 		require.NoError(t, err, spec)
@@ -43,7 +44,7 @@ func TestParseRule(t *testing.T) {
 		"17=spaceship:1": `no class "spaceship"`,
 		"x=tabby":        `"x" is no pin`,
 	} {
-		_, err := NewLED(spec, classes(), 1, nil)
+		_, err := NewLED(spec, classes(), 0, nil)
 		require.ErrorContains(t, err, want, spec)
 		require.ErrorContains(t, err, `LED "`+spec+`"`)
 	}
@@ -59,18 +60,18 @@ func result(probs map[int]float64) *stream.Result {
 	return r
 }
 
-func startLED(t *testing.T, spec string, results int) (*LED, *fakePin) {
+func startLED(t *testing.T, spec string, hold time.Duration) (*LED, *fakePin) {
 	r, err := parseRule(spec, classes())
 	require.NoError(t, err)
 	p := newFakePin()
-	l, err := newLED(r, p, results, orSilent(nil))
+	l, err := newLED(r, p, hold, orSilent(nil))
 	require.NoError(t, err)
 	return l, p
 }
 
 func TestLED(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, p := startLED(t, "17=tabby:0.6", 3)
+		l, p := startLED(t, "17=tabby:0.6", 300*time.Millisecond)
 		require.Equal(t, []gpio.Level{gpio.Low}, p.outs, "off to begin with")
 		for i, step := range []struct {
 			prob float64
@@ -82,6 +83,7 @@ func TestLED(t *testing.T) {
 			{0.1, gpio.High}, {0.1, gpio.High}, {0.7, gpio.High},
 			{0.1, gpio.High}, {0.1, gpio.High}, {0.1, gpio.Low},
 		} {
+			time.Sleep(101 * time.Millisecond)
 			l.Result(result(map[int]float64{0: step.prob, 1: 1 - step.prob}), nil)
 			synctest.Wait()
 			require.Equal(t, step.want, p.Read(), "step %d", i)
@@ -91,9 +93,38 @@ func TestLED(t *testing.T) {
 	})
 }
 
+// Another model has the label elsewhere, or not at all.
+func TestLEDOfAnotherModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, p := startLED(t, "17=tabby", 0)
+		l.Result(result(map[int]float64{0: 1}), nil)
+		synctest.Wait()
+		require.Equal(t, gpio.High, p.Read())
+		backwards := classes()
+		slices.Reverse(backwards)
+		require.NoError(t, l.Fits(backwards))
+		l.Model(stream.Model{Classes: backwards})
+		synctest.Wait()
+		require.Equal(t, gpio.Low, p.Read(), "what was seen is the other model's")
+		l.Result(result(map[int]float64{0: 1}), nil)
+		synctest.Wait()
+		require.Equal(t, gpio.Low, p.Read())
+		l.Result(result(map[int]float64{len(backwards) - 1: 1}), nil)
+		synctest.Wait()
+		require.Equal(t, gpio.High, p.Read())
+
+		require.ErrorContains(t, l.Fits(backwards[:1]), `LED 17=tabby: no class "tabby"`)
+		l.Model(stream.Model{Classes: backwards[:1]})
+		l.Result(result(map[int]float64{len(backwards) - 1: 1}), nil)
+		synctest.Wait()
+		require.Equal(t, gpio.Low, p.Read())
+		require.NoError(t, l.Close())
+	})
+}
+
 func TestLEDOfASharedName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, p := startLED(t, "17=crane:0.6", 1)
+		l, p := startLED(t, "17=crane:0.6", 0)
 		l.Result(result(map[int]float64{2: 0.35, 3: 0.3}), nil)
 		synctest.Wait()
 		require.Equal(t, gpio.High, p.Read())
@@ -108,8 +139,8 @@ func TestLEDGoesOff(t *testing.T) {
 	seen := result(map[int]float64{0: 1})
 	for _, state := range []string{capture.Starting, capture.Stalled, capture.Missing, capture.Failed} {
 		synctest.Test(t, func(t *testing.T) {
-			l, p := startLED(t, "17=tabby", 2)
-			l.Result(seen, nil)
+			l, p := startLED(t, "17=tabby", 2*time.Second)
+			time.Sleep(2 * time.Second)
 			l.Result(seen, nil)
 			l.Status(capture.Status{State: capture.Streaming})
 			l.Event(stream.Event{Label: "tabby", Kind: stream.End}, nil)
@@ -120,6 +151,7 @@ func TestLEDGoesOff(t *testing.T) {
 			require.Equal(t, gpio.Low, p.Read(), state)
 
 			l.Result(seen, nil)
+			time.Sleep(2 * time.Second)
 			l.Status(capture.Status{State: state})
 			l.Result(seen, nil)
 			synctest.Wait()
@@ -130,7 +162,7 @@ func TestLEDGoesOff(t *testing.T) {
 }
 
 func TestLEDClose(t *testing.T) {
-	l, p := startLED(t, "17=tabby", 1)
+	l, p := startLED(t, "17=tabby", 0)
 	l.Result(result(map[int]float64{0: 1}), nil)
 	require.NoError(t, l.Close())
 	require.Equal(t, gpio.Low, p.Read())
@@ -146,7 +178,7 @@ func TestLEDFailures(t *testing.T) {
 		broken := errors.New("broken")
 		var logged bytes.Buffer
 		p := newFakePin()
-		l, err := newLED(rule{classes: []int{0}, min: 0.5}, p, 1, slog.New(slog.NewTextHandler(&logged, nil)))
+		l, err := newLED(rule{classes: []int{0}, min: 0.5}, p, 0, slog.New(slog.NewTextHandler(&logged, nil)))
 		require.NoError(t, err)
 		p.failWith(broken)
 		for i := range 10 {
@@ -156,13 +188,13 @@ func TestLEDFailures(t *testing.T) {
 		require.Equal(t, 1, bytes.Count(logged.Bytes(), []byte("broken")), "told once: %s", &logged)
 		require.ErrorIs(t, l.Close(), broken)
 
-		_, err = newLED(rule{}, p, 1, orSilent(nil))
+		_, err = newLED(rule{}, p, 0, orSilent(nil))
 		require.ErrorIs(t, err, broken)
 	})
 }
 
 func TestSinksAllocateNothing(t *testing.T) {
-	l, _ := startLED(t, "17=tabby", 1)
+	l, _ := startLED(t, "17=tabby", 0)
 	defer l.Close()
 	d, err := newDisplay(&screen{addr: 0x3c}, displaySpec{height: 64, addr: 0x3c}, orSilent(nil))
 	require.NoError(t, err)

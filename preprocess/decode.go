@@ -92,7 +92,7 @@ func decode(file []byte) (*Image, error) {
 	if p.Model == ModelYCbCr && f.limited {
 		p.Model = ModelYCbCrLimited
 	}
-	head.orientation.apply(p)
+	head.orientation.Turn(p)
 	return p, nil
 }
 

@@ -308,11 +308,11 @@ func TestChunks(t *testing.T) {
 	for _, at := range []int{8 + 25, end} {
 		head, err := pngHead(slices.Concat(png[:at], exif, png[at:]))
 		require.NoError(t, err)
-		require.Equal(t, orientation(8), head.orientation, "behind %d bytes", at)
+		require.Equal(t, Orientation(8), head.orientation, "behind %d bytes", at)
 	}
 	head, err := pngHead(slices.Concat(png[:end], exif[:len(exif)-9]))
 	require.NoError(t, err)
-	require.Equal(t, upright, head.orientation)
+	require.Equal(t, Upright, head.orientation)
 }
 
 func allocatedBytes(f func()) uint64 {

@@ -1,21 +1,57 @@
 package preprocess
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
-// orientation says how a stored picture must be turned to be upright: the
-// values 1 to 8 of tag 0x0112 (Exif 2.32, section 4.6.4).
-type orientation uint8
+// Orientation says how a stored picture must be turned to be upright: the
+// values 1 to 8 of tag 0x0112 (Exif 2.32, section 4.6.4). 0 is Upright, too.
+type Orientation uint8
 
-const upright orientation = 1
+// Upright is of pictures that are stored as they are shown.
+const Upright Orientation = 1
 
-func (o orientation) transposed() bool { return o >= 5 }
+// ParseOrientation turns a picture clockwise by 0, 90, 180 or 270 degrees, and then
+// mirrors what is shown: "h" left and right, "v" top and bottom, "" not at all.
+func ParseOrientation(rotate int, flip string) (Orientation, error) {
+	turned, known := map[int]Orientation{0: Upright, 90: 6, 180: 3, 270: 8}[rotate]
+	if !known {
+		return 0, fmt.Errorf("preprocess: rotation %d: want 0, 90, 180 or 270 degrees, clockwise", rotate)
+	}
+	mirrored, known := map[string]Orientation{"": Upright, "h": 2, "v": 4}[flip]
+	if !known {
+		return 0, fmt.Errorf("preprocess: flip %q: want h (left and right) or v (top and bottom)", flip)
+	}
+	return turned.Then(mirrored), nil
+}
+
+// Transposed tells whether rows are shown as columns, so that width and height
+// change places.
+func (o Orientation) Transposed() bool { return o >= 5 }
 
 // mirrorX and mirrorY refer to the stored picture, before transposing.
-func (o orientation) mirrorX() bool { return o == 2 || o == 3 || o == 7 || o == 8 }
-func (o orientation) mirrorY() bool { return o == 3 || o == 4 || o == 6 || o == 7 }
+func (o Orientation) mirrorX() bool { return o == 2 || o == 3 || o == 7 || o == 8 }
+func (o Orientation) mirrorY() bool { return o == 3 || o == 4 || o == 6 || o == 7 }
 
-// apply turns p upright without moving a sample: only addresses change.
-func (o orientation) apply(p *Image) {
+// Then is o, and behind it next.
+func (o Orientation) Then(next Orientation) Orientation {
+	x, y := next.mirrorX(), next.mirrorY()
+	if o.Transposed() {
+		x, y = y, x
+	}
+	both := Upright
+	for ; both < 8; both++ {
+		if both.mirrorX() == (o.mirrorX() != x) && both.mirrorY() == (o.mirrorY() != y) &&
+			both.Transposed() == (o.Transposed() != next.Transposed()) {
+			break
+		}
+	}
+	return both
+}
+
+// Turn turns p upright without moving a sample: only addresses change.
+func (o Orientation) Turn(p *Image) {
 	for i := range p.Model.planes() {
 		w, h := p.extent(i)
 		plane := &p.Planes[i]
@@ -27,7 +63,7 @@ func (o orientation) apply(p *Image) {
 			plane.Origin += (h - 1) * plane.Stride
 			plane.Stride = -plane.Stride
 		}
-		if o.transposed() {
+		if o.Transposed() {
 			plane.Step, plane.Stride = plane.Stride, plane.Step
 		}
 	}
@@ -37,22 +73,30 @@ func (o orientation) apply(p *Image) {
 	if o.mirrorY() && p.Model.hasChroma() {
 		p.Chroma[1] = p.Chroma[1].flip(p.Height)
 	}
-	if o.transposed() {
+	if o.Transposed() {
 		p.Width, p.Height = p.Height, p.Width
 		p.Chroma[0], p.Chroma[1] = p.Chroma[1], p.Chroma[0]
 	}
 }
 
-// tiffOrientation returns the orientation in the first directory of a TIFF
-// structure, as Exif has it; upright if there is none that makes sense.
-func tiffOrientation(tiff []byte) orientation {
+// AppendExif appends a JPEG file's Exif segment that says so. It belongs behind the
+// file's first marker.
+func (o Orientation) AppendExif(file []byte) []byte {
+	file = append(file, "\xff\xe1\x00\x22Exif\x00\x00"+"II*\x00\x08\x00\x00\x00"+
+		"\x01\x00"+"\x12\x01\x03\x00\x01\x00\x00\x00"...) // one entry: a tag, a short, of one value
+	return append(file, max(uint8(o), 1), 0, 0, 0, 0, 0, 0, 0) // and no further directory
+}
+
+// ExifOrientation returns the orientation in the first directory of a TIFF
+// structure, as Exif has it; Upright if there is none that makes sense.
+func ExifOrientation(tiff []byte) Orientation {
 	const (
 		header, entry  = 8, 12 // bytes
 		tagOrientation = 0x0112
 		typeShort      = 3
 	)
 	if len(tiff) < header {
-		return upright
+		return Upright
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	if tiff[0] == 'M' {
@@ -60,7 +104,7 @@ func tiffOrientation(tiff []byte) orientation {
 	}
 	directory := uint64(order.Uint32(tiff[4:]))
 	if order.Uint16(tiff[2:]) != 42 || directory+2 > uint64(len(tiff)) {
-		return upright
+		return Upright
 	}
 	entries := tiff[directory+2:]
 	for range order.Uint16(tiff[directory:]) {
@@ -69,11 +113,11 @@ func tiffOrientation(tiff []byte) orientation {
 		}
 		if order.Uint16(entries) == tagOrientation && order.Uint16(entries[2:]) == typeShort {
 			if o := order.Uint16(entries[8:]); o >= 1 && o <= 8 {
-				return orientation(o)
+				return Orientation(o)
 			}
 			break
 		}
 		entries = entries[entry:]
 	}
-	return upright
+	return Upright
 }

@@ -46,18 +46,18 @@ func withExif(file, segment []byte) []byte {
 }
 
 // jpegOrientation is the orientation that Decode finds in a JPEG file.
-func jpegOrientation(file []byte) orientation {
+func jpegOrientation(file []byte) Orientation {
 	header, _ := jpegfile.Parse(file) // a scan does not matter here
-	return tiffOrientation(header.Exif)
+	return ExifOrientation(header.Exif)
 }
 
 func TestJPEGOrientation(t *testing.T) {
 	start, app0 := []byte{0xff, 0xd8}, []byte{0xff, 0xe0, 0, 4, 1, 2}
 	for _, order := range []byteOrder{binary.LittleEndian, binary.BigEndian} {
 		for value := range uint16(12) {
-			want := upright
+			want := Upright
 			if value >= 1 && value <= 8 {
-				want = orientation(value)
+				want = Orientation(value)
 			}
 			segment := exifSegment(order, value)
 			require.Equal(t, want, jpegOrientation(withExif(start, segment)))
@@ -69,27 +69,27 @@ func TestJPEGOrientation(t *testing.T) {
 
 func TestJPEGOrientationIgnoresNonsense(t *testing.T) {
 	file := withExif([]byte{0xff, 0xd8}, exifSegment(binary.LittleEndian, 6))
-	require.Equal(t, orientation(6), jpegOrientation(file))
+	require.Equal(t, Orientation(6), jpegOrientation(file))
 	for n := range len(file) {
-		require.Equal(t, upright, jpegOrientation(file[:n]), "first %d bytes", n)
+		require.Equal(t, Upright, jpegOrientation(file[:n]), "first %d bytes", n)
 	}
 	scan := bytes.Join([][]byte{{0xff, 0xd8, 0xff, 0xda, 0, 2}, file[2:]}, nil)
-	require.Equal(t, upright, jpegOrientation(scan), "Exif behind the start of the scan")
+	require.Equal(t, Upright, jpegOrientation(scan), "Exif behind the start of the scan")
 
 	tiff := tiffHeader(binary.LittleEndian, 6)
 	far := bytes.Clone(tiff)
 	binary.LittleEndian.PutUint32(far[4:], 1<<32-1)
-	require.Equal(t, upright, tiffOrientation(far), "directory beyond the end")
+	require.Equal(t, Upright, ExifOrientation(far), "directory beyond the end")
 	long := bytes.Clone(tiff)
 	long[8+2+12+2] = 4 // LONG
-	require.Equal(t, upright, tiffOrientation(long), "wrong type")
+	require.Equal(t, Upright, ExifOrientation(long), "wrong type")
 }
 
 func FuzzJPEGOrientation(f *testing.F) {
 	f.Add(withExif([]byte{0xff, 0xd8}, exifSegment(binary.LittleEndian, 6)))
 	f.Add(withExif([]byte{0xff, 0xd8}, exifSegment(binary.BigEndian, 3)))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		for _, o := range []orientation{jpegOrientation(file), tiffOrientation(file)} {
+		for _, o := range []Orientation{jpegOrientation(file), ExifOrientation(file)} {
 			require.True(t, o >= 1 && o <= 8, "orientation %d", o)
 		}
 	})

@@ -36,7 +36,7 @@ type format struct {
 // head is what a file says of its picture before it is decoded.
 type head struct {
 	width, height int
-	orientation   orientation
+	orientation   Orientation
 }
 
 // deflated is how many pixels a byte holds at best where Deflate shrinks 1032-fold
@@ -146,13 +146,13 @@ func jpegHead(file []byte) (head, error) {
 	if err != nil || header.Width == 0 {
 		config, err = jpeg.DecodeConfig(bytes.NewReader(file))
 	}
-	return head{config.Width, config.Height, tiffOrientation(header.Exif)}, err
+	return head{config.Width, config.Height, ExifOrientation(header.Exif)}, err
 }
 
 func pngHead(file []byte) (head, error) {
 	config, err := png.DecodeConfig(bytes.NewReader(file))
 	exif := chunk(file[8:], "eXIf", pngChunk)
-	return head{config.Width, config.Height, tiffOrientation(exif)}, err
+	return head{config.Width, config.Height, ExifOrientation(exif)}, err
 }
 
 func gifHead(file []byte) (head, error) { return plainHead(gif.DecodeConfig, file) }
@@ -160,12 +160,12 @@ func bmpHead(file []byte) (head, error) { return plainHead(bmp.DecodeConfig, fil
 
 func plainHead(decode func(io.Reader) (image.Config, error), file []byte) (head, error) {
 	config, err := decode(bytes.NewReader(file))
-	return head{config.Width, config.Height, upright}, err
+	return head{config.Width, config.Height, Upright}, err
 }
 
 func tiffHead(file []byte) (head, error) {
 	h, err := plainHead(tiff.DecodeConfig, file)
-	h.orientation = tiffOrientation(file)
+	h.orientation = ExifOrientation(file)
 	return h, err
 }
 
@@ -176,7 +176,7 @@ func webpHead(file []byte) (head, error) {
 	}
 	h, err := plainHead(webp.DecodeConfig, file)
 	exif := chunk(file[first:], "EXIF", riffChunk)
-	h.orientation = tiffOrientation(bytes.TrimPrefix(exif, []byte("Exif\x00\x00")))
+	h.orientation = ExifOrientation(bytes.TrimPrefix(exif, []byte("Exif\x00\x00")))
 	return h, err
 }
 

@@ -63,6 +63,14 @@ func (s Subsampling) flip(n int) Subsampling {
 	return Subsampling{s.Factor, s.samples(n)*s.Factor - s.Lead - n}
 }
 
+// at returns the sample of a pixel.
+func (s Subsampling) at(pixel int) int { return (pixel + s.Lead) / s.Factor }
+
+// from returns the subsampling of the pixels from one on.
+func (s Subsampling) from(pixel int) Subsampling {
+	return Subsampling{s.Factor, (pixel + s.Lead) % s.Factor}
+}
+
 // Plane addresses 8-bit samples: (x, y) is Pix[Origin + y*Stride + x*Step].
 // Interleaved samples have a Step above 1; mirrored and turned planes have
 // negative or exchanged Stride and Step.

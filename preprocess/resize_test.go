@@ -144,10 +144,10 @@ func TestReference(t *testing.T) {
 	specs[3].Order = Grey
 	specs[4].Resize, specs[4].Crop, specs[4].Filter, specs[4].Order = Whole(Size{31, 44}), Size{17, 40}, Bicubic, Grey
 	forAll(t, func(t *testing.T, k kind, width, height int) {
-		for o := upright; o <= 8; o++ {
+		for o := Upright; o <= 8; o++ {
 			stored := synthesize(k, width, height, texture(uint64(o)))
 			full := fullResolution(stored, o)
-			o.apply(stored)
+			o.Turn(stored)
 			for _, s := range specs[:1+len(specs[1:])*int(o%2)] {
 				compareWithReference(t, s, resize(t, s, stored), full)
 			}
@@ -182,9 +182,9 @@ type floatPicture struct {
 	planes        [3][]float64
 }
 
-func fullResolution(p *Image, o orientation) floatPicture {
+func fullResolution(p *Image, o Orientation) floatPicture {
 	f := floatPicture{p.Width, p.Height, p.Model, [3][]float64{}}
-	if o.transposed() {
+	if o.Transposed() {
 		f.width, f.height = p.Height, p.Width
 	}
 	for i := range p.Model.planes() {
@@ -212,7 +212,7 @@ func fullResolution(p *Image, o orientation) floatPicture {
 
 // storedPosition returns where a picture of width x height and orientation o
 // stores the pixel that is seen at (x, y).
-func storedPosition(o orientation, width, height, x, y int) (int, int) {
+func storedPosition(o Orientation, width, height, x, y int) (int, int) {
 	right, bottom := width-1, height-1
 	return [...]int{x, right - x, right - x, x, y, y, right - y, right - y}[o-1],
 		[...]int{y, y, bottom - y, bottom - y, x, bottom - x, bottom - x, x}[o-1]
@@ -395,11 +395,11 @@ func transpose(pix []float64, width int) []float64 {
 // samples loses nothing.
 func TestOrientationIsExact(t *testing.T) {
 	for _, k := range kinds {
-		for o := upright; o <= 8; o++ {
+		for o := Upright; o <= 8; o++ {
 			width, height := 61*k.fx, 43*k.fy
 			stored := synthesize(k, width, height, texture(7))
 			seen := k
-			if o.transposed() {
+			if o.Transposed() {
 				width, height, seen.fx, seen.fy = height, width, k.fy, k.fx
 			}
 			moved := synthesize(seen, width, height, func(plane, x, y int) uint8 {
@@ -407,7 +407,7 @@ func TestOrientationIsExact(t *testing.T) {
 				sx, sy := storedPosition(o, w, h, x, y)
 				return at(stored, plane, sx, sy)
 			})
-			o.apply(stored)
+			o.Turn(stored)
 			require.Equal(t, moved.Geometry, stored.Geometry)
 			require.Equal(t, resize(t, small(), moved), resize(t, small(), stored), "%s, orientation %d", k.name, o)
 		}
@@ -448,7 +448,7 @@ func TestResizerIsReusable(t *testing.T) {
 func TestResizeDoesNotAllocate(t *testing.T) {
 	for i, k := range kinds {
 		p := synthesize(k, 123, 77, texture(1))
-		orientation(6).apply(p)
+		Orientation(6).Turn(p)
 		s := small()
 		s.Filter = []string{Bilinear, Bicubic, Nearest}[i%3]
 		s.Order = []string{RGB, Grey}[i%2]
@@ -559,14 +559,14 @@ func BenchmarkResize(b *testing.B) {
 	for _, c := range []struct {
 		kind          kind
 		width, height int
-		orientation   orientation
+		orientation   Orientation
 	}{
 		{kinds[4], 640, 480, 1}, {kinds[4], 640, 480, 6}, {kinds[4], 1280, 720, 1}, {kinds[4], 4000, 3000, 1},
 		{kinds[4], 4000, 3000, 6}, {kinds[2], 640, 480, 1}, {kinds[1], 640, 480, 1},
 	} {
 		b.Run(fmt.Sprintf("%s/%dx%d/orientation=%d", c.kind.name, c.width, c.height, c.orientation), func(b *testing.B) {
 			p := synthesize(c.kind, c.width, c.height, texture(1))
-			c.orientation.apply(p)
+			c.orientation.Turn(p)
 			r, err := NewResizer(Torchvision())
 			require.NoError(b, err)
 			rgb := make([]uint8, 3*224*224)

@@ -11,12 +11,15 @@ import (
 // frames is a model that reads camera frames.
 type frames struct {
 	model *classify.Model
+	roi   preprocess.ROI
 	image preprocess.Image
 }
 
 // NewClassifier makes a model the Classifier of Run, which is its only user
-// meanwhile.
-func NewClassifier(m *classify.Model) Classifier { return &frames{model: m} }
+// meanwhile. It looks at a region of each frame; the zero ROI is all of it.
+func NewClassifier(m *classify.Model, roi preprocess.ROI) Classifier {
+	return &frames{model: m, roi: roi}
+}
 
 // Model implements Classifier.
 func (c *frames) Model() Model {
@@ -30,6 +33,9 @@ func (c *frames) Classify(f *capture.Frame, probs []float64) (took classify.Phas
 	if err := f.Image(&c.image); err != nil {
 		return took, err
 	}
+	if err := c.roi.Crop(&c.image); err != nil {
+		return took, err
+	}
 	decode := ms(time.Since(start))
 	if err := c.model.Run(&c.image); err != nil {
 		return took, err
@@ -39,5 +45,8 @@ func (c *frames) Classify(f *capture.Frame, probs []float64) (took classify.Phas
 	took.Decode = decode
 	return took, nil
 }
+
+// Logits implements Classifier.
+func (c *frames) Logits() []int32 { return c.model.Logits() }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

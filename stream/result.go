@@ -1,6 +1,9 @@
 package stream
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"time"
 
 	"edgeclassify/capture"
@@ -18,6 +21,10 @@ type Result struct {
 	// Independent says that classes are independent of each other: none, or several,
 	// may be in view.
 	Independent bool `json:"independent,omitempty"`
+	// Model is the SHA-256 of the model's file, LogitsSHA256 that of its answer to this
+	// frame alone: see int8.HashLogits.
+	Model        string `json:"model,omitempty"`
+	LogitsSHA256 Digest `json:"logits_sha256,omitzero"`
 	// Probabilities are those of all classes, smoothed, in their order.
 	Probabilities []float64       `json:"-"`
 	MS            classify.Phases `json:"ms"`
@@ -33,6 +40,24 @@ func (r *Result) Best() (best classify.Prediction, ok bool) {
 		return best, false
 	}
 	return r.Top[0], true
+}
+
+// Digest is a SHA-256, as text in lower-case hexadecimal.
+type Digest [sha256.Size]byte
+
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Digest) UnmarshalText(text []byte) error {
+	sum, err := hex.DecodeString(string(text))
+	if err != nil || len(sum) != len(d) {
+		return fmt.Errorf("stream: %q is no SHA-256: want %d hexadecimal digits", text, 2*len(d))
+	}
+	*d = Digest(sum)
+	return nil
 }
 
 // Kind is what happened in an Event.

@@ -2,12 +2,14 @@ package stream
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"edgeclassify/capture"
 	"edgeclassify/classify"
+	"edgeclassify/int8"
 	"edgeclassify/internal/board"
 )
 
@@ -18,18 +20,25 @@ type Classifier interface {
 	// Classify writes the probability of each class to probs. An error is the
 	// frame's, and others may do better.
 	Classify(f *capture.Frame, probs []float64) (classify.Phases, error)
+	// Logits are the last frame's.
+	Logits() []int32
 }
 
 // Options of Run.
 type Options struct {
 	Every   time.Duration // between two frames; 0 is as fast as can be
-	Smooth  float64       // weight of the past, 0 (none) to below 1; not used with Trigger
+	Smooth  time.Duration // after which the past weighs 1/e; 0 is none; not used with Trigger
+	Hold    time.Duration // that results must agree for to make an event, see Debouncer; not used with Trigger
 	MinProb float64       // from which on a class counts as seen, 0 to 1; see Seen
 	Watch   []string      // labels or class ids that make events
 	Top     int           // classes in a result; 0 stands for 5
 
 	// Trigger, if not nil, says when to classify a frame; nothing else does.
 	Trigger <-chan time.Time
+	// Replace, if not nil, gives classifiers that take the place of the one before
+	// between two frames. Whoever sends on it, without a buffer, may close the one
+	// before once that is done. A classifier without the labels of Watch ends Run.
+	Replace <-chan Classifier
 	// Board, if not nil, reads temperature and throttling. It is called now and
 	// then, and may take its time.
 	Board func() board.State
@@ -103,13 +112,14 @@ type loop struct {
 
 	view   view
 	result Result
+	logits []byte // of the result
 	heat   heat
 }
 
 func newLoop(cam capture.Camera, c Classifier, o Options, sinks []Sink) (*loop, error) {
 	switch {
-	case !(o.Smooth >= 0 && o.Smooth < 1):
-		return nil, fmt.Errorf("stream: smoothing weight %v: want 0 to below 1", o.Smooth)
+	case o.Smooth < 0 || o.Hold < 0:
+		return nil, fmt.Errorf("stream: smoothing for %v, held for %v: want 0 or more", o.Smooth, o.Hold)
 	case !(o.MinProb >= 0 && o.MinProb <= 1):
 		return nil, fmt.Errorf("stream: least probability %v: want 0 to 1", o.MinProb)
 	case o.Every < 0:
@@ -123,15 +133,38 @@ func newLoop(cam capture.Camera, c Classifier, o Options, sinks []Sink) (*loop, 
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	v, err := newView(c.Model().Classes, o)
+	l := &loop{Options: o, cam: cam, sinks: sinks, ask: make(chan struct{}, 1), answer: make(chan answer, 1)}
+	return l, l.use(c)
+}
+
+// use makes c the classifier, with nothing seen by it yet.
+func (l *loop) use(c Classifier) error {
+	m := c.Model()
+	v, err := newView(m.Classes, l.Options)
 	if err != nil {
-		return nil, fmt.Errorf("stream: %w", err)
+		return fmt.Errorf("stream: %w", err)
 	}
-	return &loop{
-		Options: o, cam: cam, classifier: c, sinks: sinks, view: v,
-		result: Result{Independent: c.Model().Independent, Probabilities: v.smoothed},
-		ask:    make(chan struct{}, 1), answer: make(chan answer, 1),
-	}, nil
+	l.classifier, l.view = c, v
+	l.result = Result{Independent: m.Independent, Model: m.SHA256, Probabilities: v.smoothed}
+	return nil
+}
+
+// replace has c take over from the classifier before.
+func (l *loop) replace(c Classifier) error {
+	l.view.forget(time.Now(), func(e Event) { l.event(e, nil) })
+	if err := l.use(c); err != nil {
+		return err
+	}
+	l.introduce()
+	return nil
+}
+
+// introduce tells the sinks which model it is.
+func (l *loop) introduce() {
+	m := l.classifier.Model()
+	for _, s := range l.sinks {
+		s.Model(m)
+	}
 }
 
 // feed gets one frame for each that is asked for, so that the loop can tell
@@ -158,9 +191,7 @@ func (l *loop) run(ctx context.Context) error {
 		due.Stop()
 	}
 	trigger, next := l.Trigger, time.Now()
-	for _, s := range l.sinks {
-		s.Model(l.classifier.Model())
-	}
+	l.introduce()
 	l.tell(l.cam.Status())
 	for {
 		select {
@@ -173,6 +204,10 @@ func (l *loop) run(ctx context.Context) error {
 		case at := <-trigger:
 			trigger = nil // one frame at a time
 			l.want(at)
+		case c := <-l.Replace:
+			if err := l.replace(c); err != nil {
+				return err
+			}
 		case a := <-l.answer:
 			if a.err != nil {
 				return a.err
@@ -215,7 +250,9 @@ func (l *loop) take(ctx context.Context, f *capture.Frame) bool {
 	r.Time, r.Sequence, r.MS = f.Time, f.Sequence, phases
 	r.Dropped = l.status.Dropped
 	r.TemperatureC, r.Throttled = l.heat.read()
-	r.Top = l.view.add()
+	l.logits = int8.AppendLogits(l.logits[:0], l.classifier.Logits())
+	r.LogitsSHA256 = sha256.Sum256(l.logits)
+	r.Top = l.view.add(f.Time)
 	r.AgeMS = ms(time.Since(f.Time))
 	for _, s := range l.sinks {
 		s.Result(r, f)

@@ -3,8 +3,12 @@ package stream
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,11 +19,14 @@ import (
 
 	"edgeclassify/capture"
 	"edgeclassify/classify"
+	"edgeclassify/int8"
 	"edgeclassify/internal/board"
 	"edgeclassify/labels"
 )
 
 var classes = []labels.Class{{ID: "n1", Name: "cat"}, {ID: "n2", Name: "dog"}, {ID: "n3", Name: "crane"}, {ID: "n4", Name: "crane"}}
+
+var logits = []int32{1, -2, 1 << 30}
 
 // fakeCamera gives the frames that a test puts into it.
 type fakeCamera struct {
@@ -58,6 +65,8 @@ func (c *fakeCamera) Close() error { return nil }
 // fakeClassifier reads a frame's data as probabilities in percent.
 type fakeClassifier struct{}
 
+func (fakeClassifier) Logits() []int32 { return logits }
+
 func (fakeClassifier) Model() Model { return Model{Name: "fake", Classes: classes} }
 
 func (fakeClassifier) Classify(f *capture.Frame, probs []float64) (classify.Phases, error) {
@@ -79,7 +88,6 @@ type recorder struct {
 	results []Result
 	events  []Event
 	states  []string
-	models  []string
 	log     []string // of all kinds, in order
 }
 
@@ -90,7 +98,7 @@ func (r *recorder) Result(x *Result, _ *capture.Frame) {
 	r.log = append(r.log, "result")
 }
 
-func (r *recorder) Model(m Model) { r.models = append(r.models, m.Name) }
+func (r *recorder) Model(m Model) { r.log = append(r.log, "model "+m.Name) }
 
 func (r *recorder) Event(e Event, _ *capture.Frame) {
 	r.events = append(r.events, e)
@@ -182,54 +190,125 @@ func TestResult(t *testing.T) {
 		require.True(t, b.show(20, 50, 10, 20))
 		require.Equal(t, Result{
 			Time: captured, Sequence: 1, AgeMS: 1, Dropped: 7, MS: classify.Phases{Infer: 1},
+			LogitsSHA256: sha256.Sum256(int8.AppendLogits(nil, logits)),
 			Top:          []classify.Prediction{prediction(1, 0.5), prediction(0, 0.2), prediction(3, 0.2)},
 			TemperatureC: celsius, Throttled: []string{"under-voltage"},
 		}, b.last())
-		require.Equal(t, []string{capture.Streaming, "result"}, b.rec.log)
+		require.Equal(t, []string{"model fake", capture.Streaming, "result"}, b.rec.log)
 		require.ErrorIs(t, b.stop(), context.Canceled)
 	})
 }
 
+// The past weighs by the time between two captures, whatever the rate.
 func TestSmoothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, Options{Smooth: 0.75})
+		b := start(t, Options{Smooth: 100 * time.Millisecond})
 		b.show(80, 20, 0, 0)
 		require.Equal(t, 0.8, b.last().Top[0].Probability, "nothing to smooth with")
+		b.wait(19 * time.Millisecond)
 		b.show(0, 100, 0, 0)
-		require.InDelta(t, 0.75*0.8, b.last().Top[0].Probability, 1e-12)
+		past := math.Exp(-0.2)
+		require.InDelta(t, past*0.8, b.last().Top[0].Probability, 1e-12)
 		require.Equal(t, "cat", b.last().Top[0].Label)
+		b.wait(49 * time.Millisecond)
+		b.show(1) // a frame that is not classified does not count
+		b.wait(30*time.Millisecond - time.Millisecond)
 		b.show(0, 100, 0, 0)
+		past *= math.Exp(-0.8)
 		require.Equal(t, "dog", b.last().Top[0].Label)
-		require.InDelta(t, 1-0.75*0.75*0.8, b.last().Top[0].Probability, 1e-12)
+		require.InDelta(t, 1-past*0.8, b.last().Top[0].Probability, 1e-12)
+		b.wait(5 * time.Second)
+		b.show(0, 0, 90, 10)
+		require.InDelta(t, 0.9, b.last().Top[0].Probability, 1e-12, "what was seen 5 seconds ago says nothing")
 	})
 }
 
+func eventsOf(b *bench) (got []string) {
+	for _, e := range b.rec.events {
+		got = append(got, e.Kind+" "+e.Label)
+	}
+	return got
+}
+
+// A flicker makes no event at a high rate, and a single result does at a low one.
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, Options{MinProb: 0.5, Watch: []string{"n1", "CRANE"}})
-		show := func(times int, percent ...uint8) {
+		b := start(t, Options{MinProb: 0.5, Hold: 300 * time.Millisecond, Watch: []string{"n1", "CRANE"}})
+		show := func(times int, percent ...uint8) { // at 30 frames a second
 			for range times {
+				b.wait(32 * time.Millisecond)
 				require.True(t, b.show(percent...))
 			}
 		}
-		show(2, 90, 0, 0, 0) // too few
+		show(9, 90, 0, 0, 0) // not long enough
 		show(1, 0, 0, 0, 0)
-		show(2, 90, 0, 0, 0)
+		show(9, 90, 0, 0, 0)
 		require.Empty(t, b.rec.events)
 		show(1, 50, 0, 0, 0)
-		show(5, 41, 0, 30, 29) // above the lower threshold; the cranes' sum counts
-		show(2, 39, 0, 0, 0)
+		show(11, 41, 0, 30, 29) // above the lower threshold; the cranes' sum counts
+		show(9, 39, 0, 0, 0)
 		show(1, 40, 0, 0, 0)
-		show(3, 39, 0, 0, 0)
-		var got []string
-		for _, e := range b.rec.events {
-			got = append(got, e.Kind+" "+e.Label)
-		}
-		require.Equal(t, []string{"start cat", "start crane", "end crane", "end cat"}, got)
+		show(10, 39, 0, 0, 0)
+		require.Equal(t, []string{"start cat", "start crane", "end crane", "end cat"}, eventsOf(b))
 		require.Equal(t, 0.5, b.rec.events[0].Prob)
 		require.InDelta(t, 0.59, b.rec.events[1].Prob, 1e-12)
 		require.Equal(t, b.last().Time, b.rec.events[3].Time)
+
+		b.rec.events = nil
+		for range 2 {
+			b.wait(5 * time.Second)
+			b.show(90, 0, 0, 0)
+			b.wait(5 * time.Second)
+			b.show(0, 0, 0, 0)
+		}
+		require.Equal(t, []string{"start cat", "end cat", "start cat", "end cat"}, eventsOf(b))
 	})
+}
+
+// other is another model: its classes stand the other way round.
+type other struct{ fakeClassifier }
+
+func (other) Model() Model {
+	backwards := slices.Clone(classes)
+	slices.Reverse(backwards)
+	return Model{Name: "other", SHA256: "beef", Classes: backwards, Independent: true}
+}
+
+func TestReplace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		replace := make(chan Classifier)
+		b := start(t, Options{Smooth: time.Hour, Watch: []string{"cat"}, MinProb: 0.5, Replace: replace})
+		b.show(100, 0, 0, 0)
+		replace <- other{}
+		b.show(0, 0, 0, 90)
+		require.Equal(t, []string{"model fake", capture.Streaming, "result", "start cat", "end cat", "model other", "result", "start cat"}, b.rec.log)
+		require.Equal(t, prediction(0, 0.9).Label, b.last().Top[0].Label)
+		require.Equal(t, 0.9, b.last().Top[0].Probability, "the past is the other model's")
+		require.Equal(t, "beef", b.last().Model)
+		require.True(t, b.last().Independent)
+	})
+	replace := make(chan Classifier, 1)
+	replace <- nameless{}
+	require.ErrorContains(t, Run(t.Context(), newFakeCamera(), fakeClassifier{}, Options{Watch: []string{"cat"}, Replace: replace}), `no class "cat"`)
+}
+
+// nameless is a model without the labels of others.
+type nameless struct{ fakeClassifier }
+
+func (nameless) Model() Model { return Model{Classes: []labels.Class{{Name: "bird"}}} }
+
+func TestDigest(t *testing.T) {
+	r := Result{LogitsSHA256: sha256.Sum256(nil)}
+	text, err := json.Marshal(r)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"logits_sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"`)
+	var back Result
+	require.NoError(t, json.Unmarshal(text, &back))
+	require.Equal(t, r.LogitsSHA256, back.LogitsSHA256)
+	require.ErrorContains(t, json.Unmarshal([]byte(`{"logits_sha256":"e3b0"}`), &back), "64 hexadecimal digits")
+	text, err = json.Marshal(Result{})
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "logits")
 }
 
 func TestSeen(t *testing.T) {
@@ -294,7 +373,7 @@ func TestEvery(t *testing.T) {
 func TestTrigger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		trigger := make(chan time.Time, 1)
-		b := start(t, Options{Trigger: trigger, Smooth: 0.9, Watch: []string{"cat"}, MinProb: 0.5})
+		b := start(t, Options{Trigger: trigger, Smooth: time.Hour, Hold: time.Hour, Watch: []string{"cat"}, MinProb: 0.5})
 		require.False(t, b.show(100, 0, 0, 0), "nobody asked")
 		before := time.Now()
 		time.Sleep(time.Millisecond)
@@ -310,19 +389,19 @@ func TestTrigger(t *testing.T) {
 		synctest.Wait()
 		require.True(t, b.show(0, 100, 0, 0))
 		require.Equal(t, 1.0, b.last().Top[0].Probability, "not smoothed")
-		require.Equal(t, []string{capture.Streaming, "result", "start cat", "result", "end cat"}, b.rec.log)
+		require.Equal(t, []string{"model fake", capture.Streaming, "result", "start cat", "result", "end cat"}, b.rec.log)
 	})
 }
 
 func TestCameraGoesAndComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, Options{Smooth: 0.9, Watch: []string{"cat"}})
-		for range Debounce {
+		b := start(t, Options{Smooth: time.Hour, Watch: []string{"cat"}, MinProb: 0.5, Hold: 3 * time.Millisecond})
+		for range 3 {
 			b.show(100, 0, 0, 0)
 		}
 		b.cam.set(capture.Missing, "unplugged")
 		b.wait(statusPoll)
-		require.Equal(t, []string{capture.Streaming, "result", "result", "result", "start cat", capture.Missing, "end cat"}, b.rec.log)
+		require.Equal(t, []string{"model fake", capture.Streaming, "result", "result", "result", "start cat", capture.Missing, "end cat"}, b.rec.log)
 
 		b.wait(10 * time.Second)
 		require.InDelta(t, 2+10, len(b.rec.states), 2, "a refresh about once a second")
@@ -358,7 +437,8 @@ func TestErrors(t *testing.T) {
 		require.Equal(t, broken, Run(t.Context(), cam, fakeClassifier{}, Options{}))
 	})
 	for want, o := range map[string]Options{
-		"weight 1:":                 {Smooth: 1},
+		"smoothing for -1s":         {Smooth: -time.Second},
+		"held for -1s":              {Hold: -time.Second},
 		"probability 1.5":           {MinProb: 1.5},
 		"interval -1s":              {Every: -time.Second},
 		"-1 classes":                {Top: -1},
@@ -384,7 +464,7 @@ func TestNoResultAfterTheEnd(t *testing.T) {
 	go func() { cam.frames <- answer{frame: &capture.Frame{Time: time.Now(), Data: []byte{1, 2, 3, 4}}} }()
 	ctx, stop := context.WithCancel(t.Context())
 	require.ErrorIs(t, Run(ctx, cam, interrupted{stop: stop}, Options{}, rec), context.Canceled)
-	require.Equal(t, []string{capture.Streaming}, rec.log)
+	require.Equal(t, []string{"model fake", capture.Streaming}, rec.log)
 }
 
 // handOver is a sink that tells when a result is there.
@@ -400,7 +480,7 @@ func TestNoAllocationPerFrame(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Run(ctx, cam, fakeClassifier{}, Options{Smooth: 0.5, MinProb: 0.5, Watch: []string{"cat"}}, done)
+		ended <- Run(ctx, cam, fakeClassifier{}, Options{Smooth: time.Second, MinProb: 0.5, Watch: []string{"cat"}}, done)
 	}()
 	frames := [2]capture.Frame{{Data: make([]byte, len(classes))}, {Data: make([]byte, len(classes))}}
 	sequence := uint64(0)

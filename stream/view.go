@@ -1,15 +1,12 @@
 package stream
 
 import (
+	"math"
 	"time"
 
 	"edgeclassify/classify"
 	"edgeclassify/labels"
 )
-
-// Debounce is the results in a row that make an event, but with a trigger: then
-// each picture stands for itself.
-const Debounce = 3
 
 // release is the part of the least probability below which what was seen is
 // gone.
@@ -25,46 +22,78 @@ func Seen(before bool, prob, least float64) bool {
 	return prob >= least
 }
 
+// Debouncer holds what is seen against flickers: it turns with a result that
+// nothing has contradicted for some time. So at 30 results a second one alone does
+// not turn it, and at one in 5 seconds it does.
+type Debouncer struct {
+	Seen bool
+	hold time.Duration
+	told time.Time // when a result, or Forget, last agreed with Seen
+}
+
+// NewDebouncer makes one that has seen nothing up to now.
+func NewDebouncer(hold time.Duration) Debouncer { return Debouncer{hold: hold, told: time.Now()} }
+
+// Turn takes note of whether a result shows it, and tells whether Seen has turned.
+func (d *Debouncer) Turn(seen bool) bool {
+	now := time.Now() // and not the frame's: a camera's clock may be off
+	turned := seen != d.Seen
+	if turned && now.Sub(d.told) < d.hold {
+		return false
+	}
+	d.Seen, d.told = seen, now
+	return turned
+}
+
+// Forget is for when there is nothing to see any more. It tells whether Seen has
+// turned.
+func (d *Debouncer) Forget() bool {
+	was := d.Seen
+	d.Seen, d.told = false, time.Now()
+	return was
+}
+
 // view is what is seen, smoothed over time. It allocates when it is made and
 // not afterwards.
 type view struct {
 	classes  []labels.Class
-	weight   float64   // of the past
-	minProb  float64   // of watched labels
-	debounce int       // results in a row that make an event
-	probs    []float64 // of the last frame
+	tau      time.Duration // after which the past weighs 1/e; 0 is no smoothing
+	minProb  float64       // of watched labels
+	probs    []float64     // of the last frame
 	smoothed []float64
-	empty    bool // nothing has been smoothed
+	captured time.Time // the last frame smoothed; zero where there is none
 	top      []classify.Prediction
 	watches  []watch
 }
 
 func newView(classes []labels.Class, o Options) (view, error) {
 	v := view{
-		classes: classes, weight: o.Smooth, minProb: o.MinProb, debounce: Debounce,
+		classes: classes, tau: o.Smooth, minProb: o.MinProb,
 		probs: make([]float64, len(classes)), smoothed: make([]float64, len(classes)),
-		empty: true, top: make([]classify.Prediction, min(o.Top, len(classes))),
+		top: make([]classify.Prediction, min(o.Top, len(classes))),
 	}
 	if o.Trigger != nil { // each picture stands for itself
-		v.weight, v.debounce = 0, 1
+		v.tau, o.Hold = 0, 0
 	}
 	for _, name := range o.Watch {
 		found, err := labels.Find(classes, name)
 		if err != nil {
 			return v, err
 		}
-		v.watches = append(v.watches, watch{label: classes[found[0]].Name, classes: found})
+		v.watches = append(v.watches, watch{label: classes[found[0]].Name, classes: found, Debouncer: NewDebouncer(o.Hold)})
 	}
 	return v, nil
 }
 
-// add smooths probs into the view, exponentially, and returns the most
-// probable classes. They are the view's until the next call.
-func (v *view) add() []classify.Prediction {
-	past := v.weight
-	if v.empty {
-		past, v.empty = 0, false
+// add smooths probs of a frame captured at that time into the view, exponentially
+// by the time since the frame before, and returns the most probable classes. They
+// are the view's until the next call.
+func (v *view) add(captured time.Time) []classify.Prediction {
+	past := 0.0
+	if v.tau > 0 && !v.captured.IsZero() {
+		past = math.Exp(-float64(captured.Sub(v.captured)) / float64(v.tau))
 	}
+	v.captured = captured
 	for i, p := range v.probs {
 		v.smoothed[i] = float64(past*v.smoothed[i]) + float64((1-past)*p)
 	}
@@ -80,7 +109,7 @@ func (v *view) events(now time.Time, tell func(Event)) {
 			prob += v.smoothed[class]
 		}
 		prob = min(prob, 1) // independent classes may be all there
-		if w.turn(Seen(w.seen, prob, v.minProb), v.debounce) {
+		if w.Turn(Seen(w.Seen, prob, v.minProb)) {
 			tell(w.event(now, prob))
 		}
 	}
@@ -88,9 +117,9 @@ func (v *view) events(now time.Time, tell func(Event)) {
 
 // forget is for when there is nothing to see any more.
 func (v *view) forget(now time.Time, tell func(Event)) {
-	v.empty = true
+	v.captured = time.Time{}
 	for i := range v.watches {
-		if v.watches[i].turn(false, 1) {
+		if v.watches[i].Forget() {
 			tell(v.watches[i].event(now, 0))
 		}
 	}
@@ -99,29 +128,14 @@ func (v *view) forget(now time.Time, tell func(Event)) {
 // watch is a label that makes events. The few labels that several classes
 // share have the sum of their probabilities, up to 1.
 type watch struct {
+	Debouncer
 	label   string
 	classes []int
-	seen    bool
-	count   int // results in a row that say otherwise
-}
-
-// turn takes note of whether the label is seen, and tells whether that has
-// turned: enough times in a row.
-func (w *watch) turn(seen bool, enough int) bool {
-	if seen == w.seen {
-		w.count = 0
-		return false
-	}
-	if w.count++; w.count < enough {
-		return false
-	}
-	w.seen, w.count = seen, 0
-	return true
 }
 
 func (w *watch) event(now time.Time, prob float64) Event {
 	kind := End
-	if w.seen {
+	if w.Seen {
 		kind = Start
 	}
 	return Event{Time: now, Label: w.label, Kind: kind, Prob: prob}

@@ -75,7 +75,7 @@ func runBench(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	start := time.Now()
-	model, err := o.open(0)
+	model, err := o.open(classify.Options{})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"edgeclassify/capture"
+	"edgeclassify/classify"
 	"edgeclassify/fleet"
 	"edgeclassify/internal/board"
 	"edgeclassify/internal/cli"
@@ -30,7 +31,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	// Nearly all of the heap is weights, for ever: it may grow by a tenth before
 	// garbage is collected, and need not double.
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
-	m, err := o.open(o.top)
+	m, err := o.open(classify.Options{Top: o.top})
 	if err != nil {
 		return err
 	}
@@ -47,6 +48,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	}
 	camera, err := capture.Open(o.camera, capture.Options{
 		Width: o.size.width, Height: o.size.height, FPS: o.fps, Format: capture.Format(strings.ToUpper(o.format)), Wait: o.wait, Log: log,
+		Orientation: o.orientation,
 	})
 	if err != nil {
 		return usageError(err)
@@ -62,10 +64,11 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	}
 	defer out.close()
 	out.systemd.Ready()
+	smooth, hold := o.steady()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- stream.Run(ctx, camera, stream.NewClassifier(m), stream.Options{
-			Every: o.every, Smooth: o.smooth, MinProb: o.minProb, Watch: o.watch, Top: o.top,
+		ended <- stream.Run(ctx, camera, stream.NewClassifier(m, o.roi), stream.Options{
+			Every: o.every, Smooth: smooth, Hold: hold, MinProb: o.minProb, Watch: o.watch, Top: o.top,
 			Trigger: out.trigger, Board: readBoard, Log: log,
 		}, out.sinks...)
 	}()

@@ -22,6 +22,7 @@ import (
 	"edgeclassify/classify"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/preprocess"
 	"edgeclassify/stream"
 )
 
@@ -128,7 +129,7 @@ func TestCameraAndFileAgree(t *testing.T) {
 	code, out, errs := classifyHere(t, nil, "-model", model, "-json", dir)
 	require.Zero(t, code, errs)
 	want := parseResults(t, out)["cat.jpg"].Top
-	for _, smooth := range []string{"0", "0.9"} {
+	for _, smooth := range []string{"0", "1h"} {
 		c := watch(t, "-model", model, "-camera", "file:"+dir, "-fps", "50", "-json", "-smooth", smooth)
 		for range 3 {
 			got := c.result().Top
@@ -152,7 +153,7 @@ func TestWatchEvents(t *testing.T) {
 	require.Equal(t, "blue", tops["rocket.jpg"].Top[0].Label)
 
 	dir := photoDir(t, "espresso.jpg")
-	c := watch(t, "-model", model, "-camera", "file:"+dir, "-fps", "50", "-json", "-smooth", "0", "-watch", "Red")
+	c := watch(t, "-model", model, "-camera", "file:"+dir, "-fps", "50", "-json", "-watch", "Red")
 	e := c.event()
 	require.Equal(t, stream.Start, e.Kind)
 	require.Equal(t, "red", e.Label)
@@ -192,7 +193,8 @@ func TestBadInputOfCamera(t *testing.T) {
 		{with("-fps", "NaN"), cli.ExitUsage, "-fps NaN"},
 		{with("-every", "-1s"), cli.ExitUsage, "-every -1s"},
 		{with("-every", "5"), cli.ExitUsage, "-every"},
-		{with("-smooth", "1"), cli.ExitUsage, "-smooth 1: want 0 to below 1"},
+		{with("-smooth", "0.5"), cli.ExitUsage, `invalid value "0.5" for flag -smooth: want a time such as 150ms`},
+		{with("-hold", "-1s"), cli.ExitUsage, "for flag -hold: want a time such as 150ms"},
 		{with("-min-prob", "50"), cli.ExitUsage, "-min-prob 50: want 0 to 1"},
 		{with("-top", "0"), cli.ExitUsage, "-top 0"},
 		{with("-watch", ","), cli.ExitUsage, "the list is empty"},
@@ -309,7 +311,7 @@ func TestRawFramesDoNotAllocate(t *testing.T) {
 	m, err := classify.Open(smallModel(t), classify.Options{Threads: 2})
 	require.NoError(t, err)
 	defer m.Close()
-	c, probs := stream.NewClassifier(m), make([]float64, len(m.Classes()))
+	c, probs := stream.NewClassifier(m, preprocess.ROI{}), make([]float64, len(m.Classes()))
 	for _, f := range rawFrames() {
 		require.Zero(t, testing.AllocsPerRun(100, func() {
 			if _, err := c.Classify(f, probs); err != nil {

@@ -124,7 +124,7 @@ func checkThrottle(t *board.Throttle) check {
 
 // checkMemory looks at what is left for other programs.
 func checkMemory(root fs.FS) check {
-	available := board.AvailableMemory(root)
+	_, available := board.Memory(root)
 	found := fmt.Sprintf("%s available, %s used by this program at most", megabytes(available), megabytes(board.PeakRSS()))
 	if available > 0 && available < tightSpare {
 		return warning("memory", found, "end other programs: a system without memory to spare reads its programs from the card again and again")

@@ -19,7 +19,7 @@ const (
 
 // checkModel opens the model, which verifies its checksum, and runs it.
 func checkModel(ctx context.Context, e *engine) []check {
-	m, err := e.open(0)
+	m, err := e.open(classify.Options{})
 	if err != nil {
 		return []check{failure("model", err.Error(), "copy the file again, or make it with 'quantize build'")}
 	}

@@ -27,7 +27,7 @@ type result struct {
 // runFiles classifies every picture and prints the results. One that fails is
 // reported and the others go on.
 func runFiles(ctx context.Context, o options, s cli.Streams) error {
-	m, err := o.open(o.top)
+	m, err := o.open(classify.Options{Top: o.top, Orientation: o.orientation, ROI: o.roi})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -114,14 +115,16 @@ func (e *engine) check() error {
 	return nil
 }
 
-// open opens the model, which gives the top predictions of a picture.
-func (e *engine) open(top int) (*classify.Model, error) {
-	return classify.Open(e.model, classify.Options{Threads: e.threads, Kernel: e.kernel, Top: top})
+// open opens the model; o says the rest.
+func (e *engine) open(o classify.Options) (*classify.Model, error) {
+	o.Threads, o.Kernel = e.threads, e.kernel
+	return classify.Open(e.model, o)
 }
 
 // options of the program without subcommand.
 type options struct {
 	engine
+	pictureOptions
 	cameraOptions
 	top           int
 	json, version bool
@@ -133,6 +136,7 @@ func parse(args []string, s cli.Streams) (options, error) {
 	var o options
 	f := cli.Flags("edge-classify", usage, s, sections()...)
 	o.engine.flags(f)
+	o.pictureOptions.flags(f)
 	o.cameraOptions.flags(f)
 	f.IntVar(&o.top, "top", 5, "tell the `N` most probable classes")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
@@ -154,7 +158,7 @@ func parse(args []string, s cli.Streams) (options, error) {
 // check finds values that make no sense. cameraFlags are those given that need
 // -camera.
 func (o *options) check(cameraFlags string) error {
-	if err := o.engine.check(); err != nil {
+	if err := cmp.Or(o.engine.check(), o.pictureOptions.check()); err != nil {
 		return err
 	}
 	switch {

@@ -99,7 +99,7 @@ func (p *textPrinter) label(r *stream.Result) string {
 	return strings.Join(seen, ", ")
 }
 
-func (p *textPrinter) Model(stream.Model) {}
+func (p *textPrinter) Model(stream.Model) { p.seen = nil }
 
 func (p *textPrinter) Event(e stream.Event, _ *capture.Frame) {
 	line := fmt.Sprintf("%s  %s of %s, %.0f %%\n", e.Time.Local().Format(time.TimeOnly), e.Kind, e.Label, 100*e.Prob)

@@ -7,7 +7,6 @@ import (
 
 	"edgeclassify/classify"
 	"edgeclassify/pins"
-	"edgeclassify/stream"
 )
 
 // pinOptions are of what is wired to the board.
@@ -26,10 +25,8 @@ func (o *pinOptions) flags(f *flag.FlagSet) {
 
 func (*pinOptions) check() error { return nil }
 
-func (o *pinOptions) open(_ context.Context, _ *options, m *classify.Model, out *outputs) error {
-	results := stream.Debounce
+func (o *pinOptions) open(_ context.Context, all *options, m *classify.Model, out *outputs) error {
 	if o.trigger != "" {
-		results = 1
 		t, err := pins.NewTrigger(o.trigger, out.log)
 		if err != nil {
 			return err
@@ -37,8 +34,9 @@ func (o *pinOptions) open(_ context.Context, _ *options, m *classify.Model, out 
 		out.trigger = t.C()
 		out.closers = append(out.closers, t.Close)
 	}
+	_, hold := all.steady()
 	for _, rule := range o.leds {
-		led, err := pins.NewLED(rule, m.Classes(), results, out.log)
+		led, err := pins.NewLED(rule, m.Classes(), hold, out.log)
 		if err != nil {
 			return err
 		}

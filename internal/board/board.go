@@ -118,10 +118,6 @@ func (t *Throttle) String() string {
 	return text
 }
 
-// AvailableMemory is how many bytes programs can have before the system swaps
-// (Linux, Documentation/filesystems/proc.rst); 0 where it is not known.
-func AvailableMemory(root fs.FS) int64 { return kilobytes(root, "proc/meminfo", "MemAvailable:") }
-
 // peakRSS is the process's largest resident memory in bytes, from Linux's
 // /proc/self/status (proc_pid_status(5)).
 func peakRSS(root fs.FS) int64 { return kilobytes(root, "proc/self/status", "VmHWM:") }
@@ -130,8 +126,7 @@ func peakRSS(root fs.FS) int64 { return kilobytes(root, "proc/self/status", "VmH
 func kilobytes(root fs.FS, file, key string) int64 {
 	for line := range strings.Lines(read(root, file)) {
 		if value, ok := strings.CutPrefix(line, key); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return n << 10
+			return decimal(strings.TrimSuffix(strings.TrimSpace(value), "kB")) << 10
 		}
 	}
 	return 0
@@ -150,6 +145,12 @@ func read(root fs.FS, file string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(text))
+}
+
+// decimal is a number between spaces, 0 where it is none.
+func decimal(text string) int64 {
+	n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return n
 }
 
 // number is the one number that a file holds.

@@ -108,9 +108,42 @@ func TestX86Processor(t *testing.T) {
 	require.Equal(t, "AMD EPYC", x86Processor(tree(map[string]string{"proc/cpuinfo": amd})).String())
 }
 
-func TestAvailableMemory(t *testing.T) {
-	require.EqualValues(t, 123<<10, AvailableMemory(tree(map[string]string{"proc/meminfo": "MemTotal: 999 kB\nMemAvailable:     123 kB\n"})))
-	require.Zero(t, AvailableMemory(tree(nil)))
+func TestMemory(t *testing.T) {
+	const meminfo = "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable:     600 kB\n"
+	for name, c := range map[string]struct {
+		files            map[string]string
+		total, available int64
+	}{
+		"nothing known": {},
+		"the machine's": {map[string]string{"proc/meminfo": meminfo}, 1000 << 10, 600 << 10},
+		"a service's, whose file cache can go": {map[string]string{
+			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/system.slice/edge-classify.service\n",
+			"sys/fs/cgroup/system.slice/edge-classify.service/memory.max":     "409600\n",
+			"sys/fs/cgroup/system.slice/edge-classify.service/memory.current": "307200\n",
+			"sys/fs/cgroup/system.slice/edge-classify.service/memory.stat":    "anon 204800\nactive_file 3\ninactive_file 102400\n",
+		}, 400 << 10, 200 << 10},
+		"that of a group above": {map[string]string{
+			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a/b\n",
+			"sys/fs/cgroup/a/memory.max": "512000", "sys/fs/cgroup/a/memory.current": "512001", "sys/fs/cgroup/a/b/memory.max": "max",
+		}, 500 << 10, 1},
+		"a container's, in names of the host": {map[string]string{
+			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/../../host/names",
+			"sys/fs/cgroup/memory.max": "307200", "sys/fs/cgroup/memory.current": "1024",
+		}, 300 << 10, 299 << 10},
+		"version 1": {map[string]string{
+			"proc/meminfo": meminfo, "proc/self/cgroup": "9:cpu,cpuacct:/x\n4:memory:/docker/id\n0::/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes":           "9223372036854771712",
+			"sys/fs/cgroup/memory/docker/id/memory.limit_in_bytes": "307200",
+			"sys/fs/cgroup/memory/docker/id/memory.usage_in_bytes": "204800",
+			"sys/fs/cgroup/memory/docker/id/memory.stat":           "inactive_file 1\ntotal_inactive_file 102400\n",
+		}, 300 << 10, 200 << 10},
+		"a limit above the machine's": {map[string]string{
+			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/", "sys/fs/cgroup/memory.max": "10240000", "sys/fs/cgroup/memory.current": "0",
+		}, 1000 << 10, 600 << 10},
+	} {
+		total, available := Memory(tree(c.files))
+		require.Equal(t, []int64{c.total, c.available}, []int64{total, available}, name)
+	}
 }
 
 func TestPeakRSS(t *testing.T) {

@@ -27,6 +27,7 @@ var ErrNotJPEG = errors.New("not a JPEG file")
 type Header struct {
 	Width, Height int    // in pixels; 0 without a frame header of a kind that image/jpeg reads
 	Exif          []byte // the first Exif segment's TIFF structure, a view into the file; nil if there is none
+	ExifAt        [2]int // where that segment begins and ends
 	Tables        bool   // there are Huffman tables
 	Scan          int    // where the first scan's header begins, in bytes
 }
@@ -55,14 +56,16 @@ func Parse(file []byte) (h Header, err error) {
 		case marker == 0 || marker == markerSOI || marker == MarkerEOI || end < at+4 || end > len(file):
 			return h, ErrNotJPEG
 		}
-		h.add(marker, file[at+4:end])
+		if h.add(marker, file[at+4:end]) {
+			h.ExifAt = [2]int{at, end}
+		}
 		at = end
 	}
 	return h, ErrNotJPEG
 }
 
-// add takes note of a segment.
-func (h *Header) add(marker uint8, segment []byte) {
+// add takes note of a segment, and tells whether it is the one of Exif.
+func (h *Header) add(marker uint8, segment []byte) (exif bool) {
 	switch {
 	case marker == markerDHT:
 		h.Tables = true
@@ -71,6 +74,8 @@ func (h *Header) add(marker uint8, segment []byte) {
 	case marker == markerAPP1 && h.Exif == nil:
 		if tiff, ok := bytes.CutPrefix(segment, []byte("Exif\x00\x00")); ok {
 			h.Exif = tiff
+			return true
 		}
 	}
+	return false
 }
