@@ -1,26 +1,32 @@
 package capture
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // openAuto opens the first USB camera that works, else the first CSI camera,
 // and stays with what it has found.
-func openAuto(o Options) opener {
-	usb, csi := newUSB(kernel{}, "", o).open, newCSI(0, o).open
-	return firstOf(usb, csi)
+func openAuto(_ string, o Options) (opener, error) {
+	csi, err := newCSI(0, o)
+	if err != nil {
+		return nil, err
+	}
+	return firstOf(newUSB(kernel{}, "", o).open, csi.open), nil
 }
 
 func firstOf(usb, csi opener) opener {
 	var chosen opener
-	return func() (session, Status, error) {
+	return func(ctx context.Context) (session, Status, error) {
 		if chosen != nil {
-			return chosen()
+			return chosen(ctx)
 		}
-		s, status, usbErr := usb()
+		s, status, usbErr := usb(ctx)
 		if usbErr == nil {
 			chosen = usb
 			return s, status, nil
 		}
-		s, status, csiErr := csi()
+		s, status, csiErr := csi(ctx)
 		if csiErr == nil {
 			chosen = csi
 			return s, status, nil

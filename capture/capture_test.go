@@ -20,10 +20,10 @@ func TestOpenRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(empty, "a.png"), nil, 0o600))
 	for spec, want := range map[string]string{
 		"":                 `unknown camera ""`,
-		"webcam":           "want auto, usb, usb:/dev/videoN",
+		"webcam":           "want auto, usb[:/dev/videoN], csi[:N], ",
 		"usb:":             "unknown camera",
 		"usb:/dev/none":    "/dev/none",
-		"csi:":             "want csi or csi:N",
+		"csi:":             `unknown camera "csi:"`,
 		"csi:front":        "csi:front",
 		"csi:-1":           "csi:-1",
 		"file:":            "unknown camera",
@@ -32,7 +32,7 @@ func TestOpenRefuses(t *testing.T) {
 		"test:1":           "unknown camera",
 		"auto:/dev/video0": "unknown camera",
 	} {
-		_, err := Open(spec, Options{})
+		_, err := Open(t.Context(), spec, Options{})
 		require.ErrorContains(t, err, "capture: ", spec)
 		require.ErrorContains(t, err, want, spec)
 	}
@@ -45,14 +45,14 @@ func TestOpenRefuses(t *testing.T) {
 		"unknown format \"RGB\"":       {Format: "RGB"},
 		"test has a format of its own": {Format: MJPEG},
 	} {
-		_, err := Open("test", o)
+		_, err := Open(t.Context(), "test", o)
 		require.ErrorContains(t, err, want)
 	}
 }
 
 func TestSynthetic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := Open("test", Options{Width: 65, Height: 48, FPS: 10})
+		c, err := Open(t.Context(), "test", Options{Width: 65, Height: 48, FPS: 10})
 		require.NoError(t, err)
 		defer c.Close()
 		began := time.Now()
@@ -78,7 +78,9 @@ func TestSynthetic(t *testing.T) {
 }
 
 func TestSyntheticDoesNotAllocate(t *testing.T) {
-	s, _, err := openSynthetic(options(t, Options{Width: 64, Height: 48, FPS: 1000}))()
+	open, err := openSynthetic("", options(t, Options{Width: 64, Height: 48, FPS: 1000}))
+	require.NoError(t, err)
+	s, _, err := open(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, testing.AllocsPerRun(20, func() {
 		a, err := s.next()
@@ -103,7 +105,7 @@ func TestPhotographs(t *testing.T) {
 	writePhotograph(t, filepath.Join(dir, "c.JPEG"), 80)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.jpg"), []byte("no photograph"), 0o600))
 	synctest.Test(t, func(t *testing.T) {
-		c, err := Open("file:"+dir, Options{})
+		c, err := Open(t.Context(), "file:"+dir, Options{})
 		require.NoError(t, err)
 		defer c.Close()
 		var widths []int
@@ -137,7 +139,7 @@ func TestPhotographs(t *testing.T) {
 func TestAuto(t *testing.T) {
 	var usbErr, csiErr error
 	attempt := func(device string, err *error) opener {
-		return func() (session, Status, error) {
+		return func(context.Context) (session, Status, error) {
 			if *err != nil {
 				return nil, Status{}, *err
 			}
@@ -147,20 +149,20 @@ func TestAuto(t *testing.T) {
 	auto := func() opener { return firstOf(attempt("usb", &usbErr), attempt("csi", &csiErr)) }
 
 	open := auto()
-	_, status, err := open()
+	_, status, err := open(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "usb", status.Device)
 	usbErr = fs.ErrNotExist
-	_, _, err = open()
+	_, _, err = open(t.Context())
 	require.ErrorIs(t, err, fs.ErrNotExist, "it stays with what it has found")
 
 	open = auto()
-	_, status, err = open()
+	_, status, err = open(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "csi", status.Device)
 
 	csiErr = errors.New("no program")
-	_, _, err = auto()()
+	_, _, err = auto()(t.Context())
 	require.ErrorIs(t, err, usbErr)
 	require.ErrorIs(t, err, csiErr)
 	require.ErrorContains(t, err, "found no camera. USB: ")
@@ -168,7 +170,7 @@ func TestAuto(t *testing.T) {
 
 // TestConcurrentUse is for the race detector.
 func TestConcurrentUse(t *testing.T) {
-	c, err := Open("test", Options{Width: 64, Height: 48, FPS: 1000})
+	c, err := Open(t.Context(), "test", Options{Width: 64, Height: 48, FPS: 1000})
 	require.NoError(t, err)
 	done := make(chan struct{})
 	go func() {

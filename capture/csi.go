@@ -1,50 +1,48 @@
 package capture
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"edgeclassify/internal/shellwords"
 )
+
+const listPatience = 10 * time.Second // for the list of cameras
 
 // csi opens a camera of a Raspberry Pi's camera connectors. Its V4L2 nodes
 // give what the sensor sees before any correction, so that the vendor's
 // program, which has the libcamera pipeline, does the work.
 type csi struct {
-	index  int
-	o      Options
-	listed bool // the camera has been seen
+	index    int
+	o        Options
+	extra    []string // of Options.Rpicam
+	messages messages
+	listed   bool // the camera has been seen
 }
 
-// programError is a failure that cost the start of a program.
-type programError struct{ error }
-
-func (e *programError) Unwrap() error { return e.error }
-
-// newProgramError says how a program ended, with the last line it wrote.
-func newProgramError(program string, err error, line string) error {
-	return &programError{fmt.Errorf("%s: %w: %s", program, err, cmp.Or(line, "it did not say why"))}
-}
-
-func openCSI(index string, given bool, o Options) (opener, error) {
+func openCSI(index string, o Options) (opener, error) {
 	n, err := strconv.Atoi(cmp.Or(index, "0"))
-	if err != nil || n < 0 || n > 99 || given && index == "" {
+	if err != nil || n < 0 || n > 99 {
 		return nil, fmt.Errorf("%w \"csi:%s\": want csi or csi:N, N being 0 or 1", ErrUnknown, index)
 	}
-	return newCSI(n, o).open, nil
+	c, err := newCSI(n, o)
+	if err != nil {
+		return nil, err
+	}
+	return c.open, nil
 }
 
-func newCSI(index int, o Options) *csi {
+func newCSI(index int, o Options) (*csi, error) {
+	extra, err := rpicamOptions(o.Rpicam)
 	if o.FPS == 0 {
 		o.FPS = 30
 	}
@@ -52,7 +50,51 @@ func newCSI(index int, o Options) *csi {
 	// does.
 	o.Width = (o.Width + 127) / 128 * 128
 	o.Height += o.Height % 2
-	return &csi{index: index, o: o}
+	return &csi{index: index, o: o, extra: extra, messages: messages{log: o.Log}}, err
+}
+
+// fixed are the options of the program that decide what comes out of the pipe,
+// or that Options have fields for, and what to use instead.
+var fixed = map[string]string{
+	"output": "", "codec": "", "timeout": "", "flush": "", "segment": "", "split": "", "circular": "", "frames": "",
+	"libav-format": "", "libav-audio": "", "save-pts": "", "metadata": "", "config": "", "signal": "", "keypress": "",
+	"initial": "", "list-cameras": "", "help": "", "version": "", "verbose": "", "nopreview": "", "preview": "",
+	"fullscreen": "", "qt-preview": "", "width": "-size", "height": "-size", "framerate": "-fps", "camera": "-camera csi:N",
+}
+
+// short are the one-letter names of fixed options.
+var short = map[byte]string{'o': "output", 't': "timeout", 'c': "config", 'k': "keypress", 's': "signal", 'i': "initial",
+	'h': "help", 'v': "verbose", 'n': "nopreview", 'p': "preview", 'f': "fullscreen"}
+
+// rpicamOptions splits options for the program, and refuses those that would
+// break the pipe. The program takes the beginning of a name, too.
+func rpicamOptions(line string) ([]string, error) {
+	words, err := shellwords.Split(line)
+	if err != nil {
+		return nil, fmt.Errorf("options for rpicam-vid: %w", err)
+	}
+	for i, word := range words {
+		name, isLong := strings.CutPrefix(word, "--")
+		if name, _, _ = strings.Cut(name, "="); !isLong {
+			if _, err := strconv.ParseFloat(word, 64); err == nil || len(word) < 2 || word[0] != '-' {
+				if i == 0 {
+					return nil, fmt.Errorf("options for rpicam-vid: %q: want an option, such as --autofocus-mode", word)
+				}
+				continue // an option's value
+			}
+			name = short[word[1]]
+		}
+		for full, instead := range fixed {
+			switch {
+			case name == "" || !strings.HasPrefix(full, name):
+			case instead != "":
+				return nil, fmt.Errorf("options for rpicam-vid: %s: use %s", word, instead)
+			default:
+				return nil, fmt.Errorf("options for rpicam-vid: %s would break the pipe that frames come through", word)
+			}
+		}
+	}
+	return words, nil
 }
 
 // csiProgram finds the vendor's program, by its present or its former name.
@@ -73,21 +115,24 @@ type csiCamera struct {
 }
 
 // listCSI asks the program for cameras.
-func listCSI(program string) ([]csiCamera, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+func listCSI(ctx context.Context, program string) ([]csiCamera, error) {
+	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "--list-cameras")
+	ownGroup(cmd)
+	cmd.Cancel = func() error { killGroup(cmd); return nil }
 	cmd.WaitDelay = time.Second
 	text, err := cmd.CombinedOutput() // versions differ in where the list goes
-	if err != nil {
-		return nil, newProgramError(program, err, lastLine(text))
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, &costly{fmt.Errorf("%s --list-cameras hangs: no answer for %v: another program may hold a camera "+
+			"(sudo fuser -v /dev/media*), or its driver hangs (dmesg | tail), until the board is restarted", program, listPatience)}
+	case err != nil:
+		said := messages{log: slog.New(slog.DiscardHandler), program: program}
+		_, _ = said.Write(text) // into memory
+		return nil, &costly{said.explain(err)}
 	}
 	return parseCSI(string(text)), nil
-}
-
-func lastLine(text []byte) string {
-	text = bytes.TrimSpace(text)
-	return string(text[bytes.LastIndexByte(text, '\n')+1:])
 }
 
 // parseCSI reads lists like
@@ -114,163 +159,49 @@ func parseCSI(text string) []csiCamera {
 }
 
 // find looks for the camera, once: listing takes the program a second.
-func (c *csi) find(program string) error {
+func (c *csi) find(ctx context.Context, program string) error {
 	if c.listed {
 		return nil
 	}
-	cameras, err := listCSI(program)
+	cameras, err := listCSI(ctx, program)
 	if err != nil {
 		return err
 	}
-	for _, camera := range cameras {
-		if camera.index == c.index {
-			c.listed = true
-			return nil
-		}
+	there := make([]string, len(cameras))
+	for i, camera := range cameras {
+		there[i] = fmt.Sprintf("csi:%d (%s)", camera.index, camera.name)
+		c.listed = c.listed || camera.index == c.index
 	}
-	return &programError{fmt.Errorf("%s lists %d cameras, none with number %d: check the ribbon cable with the power off",
-		program, len(cameras), c.index)}
+	switch {
+	case c.listed:
+		return nil
+	case len(cameras) == 0:
+		return &costly{fmt.Errorf("%s finds no camera: check the ribbon cable with the power off", program)}
+	}
+	return &costly{fmt.Errorf("no camera csi:%d: there is %s; if one is missing check its ribbon cable with the power off",
+		c.index, strings.Join(there, " and "))}
 }
 
-func (c *csi) open() (session, Status, error) {
+func (c *csi) open(ctx context.Context) (session, Status, error) {
 	program, err := csiProgram()
 	if err != nil {
 		return nil, Status{}, err
 	}
-	if err := c.find(program); err != nil {
+	if err := c.find(ctx, program); err != nil {
 		return nil, Status{}, err
 	}
+	c.messages.program = program
 	layout := Frame{Format: I420, Width: c.o.Width, Height: c.o.Height, Stride: c.o.Width, FullRange: true}
-	s, err := startProgram(c.command(program), layout, c.o)
-	if err != nil {
-		return nil, Status{}, err
-	}
-	return s, Status{Device: "csi:" + strconv.Itoa(c.index), Format: I420,
-		Width: layout.Width, Height: layout.Height, FPS: c.o.FPS}, nil
+	return runProgram(ctx, c.command(program), &c.messages, layout, raw, "csi:"+strconv.Itoa(c.index), c.o.FPS)
 }
 
 // command writes frames to standard output until it is killed.
 func (c *csi) command(program string) *exec.Cmd {
-	return exec.Command(program, "-n", "-t", "0", "-v", "0", "--camera", strconv.Itoa(c.index),
+	args := []string{"-n", "-t", "0", "-v", "0", "--camera", strconv.Itoa(c.index),
 		"--codec", "yuv420", "--width", strconv.Itoa(c.o.Width), "--height", strconv.Itoa(c.o.Height),
-		"--framerate", strconv.FormatFloat(c.o.FPS, 'f', -1, 64), "--denoise", "cdn_off", "--flush", "-o", "-")
-}
-
-// program is a session with a program that writes frames to a pipe.
-type program struct {
-	pool
-	cmd      *exec.Cmd
-	out      *os.File
-	messages *lineLog
-	layout   Frame
-	patience time.Duration
-	deadline time.Time
-}
-
-func startProgram(cmd *exec.Cmd, layout Frame, o Options) (*program, error) {
-	out, in, err := os.Pipe()
-	if err != nil {
-		return nil, err
+		"--framerate", strconv.FormatFloat(c.o.FPS, 'f', -1, 64)}
+	if !slices.ContainsFunc(c.extra, func(word string) bool { return strings.HasPrefix(word, "--denoise") }) {
+		args = append(args, "--denoise", "cdn_off")
 	}
-	defer in.Close()
-	p := &program{
-		pool: newPool(layout.need()), cmd: cmd, out: out, layout: layout,
-		messages: &lineLog{log: o.Log, program: cmd.Path},
-		patience: patience(time.Duration(float64(time.Second) / o.FPS)),
-		deadline: time.Now().Add(2 * firstPatience), // the program starts, then the sensor
-	}
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = in, p.messages, time.Second
-	ownGroup(cmd)
-	if err := cmd.Start(); err != nil {
-		out.Close()
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *program) next() (arrival, error) {
-	b := <-p.pool
-	err := p.out.SetReadDeadline(p.deadline)
-	if err == nil {
-		_, err = io.ReadFull(p.out, b.memory)
-	}
-	if err != nil {
-		p.release(b)
-		return arrival{}, p.explain(err)
-	}
-	b.Frame = p.layout
-	p.layout.Sequence++
-	b.Data, b.Time = b.memory, time.Now() // the pipe does not tell when it was captured
-	p.deadline = b.Time.Add(p.patience)
-	return arrival{newest: b, frames: 1}, nil
-}
-
-// explain says why there was nothing to read.
-func (p *program) explain(err error) error {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%s: %w for %v", p.cmd.Path, errStalled, p.patience)
-	case errors.Is(err, os.ErrClosed):
-		return errClosed
-	}
-	return p.end()
-}
-
-// end kills the program and what it started, and returns how it ended.
-func (p *program) end() error {
-	killGroup(p.cmd)
-	err := p.cmd.Wait()
-	return newProgramError(p.cmd.Path, cmp.Or(err, errors.New("it has ended")), p.messages.lastLine())
-}
-
-func (p *program) interrupt() { p.out.Close() }
-
-func (p *program) close() {
-	p.out.Close()
-	if p.cmd.ProcessState == nil {
-		_ = p.end() // that it was killed is no news
-	}
-}
-
-// lineLog logs what is written to it, line by line.
-type lineLog struct {
-	log     *slog.Logger
-	program string
-
-	mu   sync.Mutex
-	part []byte // of a line whose end has not come
-	last string
-}
-
-// maxLine bounds the lines of a program that does not break them.
-const maxLine = 1024
-
-func (l *lineLog) Write(text []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range text {
-		if c != '\n' && len(l.part) < maxLine {
-			l.part = append(l.part, c)
-			continue
-		}
-		l.flush()
-	}
-	return len(text), nil
-}
-
-// flush logs a line that is not blank. The caller holds the lock.
-func (l *lineLog) flush() {
-	if line := strings.TrimSpace(string(l.part)); line != "" {
-		l.last = line
-		l.log.Warn("camera program says", "program", l.program, "line", line)
-	}
-	l.part = l.part[:0]
-}
-
-// lastLine returns the last line, whole or not.
-func (l *lineLog) lastLine() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.flush()
-	return l.last
+	return exec.Command(program, append(append(args, c.extra...), "--flush", "-o", "-")...)
 }

@@ -45,7 +45,7 @@ const frames = `n=0; while :; do printf %04d $n; head -c 6140 /dev/zero; n=$((n+
 
 func openProgram(t *testing.T, o Options) Camera {
 	t.Helper()
-	c, err := Open("csi", o)
+	c, err := Open(t.Context(), "csi", o)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c
@@ -125,32 +125,85 @@ func TestProgramIsStartedAgain(t *testing.T) {
 	require.Contains(t, text.String(), "exit status 3: ERROR: camera timed out")
 }
 
-func TestProgramStalls(t *testing.T) {
-	installProgram(t, "rpicam-vid", `sleep 1000`)
-	p, err := startProgram(newCSI(0, Options{Width: 128, Height: 32}).command("rpicam-vid"),
-		Frame{Format: I420, Width: 128, Height: 32, Stride: 128}, options(t, Options{FPS: 30}))
-	require.NoError(t, err)
-	defer p.close()
-	p.deadline = time.Now().Add(20 * time.Millisecond)
-	_, err = p.next()
-	require.ErrorIs(t, err, errStalled)
+// TestBusyCamera has a program that says what holds the camera before its last
+// line.
+func TestBusyCamera(t *testing.T) {
+	installProgram(t, "rpicam-vid", `cat >&2 <<'END'
+[0:12:34.567890123] [1234]  INFO Camera camera_manager.cpp:326 libcamera v0.5.2
+[0:12:34.668000000] [1237]  WARN RPiSdn sdn.cpp:40 Using legacy SDN tuning
+[0:12:34.700000000] [1234] ERROR V4L2 v4l2_device.cpp:390 Unable to set controls: Device or resource busy
+[0:12:34.768000000] [1234]  INFO Camera camera.cpp:1055 Pipeline handler in use by another process
+ERROR: *** failed to acquire camera /base/soc/i2c0mux/i2c@1/imx219@10 ***
+END
+exit 255`)
+	var text bytes.Buffer
+	_, err := Open(t.Context(), "csi", Options{Log: slog.New(slog.NewTextHandler(&text, nil))})
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.ErrorContains(t, err, "exit status 255: Pipeline handler in use by another process: stop the other program")
+	for level, line := range map[string]string{"INFO": "libcamera v0.5.2", "WARN": "legacy SDN", "ERROR": "to acquire camera"} {
+		require.Regexp(t, "level="+level+".*"+line, text.String())
+	}
 }
 
 func TestNoProgram(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := Open("csi", Options{})
+	_, err := Open(t.Context(), "csi", Options{})
 	require.ErrorContains(t, err, "neither rpicam-vid nor libcamera-vid is installed")
 
-	installProgram(t, "rpicam-vid", frames)
-	_, err = Open("csi:7", Options{})
-	require.ErrorContains(t, err, "lists 2 cameras, none with number 7")
+	dir := installProgram(t, "rpicam-vid", frames)
+	_, err = Open(t.Context(), "csi:7", Options{})
+	require.ErrorContains(t, err, "no camera csi:7: there is csi:0 (imx219) and csi:1 (imx708_wide)")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "list"), []byte("No cameras available!\n"), 0o600))
+	_, err = Open(t.Context(), "csi", Options{})
+	require.ErrorContains(t, err, "finds no camera: check the ribbon cable")
 
-	dir := installProgram(t, "rpicam-vid", "")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "rpicam-vid"), []byte("#!/bin/sh\necho 'no such thing' >&2; exit 1"), 0o700))
-	_, err = Open("csi", Options{})
+	_, err = Open(t.Context(), "csi", Options{})
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	require.ErrorContains(t, err, "no such thing")
+}
+
+// TestListHangs ends the wait for a program that does not answer, and what it
+// started.
+func TestListHangs(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "rpicam-vid")
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\nsleep 1000 & echo $! >"+dir+"/child; wait"), 0o700))
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(300*time.Millisecond))
+	defer cancel()
+	_, err := listCSI(ctx, program)
+	require.ErrorContains(t, err, "--list-cameras hangs: no answer")
+	require.NotContains(t, err.Error(), "killed")
+	text, err := os.ReadFile(filepath.Join(dir, "child"))
+	require.NoError(t, err)
+	id, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return ended(id) }, 5*time.Second, 5*time.Millisecond)
+}
+
+func TestRpicamOptions(t *testing.T) {
+	dir := installProgram(t, "rpicam-vid", `for a; do echo "[$a]"; done >$DIR/arguments; `+frames)
+	c := openProgram(t, Options{Width: 128, Height: 32, Rpicam: `--autofocus-mode manual --lens-position 2.5 --roi=0.25,0.25,0.5,0.5 --ev -0.5 --tuning-file "/a b.json" --denoise off`})
+	nextWithin(t, c, 10*time.Second)
+	arguments, err := os.ReadFile(filepath.Join(dir, "arguments"))
+	require.NoError(t, err)
+	text := strings.ReplaceAll(string(arguments), "\n", "")
+	require.Contains(t, text, "[--autofocus-mode][manual][--lens-position][2.5][--roi=0.25,0.25,0.5,0.5][--ev][-0.5][--tuning-file][/a b.json][--denoise][off][--flush][-o][-]")
+	require.NotContains(t, text, "cdn_off")
+
+	for options, want := range map[string]string{
+		"-o file": "-o would break the pipe", "-ofile": "-ofile would", "--output=x": "--output=x would", "--outp x": "--outp would",
+		"--codec h264": "--codec would", "-t 5": "-t would", "-n": "-n would", "--width 5": "--width: use -size",
+		"--framerate 5": "use -fps", "--camera 1": "use -camera csi:N", "--config f": "--config would", "--metadata -": "--metadata would",
+		"2.5": "want an option", "--gain '2": "is not closed",
+	} {
+		_, err := Open(t.Context(), "csi", Options{Rpicam: options})
+		require.ErrorContains(t, err, want, options)
+	}
+	_, err = Open(t.Context(), "test", Options{Rpicam: "--gain 2"})
+	require.ErrorContains(t, err, "they are of use with csi")
 }
 
 func TestParseCSI(t *testing.T) {
@@ -173,18 +226,4 @@ func TestListCSI(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"csi:0 imx219", "csi:1 imx708_wide"}, cameras)
-}
-
-func TestLineLog(t *testing.T) {
-	var text bytes.Buffer
-	l := &lineLog{log: slog.New(slog.NewTextHandler(&text, nil)), program: "p"}
-	for _, part := range []string{"one\ntw", "o\n\n  \n", strings.Repeat("x", 5*maxLine), "\nlast"} {
-		n, err := l.Write([]byte(part))
-		require.NoError(t, err)
-		require.Equal(t, len(part), n)
-	}
-	require.Equal(t, "last", l.lastLine())
-	require.Contains(t, text.String(), "line=one\n")
-	require.Contains(t, text.String(), "line=two\n")
-	require.LessOrEqual(t, cap(l.part), 2*maxLine)
 }

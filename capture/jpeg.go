@@ -6,13 +6,16 @@ import (
 	"edgeclassify/internal/jpegfile"
 )
 
-// completeJPEG sets b.Data to the JPEG file that a camera sent. Motion JPEG
-// may go without Huffman tables and the end marker; then they are added, in a
-// copy.
-func (b *buffer) completeJPEG(file []byte) error {
-	header, err := jpegfile.Parse(file)
-	if err != nil {
-		return err
+// completeJPEG sets b.Data to the JPEG file that a camera sent, and returns its
+// header. Motion JPEG may go without Huffman tables and the end marker; then
+// they are added, in a copy. Of two start markers, as some cameras send them,
+// the first is left out.
+func (b *buffer) completeJPEG(file []byte) (header jpegfile.Header, err error) {
+	if bytes.HasPrefix(file, []byte{0xff, jpegfile.MarkerSOI, 0xff, jpegfile.MarkerSOI}) {
+		file = file[2:]
+	}
+	if header, err = jpegfile.Parse(file); err != nil {
+		return header, err
 	}
 	scan, end := header.Scan, []byte{0xff, jpegfile.MarkerEOI}
 	last := bytes.LastIndex(file[scan:], end)
@@ -21,7 +24,7 @@ func (b *buffer) completeJPEG(file []byte) error {
 	}
 	if header.Tables && last >= 0 {
 		b.Data = file
-		return nil
+		return header, nil
 	}
 	b.scratch = append(b.scratch[:0], file[:scan]...)
 	if !header.Tables {
@@ -32,7 +35,7 @@ func (b *buffer) completeJPEG(file []byte) error {
 		b.scratch = append(b.scratch, end...)
 	}
 	b.Data = b.scratch
-	return nil
+	return header, nil
 }
 
 // standardTables is a DHT segment of the tables K.3 to K.6 of ITU-T T.81,

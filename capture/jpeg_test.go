@@ -36,11 +36,13 @@ func TestCompleteJPEG(t *testing.T) {
 		"application's data": {append(bytes.Clone(app0), bare[2:]...), append(bytes.Clone(app0), whole[2:]...)},
 	} {
 		b := &buffer{scratch: []byte("of the last frame")}
-		require.NoError(t, b.completeJPEG(c.file), name)
+		_, err := b.completeJPEG(c.file)
+		require.NoError(t, err, name)
 		require.Equal(t, c.want, b.Data, name)
 	}
 	b := &buffer{}
-	require.NoError(t, b.completeJPEG(whole))
+	_, err := b.completeJPEG(whole)
+	require.NoError(t, err)
 	require.Same(t, &whole[0], &b.Data[0], "nothing missing, nothing copied")
 }
 
@@ -50,7 +52,8 @@ func TestNoJPEG(t *testing.T) {
 		"empty": nil, "zeros": make([]byte, 1000), "start only": whole[:2], "header only": whole[:20],
 		"end at once": {0xff, 0xd8, 0xff, 0xd9, 0, 0}, "not a marker": append([]byte{0xff, 0xd8, 0x12}, whole...),
 	} {
-		require.ErrorIs(t, new(buffer).completeJPEG(file), jpegfile.ErrNotJPEG, name)
+		_, err := new(buffer).completeJPEG(file)
+		require.ErrorIs(t, err, jpegfile.ErrNotJPEG, name)
 	}
 }
 
@@ -58,7 +61,7 @@ func TestCompletingDoesNotAllocate(t *testing.T) {
 	_, bare := encode(t)
 	b := &buffer{}
 	require.Zero(t, testing.AllocsPerRun(10, func() {
-		if err := b.completeJPEG(bare); err != nil {
+		if _, err := b.completeJPEG(bare); err != nil {
 			t.Fatal(err)
 		}
 	}))
@@ -73,7 +76,7 @@ func FuzzCompleteJPEG(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		b := &buffer{}
 		original := bytes.Clone(file)
-		if err := b.completeJPEG(file); err != nil {
+		if _, err := b.completeJPEG(file); err != nil {
 			return
 		}
 		require.Equal(t, original, file, "the camera's buffer is not written to")
@@ -82,7 +85,8 @@ func FuzzCompleteJPEG(f *testing.F) {
 		require.True(t, header.Tables)
 		require.True(t, bytes.HasSuffix(b.Data[header.Scan:], []byte{0xff, jpegfile.MarkerEOI}))
 		again := &buffer{}
-		require.NoError(t, again.completeJPEG(b.Data))
+		_, err = again.completeJPEG(b.Data)
+		require.NoError(t, err)
 		require.Equal(t, b.Data, again.Data, "complete is complete")
 		if c, err := jpeg.DecodeConfig(bytes.NewReader(file)); err != nil || c.Width*c.Height > 1<<16 {
 			return

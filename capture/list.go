@@ -2,6 +2,7 @@ package capture
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -43,7 +44,7 @@ func List() ([]Device, error) {
 	if err != nil {
 		return list, nil // no Raspberry Pi, or none that has CSI cameras set up
 	}
-	cameras, err := listCSI(program)
+	cameras, err := listCSI(context.Background(), program)
 	if err != nil {
 		return list, fmt.Errorf("capture: CSI cameras: %w", err)
 	}

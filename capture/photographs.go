@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image/jpeg"
@@ -28,17 +29,17 @@ type photographs struct {
 	sequence uint64
 }
 
-func openPhotographs(dir string, o Options) opener {
+func openPhotographs(dir string, o Options) (opener, error) {
 	if o.FPS == 0 {
 		o.FPS = 1
 	}
-	return func() (session, Status, error) {
+	return func(context.Context) (session, Status, error) {
 		s := &photographs{pool: newPool(0), pace: newPace(o.FPS), dir: dir, log: o.Log}
 		if err := s.list(); err != nil {
 			return nil, Status{}, err
 		}
 		return s, Status{Device: "file:" + dir, Format: MJPEG, FPS: o.FPS}, nil
-	}
+	}, nil
 }
 
 // list reads the folder, again in every round, and begins a round.
@@ -96,7 +97,7 @@ func (b *buffer) load(path string) error {
 		return errors.New("larger than 64 MiB: scale it down")
 	}
 	b.memory = file.Bytes()
-	if err := b.completeJPEG(b.memory); err != nil {
+	if _, err := b.completeJPEG(b.memory); err != nil {
 		return err
 	}
 	c, err := jpeg.DecodeConfig(bytes.NewReader(b.Data))

@@ -24,12 +24,25 @@ func patience(interval time.Duration) time.Duration {
 	return max(minPatience, 10*interval)
 }
 
+// errDriver is about frames that the driver itself calls damaged, or cuts off.
+var errDriver = errors.New("its driver tells of damaged frames")
+
+// stalled is the failure of a session without good frames. damage, if not nil,
+// is why the last bad one was.
+func stalled(patience time.Duration, damage error) error {
+	if damage != nil {
+		return fmt.Errorf("%w for %v, but damaged ones: %w", errStalled, patience, damage)
+	}
+	return fmt.Errorf("%w for %v", errStalled, patience)
+}
+
 // stream is a session of a V4L2 camera.
 type stream struct {
 	dev      device
 	layout   Frame
 	patience time.Duration
 	deadline time.Time // of the next good frame
+	damage   error     // of the last damaged frame
 
 	started  bool
 	driver   uint32 // the driver's last sequence number
@@ -87,7 +100,7 @@ func (s *stream) next() (arrival, error) {
 		case errors.Is(wait, v4l2.ErrInterrupted):
 			return arrival{}, errors.Join(s.failure(), wait)
 		case errors.Is(wait, v4l2.ErrTimeout):
-			return arrival{}, fmt.Errorf("%w for %v", errStalled, s.patience)
+			return arrival{}, stalled(s.patience, s.damage)
 		case wait != nil && !errors.Is(wait, v4l2.ErrStopped):
 			return arrival{}, wait
 		}
@@ -126,7 +139,8 @@ func (s *stream) drain() (a arrival, err error) {
 		}
 		b := s.checkOut(filled.Index)
 		a.dropped += s.count(filled.Sequence)
-		if filled.Corrupt || !s.fill(b, filled) {
+		if err := s.fill(b, filled); err != nil {
+			s.damage = err
 			a.corrupt++
 			s.release(b)
 			continue
@@ -165,18 +179,25 @@ func (s *stream) count(driver uint32) (lost uint64) {
 	return uint64(step - 1)
 }
 
-// fill makes a frame of a filled buffer and reports whether it is whole.
-func (s *stream) fill(b *buffer, filled v4l2.Buffer) bool {
-	if filled.Used > len(b.memory) {
-		return false
+// fill makes a frame of a filled buffer. It fails if that is not whole.
+func (s *stream) fill(b *buffer, filled v4l2.Buffer) error {
+	if filled.Corrupt || filled.Used > len(b.memory) {
+		return errDriver
 	}
 	b.Frame = s.layout
 	b.Sequence, b.Time = s.sequence, filled.Time
 	b.Data = b.memory[:filled.Used]
 	if b.Format == MJPEG {
-		return b.completeJPEG(b.Data) == nil
+		header, err := b.completeJPEG(b.Data)
+		if err != nil {
+			return err
+		}
+		return b.checkSize(header)
 	}
-	return filled.Used >= b.need()
+	if filled.Used < b.need() {
+		return errDriver
+	}
+	return nil
 }
 
 // release gives a buffer back to the driver or, if the stream has ended,

@@ -44,8 +44,8 @@ type session interface {
 }
 
 // opener opens a camera and says what it agreed to: Device, Format, size and
-// rate.
-type opener func() (session, Status, error)
+// rate. It gives up when ctx ends.
+type opener func(ctx context.Context) (session, Status, error)
 
 // buffer holds one frame.
 type buffer struct {
@@ -92,12 +92,12 @@ type supervisor struct {
 }
 
 // start opens a camera and returns it under supervision.
-func start(spec string, open opener, o Options) (Camera, error) {
-	s, agreed, err := open()
+func start(ctx context.Context, spec string, open opener, o Options) (Camera, error) {
+	s, agreed, err := open(ctx)
 	if err != nil && !o.Wait {
 		return nil, fmt.Errorf("capture: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &supervisor{
 		opener: open, turn: o.Orientation, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
 		status: Status{Device: spec, State: Starting, Since: time.Now(), Due: time.Now().Add(hangs)},
@@ -190,17 +190,17 @@ func (c *supervisor) run(ctx context.Context, s session, agreed Status, err erro
 		}
 		delay = min(2*delay, longestDelay(err))
 		c.count(func(s *Status) { s.Due = time.Now().Add(hangs) })
-		if s, agreed, err = c.opener(); err == nil {
+		if s, agreed, err = c.opener(ctx); err == nil {
 			c.count(func(s *Status) { s.Restarts++ })
 		}
 	}
 }
 
-// longestDelay is short for what a plug mends, and longer where every attempt
-// starts a program.
+// longestDelay is short for what a plug mends, and longer where an attempt is
+// costly.
 func longestDelay(err error) time.Duration {
-	var program *programError
-	if errors.As(err, &program) {
+	var c *costly
+	if errors.As(err, &c) {
 		return 10 * time.Second
 	}
 	return retryDelay
@@ -300,7 +300,7 @@ func (c *supervisor) fail(err error, delay time.Duration) {
 	switch {
 	case errors.Is(err, errStalled):
 		state = Stalled
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.ENXIO):
+	case errors.Is(err, errGone), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.ENXIO):
 		state = Missing
 	}
 	c.mu.Lock()

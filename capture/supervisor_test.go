@@ -41,7 +41,7 @@ func onBench(t *testing.T, test func(b *bench)) {
 func (b *bench) open(path string, o Options) {
 	o, err := o.withDefaults()
 	require.NoError(b, err)
-	b.Camera, err = start("usb", newUSB(b.sys, path, o).open, o)
+	b.Camera, err = start(b.Context(), "usb", newUSB(b.sys, path, o).open, o)
 	require.NoError(b, err)
 }
 
@@ -342,7 +342,7 @@ func TestCloseDoesNotWaitForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, err := Options{}.withDefaults()
 		require.NoError(t, err)
-		c, err := start("stuck", func() (session, Status, error) { return stuck{}, Status{}, nil }, o)
+		c, err := start(t.Context(), "stuck", func(context.Context) (session, Status, error) { return stuck{}, Status{}, nil }, o)
 		require.NoError(t, err)
 		synctest.Wait()
 		began := time.Now()
@@ -355,7 +355,7 @@ func TestCloseDoesNotWaitForever(t *testing.T) {
 func TestWaitForCamera(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{T: t, camera: newFakeCamera(), sys: newFakeSystem(map[string]*fakeCamera{})}
-		_, err := start("usb", newUSB(b.sys, "/dev/video0", Options{}).open, Options{})
+		_, err := start(t.Context(), "usb", newUSB(b.sys, "/dev/video0", Options{}).open, Options{})
 		require.ErrorIs(t, err, fs.ErrNotExist)
 
 		b.open("/dev/video0", Options{Wait: true})
@@ -375,22 +375,25 @@ func TestDue(t *testing.T) {
 		open opener
 		dies time.Duration // 0: never
 	}{
-		"busy":                      {func() (session, Status, error) { return nil, Status{}, never }, 0},
-		"program":                   {func() (session, Status, error) { return nil, Status{}, &programError{never} }, 0},
-		"slow":                      {func() (session, Status, error) { time.Sleep(hangs - time.Second); return nil, Status{}, never }, 0},
+		"busy":    {func(context.Context) (session, Status, error) { return nil, Status{}, never }, 0},
+		"program": {func(context.Context) (session, Status, error) { return nil, Status{}, &costly{never} }, 0},
+		"slow": {func(context.Context) (session, Status, error) {
+			time.Sleep(hangs - time.Second)
+			return nil, Status{}, never
+		}, 0},
 		"silent":                    {newUSB(newFakeSystem(map[string]*fakeCamera{"/dev/video0": newFakeCamera()}), "", Options{Width: 640, Height: 480}).open, 0},
-		"hangs while it is opened":  {func() (session, Status, error) { time.Sleep(time.Hour); return nil, Status{}, never }, hangs},
-		"hangs while it streams":    {func() (session, Status, error) { return stuck{}, Status{}, nil }, hangs},
-		"hangs at a frame a minute": {func() (session, Status, error) { return stuck{}, Status{FPS: 1. / 60}, nil }, 10*time.Minute + hangs},
+		"hangs while it is opened":  {func(context.Context) (session, Status, error) { time.Sleep(time.Hour); return nil, Status{}, never }, hangs},
+		"hangs while it streams":    {func(context.Context) (session, Status, error) { return stuck{}, Status{}, nil }, hangs},
+		"hangs at a frame a minute": {func(context.Context) (session, Status, error) { return stuck{}, Status{FPS: 1. / 60}, nil }, 10*time.Minute + hangs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				opens := 0
-				camera, err := start(name, func() (session, Status, error) {
+				camera, err := start(t.Context(), name, func(ctx context.Context) (session, Status, error) {
 					if opens++; opens == 1 {
 						return nil, Status{}, never
 					}
-					return c.open()
+					return c.open(ctx)
 				}, Options{Wait: true, Log: slog.New(slog.DiscardHandler)})
 				require.NoError(t, err)
 				began := time.Now()
@@ -415,14 +418,14 @@ func TestBackoff(t *testing.T) {
 		require.NoError(t, err)
 		began := time.Now()
 		var attempts []float64
-		c, err := start("csi", func() (session, Status, error) {
+		c, err := start(t.Context(), "csi", func(context.Context) (session, Status, error) {
 			attempts = append(attempts, time.Since(began).Seconds())
-			return nil, Status{}, newProgramError("rpicam-vid", errors.New("exit status 255"), "no cameras available")
+			return nil, Status{}, &costly{errors.New("no cameras available")}
 		}, o)
 		require.NoError(t, err)
 		time.Sleep(40 * time.Second)
 		require.NoError(t, c.Close())
-		require.Contains(t, c.Status().Error, "rpicam-vid: exit status 255: no cameras available")
+		require.Contains(t, c.Status().Error, "no cameras available")
 		require.Equal(t, []float64{0, 0.5, 1.5, 3.5, 7.5, 15.5, 25.5, 35.5}, attempts)
 	})
 }

@@ -1,6 +1,9 @@
 package capture
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // synthetic is a session without a camera: a picture that moves.
 type synthetic struct {
@@ -9,16 +12,16 @@ type synthetic struct {
 	layout Frame
 }
 
-func openSynthetic(o Options) opener {
+func openSynthetic(_ string, o Options) (opener, error) {
 	if o.FPS == 0 {
 		o.FPS = 30
 	}
 	layout := Frame{Format: YUYV, Width: o.Width, Height: o.Height}
 	layout.Stride = layout.minStride()
-	return func() (session, Status, error) {
+	return func(context.Context) (session, Status, error) {
 		s := &synthetic{newPool(layout.need()), newPace(o.FPS), layout}
 		return s, Status{Device: "test", Format: YUYV, Width: o.Width, Height: o.Height, FPS: o.FPS}, nil
-	}
+	}, nil
 }
 
 func (s *synthetic) next() (arrival, error) {

@@ -113,7 +113,7 @@ func TestJPEGFramesTellTheirOrientation(t *testing.T) {
 }
 
 func TestCamerasAreTurned(t *testing.T) {
-	cam, err := Open("test", Options{Width: 64, Height: 32, Orientation: 6})
+	cam, err := Open(t.Context(), "test", Options{Width: 64, Height: 32, Orientation: 6})
 	require.NoError(t, err)
 	defer cam.Close()
 	f, err := cam.Next(context.Background())

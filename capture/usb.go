@@ -2,9 +2,11 @@ package capture
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -67,6 +69,14 @@ type found struct {
 	v4l2.Capability
 }
 
+// openUSB opens the device that is named by its path or by its number.
+func openUSB(path string, o Options) (opener, error) {
+	if _, err := strconv.ParseUint(path, 10, 8); err == nil {
+		path = "/dev/video" + path
+	}
+	return newUSB(kernel{}, path, o).open, nil
+}
+
 func newUSB(sys system, path string, o Options) *usb {
 	if o.FPS == 0 {
 		o.FPS = 30
@@ -76,7 +86,7 @@ func newUSB(sys system, path string, o Options) *usb {
 
 // open opens the camera that was used, else the one that the user named, else
 // the first that works.
-func (u *usb) open() (session, Status, error) {
+func (u *usb) open(context.Context) (session, Status, error) {
 	if u.path != "" && u.used == (identity{}) {
 		return u.openNode(u.path)
 	}

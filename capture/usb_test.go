@@ -18,10 +18,10 @@ func options(t *testing.T, o Options) Options {
 	return o
 }
 
-// openUSB opens a camera and closes it again.
-func openUSB(t *testing.T, sys *fakeSystem, path string, o Options) (Status, error) {
+// tryUSB opens a camera and closes it again.
+func tryUSB(t *testing.T, sys *fakeSystem, path string, o Options) (Status, error) {
 	t.Helper()
-	s, status, err := newUSB(sys, path, options(t, o)).open()
+	s, status, err := newUSB(sys, path, options(t, o)).open(t.Context())
 	if err == nil {
 		s.close()
 	}
@@ -122,7 +122,7 @@ func TestNegotiationFails(t *testing.T) {
 			camera := newFakeCamera()
 			c.change(camera)
 			sys := newFakeSystem(map[string]*fakeCamera{"/dev/video0": camera})
-			_, err := openUSB(t, sys, "/dev/video0", Options{Format: c.format})
+			_, err := tryUSB(t, sys, "/dev/video0", Options{Format: c.format})
 			require.ErrorContains(t, err, c.want)
 			require.ErrorContains(t, err, "/dev/video0")
 			require.Equal(t, camera.mapped, camera.unmapped)
@@ -138,21 +138,21 @@ func TestFirstUSBCamera(t *testing.T) {
 	good.card = "Second"
 	sys := newFakeSystem(map[string]*fakeCamera{
 		"/dev/video0": csi, "/dev/video1": metadata, "/dev/video2": busy, "/dev/video3": good})
-	status, err := openUSB(t, sys, "", Options{})
+	status, err := tryUSB(t, sys, "", Options{})
 	require.NoError(t, err)
 	require.Equal(t, "/dev/video3 (Second)", status.Device)
 
 	sys.plug("/dev/video3", nil)
-	_, err = openUSB(t, sys, "", Options{})
+	_, err = tryUSB(t, sys, "", Options{})
 	require.ErrorIs(t, err, syscall.EBUSY)
 
 	sys.plug("/dev/video2", nil)
-	_, err = openUSB(t, sys, "", Options{})
+	_, err = tryUSB(t, sys, "", Options{})
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorContains(t, err, "no USB camera among the system's video devices")
 
 	csi.openErr = syscall.EACCES
-	_, err = openUSB(t, sys, "", Options{})
+	_, err = tryUSB(t, sys, "", Options{})
 	require.ErrorContains(t, err, "usermod", "perhaps it is the camera, were it allowed to ask")
 }
 
@@ -187,13 +187,13 @@ func TestSameCamera(t *testing.T) {
 func TestRememberTwins(t *testing.T) {
 	sys := newFakeSystem(map[string]*fakeCamera{"/dev/video0": newFakeCamera()})
 	u := newUSB(sys, "", options(t, Options{}))
-	s, _, err := u.open()
+	s, _, err := u.open(t.Context())
 	require.NoError(t, err)
 	s.close()
 	require.True(t, u.used.unique)
 
 	sys.plug("/dev/video1", newFakeCamera())
-	s, _, err = u.open()
+	s, _, err = u.open(t.Context())
 	require.NoError(t, err)
 	s.close()
 	require.False(t, u.used.unique)

@@ -61,10 +61,9 @@ type Phases struct {
 	Infer      float64 `json:"infer"`
 }
 
-// Open reads a model file and makes it ready to run on this machine. The file
-// stays mapped, and may be replaced or removed, but not written to; weights that
-// the kernel has packed leave memory, so that they are held once. Errors name
-// the file.
+// Open reads a model file and makes it ready to run on this machine. Nothing is
+// read from the file afterwards, whatever becomes of it. Weights that the kernel
+// has packed leave memory, so that they are held once. Errors name the file.
 func Open(path string, o Options) (*Model, error) {
 	file, err := q8.Open(path)
 	if err != nil {
@@ -121,8 +120,8 @@ func (m *Model) Clone() (*Model, error) {
 	return newModel(m.shared)
 }
 
-// Close ends the model's threads and, when its clones are closed too, releases
-// the file. The model cannot run afterwards; what came of the last image can
+// Close ends the model's threads and, when its clones are closed too, gives the
+// file's memory back. The model cannot run afterwards; what came of the last image can
 // still be read. Closing twice is fine.
 func (m *Model) Close() error {
 	if m.closed {
@@ -222,7 +221,8 @@ func (m *Model) Classes() []labels.Class { return m.file.Classes }
 func (m *Model) Independent() bool { return m.activation.Independent(len(m.scale)) }
 
 // File is the model's file: its network, preprocessing, provenance, self-test
-// and checksum.
+// and checksum. Weights of the network's convolutions may have left memory, see
+// q8.File.Release, and are not to be read.
 func (m *Model) File() *q8.File { return m.file }
 
 // Plan is how the network runs on this machine: kernel, threads and memory.

@@ -8,9 +8,11 @@ import (
 	_ "image/png"
 	"io/fs"
 	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,6 +87,58 @@ func TestFilesBytesAndImagesGiveTheReferencesBits(t *testing.T) {
 			require.Equal(t, top, same)
 		}
 	}
+}
+
+// What happens to the file in place, as by cp, changes no answer, nor that of a clone.
+func TestFileOverwrittenWhileOpen(t *testing.T) {
+	for _, kernel := range runtime.Kernels() {
+		network := nettest.Model(3, true)
+		path := write(t, network)
+		m, err := classify.Open(path, classify.Options{Kernel: kernel.Name})
+		require.NoError(t, err)
+		picture := filepath.Join(photos, "cat.jpg")
+		_, err = m.ClassifyFile(picture)
+		require.NoError(t, err)
+		want := slices.Clone(m.Logits())
+		for _, contents := range [][]byte{bytes.Repeat([]byte{85}, int(m.File().Size)), nil} {
+			require.NoError(t, os.WriteFile(path, contents, 0))
+			_, err = m.ClassifyFile(picture)
+			require.NoError(t, err)
+			require.Equal(t, want, m.Logits(), kernel.Name)
+			clone, err := m.Clone()
+			require.NoError(t, err)
+			_, err = clone.ClassifyFile(picture)
+			require.NoError(t, err)
+			require.Equal(t, want, clone.Logits(), kernel.Name)
+			require.NoError(t, clone.Close())
+		}
+		require.NoError(t, m.Close())
+	}
+}
+
+// What is turned and cropped has the bits of a picture whose pixels were moved.
+func TestPicturesAreTurnedAndCropped(t *testing.T) {
+	network := nettest.Model(3, false)
+	rng := rand.New(rand.NewPCG(1, 2))
+	stored, shown := image.NewNRGBA(image.Rect(0, 0, 90, 60)), image.NewNRGBA(image.Rect(0, 0, 40, 50))
+	for i := range stored.Pix {
+		stored.Pix[i] = uint8(rng.Uint32()) | 1 // not transparent
+	}
+	for y := range 50 {
+		for x := range 40 { // of 60x90, which shows at (x, y) what is stored at (y, 59-x)
+			shown.Set(x, y, stored.At(30+y, 59-(8+x)))
+		}
+	}
+	plain := open(t, network, classify.Options{})
+	_, err := plain.Classify(shown)
+	require.NoError(t, err)
+	turned := open(t, network, classify.Options{Orientation: 6, ROI: preprocess.ROI{X: 8, Y: 30, W: 40, H: 50}})
+	_, err = turned.Classify(stored)
+	require.NoError(t, err)
+	require.Equal(t, plain.Logits(), turned.Logits())
+	_, err = turned.Classify(shown)
+	require.ErrorIs(t, err, preprocess.ErrROI)
+	require.ErrorContains(t, err, "50x40", "as it is shown")
 }
 
 // Colours whose alpha is dropped are what they were, multiplied by it or not.

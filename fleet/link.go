@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	// Of Eclipse's two clients the one for MQTT 5: the broker tells why it
@@ -48,10 +49,10 @@ func dial(ctx context.Context, t *target) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
-	l := &link{conn: conn}
+	l := &link{conn: newGuard(conn)}
 	l.alive, l.end = context.WithCancelCause(context.Background())
 	l.client = paho.NewClient(paho.ClientConfig{
-		Conn: conn, PacketTimeout: patience, OnClientError: l.end,
+		Conn: l.conn, PacketTimeout: patience, OnClientError: l.end, AuthHandler: noAuth{},
 		OnServerDisconnect: func(d *paho.Disconnect) { l.end(disconnectError(d.ReasonCode)) },
 	})
 	ack, err := l.client.Connect(ctx, connectPacket(t))
@@ -66,7 +67,7 @@ func dial(ctx context.Context, t *target) (*link, error) {
 }
 
 // dialConn connects as far as TLS.
-func dialConn(ctx context.Context, t *target) (net.Conn, error) {
+func dialConn(ctx context.Context, t *target) (*patientConn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", t.address)
 	if err != nil {
@@ -98,9 +99,9 @@ func (c *patientConn) Write(p []byte) (int, error) {
 }
 
 func connectPacket(t *target) *paho.Connect {
-	expected := uint16(1) // nothing is subscribed to, but room for 65535 messages is the default
+	expected, largest := uint16(1), uint32(maxPacket) // else paho makes room for 65535 messages, of any size
 	return &paho.Connect{
-		Properties: &paho.ConnectProperties{ReceiveMaximum: &expected},
+		Properties: &paho.ConnectProperties{ReceiveMaximum: &expected, MaximumPacketSize: &largest},
 
 		ClientID: t.id, CleanStart: true, KeepAlive: uint16(patience / time.Second),
 		Username: t.user, UsernameFlag: t.user != "",
@@ -113,8 +114,10 @@ func connectPacket(t *target) *paho.Connect {
 // connectError tells what a broker's answer means.
 func connectError(t *target, ack *paho.Connack, err error) error {
 	switch {
-	case ack == nil && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-		return fmt.Errorf("it closed the connection without a word: does it speak MQTT 5, and TLS where the URL says mqtts://? (%w)", err)
+	case ack == nil && hungUp(err) && t.tls == nil:
+		return fmt.Errorf("it closed the connection without a word: if it wants TLS, write mqtts://; it must speak MQTT 5 (%w)", err)
+	case ack == nil && hungUp(err):
+		return fmt.Errorf("it closed the connection without a word: it must speak MQTT 5 (%w)", err)
 	case ack == nil:
 		return err
 	}
@@ -129,6 +132,11 @@ func connectError(t *target, ack *paho.Connack, err error) error {
 		return errors.New(reason)
 	}
 	return &refusal{errors.New(reason)}
+}
+
+// hungUp tells whether the other side has ended the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // tlsError tells what to do about a failed handshake.
@@ -147,7 +155,9 @@ func tlsError(address string, err error) error {
 	case errors.As(err, &issuer):
 		return &refusal{fmt.Errorf("broker %s: %w: give the certificate of the authority that signed the broker's", address, err)}
 	case errors.As(err, &record):
-		return &refusal{fmt.Errorf("broker %s: %w: this port takes no TLS, try mqtt://", address, err)}
+		return &refusal{fmt.Errorf("broker %s: %w: this port takes no TLS: write mqtt:// instead of mqtts://", address, err)}
+	case hungUp(err):
+		return fmt.Errorf("broker %s: it closed the connection: if this port takes no TLS, write mqtt:// instead of mqtts:// (%w)", address, err)
 	case errors.As(err, &check), errors.As(err, &alert):
 		return &refusal{fmt.Errorf("broker %s: %w", address, err)}
 	}

@@ -64,6 +64,7 @@ const (
 // refuses this client; a broker that cannot be reached is tried again for as
 // long as it takes. ctx bounds the first attempt.
 func Connect(ctx context.Context, o Options) (*MQTT, error) {
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	t, err := o.target(os.DirFS("/"))
 	if err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func Connect(ctx context.Context, o Options) (*MQTT, error) {
 	m := &MQTT{
 		mailbox: newMailbox(cmp.Or(o.Results, time.Second), o.Snapshots), target: t,
 		diagnostics: cmp.Or(o.Diagnostics, 10*time.Second),
-		log:         cmp.Or(o.Log, slog.New(slog.DiscardHandler)), done: make(chan struct{}),
+		log:         o.Log, done: make(chan struct{}),
 	}
 	ctx, cancel := context.WithTimeout(ctx, firstAttempt)
 	defer cancel()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -265,7 +266,47 @@ func TestTLS(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	_, err := Connect(t.Context(), Options{URL: "mqtts" + answering(t, func(c net.Conn) { _, _ = c.Write([]byte("220 mail\r\n")) })[len("mqtt"):], CA: a.caFile})
-	require.ErrorContains(t, err, "this port takes no TLS")
+	require.ErrorContains(t, err, "this port takes no TLS: write mqtt://")
+}
+
+// A URL that says TLS where there is none, or the other way round, ends in an
+// error that says what to write.
+func TestMistakenTLS(t *testing.T) {
+	a := newAuthority(t)
+	secure := newBroker(t, a.server(time.Now().Add(time.Hour))...).start()
+	plain := newBroker(t, "allow_anonymous true").start()
+	for want, o := range map[string]Options{
+		"write mqtts://":                    {URL: secure.url()},
+		"write mqtt:// instead of mqtts://": {URL: "mqtts://" + plain.address() + "/kitchen", CA: a.caFile},
+	} {
+		var lines logs
+		o.Log = lines.logger()
+		m, err := Connect(t.Context(), o)
+		if err != nil {
+			require.ErrorContains(t, err, want)
+			continue
+		}
+		require.Eventually(t, func() bool { return lines.count(want) == 1 }, 5*time.Second, time.Millisecond, &lines.text)
+		require.NoError(t, m.Close())
+	}
+	_, err := Connect(t.Context(), Options{URL: answering(t, func(c net.Conn) { _, _ = c.Write([]byte{0x15, 3, 3, 0, 2, 2, 70}) })})
+	require.ErrorContains(t, err, "it answers in TLS: write mqtts:// instead of mqtt://")
+}
+
+func TestReadablePassword(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has other rights")
+	}
+	file := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(file, []byte("secret\n"), 0o600))
+	for mode, count := range map[os.FileMode]int{0o640: 0, 0o644: 1} {
+		var lines logs
+		require.NoError(t, os.Chmod(file, mode))
+		target, err := (&Options{URL: "mqtt://u@broker/a", PasswordFile: file, Log: lines.logger()}).target(fstest.MapFS{})
+		require.NoError(t, err)
+		require.Equal(t, "secret", target.password)
+		require.Equal(t, count, lines.count("everyone on this machine can read the password: chmod o-r"), mode)
+	}
 }
 
 // A board without a battery starts with a wrong clock: no reason to give up.
@@ -394,28 +435,37 @@ func TestBadOptions(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, []byte("no certificate"), 0o600))
 	for want, o := range map[string]Options{
-		`unknown scheme "http": want mqtt:// or mqtts://`: {URL: "http://u:secret@broker"},
-		`unknown scheme "": want`:                         {URL: "broker"},
-		"unknown scheme \"localhost\"":                    {URL: "localhost:1883"},
-		"no host: want mqtt://HOST":                       {URL: "mqtt://u:secret@"},
-		"a ? or # in a password":                          {URL: "mqtt://u:secret@broker/id?x=y"},
-		"mqtt: the broker's URL: invalid port":            {URL: "mqtt://u:secret@broker:port"},
-		"invalid URL escape":                              {URL: "mqtt://u:%secret@broker"},
-		`device "a b": want 1 to 64 letters`:              {URL: "mqtt://broker/a b"},
-		`device "a/+": want`:                              {URL: "mqtt://broker/a/+"},
-		"mqtt: password: open ":                           {URL: "mqtt://u@broker/a", PasswordFile: "none"},
-		"is of use with mqtts:// only":                    {URL: "mqtt://broker/a", CA: empty},
-		"certificate authority: open ":                    {URL: "mqtts://broker/a", CA: "none"},
-		"holds no certificate in PEM form":                {URL: "mqtts://broker/a", CA: empty},
+		"unknown scheme: want mqtt:// or mqtts://":          {URL: "http://u:secret@broker"},
+		"mqtt: the broker's URL: it begins with mqtt:// or": {URL: "broker"},
+		"it begins with mqtt://":                            {URL: "localhost:1883"},
+		"for TLS, mqtts://, as mqtt://HOST":                 {URL: "mqtt:broker"},
+		"as mqtt://HOST":                                    {URL: "u:secret@broker/id"},
+		"write mqtt:// instead of tcp://":                   {URL: "TCP://broker:1883"},
+		"write mqtts:// instead of ssl://":                  {URL: "ssl://broker:8883"},
+		"wss:// is not spoken: take the broker's port":      {URL: "wss://broker/mqtt"},
+		"no host: want mqtt://HOST":                         {URL: "mqtt://u:secret@"},
+		"nothing may follow the ID":                         {URL: "mqtt://u:secret@broker/id?x=y"},
+		"a / ? # or % in user or password":                  {URL: "mqtt://u:1secret#2@broker"},
+		"written %2F %3F %23 or %25":                        {URL: "mqtt://u:1/secret@broker"},
+		"or password is written %2F":                        {URL: "mqtts://u:1883?secret@broker/id"},
+		"invalid port":                                      {URL: "mqtt://u:secret@broker:port"},
+		"a % in user or password is written %25":            {URL: "mqtt://u:%secret@broker"},
+		"net/url: invalid userinfo":                         {URL: "mqtt://u:sec ret@broker"},
+		`device "a b": want 1 to 64 letters`:                {URL: "mqtt://broker/a b"},
+		`device "a/+": want`:                                {URL: "mqtt://broker/a/+"},
+		"mqtt: password: open ":                             {URL: "mqtt://u@broker/a", PasswordFile: "none"},
+		"is of use with mqtts:// only":                      {URL: "mqtt://broker/a", CA: empty},
+		"certificate authority: open ":                      {URL: "mqtts://broker/a", CA: "none"},
+		"holds no certificate in PEM form":                  {URL: "mqtts://broker/a", CA: empty},
 	} {
 		_, err := o.target(fstest.MapFS{"etc/machine-id": {Data: []byte("0123\n")}})
 		require.ErrorContains(t, err, want)
-		require.NotContains(t, err.Error(), "secret")
+		require.NotContains(t, err.Error(), "sec")
 	}
 	_, err := (&Options{URL: "mqtt://broker"}).target(fstest.MapFS{})
 	require.ErrorContains(t, err, "name the device in the URL, as mqtt://HOST/ID")
 	_, err = Connect(t.Context(), Options{URL: "broker"})
-	require.ErrorContains(t, err, "unknown scheme")
+	require.ErrorContains(t, err, "it begins with mqtt://")
 }
 
 func TestTargets(t *testing.T) {

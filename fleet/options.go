@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
 
@@ -56,13 +57,8 @@ type target struct {
 var validID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func (o *Options) target(root fs.FS) (*target, error) {
-	u, err := url.Parse(o.URL)
+	u, err := parseURL(o.URL)
 	if err != nil {
-		// The whole error repeats the URL, and with it the password.
-		var inner *url.Error
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
 		return nil, fmt.Errorf("mqtt: the broker's URL: %w", err)
 	}
 	t := &target{discovery: cmp.Or(o.Discovery, "homeassistant"), user: u.User.Username()}
@@ -82,6 +78,37 @@ func (o *Options) target(root fs.FS) (*target, error) {
 	return t, nil
 }
 
+// parseURL tells what is to be written instead where url.Parse would tell what is
+// wrong, or take a part of the password for something else. Errors hold no part of
+// user and password, nor of what could be these.
+func parseURL(text string) (*url.URL, error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	switch scheme = strings.ToLower(scheme); {
+	case !found:
+		return nil, errors.New("it begins with mqtt:// or, for TLS, mqtts://, as mqtt://HOST")
+	case scheme == "tcp":
+		return nil, errors.New("write mqtt:// instead of tcp://")
+	case scheme == "ssl" || scheme == "tls" || scheme == "mqtt+ssl":
+		return nil, fmt.Errorf("write mqtts:// instead of %s://", scheme)
+	case scheme == "ws" || scheme == "wss":
+		return nil, fmt.Errorf("%s:// is not spoken: take the broker's port for mqtt:// or mqtts://", scheme)
+	case scheme != "mqtt" && scheme != "mqtts":
+		return nil, errors.New("unknown scheme: want mqtt:// or mqtts://")
+	case strings.ContainsAny(rest[:strings.LastIndexByte(rest, '@')+1], "/?#"):
+		return nil, errors.New("a / ? # or % in user or password is written %2F %3F %23 or %25")
+	}
+	u, err := url.Parse(text)
+	var escape url.EscapeError
+	var whole *url.Error // repeats the URL, and with it the password
+	switch {
+	case errors.As(err, &escape):
+		return nil, errors.New("a % in user or password is written %25")
+	case errors.As(err, &whole):
+		return nil, whole.Err
+	}
+	return u, err
+}
+
 func (t *target) setAddress(u *url.URL) error {
 	port := ""
 	switch u.Scheme {
@@ -90,14 +117,12 @@ func (t *target) setAddress(u *url.URL) error {
 	case "mqtts":
 		port = "8883"
 		t.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-	default:
-		return fmt.Errorf("unknown scheme %q: want mqtt:// or mqtts://", u.Scheme)
 	}
 	switch {
 	case u.Hostname() == "":
 		return errors.New("no host: want mqtt://HOST")
 	case u.RawQuery != "" || u.Fragment != "":
-		return errors.New("nothing may follow the path; a ? or # in a password is %3F or %23")
+		return errors.New("nothing may follow the ID")
 	}
 	t.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	return nil
@@ -126,6 +151,9 @@ func (t *target) setPassword(u *url.URL, o *Options) error {
 		text, err := os.ReadFile(o.PasswordFile)
 		if err != nil {
 			return fmt.Errorf("mqtt: password: %w", err)
+		}
+		if info, err := os.Stat(o.PasswordFile); err == nil && info.Mode()&0o004 != 0 && runtime.GOOS != "windows" {
+			o.Log.Warn("mqtt: everyone on this machine can read the password: chmod o-r", "file", o.PasswordFile)
 		}
 		t.password = strings.TrimRight(string(text), "\r\n")
 	}

@@ -1,7 +1,9 @@
 package q8
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"unsafe"
 
@@ -10,35 +12,32 @@ import (
 
 // File is an open model file.
 type File struct {
-	*Model        // its weights are views into the file: not to be used after Close
+	*Model        // its weights are views into memory of the file's: not to be used after Close
 	SHA256 string // the file's checksum, see the package documentation
 	Size   int64  // the file's size in bytes
 
-	file  []byte
-	unmap func() error
+	bytes []byte
+	free  func() error
 }
 
-// Open maps the file into memory, so that weights cost no memory of their own
-// and are shared with other processes, and reads it once to verify it. On
-// systems without memory maps it reads the file.
-//
-// While it is open the file may be replaced, as [Write] does, or
-// removed, but not overwritten or cut short in place.
+// Open reads the file into memory and verifies what it has read. From then on the
+// file may be replaced, overwritten, cut short or removed: nothing is read from it
+// again. One that changes while it is read is reported as damaged.
 func Open(path string) (*File, error) {
-	b, unmap, err := mapFile(path)
+	b, free, err := read(path)
 	if err != nil {
 		return nil, fmt.Errorf("q8: %w", err)
 	}
 	m, checksum, err := decode(b)
 	if err != nil {
-		unmap()
+		free()
 		return nil, fmt.Errorf("q8: %s: %w", path, err)
 	}
-	return &File{Model: m, SHA256: checksum, Size: int64(len(b)), file: b, unmap: unmap}, nil
+	return &File{Model: m, SHA256: checksum, Size: int64(len(b)), bytes: b, free: free}, nil
 }
 
-// mapFile returns the contents of a file. Errors name it.
-func mapFile(path string) (b []byte, unmap func() error, err error) {
+// read returns the contents of a file. Errors name it.
+func read(path string) (b []byte, free func() error, err error) {
 	// Asked before opening, which would wait for the writer of a named pipe.
 	info, err := os.Stat(path)
 	if err != nil {
@@ -55,33 +54,42 @@ func mapFile(path string) (b []byte, unmap func() error, err error) {
 	if info, err = f.Stat(); err != nil {
 		return nil, nil, err
 	}
-	switch size := int(info.Size()); {
-	case int64(size) != info.Size():
+	size := int(info.Size())
+	if int64(size) != info.Size() {
 		return nil, nil, fmt.Errorf("%s: %d bytes are too many for this machine", path, info.Size())
-	case size == 0: // no system maps nothing
-		return nil, func() error { return nil }, nil
-	default:
-		return mmap(f, size)
 	}
+	if size == 0 { // no system maps nothing
+		return nil, func() error { return nil }, nil
+	}
+	if b, free, err = allocate(size); err != nil {
+		return nil, nil, fmt.Errorf("%s: memory for %d bytes: %w", path, size, err)
+	}
+	if _, err := io.ReadFull(f, b); err != nil {
+		free()
+		if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
+			err = errors.New("it was cut short while it was read: copy it again")
+		}
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return b, free, nil
 }
 
-// Release tells the system that the program does not need these weights in
-// memory. They stay valid: whoever reads them again gets them from the file.
-// Slices of anything but the file are left alone.
+// Release gives the memory of weights back to the system: whoever reads them
+// afterwards ends with a fault. Slices of anything but the file are left alone.
 func (f *File) Release(weights []int8.Value) {
 	first := uintptr(unsafe.Pointer(unsafe.SliceData(weights)))
-	start := first - uintptr(unsafe.Pointer(unsafe.SliceData(f.file))) // wraps around before the file
-	if size := uintptr(len(f.file)); start < size && uintptr(len(weights)) <= size-start {
-		release(f.file, int(start), int(start)+len(weights))
+	start := first - uintptr(unsafe.Pointer(unsafe.SliceData(f.bytes))) // wraps around before the file
+	if size := uintptr(len(f.bytes)); start < size && uintptr(len(weights)) <= size-start {
+		release(f.bytes, int(start), int(start)+len(weights))
 	}
 }
 
-// Close releases the file. Closing twice is fine.
+// Close gives all of the file's memory back. Closing twice is fine.
 func (f *File) Close() error {
-	unmap := f.unmap
-	f.file, f.unmap = nil, nil
-	if unmap == nil {
+	free := f.free
+	f.bytes, f.free = nil, nil
+	if free == nil {
 		return nil
 	}
-	return unmap()
+	return free()
 }

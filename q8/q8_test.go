@@ -221,6 +221,16 @@ func TestOpenWhileReplaced(t *testing.T) {
 	require.Equal(t, tiny(), m.Model)
 }
 
+// In place, as cp and rsync --inplace do.
+func TestOpenWhileOverwritten(t *testing.T) {
+	path := write(t, encode(t, tiny()))
+	m := open(t, path)
+	require.NoError(t, os.WriteFile(path, make([]byte, m.Size), 0))
+	require.Equal(t, tiny(), m.Model)
+	require.NoError(t, os.Truncate(path, 0))
+	require.Equal(t, tiny(), m.Model)
+}
+
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	absent := filepath.Join(dir, "absent.q8")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -31,23 +30,24 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	// Nearly all of the heap is weights, for ever: it may grow by a tenth before
 	// garbage is collected, and need not double.
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
+	file, _ := os.Stat(o.model) // before it is read
 	m, err := o.open(classify.Options{Top: o.top})
 	if err != nil {
 		return err
 	}
+	models := &reloader{options: o, log: log, model: m, replace: make(chan stream.Classifier)}
 	busy := false // still with a frame: what it uses is left to the system
 	defer func() {
 		if !busy {
-			m.Close()
+			models.close()
 		}
 	}()
-	for _, name := range o.watch {
-		if _, err := labels.Find(m.Classes(), name); err != nil {
-			return usageError(fmt.Errorf("-watch: %w", err))
-		}
+	if err := findAll(m.Classes(), o.watch); err != nil {
+		return usageError(err)
 	}
-	camera, err := capture.Open(o.camera, capture.Options{
+	camera, err := capture.Open(ctx, o.camera, capture.Options{
 		Width: o.size.width, Height: o.size.height, FPS: o.fps, Format: capture.Format(strings.ToUpper(o.format)), Wait: o.wait, Log: log,
+		Rpicam: o.rpicam, PasswordFile: o.passwordFile,
 		Orientation: o.orientation,
 	})
 	if err != nil {
@@ -58,18 +58,22 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 			camera.Close()
 		}
 	}()
-	out, err := openOutputs(ctx, o, m, s.Out, log)
+	running, end := context.WithCancel(ctx)
+	models.ended = running.Done()
+	out, err := openOutputs(ctx, o, models, s.Out, log)
 	if err != nil {
+		end()
 		return usageError(err)
 	}
-	defer out.close()
+	defer func() { end(); out.close() }()
+	go models.follow(running, file, s.In)
 	out.systemd.Ready()
 	smooth, hold := o.steady()
 	ended := make(chan error, 1)
 	go func() {
 		ended <- stream.Run(ctx, camera, stream.NewClassifier(m, o.roi), stream.Options{
 			Every: o.every, Smooth: smooth, Hold: hold, MinProb: o.minProb, Watch: o.watch, Top: o.top,
-			Trigger: out.trigger, Board: readBoard, Log: log,
+			Trigger: out.trigger, Replace: models.replace, Board: readBoard, Log: log,
 		}, out.sinks...)
 	}()
 	busy, err = await(ctx, ended)

@@ -40,7 +40,7 @@ func checkCameras() []check {
 
 // checkFrames takes frames from one camera.
 func checkFrames(ctx context.Context, spec string) check {
-	camera, err := capture.Open(spec, capture.Options{})
+	camera, err := capture.Open(ctx, spec, capture.Options{})
 	if err != nil {
 		return failure("frames", err.Error(), "'edge-classify cameras' lists what there is")
 	}

@@ -48,18 +48,26 @@ func checkLabels(f *q8.File) check {
 // checkAnswer compares the answer to the picture that the file carries.
 func checkAnswer(m *classify.Model) check {
 	const name = "self-test"
-	test := m.File().SelfTest
-	if test == nil {
+	if m.File().SelfTest == nil {
 		return warning(name, "the file carries none", "make the file again with 'quantize build' of this version")
 	}
-	logits, err := m.Session().Run(test.Image(m.File().Network))
-	if err == nil {
-		err = test.Check(logits)
-	}
-	if err != nil {
+	if err := selfTest(m); err != nil {
 		return failure(name, err.Error(), "the memory, the processor or this program is faulty: try -kernel generic, a lower clock and another board, and report it")
 	}
 	return fine(name, "all logits are right to the bit")
+}
+
+// selfTest runs the model on the picture that its file carries, if any.
+func selfTest(m *classify.Model) error {
+	test := m.File().SelfTest
+	if test == nil {
+		return nil
+	}
+	logits, err := m.Session().Run(test.Image(m.File().Network))
+	if err != nil {
+		return err
+	}
+	return test.Check(logits)
 }
 
 // checkSpeed measures how long a picture takes.

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"edgeclassify/capture"
 	"edgeclassify/internal/cli"
 )
 
 // cameraOptions are of use with -camera only.
 type cameraOptions struct {
 	camera  string
+	rpicam  string
 	size    size
 	format  string
 	fps     float64
@@ -24,6 +26,8 @@ type cameraOptions struct {
 	minProb float64
 	watch   list
 
+	passwordFile string
+
 	pins    pinOptions
 	page    pageOptions
 	broker  brokerOptions
@@ -33,7 +37,9 @@ type cameraOptions struct {
 func (o *cameraOptions) flags(f *flag.FlagSet) {
 	o.size = size{640, 480}
 	o.smooth, o.hold = span(150*time.Millisecond), span(300*time.Millisecond)
-	f.StringVar(&o.camera, "camera", "", "classify what a camera sees: `SPEC` is auto, usb[:/dev/videoN], csi[:N], test or file:DIR")
+	f.StringVar(&o.camera, "camera", "", "classify what a camera sees: `SPEC` is "+capture.Forms())
+	f.StringVar(&o.passwordFile, "camera-password-file", "", "log in to a camera in the network by the line USER:PASSWORD of `FILE`, which does not show in the list of processes")
+	f.StringVar(&o.rpicam, "rpicam", "", "pass `OPTIONS` to rpicam-vid, such as '--autofocus-mode manual --lens-position 2.5', for a CSI camera")
 	f.Var(&o.size, "size", "ask the camera for frames of `WxH` pixels")
 	f.StringVar(&o.format, "format", "", "ask a USB camera for `F`: yuyv, nv12, i420 or mjpeg, instead of what costs least")
 	f.Float64Var(&o.fps, "fps", 0, "ask the camera for `N` frames a second; 0 leaves it to the camera")

@@ -53,16 +53,21 @@ Cameras:
   edge-classify -config /etc/edge-classify/edge-classify.conf
 
 SPEC is auto (the first camera there is), usb[:/dev/videoN], csi[:N] (by
-rpicam-vid), test (a moving synthetic picture) or file:DIR (the pictures of a
-folder, one after the other). The newest frame is classified and all others
+rpicam-vid), http[s]://[USER:PASSWORD@]HOST/PATH (JPEG files in a multipart stream,
+or one for each request), rtsp://[USER:PASSWORD@]HOST/PATH (by ffmpeg), exec:COMMAND
+(whatever writes raw I420 of -size, or JPEG files, to standard output), test (a
+moving synthetic picture) or file:DIR (the pictures of a folder, one after the
+other). The newest frame is classified and all others
 are dropped. A camera that is unplugged is waited for. The program runs until it
-is interrupted, and logs to standard error.
+is interrupted, and logs to standard error. A model file that is replaced, or copied
+over, is taken up while it runs, unless it is damaged or lacks a label in use; SIGHUP
+has it read at once.
 
 With -json every result gives one line on standard output:
   time (of capture), sequence, age_ms (from capture to result), dropped (frames
   lost on the way to the program), top, independent (true where any number of
-  classes may be there), ms, temperature_c and throttled (where the system tells
-  them);
+  classes may be there), model (its file's sha256), logits_sha256 (of this frame),
+  ms, temperature_c and throttled (where the system tells them);
   and every event of -watch: time, label, event (start or end), prob.
 
 A file for -config has lines 'flag = value' and comments behind #.

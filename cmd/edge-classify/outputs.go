@@ -27,16 +27,20 @@ type outputs struct {
 	sinks   []stream.Sink
 	systemd *fleet.Systemd
 	trigger <-chan time.Time // nil unless pins trigger
+	models  *reloader        // has another model take over
 	closers []func() error
 	log     *slog.Logger
 }
 
 // openOutputs opens what the flags ask for, or nothing if some of it fails.
-func openOutputs(ctx context.Context, o options, m *classify.Model, stdout io.Writer, log *slog.Logger) (*outputs, error) {
-	out := &outputs{log: log}
+func openOutputs(ctx context.Context, o options, models *reloader, stdout io.Writer, log *slog.Logger) (*outputs, error) {
+	out := &outputs{models: models, log: log}
+	models.mu.Lock() // a broker may have a model to load at once
+	defer models.mu.Unlock()
+	models.out = out
 	out.add(newPrinter(o, stdout, log))
 	for _, place := range o.outputs() {
-		if err := place.open(ctx, &o, m, out); err != nil {
+		if err := place.open(ctx, &o, models.model, out); err != nil {
 			out.close()
 			return nil, err
 		}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
+	"log/slog"
 	"strings"
 	"time"
 
 	"edgeclassify/classify"
 	"edgeclassify/internal/cli"
+	"edgeclassify/internal/private"
 	"edgeclassify/live"
 )
 
@@ -38,7 +39,7 @@ func (o *pageOptions) open(_ context.Context, all *options, m *classify.Model, o
 	if o.http == "" {
 		return nil
 	}
-	token, err := o.readToken()
+	token, err := o.readToken(out.log)
 	if err != nil {
 		return err
 	}
@@ -76,17 +77,19 @@ func (o *cameraOptions) stale() time.Duration {
 	return 0
 }
 
-func (o *pageOptions) readToken() (string, error) {
+func (o *pageOptions) readToken(log *slog.Logger) (string, error) {
 	if o.tokenFile == "" {
 		return o.token, nil
 	}
-	text, err := os.ReadFile(o.tokenFile)
+	token, warning, err := private.Secret(o.tokenFile)
 	if err != nil {
 		return "", fmt.Errorf("token: %w", err)
 	}
-	token := strings.TrimSpace(string(text))
-	if token == "" {
-		return "", fmt.Errorf("token: %s is empty: everyone could look", o.tokenFile)
+	if warning != "" {
+		log.Warn(warning)
+	}
+	if token = strings.TrimSpace(token); token == "" {
+		return "", fmt.Errorf("token: %s holds spaces only: everyone could look", o.tokenFile)
 	}
 	return token, nil
 }

@@ -13,19 +13,36 @@ func TestPlaceNeverOverlapsAndMeetsTheBound(t *testing.T) {
 		buffers := draw(random)
 		offsets, peak, bound := Place(buffers)
 		require.Equal(t, bound, peak, "round %d", round)
-		for i, a := range buffers {
-			require.LessOrEqual(t, offsets[i]+a.Size, peak)
-			for j, b := range buffers[:i] {
-				switch {
-				case takesOver(buffers, i, j):
-					require.Equal(t, offsets[j], offsets[i], "round %d: buffer %d over %d", round, i, j)
-				case a.overlaps(b):
-					disjoint := offsets[i]+a.Size <= offsets[j] || offsets[j]+b.Size <= offsets[i]
-					require.True(t, disjoint, "round %d: buffers %d and %d", round, i, j)
-				}
+		checkPlaces(t, buffers, offsets, peak)
+	}
+}
+
+func checkPlaces(t *testing.T, buffers []Buffer, offsets []int, peak int) {
+	for i, a := range buffers {
+		if offsets[i]+a.Size > peak {
+			t.Fatalf("buffer %d ends behind the peak", i)
+		}
+		for j, b := range buffers[:i] {
+			if takesOver(buffers, i, j) {
+				require.Equal(t, offsets[j], offsets[i], "buffer %d over %d", i, j)
+			} else if a.First <= b.Last && b.First <= a.Last && offsets[i]+a.Size > offsets[j] && offsets[j]+b.Size > offsets[i] {
+				t.Fatalf("buffers %d and %d overlap", i, j)
 			}
 		}
 	}
+}
+
+func TestThousandsOfBuffers(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	buffers := make([]Buffer, 5000)
+	for i := range buffers {
+		buffers[i] = Buffer{First: i, Last: i + 1 + random.IntN(5), Size: 64 * (1 + random.IntN(100)), Over: -1}
+	}
+	offsets, peak, bound := Place(buffers)
+	checkPlaces(t, buffers, offsets, peak)
+	require.Less(t, peak, bound*5/4)
+	_, _, spent := search(buffers, bound)
+	require.Less(t, spent, 2*maxComparisons) // all rounds would take a thousand times as many
 }
 
 // draw makes buffers, about a third of which want the memory of an earlier one.

@@ -29,7 +29,7 @@ func TestParseFindsSizeTablesAndScan(t *testing.T) {
 		require.NoError(t, err)
 		requireSize(t, h, file)
 		require.True(t, h.Tables)
-		require.Equal(t, []byte{0xff, markerSOS}, file[h.Scan:h.Scan+2])
+		require.Equal(t, []byte{0xff, MarkerSOS}, file[h.Scan:h.Scan+2])
 		require.Zero(t, testing.AllocsPerRun(10, func() { Parse(file) }))
 	}
 }

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A token that everyone may read is used, with a warning that does not repeat it.
+func TestTokenFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte(" s3cret-token \n"), 0o600))
+	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o644: runtime.GOOS != "windows"} {
+		require.NoError(t, os.Chmod(file, mode))
+		var log bytes.Buffer
+		o := pageOptions{tokenFile: file}
+		token, err := o.readToken(slog.New(slog.NewTextHandler(&log, nil)))
+		require.NoError(t, err)
+		require.Equal(t, "s3cret-token", token)
+		require.Equal(t, warns, bytes.Contains(log.Bytes(), []byte("chmod 600")), "%s", &log)
+		require.NotContains(t, log.String(), token)
+	}
+	require.NoError(t, os.WriteFile(file, []byte("  \n"), 0o600))
+	_, err := (&pageOptions{tokenFile: file}).readToken(slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "spaces only")
+}

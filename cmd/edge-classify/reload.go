@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"edgeclassify/classify"
+	"edgeclassify/labels"
+	"edgeclassify/stream"
+)
+
+const (
+	modelPoll = time.Second      // between two looks at the model's file
+	copyTime  = 10 * time.Second // that a file which cannot be used stays as it is before it is complained of
+)
+
+// reloader takes up another model while the camera runs.
+type reloader struct {
+	options options
+	out     *outputs        // whose sinks may refuse a model
+	ended   <-chan struct{} // the loop
+	log     *slog.Logger
+	// replace has no buffer: the loop has what was sent, and has let go of the model
+	// before.
+	replace chan stream.Classifier
+
+	mu    sync.Mutex
+	model *classify.Model // that runs
+}
+
+// Load has the model in a file take over between two frames. It is checked beside
+// the one that runs, which goes on where Load fails.
+func (r *reloader) Load(path string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	start, e := time.Now(), r.options.engine
+	e.model = path
+	m, err := e.open(classify.Options{Top: r.options.top})
+	if err != nil {
+		return err
+	}
+	if m.File().SHA256 == r.model.File().SHA256 {
+		r.log.Info("the model is the one that runs", "file", path)
+		return m.Close()
+	}
+	if err := r.check(m); err != nil {
+		m.Close()
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	select {
+	case r.replace <- stream.NewClassifier(m, r.options.roi):
+	case <-r.ended:
+		m.Close()
+		return errors.New("the program is about to end")
+	}
+	r.log.Info("another model runs", "file", path, "name", m.File().Name, "sha256", m.File().SHA256, "took", time.Since(start).Round(time.Millisecond))
+	err = r.model.Close()
+	r.model = m
+	debug.FreeOSMemory() // the system has none to spare for two models
+	return err
+}
+
+// check tells why a model cannot take over.
+func (r *reloader) check(m *classify.Model) error {
+	if err := findAll(m.Classes(), r.options.watch); err != nil {
+		return err
+	}
+	for _, s := range r.out.sinks {
+		if s, ok := s.(interface{ Fits([]labels.Class) error }); ok {
+			if err := s.Fits(m.Classes()); err != nil {
+				return err
+			}
+		}
+	}
+	return selfTest(m)
+}
+
+func findAll(classes []labels.Class, watch []string) error {
+	for _, name := range watch {
+		if _, err := labels.Find(classes, name); err != nil {
+			return fmt.Errorf("-watch: %w", err)
+		}
+	}
+	return nil
+}
+
+// close closes the model unless another is being opened: then it is left to the
+// system.
+func (r *reloader) close() {
+	if r.mu.TryLock() {
+		defer r.mu.Unlock()
+		r.model.Close()
+	}
+}
+
+// follow takes up what the model's file becomes, and reads it again at SIGHUP, until
+// ctx ends. taken is the file as it was before it was read. At a terminal SIGHUP
+// still ends the program, with the terminal.
+func (r *reloader) follow(ctx context.Context, taken os.FileInfo, stdin io.Reader) {
+	hangup := make(chan os.Signal, 1)
+	if f, ok := stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+	}
+	tick := time.NewTicker(modelPoll)
+	defer tick.Stop()
+	f := following{taken: taken}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			f.read(r, true)
+		case <-tick.C:
+			f.look(r)
+		}
+	}
+}
+
+// following is what is known of the model's file.
+type following struct {
+	taken os.FileInfo // as it is in use, or was complained of
+	last  os.FileInfo // when last looked at
+	since time.Time   // when it was first seen like this
+	tried bool        // like this
+}
+
+// look reads the file once it stands still for a poll, and once more where it might
+// be half a copy whose other half is late.
+func (f *following) look(r *reloader) {
+	info, err := os.Stat(r.options.model)
+	if err != nil || same(info, f.taken) {
+		return // while it is replaced there may be none
+	}
+	if !same(info, f.last) {
+		f.last, f.since, f.tried = info, time.Now(), false
+		return
+	}
+	if late := time.Since(f.since) >= copyTime; late || !f.tried {
+		f.read(r, late)
+	}
+}
+
+// read reads the file, and complains of it or leaves that to a later attempt.
+func (f *following) read(r *reloader, complain bool) {
+	info, err := os.Stat(r.options.model)
+	if err == nil {
+		err = r.Load(r.options.model)
+	}
+	if f.tried = true; err == nil || complain {
+		f.taken = info
+	}
+	if err != nil && complain {
+		r.log.Warn("model not taken up: the one before goes on", "err", err)
+	}
+}
+
+// same tells whether a file has not been written to or replaced.
+func same(a, b os.FileInfo) bool {
+	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
