@@ -20,7 +20,7 @@ func TestModelReplaced(t *testing.T) {
 	if testing.Short() {
 		times = 10
 	}
-	const width, height = 320, 240
+	const width, height = 160, 120
 	paths := []string{colourFile(t), otherColourFile(t)}
 	files := machine.Files{modelPath: paths[0], "/models/0": paths[0], "/models/1": paths[1], "/frames/red": write(t, yuy2(plain(colours()["red"], width, height)))}
 	label := map[string]string{sum(t, paths[0]): "red", sum(t, paths[1]): "scarlet"}

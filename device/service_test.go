@@ -29,7 +29,7 @@ const (
 // happens in the field.
 func TestService(t *testing.T) {
 	findKernel(t)
-	const width, height = 320, 240
+	const width, height = 160, 120
 	files := machine.Files{"/edge-classify.deb": debianPackage(t), "/models/1": colourFile(t), "/models/2": otherColourFile(t)}
 	for name, c := range colours() {
 		files["/frames/"+name] = write(t, yuy2(plain(c, width, height)))
