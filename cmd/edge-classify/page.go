@@ -44,7 +44,7 @@ func (o *pageOptions) open(_ context.Context, all *options, _ *classify.Model, o
 		return err
 	}
 	page, err := live.Listen(o.http, live.Options{
-		Token: token, Stale: all.stale(), ROI: all.roi, Watch: all.watch, Version: cli.Version, Log: out.log,
+		Token: token, Stale: all.stale(), ROI: all.roi, Watch: all.watch, Version: cli.Version(), Log: out.log,
 	})
 	if err != nil {
 		return err
