@@ -189,7 +189,7 @@ func runClassify(ctx context.Context, args []string, s cli.Streams) error {
 	case err != nil:
 		return err
 	case o.version:
-		fmt.Fprintln(s.Out, "edge-classify", cli.Version)
+		fmt.Fprintln(s.Out, "edge-classify", cli.Version())
 		return nil
 	case o.camera != "":
 		return runCamera(ctx, o, s)
