@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"edgeclassify/internal/procgroup"
 )
 
 // program is a source: a program that writes to a pipe until it is killed.
@@ -40,7 +42,7 @@ func startProgram(cmd *exec.Cmd, m *messages) (*program, error) {
 	defer in.Close()
 	m.begin()
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = in, m, time.Second
-	ownGroup(cmd)
+	procgroup.Own(cmd)
 	if err := cmd.Start(); err != nil {
 		out.Close()
 		return nil, &costly{err}
@@ -57,7 +59,7 @@ func (p *program) end(err error) error {
 	if over {
 		time.Sleep(exitPatience)
 	}
-	killGroup(p.cmd)
+	procgroup.Kill(p.cmd)
 	if waited := p.cmd.Wait(); over {
 		err = cmp.Or(waited, errors.New("it has ended"))
 	}
