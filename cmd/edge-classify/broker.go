@@ -45,7 +45,7 @@ func (o *brokerOptions) open(ctx context.Context, all *options, _ *classify.Mode
 	}
 	options := fleet.Options{
 		URL: o.url, PasswordFile: o.passwordFile, CA: o.authority, Discovery: o.discovery, Watch: all.watch, Page: out.page,
-		Version: cli.Version, Snapshots: o.pictures, Log: out.log,
+		Version: cli.Version(), Snapshots: o.pictures, Log: out.log,
 	}
 	if o.update {
 		u, err := newUpdater(all.model, out.models, o.authority)
