@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -58,12 +59,15 @@ func FuzzOrder(f *testing.F) {
 // attempts records what an updater does, by the clock of the test's bubble.
 type attempts struct {
 	start time.Time
+	mu    sync.Mutex
 	lines []string
 	fail  int // attempts that fail
 	hang  bool
 }
 
 func (a *attempts) note(format string, args ...any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.lines = append(a.lines, fmt.Sprintf("%v "+format, append([]any{time.Since(a.start).Round(time.Second)}, args...)...))
 }
 
