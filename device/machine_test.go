@@ -38,9 +38,9 @@ type setup struct {
 func boot(t *testing.T, s setup) *device {
 	t.Helper()
 	kernel := findKernel(t)
-	files := machine.Files{
-		"/init":              build(t, "edgeclassify/device/internal/agent"),
-		"/bin/edge-classify": build(t, "edgeclassify/cmd/edge-classify"),
+	files := machine.Files{"/init": build(t, "edgeclassify/device/internal/agent")}
+	if s.board.System == nil { // to which it comes as a package
+		files["/bin/edge-classify"] = build(t, "edgeclassify/cmd/edge-classify")
 	}
 	for inside, outside := range s.files {
 		files[inside] = outside

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -245,6 +246,12 @@ func TestOpenErrors(t *testing.T) {
 	path := write(t, damaged)
 	_, err = q8.Open(path)
 	require.ErrorContains(t, err, "q8: "+path+": the file is damaged: its SHA-256 is")
+	if runtime.GOOS == "linux" { // which tells how much memory there is
+		path = write(t, nil)
+		require.NoError(t, os.Truncate(path, 1<<42)) // of which nothing is on the disk
+		_, err = q8.Open(path)
+		require.ErrorContains(t, err, "the file takes 4194304 MB of memory, and there are ")
+	}
 	path = write(t, nil)
 	_, err = q8.Open(path)
 	require.EqualError(t, err, "q8: "+path+": the file is empty")

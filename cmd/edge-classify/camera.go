@@ -48,7 +48,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	camera, err := capture.Open(ctx, o.camera, capture.Options{
 		Width: o.size.width, Height: o.size.height, FPS: o.fps, Format: capture.Format(strings.ToUpper(o.format)), Wait: o.wait, Log: log,
 		Rpicam: o.rpicam, PasswordFile: o.passwordFile,
-		Orientation: o.orientation,
+		Orientation: o.orientation, Limits: o.limits(),
 	})
 	if err != nil {
 		return usageError(err)

@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,8 +23,15 @@ import (
 	"edgeclassify/internal/printable"
 )
 
-// Version of the programs. It is written into model files.
-const Version = "0.1.0"
+// Version of the programs: the tag or the revision of the sources, from the build
+// information; "devel" where that has none.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return strings.TrimPrefix(info.Main.Version, "v")
+}
 
 // Exit codes of all programs.
 const (
