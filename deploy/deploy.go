@@ -328,7 +328,7 @@ func (d *deployment) selfTest(ctx context.Context) error {
 	for _, c := range found.Checks {
 		if c.Status == "ok" {
 			if c.Check == "self-test" {
-				d.Say("self-test on the board: %s", c.Found)
+				d.Say("self-test passes there: %s", c.Found)
 			}
 			continue
 		}
