@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -100,6 +101,43 @@ func TestService(t *testing.T) {
 		b.run("dpkg --purge edge-classify")
 		require.Equal(b, "not-found", b.property("LoadState"))
 		require.NotEmpty(b, b.run("ls "+inUse), "the network is the user's")
+	})
+
+	b.at("Show", "/frames/red")
+	quantize := filepath.Join(t.TempDir(), "quantize")
+	out, err := exec.Command("go", "build", "-o", quantize, "edgeclassify/cmd/quantize").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	deploy := func(args ...string) string {
+		c := exec.Command(quantize, append([]string{"deploy", "pi@board"}, args...)...)
+		c.Env = append(os.Environ(), "PATH="+b.bin+":"+os.Getenv("PATH"))
+		out, err := c.CombinedOutput()
+		require.NoError(b, err, "%s", out)
+		b.Logf("%s", out)
+		return string(out)
+	}
+	b.step("deploy shows what it would do", func() {
+		require.Contains(b, deploy("-model", files["/models/1"], "-dry-run"), "systemctl restart edge-classify")
+		require.Equal(b, "not-found", b.property("LoadState"))
+	})
+	b.step("deploy installs", func() {
+		out := deploy("-model", files["/models/1"], "-camera", "usb", "-smooth", "0", "-http", ":8080", "-token", token)
+		require.Contains(b, out, "self-test passes")
+		require.Contains(b, out, "the board sees: red")
+		require.Equal(b, "enabled", b.property("UnitFileState"))
+		code, _ := b.page("/snapshot.jpg", token)
+		require.Equal(b, http.StatusOK, code)
+	})
+	b.step("deploy updates", func() {
+		require.Contains(b, deploy("-model", files["/models/2"]), "the board sees: scarlet")
+		code, _ := b.page("/snapshot.jpg", token)
+		require.Equal(b, http.StatusOK, code, "the settings stay")
+		process := b.property("MainPID")
+		require.Contains(b, deploy("-model", files["/models/2"]), "nothing has changed")
+		require.Equal(b, process, b.property("MainPID"))
+	})
+	b.step("stop what was deployed", func() {
+		b.run("systemctl disable --now edge-classify")
+		require.Equal(b, "inactive", b.property("ActiveState"))
 	})
 }
 
