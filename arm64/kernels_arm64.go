@@ -16,7 +16,7 @@ func kernels(cpu CPU) []int8.Kernel {
 	var kernels []int8.Kernel
 	if cpu.Int8Matrix && cpu.DotProduct {
 		k := micro(I8MM()).Kernel()
-		k.ConvolutionInt16 = micro(NeonDot()).PackInt16
+		k.ConvolutionInt16 = micro(NeonDot()).ConvolutionInt16
 		kernels = append(kernels, k)
 	}
 	if cpu.DotProduct {

@@ -28,6 +28,7 @@ type Frame struct {
 	Format        Format
 	Width, Height int                    // as Data has them
 	Orientation   preprocess.Orientation // how Data must be turned to be shown
+	Limits        preprocess.Limits      // on what decoding a JPEG file takes
 	Stride        int                    // bytes from one line to the next, of the first plane; 0 of MJPEG
 	FullRange     bool                   // YCbCr uses 0..255 (JPEG) and not 16..235
 	Data          []byte                 // all planes, or the JPEG file, Huffman tables included
@@ -86,7 +87,7 @@ type Status struct {
 // nothing of.
 func (f *Frame) Image(p *preprocess.Image) error {
 	if f.Format == MJPEG {
-		decoded, err := preprocess.Decode(f.Data)
+		decoded, err := f.Limits.Decode(f.Data)
 		if err != nil {
 			return fmt.Errorf("capture: frame %d: %w", f.Sequence, err)
 		}

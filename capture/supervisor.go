@@ -78,6 +78,7 @@ func (h held) release() {
 type supervisor struct {
 	opener  opener
 	turn    preprocess.Orientation // of all frames
+	limits  preprocess.Limits
 	log     *slog.Logger
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the goroutine has ended
@@ -99,7 +100,7 @@ func start(ctx context.Context, spec string, open opener, o Options) (Camera, er
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &supervisor{
-		opener: open, turn: o.Orientation, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
+		opener: open, turn: o.Orientation, limits: o.Limits, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
 		status: Status{Device: spec, State: Starting, Since: time.Now(), Due: time.Now().Add(hangs)},
 	}
 	go c.run(ctx, s, agreed, err)
@@ -264,7 +265,7 @@ func (c *supervisor) put(a arrival, s session) bool {
 		return false
 	}
 	started := c.setState(Streaming, "")
-	a.newest.Orientation = c.turn
+	a.newest.Orientation, a.newest.Limits = c.turn, c.limits
 	a.newest.Sequence += c.base
 	c.next = a.newest.Sequence + 1
 	passedOver := c.newest

@@ -20,10 +20,14 @@ type Options struct {
 	Threads int    // goroutines that share an image's work; 0 is one for each fast core
 	Kernel  string // a name from runtime.Kernels; "" picks the fastest
 	Top     int    // predictions of an image; 0 stands for 5
+	// MemoryLimit is the bytes that weights and activations may take; 0 stands for what
+	// the machine has to spare.
+	MemoryLimit int64
 
 	// Of files and images; Run takes what it is given.
 	Orientation preprocess.Orientation // how they are turned, after Exif's
 	ROI         preprocess.ROI         // what of them is looked at, as turned; zero is all
+	Limits      preprocess.Limits      // on what decoding files takes
 }
 
 const defaultTop = 5
@@ -51,6 +55,7 @@ type shared struct {
 	top        int
 	turn       preprocess.Orientation
 	roi        preprocess.ROI
+	limits     preprocess.Limits
 	users      atomic.Int32 // models that are not closed
 }
 
@@ -87,14 +92,14 @@ func compile(file *q8.File, o Options) (*Model, error) {
 	if o.Top < 0 {
 		return nil, fmt.Errorf("classify: %d predictions: want 1 or more", o.Top)
 	}
-	plan, err := runtime.Compile(file.Network, runtime.Options{Threads: o.Threads, Kernel: o.Kernel, Packed: file.Release})
+	plan, err := runtime.Compile(file.Network, runtime.Options{Threads: o.Threads, Kernel: o.Kernel, MemoryLimit: o.MemoryLimit, Packed: file.Release})
 	if err != nil {
 		return nil, err
 	}
 	scale := append([]float32(nil), file.Classifier().Scale...)
 	return newModel(&shared{
 		file: file, plan: plan, scale: scale, activation: file.Activation, top: min(o.Top, len(file.Classes)),
-		turn: o.Orientation, roi: o.ROI,
+		turn: o.Orientation, roi: o.ROI, limits: o.Limits,
 	})
 }
 
@@ -140,7 +145,7 @@ func (m *Model) Close() error {
 // preprocess.ErrFormat and its neighbours.
 func (m *Model) ClassifyFile(path string) ([]Prediction, error) {
 	start := time.Now()
-	p, err := preprocess.DecodeFile(path)
+	p, err := m.limits.DecodeFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +159,7 @@ func (m *Model) ClassifyFile(path string) ([]Prediction, error) {
 // ClassifyBytes is ClassifyFile for a file in memory.
 func (m *Model) ClassifyBytes(file []byte) ([]Prediction, error) {
 	start := time.Now()
-	p, err := preprocess.Decode(file)
+	p, err := m.limits.Decode(file)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/internal/testneed"
+	"edgeclassify/labels"
+	"edgeclassify/stream"
 )
 
 // broker is a mosquitto of the test's own.
@@ -169,10 +171,15 @@ func (l *logs) count(part string) int {
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// open connects, for the length of the test.
+// pets is the model that tests run.
+var pets = stream.Model{Name: "pets", SHA256: strings.Repeat("0123456789abcdef", 4), Kernel: "portable",
+	Classes: []labels.Class{{ID: "n02123045", Name: "tabby"}, {Name: "Persian cat"}, {Name: "dog"}}}
+
+// open connects, for the length of the test, with a loop that has begun.
 func open(t *testing.T, o Options) *MQTT {
 	m, err := Connect(t.Context(), o)
 	require.NoError(t, err)
+	m.Model(pets)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m
 }

@@ -1,7 +1,7 @@
 package int8
 
 // Depthwise says whether every channel is a group of its own, for which
-// PackDepthwise is.
+// NewDepthwise is.
 func (c *Conv) Depthwise() bool { return c.Groups > 1 && c.Groups == c.InC }
 
 // Unit is the number of output channels at whose multiples work is split for a kernel
@@ -13,12 +13,15 @@ func (c *Conv) Unit(nr int) int {
 	return c.OutC / c.Groups
 }
 
-// PackDepthwise packs the weights of a depthwise convolution between int8 tensors, for
-// any CPU: with the channels innermost, as they lie in memory. Flip is what stored
+// NewDepthwise is a depthwise convolution between int8 tensors, for any CPU: its
+// weights have the channels innermost, as they lie in memory. Flip is what stored
 // bytes are XORed with for their values.
-func PackDepthwise(l *Layer, flip int8) Convolution {
-	c := l.Op.(*Conv)
-	d := &depthwise{Conv: c, flip: flip, weights: make([]int8, len(c.Weight)), bias: make([]int64, c.OutC)}
+func NewDepthwise(l *Layer, flip int8) Convolution { return &depthwise{Conv: l.Op.(*Conv), flip: flip} }
+
+// Pack implements Convolution.
+func (d *depthwise) Pack() {
+	c, flip := d.Conv, d.flip
+	d.weights, d.bias = make([]int8, len(c.Weight)), make([]int64, c.OutC)
 	taps := c.KH * c.KW
 	for o := range c.OutC {
 		sum := int64(0)
@@ -31,7 +34,6 @@ func PackDepthwise(l *Layer, flip int8) Convolution {
 			d.bias[o] -= 128 * sum
 		}
 	}
-	return d
 }
 
 // depthwise computes all channels of a pixel at once, tap by tap.
@@ -42,7 +44,7 @@ type depthwise struct {
 	bias    []int64 // with what flipped bytes add
 }
 
-func (d *depthwise) Bytes() int   { return len(d.weights) + 8*len(d.bias) }
+func (d *depthwise) Bytes() int   { return len(d.Weight) + 8*d.OutC }
 func (d *depthwise) Scratch() int { return d.OutC }
 
 func (d *depthwise) Run(t *ConvTask, part Part, scratch []int64) {

@@ -5,17 +5,17 @@ func Generic() Kernel {
 	return Kernel{
 		Name:             "generic",
 		NR:               panel,
-		Convolution:      packGeneric,
+		Convolution:      newGeneric,
 		ConvolutionInt16: func(l *Layer, _ *Tensor) Convolution { return genericInt16{genericConv{l.Op.(*Conv)}, &l.Out} },
 		Dense:            denseGeneric,
 		Max:              maxGeneric,
 	}
 }
 
-func packGeneric(l *Layer) Convolution {
+func newGeneric(l *Layer) Convolution {
 	c := l.Op.(*Conv)
 	if c.Depthwise() {
-		return PackDepthwise(l, 0)
+		return NewDepthwise(l, 0)
 	}
 	return genericConv{c}
 }
@@ -24,6 +24,7 @@ func packGeneric(l *Layer) Convolution {
 // would be too much to keep.
 type genericConv struct{ *Conv }
 
+func (c genericConv) Pack()        {}
 func (c genericConv) Bytes() int   { return 0 }
 func (c genericConv) Scratch() int { return c.depth() * pairs }
 

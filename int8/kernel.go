@@ -10,8 +10,7 @@ type Kernel struct {
 	// NR is the number of output channels computed together: work is
 	// split among threads at its multiples, see Conv.Unit.
 	NR int
-	// Convolution packs the weights of a layer, whose Op is a *Conv and whose
-	// tensors are int8.
+	// Convolution is that of a layer, whose Op is a *Conv and whose tensors are int8.
 	Convolution func(l *Layer) Convolution
 	// ConvolutionInt16 is Convolution for a layer with an int16 input, residual or output.
 	ConvolutionInt16 func(l *Layer, in *Tensor) Convolution
@@ -22,15 +21,18 @@ type Kernel struct {
 	Max func(dst, src []int8, n, count, dstStep, srcStep int)
 }
 
-// Convolution is one layer's convolution, its weights packed for a kernel. It
-// is immutable.
+// Convolution is one layer's convolution by a kernel. It is immutable once its
+// weights are packed.
 type Convolution interface {
+	// Bytes is the memory that the packed layer takes, or would take: what it does
+	// before Pack.
+	Bytes() int
 	// Scratch is the number of 8-byte words of working memory one thread needs.
 	Scratch() int
+	// Pack copies the weights into the kernel's order. It comes before all runs.
+	Pack()
 	// Run computes the rows and output channels of part.
 	Run(t *ConvTask, part Part, scratch []int64)
-	// Bytes is the memory that the packed layer takes.
-	Bytes() int
 }
 
 // ReadAhead is the number of bytes that a source's capacity must extend beyond

@@ -104,23 +104,28 @@ type Layer struct {
 	Out    Tensor
 }
 
-// Limits on geometry: far above any real network, small enough that no product
-// of sizes overflows.
+// Limits: far above any real network, small enough that no product of sizes
+// overflows, and that loading and running a network end in good time.
 const (
 	maxSide     = 1 << 14
 	maxChannels = 1 << 16
 	maxElements = 1 << 28
+	maxLayers   = 10_000
+	// maxWork of a picture: 70 times ResNet50's, 7 times EfficientNet-B7's. On four
+	// slow cores it takes half a minute.
+	maxWork = 1 << 38
 )
 
 // NewNetwork makes a network that is valid: shapes follow from each other, all
-// lengths fit, scales are positive, and no accumulator can leave int32 whatever
-// the image shows. Errors name the layer. The layers are the network's from then
+// lengths fit, scales are positive, no accumulator can leave int32 whatever the
+// image shows, and the work is bounded. Errors name the layer. The layers are the network's from then
 // on.
 func NewNetwork(name string, input Tensor, layers []Layer) (*Network, error) {
 	n := &Network{Name: name, Input: input, Layers: layers, topology: tensor.NewTopology(InputName)}
 	if err := n.checkEnds(); err != nil {
 		return nil, fmt.Errorf("int8: network %q: %w", name, err)
 	}
+	work := int64(0)
 	for i := range layers {
 		l := &layers[i]
 		if l.Op == nil {
@@ -128,6 +133,9 @@ func NewNetwork(name string, input Tensor, layers []Layer) (*Network, error) {
 		}
 		if err := n.add(l); err != nil {
 			return nil, fmt.Errorf("int8: %v: %w", l, err)
+		}
+		if work += l.Work(); work > maxWork {
+			return nil, fmt.Errorf("int8: %v: up to here a picture takes %.1e products and reads of values, more than the limit of %.1e: take a smaller network or picture", l, float64(work), float64(maxWork))
 		}
 	}
 	return n, nil
@@ -137,6 +145,9 @@ func NewNetwork(name string, input Tensor, layers []Layer) (*Network, error) {
 func (n *Network) checkEnds() error {
 	if len(n.Layers) == 0 {
 		return errors.New("no layers")
+	}
+	if len(n.Layers) > maxLayers {
+		return fmt.Errorf("%d layers, more than the limit of %d", len(n.Layers), maxLayers)
 	}
 	if _, ok := n.Layers[len(n.Layers)-1].Op.(*Dense); !ok {
 		return errors.New("the last layer is not a dense classifier")
@@ -220,6 +231,15 @@ func (n *Network) Classifier() *Dense {
 // MACs is the number of multiply-accumulates of the layer.
 func (l *Layer) MACs() int64 {
 	return int64(l.Out.Shape.Elements()) * int64(l.Op.Parameters().Depth())
+}
+
+// Work is the number of products, or of values that windows read, of the layer.
+func (l *Layer) Work() int64 {
+	each := max(1, l.Op.Parameters().Depth())
+	if window, ok := l.Op.(interface{ Taps() int }); ok {
+		each = max(each, window.Taps())
+	}
+	return int64(l.Out.Shape.Elements()) * int64(each)
 }
 
 // WeightBytes is the memory of the layer's weights, biases and multipliers.

@@ -173,7 +173,8 @@ const pixel = `[...document.getElementById("canvas").getContext("2d").getImageDa
 
 func TestPageInBrowser(t *testing.T) {
 	b := launch(t)
-	s := serve(t, Options{Token: token, Model: "resnet50-keras", Kernel: "neon-a76 (dot product)", Version: "1.2", Stale: 2 * time.Second})
+	s := serve(t, Options{Token: token, Version: "1.2", Stale: 2 * time.Second, Watch: []string{"tiger cat", "lynx"}})
+	s.Model(cats("resnet50-keras"))
 	s.Status(streaming())
 	var gone, sequence atomic.Uint64
 	cat := photo(t, "cat.jpg")
@@ -210,7 +211,7 @@ func TestPageInBrowser(t *testing.T) {
 		b.until(`document.getElementById("announcement").textContent === "tiger cat, 62 percent"`)
 		require.Contains(t, b.eval("document.body.innerText"), "tabby, a long <b>name</b> & more", "text, and no HTML")
 		for _, text := range []string{"streaming", "/dev/video0", "640×480 YUYV, 30 fps", "50 ms (p90 50, p99 50)", "61.5 °C, under-voltage",
-			"resnet50-keras", "neon-a76", "in view: tiger cat", "results per second"} {
+			"resnet50-keras", "neondot", "in view: tiger cat", "results per second"} {
 			require.Contains(t, b.eval("document.body.innerText"), text)
 		}
 		b.until(`/^picture is 0\.\d s old$/.test(document.getElementById("age").textContent)`)

@@ -32,6 +32,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /api/events", s.serveEvents)
 	mux.Handle("GET /metrics", s.metrics.handler())
 	mux.HandleFunc("GET "+health, s.serveHealth)
+	mux.Handle("GET "+loginPath, http.RedirectHandler("/", http.StatusSeeOther))
 	return s.guard(mux)
 }
 
@@ -54,9 +55,9 @@ func (s *Server) refuseOld(w http.ResponseWriter, since time.Duration) {
 	http.Error(w, fmt.Sprintf("no picture since %.0f s", since.Seconds()), http.StatusServiceUnavailable)
 }
 
-func refuseMore(w http.ResponseWriter) {
+func refuseMore(w http.ResponseWriter, err error) {
 	w.Header().Set("Retry-After", "10")
-	http.Error(w, fmt.Sprintf("there are %d viewers already, which is the most", maxViewers), http.StatusServiceUnavailable)
+	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
 
 func (s *Server) serveLatest(w http.ResponseWriter, r *http.Request) {
@@ -70,9 +71,9 @@ func (s *Server) serveLatest(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
-	box, ok := s.screen.join()
-	if !ok {
-		refuseMore(w)
+	box, err := s.screen.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
 		return
 	}
 	defer s.screen.viewers.leave(box)
@@ -110,9 +111,9 @@ func (s *Server) describe(p *picture) http.Header {
 }
 
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
-	box, ok := s.screen.join()
-	if !ok {
-		refuseMore(w)
+	box, err := s.screen.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
 		return
 	}
 	defer s.screen.viewers.leave(box)
@@ -151,15 +152,15 @@ func (s *Server) part(v *viewer, p *picture) {
 }
 
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
-	results, ok := s.results.join()
-	if !ok {
-		refuseMore(w)
+	results, err := s.results.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
 		return
 	}
 	defer s.results.leave(results)
-	events, ok := s.events.join()
-	if !ok {
-		refuseMore(w)
+	events, err := s.events.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
 		return
 	}
 	defer s.events.leave(events)

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"edgeclassify/int8"
+	"edgeclassify/internal/board"
 )
 
 // File is an open model file.
@@ -57,6 +58,9 @@ func read(path string) (b []byte, free func() error, err error) {
 	size := int(info.Size())
 	if int64(size) != info.Size() {
 		return nil, nil, fmt.Errorf("%s: %d bytes are too many for this machine", path, info.Size())
+	}
+	if _, available := board.Memory(os.DirFS("/")); available > 0 && info.Size() > available {
+		return nil, nil, fmt.Errorf("%s: the file takes %d MB of memory, and there are %d MB: end other programs, or take a smaller network", path, info.Size()>>20, available>>20)
 	}
 	if size == 0 { // no system maps nothing
 		return nil, func() error { return nil }, nil

@@ -11,7 +11,15 @@ type conv struct {
 	packed int8.Convolution
 }
 
-func newConv(n node) operator { return &conv{node: n, op: n.layer.Op.(*int8.Conv)} }
+func newConv(n node) operator {
+	c := &conv{node: n, op: n.layer.Op.(*int8.Conv)}
+	if c.hasInt16() {
+		c.packed = c.kernel.ConvolutionInt16(c.layer, c.in[0])
+	} else {
+		c.packed = c.kernel.Convolution(c.layer)
+	}
+	return c
+}
 
 func (c *conv) halo() halo {
 	w, in, out := c.op.Window, c.in[0].Shape, c.layer.Out.Shape
@@ -41,15 +49,13 @@ func (c *conv) split() (byRows bool, channels int) {
 }
 
 func (c *conv) pack(packed func(weights []int8.Value)) {
-	if c.hasInt16() {
-		c.packed = c.kernel.ConvolutionInt16(c.layer, c.in[0])
-	} else {
-		c.packed = c.kernel.Convolution(c.layer)
-	}
+	c.packed.Pack()
 	if packed != nil && c.packed.Bytes() > 0 {
 		packed(c.op.Weight)
 	}
 }
+
+func (c *conv) packedBytes() int { return c.packed.Bytes() }
 
 func (c *conv) scratch() int { return c.packed.Scratch() }
 

@@ -2,9 +2,12 @@ package runtime
 
 import (
 	"fmt"
+	"math"
+	"os"
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/arena"
+	"edgeclassify/internal/board"
 	"edgeclassify/tensor"
 )
 
@@ -115,6 +118,50 @@ func (p *Plan) layOut() error {
 	p.arenaBytes, p.bound = peak, bound
 	return nil
 }
+
+// checkMemory compares what the weights and a session are going to take with what
+// there is, before they do.
+func (p *Plan) checkMemory(o Options) error {
+	var weights, held, activations, scratch int64 // held are weights that are in memory now and are not needed beside the packed ones
+	for i := range p.steps {
+		scratch = max(scratch, 8*int64(p.steps[i].scratch()))
+		activations += int64(p.buffers[i].halves * p.buffers[i].tensor.Shape.C) // of zero points, see plane
+		if i == 0 {
+			continue
+		}
+		l := &p.network.Layers[tensor.ID(i).Node()]
+		for _, in := range p.network.Inputs(l) {
+			activations += 2 * int64(in.Shape.C)
+		}
+		packed := int64(p.steps[i].packedBytes())
+		if packed == 0 || o.Packed != nil {
+			held += int64(l.WeightBytes())
+		}
+		if packed == 0 {
+			packed = int64(l.WeightBytes())
+		}
+		weights += packed
+	}
+	activations += int64(p.arenaBytes)
+	scratch *= int64(p.threads)
+	limit := o.MemoryLimit
+	if limit == 0 {
+		if _, limit = board.Memory(os.DirFS("/")); limit > 0 {
+			limit += held
+		}
+	}
+	if limit == 0 { // not known
+		limit = math.MaxInt
+	}
+	if sum := weights + activations + scratch; sum > min(limit, math.MaxInt) {
+		return fmt.Errorf("it takes %s of memory, and there are %s: weights for kernel %s take %s, activations %s, the work of %d threads %s; "+
+			"end other programs, take the kernel generic, which packs no weights, or a smaller network",
+			megabytes(sum), megabytes(limit), p.kernel.Name, megabytes(weights), megabytes(activations), p.threads, megabytes(scratch))
+	}
+	return nil
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
 // alike says whether two tensors of one shape are laid out alike.
 func (b *buffer) alike(o *buffer) bool { return b.halo == o.halo && b.halves == o.halves }

@@ -23,6 +23,9 @@ const (
 type Options struct {
 	Threads int    // goroutines that share an image's work, 1 to MaxThreads
 	Kernel  string // a name from Kernels; empty picks the fastest
+	// MemoryLimit is the bytes that weights and the memory of one session may take; 0
+	// stands for what the machine has to spare.
+	MemoryLimit int64
 	// Packed, if not nil, is called with the weights of each convolution that
 	// the plan has copied and reads no more. Several goroutines call it.
 	Packed func(weights []int8.Value)
@@ -49,7 +52,7 @@ type step struct {
 }
 
 // Compile plans the network's execution. It fails if the options are out of
-// range or this CPU lacks the kernel.
+// range, this CPU lacks the kernel or the network takes too much memory.
 func Compile(n *int8.Network, o Options) (*Plan, error) {
 	kernel, err := pick(o.Kernel)
 	if err != nil {
@@ -72,6 +75,9 @@ func CompileFor(n *int8.Network, kernel int8.Kernel, o Options) (*Plan, error) {
 		return nil, fmt.Errorf("runtime: network %q: %w", n.Name, err)
 	}
 	if err := p.layOut(); err != nil {
+		return nil, fmt.Errorf("runtime: network %q: %w", n.Name, err)
+	}
+	if err := p.checkMemory(o); err != nil {
 		return nil, fmt.Errorf("runtime: network %q: %w", n.Name, err)
 	}
 	p.pack(o.Packed)

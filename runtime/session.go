@@ -50,7 +50,10 @@ func (p *Plan) NewSession() *Session {
 	return s
 }
 
-// Close ends the session's threads. The session cannot run afterwards.
+var errClosed = errors.New("runtime: the session is closed")
+
+// Close ends the session's threads. A run on another goroutine fails soon. The
+// session cannot run afterwards.
 func (s *Session) Close() {
 	if !s.closed.Swap(true) {
 		s.pool.Begin()
@@ -75,13 +78,16 @@ func (s *Session) RunTimed(image []uint8, times []time.Duration) ([]int32, error
 	s.image, s.times = image, times
 	s.frame(0, s.pool.Begin())
 	s.image, s.times = nil, nil
+	if s.closed.Load() {
+		return nil, errClosed
+	}
 	return s.logits, nil
 }
 
 // check reports why the session cannot run on an image.
 func (s *Session) check(image []uint8) error {
 	if s.closed.Load() {
-		return errors.New("runtime: the session is closed")
+		return errClosed
 	}
 	if want := s.plan.network.Input.Shape; len(image) != want.Elements() {
 		return fmt.Errorf("runtime: the picture has %d bytes, want %d for %v", len(image), want.Elements(), want)
@@ -106,7 +112,11 @@ func (s *Session) frame(thread int, frame int64) {
 			start = time.Now()
 		}
 		parts, do := s.plan.steps[i].parts, s.tasks[i]
-		s.pool.Work(thread, i, frame, func(chunk int) { do(parts[chunk], s.scratch[thread]) })
+		s.pool.Work(thread, i, frame, func(chunk int) {
+			if !s.closed.Load() {
+				do(parts[chunk], s.scratch[thread])
+			}
+		})
 		if timed {
 			s.times[i] = time.Since(start)
 		}

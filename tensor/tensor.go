@@ -53,6 +53,9 @@ func (g Window) Reach() (h, w int) {
 	return (g.KH-1)*h + 1, (g.KW-1)*w + 1
 }
 
+// Taps is the number of values of the kernel.
+func (g Window) Taps() int { return g.KH * g.KW }
+
 // Square returns a window of k x k with one stride and one padding on all sides.
 func Square(k, stride, pad int) Window {
 	return Window{KH: k, KW: k, StrideH: stride, StrideW: stride, Top: pad, Left: pad, Bottom: pad, Right: pad}

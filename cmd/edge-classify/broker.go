@@ -41,7 +41,7 @@ func (o *brokerOptions) open(ctx context.Context, _ *options, _ *classify.Model,
 	}
 	broker, err := fleet.Connect(ctx, fleet.Options{
 		URL: o.url, PasswordFile: o.passwordFile, CA: o.authority,
-		Version: cli.Version, Snapshots: o.pictures, Log: out.log,
+		Version: cli.Version(), Snapshots: o.pictures, Log: out.log,
 	})
 	if err != nil {
 		return err

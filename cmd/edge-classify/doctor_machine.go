@@ -20,7 +20,7 @@ const (
 )
 
 func checkProgram() check {
-	found := fmt.Sprintf("edge-classify %s, %s/%s", cli.Version, goruntime.GOOS, goruntime.GOARCH)
+	found := fmt.Sprintf("edge-classify %s, %s/%s", cli.Version(), goruntime.GOOS, goruntime.GOARCH)
 	if goruntime.GOARCH == "arm" {
 		return warning("program", found, "the 32-bit program has no fast kernels: use the arm64 one, on a 64-bit system")
 	}

@@ -35,7 +35,7 @@ func (o *pageOptions) check() error {
 	return nil
 }
 
-func (o *pageOptions) open(_ context.Context, all *options, m *classify.Model, out *outputs) error {
+func (o *pageOptions) open(_ context.Context, all *options, _ *classify.Model, out *outputs) error {
 	if o.http == "" {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (o *pageOptions) open(_ context.Context, all *options, m *classify.Model, o
 		return err
 	}
 	page, err := live.Listen(o.http, live.Options{
-		Token: token, Stale: all.stale(), Model: m.File().Name, Kernel: m.Plan().Kernel(), Version: cli.Version, Log: out.log,
+		Token: token, Stale: all.stale(), ROI: all.roi, Watch: all.watch, Version: cli.Version(), Log: out.log,
 	})
 	if err != nil {
 		return err

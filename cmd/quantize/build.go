@@ -271,10 +271,15 @@ func (b *build) remedies() (helps []string) {
 	return helps
 }
 
+// quantizer is what made a model: its version counts up where the same inputs give
+// another network. The program's own is none of it: model files are a function of
+// their inputs.
+const quantizer = "quantize 0.1.0"
+
 func (b *build) provenance() q8.Provenance {
 	t := b.Table
 	return q8.Provenance{
-		Tool: "quantize " + cli.Version, Source: b.graph.Name, SourceHash: b.hash,
+		Tool: quantizer, Source: b.graph.Name, SourceHash: b.hash,
 		Method: calibrate.Describe(t), Images: t.Images, ImagesHash: t.ImagesHash,
 		Seed: t.Seed, RangesHash: b.tableHash,
 	}

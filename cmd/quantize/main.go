@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, s cli.Streams) error {
 		fmt.Fprintln(s.Out, usage)
 		return flag.ErrHelp
 	case "-version", "--version", "version":
-		fmt.Fprintln(s.Out, "quantize", cli.Version)
+		fmt.Fprintln(s.Out, "quantize", cli.Version())
 		return nil
 	}
 	command, ok := commands[args[0]]

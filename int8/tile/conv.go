@@ -8,9 +8,9 @@ import (
 	"edgeclassify/tensor"
 )
 
-// Conv is a convolution packed for a micro-kernel. It implements
-// int8.Convolution.
+// Conv is a convolution by a micro-kernel. It implements int8.Convolution.
 type Conv struct {
+	conv   *int8.Conv
 	micro  *Micro
 	inputs int // channels that a panel reads: a group's, or of a depthwise convolution the panel's own
 	depth  int // values of a window, of those channels
@@ -18,33 +18,33 @@ type Conv struct {
 	steps  int // steps of a row
 	chunk  int // pixels whose windows are gathered at a time; 0 if not gathered
 	strip  int // bytes of a row of a chunk's windows, which overlap as in the source; 0 if copied one by one
+	run    int // values of a row that are packed together
 	panels []panel
 }
 
-// Pack packs the weights of layer l, whose Op is an *int8.Conv.
-func (m *Micro) Pack(l *int8.Layer) int8.Convolution {
+// Convolution is that of layer l, whose Op is an *int8.Conv.
+func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
-	c := &Conv{micro: m, inputs: conv.InC / conv.Groups}
+	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
 	if conv.Depthwise() {
 		if conv.OutC != conv.InC {
-			return int8.PackDepthwise(l, m.flip())
+			return int8.NewDepthwise(l, m.flip())
 		}
 		c.inputs = m.NR
 	}
 	c.depth = conv.KH * conv.KW * c.inputs
-	run := conv.KW * conv.InC
-	c.runs, c.steps = conv.KH, ceil(run, m.KR)
+	c.run = conv.KW * conv.InC
+	c.runs, c.steps = conv.KH, ceil(c.run, m.KR)
 	if _, dw := conv.Steps(); c.inputs > conv.InC/conv.Groups && dw == 1 {
-		run = conv.KW * c.inputs
-		c.steps = ceil(run, m.KR)
+		c.run = conv.KW * c.inputs
+		c.steps = ceil(c.run, m.KR)
 		c.chunk = min(l.Out.Shape.W, m.block(conv.KH*conv.StrideW*c.inputs))
 		c.strip = ((c.chunk+m.smallest().MR)*conv.StrideW+conv.KW)*c.inputs + m.KR
 	} else if m.gathers(conv, l.Out.Shape) {
-		run = c.depth
-		c.runs, c.steps = 1, ceil(run, m.KR)
+		c.run = c.depth
+		c.runs, c.steps = 1, ceil(c.run, m.KR)
 		c.chunk = min(l.Out.Shape.W, m.block(c.steps*m.KR))
 	}
-	c.pack(conv, run)
 	return c
 }
 
@@ -68,12 +68,12 @@ func ceil(n, unit int) int { return (n + unit - 1) / unit }
 
 // Bytes is the memory of the packed panels.
 func (c *Conv) Bytes() int {
-	sum := 0
-	for i := range c.panels {
-		sum += len(c.panels[i].data)
-	}
-	return sum
+	groups, panels, size := c.layout()
+	return groups * panels * size
 }
+
+// Pack implements int8.Convolution.
+func (c *Conv) Pack() { c.pack(c.conv) }
 
 // Scratch is the words of memory that a thread needs: a tile's gathered
 // windows, its outputs and its residuals.

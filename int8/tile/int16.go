@@ -17,27 +17,34 @@ type convInt16 struct {
 	bias   []int32 // with what int8.Join adds
 }
 
-// PackInt16 packs the weights of layer l, whose Op is an *int8.Conv.
-func (m *Micro) PackInt16(l *int8.Layer, in *int8.Tensor) int8.Convolution {
+// ConvolutionInt16 is that of layer l, whose Op is an *int8.Conv.
+func (m *Micro) ConvolutionInt16(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
 	depth := conv.KH * conv.KW * (conv.InC / conv.Groups)
 	micro := &Micro{NR: m.NR, KR: m.KR, Unsigned: m.Unsigned, Sums: m.Sums, Requantize: m.Requantize} // channels in their own order
 	c := &convInt16{
-		Conv: Conv{micro: micro, inputs: conv.InC / conv.Groups, depth: depth, runs: 1, steps: ceil(depth, m.KR)},
+		Conv: Conv{conv: conv, micro: micro, inputs: conv.InC / conv.Groups, depth: depth, run: depth, runs: 1, steps: ceil(depth, m.KR)},
 		out:  &l.Out, halves: 1, bias: conv.Bias,
 	}
 	if in.Type == int8.Int16 {
 		c.halves = 2
-		c.bias = make([]int32, conv.OutC)
-		for o := range c.bias {
-			c.bias[o] = conv.Bias[o] + 128*sum(conv.Weight[o*depth:(o+1)*depth])
-		}
 	}
 	c.chunk = min(l.Out.Shape.W, c.pixels())
+	return c
+}
+
+// Pack implements int8.Convolution.
+func (c *convInt16) Pack() {
+	conv := c.conv
+	if c.halves == 2 {
+		c.bias = make([]int32, conv.OutC)
+		for o := range c.bias {
+			c.bias[o] = conv.Bias[o] + 128*sum(conv.Weight[o*c.depth:(o+1)*c.depth])
+		}
+	}
 	unbiased := *conv
 	unbiased.Bias = make([]int32, conv.OutC) // c.bias is added when both halves' sums are
-	c.pack(&unbiased, depth)
-	return c
+	c.pack(&unbiased)
 }
 
 // pixels whose windows are to be copied at a time: some whole tiles, so that
@@ -55,13 +62,8 @@ func (c *convInt16) window() int { return c.steps * c.micro.KR }
 func (c *convInt16) scratch() (windows, sums int) {
 	tile := c.micro.Sums.MR
 	rows := ceil(c.halves*c.chunk, tile) * tile
-	group := 0
-	for i := range c.panels {
-		if c.panels[i].group == 0 {
-			group++
-		}
-	}
-	return rows * c.window(), rows * group * c.micro.NR
+	_, panels, _ := c.layout()
+	return rows * c.window(), rows * panels * c.micro.NR
 }
 
 // Scratch is the words of memory that a thread needs.

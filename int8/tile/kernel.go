@@ -12,8 +12,8 @@ func (m *Micro) Kernel() int8.Kernel {
 		Name:             m.Name,
 		Unsigned:         m.Unsigned,
 		NR:               m.NR,
-		Convolution:      m.Pack,
-		ConvolutionInt16: m.PackInt16,
+		Convolution:      m.Convolution,
+		ConvolutionInt16: m.ConvolutionInt16,
 		Dense:            m.dense,
 		Max:              m.max,
 	}

@@ -26,29 +26,37 @@ type panel struct {
 // align is the alignment of panels: a cache line.
 const align = 64
 
-// pack makes the panels: they never cross a group, whose channels share their
-// input. A panel of a depthwise convolution is as a group whose weights are zero but
-// for each output's own input.
-func (c *Conv) pack(conv *int8.Conv, run int) {
-	m, groupOut := c.micro, c.inputs*conv.OutC/conv.InC
+// groupOut is the output channels of a group. That of a depthwise convolution is a
+// panel, whose weights are zero but for each output's own input.
+func (c *Conv) groupOut() int { return c.inputs * c.conv.OutC / c.conv.InC }
+
+// layout is the number of groups, the panels of each and the bytes of a panel.
+func (c *Conv) layout() (groups, panels, size int) {
+	m := c.micro
 	weights := c.runs * c.steps * m.NR * m.KR
-	size := ceil(8*m.NR+weights+m.flags(c.runs*c.steps), align) * align
-	groups := ceil(conv.OutC, groupOut)
-	count := groups * ceil(groupOut, m.NR)
-	memory := make([]int8.Value, count*size+align)
+	size = ceil(8*m.NR+weights+m.flags(c.runs*c.steps), align) * align
+	return ceil(c.conv.OutC, c.groupOut()), ceil(c.groupOut(), m.NR), size
+}
+
+// pack makes the panels: they never cross a group, whose channels share their
+// input.
+func (c *Conv) pack(conv *int8.Conv) {
+	m, groupOut := c.micro, c.groupOut()
+	groups, panels, size := c.layout()
+	memory := make([]int8.Value, groups*panels*size+align)
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
 	for g := range groups {
 		for o := 0; o < groupOut; o += m.NR {
 			p := panel{channel: g*groupOut + o, lanes: min(m.NR, groupOut-o, conv.OutC-g*groupOut-o), group: g, data: memory[:size:size]}
 			memory = memory[size:]
-			c.fill(&p, conv, run)
+			c.fill(&p, conv)
 			c.panels = append(c.panels, p)
 		}
 	}
 }
 
-func (c *Conv) fill(p *panel, conv *int8.Conv, run int) {
-	m := c.micro
+func (c *Conv) fill(p *panel, conv *int8.Conv) {
+	m, run := c.micro, c.run
 	words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(p.data))), 2*m.NR)
 	rows := make([][]int8.Value, m.NR) // by place; nil where no channel is
 	for place := range rows {

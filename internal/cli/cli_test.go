@@ -49,3 +49,8 @@ func TestHelpHasSections(t *testing.T) {
 	require.ErrorIs(t, err, flag.ErrHelp)
 	require.Equal(t, "Usage: p\n\nFlags:\n  -model FILE\n    \tthe FILE\n\nTuning:\n  -depth N\n    \tgo N deep (default 7)\n  -force\n    \tdo it\n", out.String())
 }
+
+// With the module's version or the revision that Go knows; a test binary has none.
+func TestVersion(t *testing.T) {
+	require.Equal(t, "devel", cli.Version())
+}
