@@ -34,6 +34,7 @@ func TestService(t *testing.T) {
 	files := machine.Files{"/edge-classify.deb": debianPackage(t), "/models/1": colourFile(t), "/models/2": otherColourFile(t)}
 	for name, c := range colours() {
 		files["/frames/"+name] = write(t, yuy2(plain(c, width, height)))
+		files["/frames/"+name+".i420"] = write(t, i420(plain(c, width, height)))
 	}
 	b := debian(t, files)
 	plug := func(colour string) {
@@ -52,9 +53,7 @@ func TestService(t *testing.T) {
 	b.step("no camera", func() {
 		// Neither one that is not plugged in, nor one whose program is not installed.
 		for _, camera := range []string{"csi", "usb"} {
-			b.file("/etc/edge-classify/edge-classify.conf", "model = "+inUse+"\ncamera = "+camera+
-				"\nwait = true\nsmooth = 0\nhttp = :8080\ntoken-file = /etc/edge-classify/token\n")
-			b.run("systemctl restart edge-classify")
+			b.watches(camera)
 			process := b.property("MainPID")
 			time.Sleep(2 * watchdog)
 			require.Contains(b, b.property("StatusText"), "camera ")
@@ -62,8 +61,8 @@ func TestService(t *testing.T) {
 		}
 	})
 	b.step("label", func() {
-		plug("red")
-		b.shows("red")
+		plug("green")
+		b.shows("green")
 		code, _ := b.page("/healthz", "")
 		require.Equal(b, http.StatusOK, code)
 		code, _ = b.page("/snapshot.jpg", "")
@@ -72,9 +71,16 @@ func TestService(t *testing.T) {
 		require.Equal(b, http.StatusOK, code)
 		require.True(b, strings.HasPrefix(picture, "\xff\xd8"), "no JPEG file")
 	})
+	b.step("event", func() {
+		b.waits("a program has the event", func() bool {
+			return strings.Contains(b.run("cat /var/lib/edge-classify/said || true"), `"label":"green"`)
+		})
+		require.Contains(b, b.run("ls /var/lib/edge-classify/events"), ".jpg")
+	})
 	b.step("reload", func() {
 		process := b.property("MainPID")
 		b.run("cp /models/2 " + inUse + " && systemctl reload edge-classify")
+		b.at("Show", "/frames/red")
 		b.shows("scarlet")
 		require.Equal(b, process, b.property("MainPID"))
 		require.Contains(b, b.journal(), "another model runs")
@@ -88,6 +94,10 @@ func TestService(t *testing.T) {
 		b.shows("blue")
 		require.NotEqual(b, process, b.property("MainPID"))
 	})
+	b.step("camera that is a program", func() {
+		b.watches("exec:sh -c 'while cat /frames/gray.i420; do sleep 0.2; done'\nsize = 160x120\nfps = 5")
+		b.shows("gray")
+	})
 	b.step("stop", func() {
 		limit, err := strconv.ParseInt(b.property("MemoryMax"), 10, 64)
 		require.NoError(b, err)
@@ -95,7 +105,6 @@ func TestService(t *testing.T) {
 		b.Logf("memory: %s bytes at most, of %d", used, limit)
 		b.run("systemctl stop edge-classify")
 		require.Equal(b, "success", b.property("Result"))
-		require.NotContains(b, b.journal(), "(null)")
 	})
 	b.step("removed", func() {
 		b.run("dpkg --purge edge-classify")
@@ -157,6 +166,22 @@ func debianPackage(t testing.TB) string {
 func (b *board) file(path, text string) {
 	b.Helper()
 	b.run(fmt.Sprintf("cat >%s <<'END'\n%s\nEND", path, text))
+}
+
+// watches starts the service with a camera, and all that writes or starts
+// programs.
+func (b *board) watches(camera string) {
+	b.Helper()
+	b.file("/etc/edge-classify/edge-classify.conf", "model = "+inUse+"\ncamera = "+camera+`
+wait = true
+smooth = 0
+http = :8080
+token-file = /etc/edge-classify/token
+watch = green
+hold = 0
+save = /var/lib/edge-classify/events
+exec = sh -c 'cat >/var/lib/edge-classify/said'`)
+	b.run("systemctl restart edge-classify")
 }
 
 // property is what systemd knows of the service.
