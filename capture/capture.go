@@ -25,6 +25,7 @@ type Options struct {
 	Width, Height int                    // default 640x480; of what the camera sends, before it is turned
 	FPS           float64                // default 30; for photographs 1
 	Format        Format                 // of USB cameras; "" takes what costs least
+	Limits        preprocess.Limits      // on what decoding a JPEG file takes
 	Orientation   preprocess.Orientation // how the camera hangs: frames are to be turned so
 	Wait          bool                   // Open does not fail where a camera is missing or busy: Next waits for it
 	Rpicam        string                 // options for rpicam-vid, of CSI cameras, quoted as for a shell

@@ -91,7 +91,7 @@ func TestSyntheticDoesNotAllocate(t *testing.T) {
 	}))
 }
 
-func writePhotograph(t *testing.T, path string, width int) {
+func writePhotograph(t testing.TB, path string, width int) {
 	t.Helper()
 	f, err := os.Create(path)
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"edgeclassify/internal/procgroup"
 	"edgeclassify/internal/shellwords"
 )
 
@@ -119,8 +120,8 @@ func listCSI(ctx context.Context, program string) ([]csiCamera, error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "--list-cameras")
-	ownGroup(cmd)
-	cmd.Cancel = func() error { killGroup(cmd); return nil }
+	procgroup.Own(cmd)
+	cmd.Cancel = func() error { procgroup.Kill(cmd); return nil }
 	cmd.WaitDelay = time.Second
 	text, err := cmd.CombinedOutput() // versions differ in where the list goes
 	switch {

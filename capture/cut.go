@@ -14,6 +14,11 @@ type damagedError struct{ error }
 
 func (e *damagedError) Unwrap() error { return e.error }
 
+func isDamage(err error) bool {
+	var damaged *damagedError
+	return errors.As(err, &damaged)
+}
+
 var errCutOff = &damagedError{errors.New("the frame breaks off")}
 
 // readJPEG reads the next JPEG file of a stream, appends it to file and returns

@@ -114,15 +114,12 @@ func (f *feed) next() (arrival, error) {
 		return a, nil
 	}
 	b := <-f.pool
-	err := f.read(b)
-	var damaged *damagedError
-	switch {
-	case errors.As(err, &damaged):
+	if err := f.read(b); err != nil {
 		f.release(b)
-		f.damage = err
-		return arrival{corrupt: 1}, nil
-	case err != nil:
-		f.release(b)
+		if isDamage(err) {
+			f.damage = err
+			return arrival{corrupt: 1}, nil
+		}
 		return arrival{}, f.explain(err)
 	}
 	f.timer.Reset(f.patience)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"edgeclassify/internal/procgroup"
 )
 
 // program is a source: a program that writes to a pipe until it is killed.
@@ -40,7 +42,7 @@ func startProgram(cmd *exec.Cmd, m *messages) (*program, error) {
 	defer in.Close()
 	m.begin()
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = in, m, time.Second
-	ownGroup(cmd)
+	procgroup.Own(cmd)
 	if err := cmd.Start(); err != nil {
 		out.Close()
 		return nil, &costly{err}
@@ -53,15 +55,20 @@ func (p *program) stop() { p.Close() }
 // end kills the program and what it started, and says how it ended.
 func (p *program) end(err error) error {
 	p.Close()
-	killGroup(p.cmd)
-	waited := p.cmd.Wait()
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	over := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if over {
+		time.Sleep(exitPatience)
+	}
+	procgroup.Kill(p.cmd)
+	if waited := p.cmd.Wait(); over {
 		err = cmp.Or(waited, errors.New("it has ended"))
 	}
 	return p.messages.explain(err)
 }
 
 const (
+	exitPatience = 100 * time.Millisecond // from the end of a program's output to its own, so that it tells how it ended
+
 	maxLine     = 1024             // bytes, for a program that does not break lines
 	repeatAfter = 10 * time.Minute // is when a message is logged again
 	maxKinds    = 64               // of messages that are told from each other

@@ -33,7 +33,7 @@ func (r *rtsp) open(ctx context.Context) (session, Status, error) {
 		return nil, Status{}, errors.New("rtsp:// needs ffmpeg, which is not installed: sudo apt install ffmpeg; " +
 			"many cameras also have a stream of JPEG files at an http:// address, which needs nothing")
 	}
-	r.messages.program = program
+	r.messages.program = fmt.Sprintf("%v (%s)", r.at, program)
 	layout := Frame{Format: I420, Width: r.o.Width, Height: r.o.Height, Stride: r.o.Width}
 	return runProgram(ctx, r.command(program), &r.messages, layout, raw, r.at.String(), r.o.FPS)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -78,10 +79,13 @@ func (h held) release() {
 type supervisor struct {
 	opener  opener
 	turn    preprocess.Orientation // of all frames
+	limits  preprocess.Limits
 	log     *slog.Logger
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the goroutine has ended
 	arrived chan struct{} // holds a token when newest has been set
+
+	undecodable atomic.Uint64 // frames that turned out to be damaged when they were decoded
 
 	mu     sync.Mutex
 	status Status
@@ -99,7 +103,7 @@ func start(ctx context.Context, spec string, open opener, o Options) (Camera, er
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &supervisor{
-		opener: open, turn: o.Orientation, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
+		opener: open, turn: o.Orientation, limits: o.Limits, log: o.Log, cancel: cancel, done: make(chan struct{}), arrived: make(chan struct{}, 1),
 		status: Status{Device: spec, State: Starting, Since: time.Now(), Due: time.Now().Add(hangs)},
 	}
 	go c.run(ctx, s, agreed, err)
@@ -146,7 +150,9 @@ func (c *supervisor) giveBack() {
 func (c *supervisor) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.status
+	s := c.status
+	s.Corrupt += c.undecodable.Load()
+	return s
 }
 
 // Close implements Camera. A driver that does not answer is not waited for.
@@ -264,7 +270,7 @@ func (c *supervisor) put(a arrival, s session) bool {
 		return false
 	}
 	started := c.setState(Streaming, "")
-	a.newest.Orientation = c.turn
+	a.newest.Orientation, a.newest.Limits, a.newest.undecodable = c.turn, c.limits, &c.undecodable
 	a.newest.Sequence += c.base
 	c.next = a.newest.Sequence + 1
 	passedOver := c.newest

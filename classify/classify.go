@@ -27,6 +27,7 @@ type Options struct {
 	// Of files and images; Run takes what it is given.
 	Orientation preprocess.Orientation // how they are turned, after Exif's
 	ROI         preprocess.ROI         // what of them is looked at, as turned; zero is all
+	Limits      preprocess.Limits      // on what decoding files takes
 }
 
 const defaultTop = 5
@@ -54,6 +55,7 @@ type shared struct {
 	top        int
 	turn       preprocess.Orientation
 	roi        preprocess.ROI
+	limits     preprocess.Limits
 	users      atomic.Int32 // models that are not closed
 }
 
@@ -97,7 +99,7 @@ func compile(file *q8.File, o Options) (*Model, error) {
 	scale := append([]float32(nil), file.Classifier().Scale...)
 	return newModel(&shared{
 		file: file, plan: plan, scale: scale, activation: file.Activation, top: min(o.Top, len(file.Classes)),
-		turn: o.Orientation, roi: o.ROI,
+		turn: o.Orientation, roi: o.ROI, limits: o.Limits,
 	})
 }
 
@@ -143,7 +145,7 @@ func (m *Model) Close() error {
 // preprocess.ErrFormat and its neighbours.
 func (m *Model) ClassifyFile(path string) ([]Prediction, error) {
 	start := time.Now()
-	p, err := preprocess.DecodeFile(path)
+	p, err := m.limits.DecodeFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +159,7 @@ func (m *Model) ClassifyFile(path string) ([]Prediction, error) {
 // ClassifyBytes is ClassifyFile for a file in memory.
 func (m *Model) ClassifyBytes(file []byte) ([]Prediction, error) {
 	start := time.Now()
-	p, err := preprocess.Decode(file)
+	p, err := m.limits.Decode(file)
 	if err != nil {
 		return nil, err
 	}

@@ -30,8 +30,9 @@ func colours() map[string]color.RGBA {
 }
 
 // colourNetwork tells which colour a picture has most of, or that it is gray.
-// The convolution passes its input on; the classifier compares the sums.
-func colourNetwork(t testing.TB) *q8.Model {
+// The convolution passes its input on; the classifier compares the sums. threshold
+// is the excess of a pixel from which on it is not gray; red is the name of red.
+func colourNetwork(t testing.TB, threshold int32, red string) *q8.Model {
 	const unit = 64 // a weight, such that the multiplier below is exact
 	same := &int8.Conv{
 		Window: tensor.Square(1, 1, 0), Groups: 1, InC: 3, OutC: 3,
@@ -41,8 +42,8 @@ func colourNetwork(t testing.TB) *q8.Model {
 		Scale:      []float32{1, 1, 1}, Shift: 10,
 	}
 	plane := tensor.Shape{H: side, W: side, C: 3}
-	const gray = 100 * side * side // the excess from which on a colour is one
-	const step = 2. / gray         // of logits, such that the classifier is sure enough
+	gray := threshold * side * side
+	step := 2 / float32(gray) // of logits, such that the classifier is sure enough
 	compare := &int8.Dense{
 		In: 3, Out: 4,
 		Weight: []int8.Value{2, -1, -1, -1, 2, -1, -1, -1, 2, 0, 0, 0},
@@ -64,17 +65,22 @@ func colourNetwork(t testing.TB) *q8.Model {
 	require.NoError(t, err)
 	test.LogitsSHA256 = int8.HashLogits(logits)
 	m, err := q8.New(n, spec,
-		[]labels.Class{{ID: "n00000001", Name: "red"}, {ID: "n00000002", Name: "green"}, {ID: "n00000003", Name: "blue"}, {ID: "n00000004", Name: "gray"}},
+		[]labels.Class{{ID: "n00000001", Name: red}, {ID: "n00000002", Name: "green"}, {ID: "n00000003", Name: "blue"}, {ID: "n00000004", Name: "gray"}},
 		labels.Softmax, q8.Provenance{Tool: "device tests", Source: "colours", Method: "by hand"}, test)
 	require.NoError(t, err)
 	return m
 }
 
 // colourFile writes the colour network.
-func colourFile(t testing.TB) (path string) {
+func colourFile(t testing.TB) string { return writeNetwork(t, colourNetwork(t, 100, "red")) }
+
+// otherColourFile writes one that answers differently to any picture.
+func otherColourFile(t testing.TB) string { return writeNetwork(t, colourNetwork(t, 90, "scarlet")) }
+
+func writeNetwork(t testing.TB, m *q8.Model) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "colours.q8")
-	require.NoError(t, q8.Write(path, colourNetwork(t)))
+	require.NoError(t, q8.Write(path, m))
 	return path
 }
 

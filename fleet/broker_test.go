@@ -26,6 +26,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/internal/testneed"
+	"edgeclassify/labels"
+	"edgeclassify/stream"
 )
 
 // broker is a mosquitto of the test's own.
@@ -97,6 +99,7 @@ func freePort(t *testing.T) string {
 
 // listener is a client that keeps what it hears.
 type listener struct {
+	client   *paho.Client
 	mu       sync.Mutex
 	messages []paho.Publish
 }
@@ -114,6 +117,7 @@ func (b *broker) listen() *listener {
 			return true, nil
 		},
 	}})
+	l.client = c
 	_, err = c.Connect(b.t.Context(), &paho.Connect{ClientID: fmt.Sprintf("listener-%p", l), CleanStart: true, KeepAlive: 30})
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = c.Disconnect(&paho.Disconnect{}) })
@@ -169,10 +173,15 @@ func (l *logs) count(part string) int {
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// open connects, for the length of the test.
+// pets is the model that tests run.
+var pets = stream.Model{Name: "pets", SHA256: strings.Repeat("0123456789abcdef", 4), Kernel: "portable",
+	Classes: []labels.Class{{ID: "n02123045", Name: "tabby"}, {Name: "Persian cat"}, {Name: "dog"}}}
+
+// open connects, for the length of the test, with a loop that has begun.
 func open(t *testing.T, o Options) *MQTT {
 	m, err := Connect(t.Context(), o)
 	require.NoError(t, err)
+	m.Model(pets)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m
 }

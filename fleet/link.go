@@ -42,7 +42,8 @@ type refusal struct{ err error }
 func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
-func dial(ctx context.Context, t *target) (*link, error) {
+// dial connects. receive gets what is subscribed to, and must not block.
+func dial(ctx context.Context, t *target, receive func(*paho.Publish)) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	conn, err := dialConn(ctx, t)
@@ -54,6 +55,10 @@ func dial(ctx context.Context, t *target) (*link, error) {
 	l.client = paho.NewClient(paho.ClientConfig{
 		Conn: l.conn, PacketTimeout: patience, OnClientError: l.end, AuthHandler: noAuth{},
 		OnServerDisconnect: func(d *paho.Disconnect) { l.end(disconnectError(d.ReasonCode)) },
+		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(p paho.PublishReceived) (bool, error) {
+			receive(p.Packet)
+			return true, nil
+		}},
 	})
 	ack, err := l.client.Connect(ctx, connectPacket(t))
 	if err != nil {
@@ -123,7 +128,8 @@ func connectError(t *target, ack *paho.Connack, err error) error {
 	}
 	reason := firstSentence((&packets.Connack{ReasonCode: ack.ReasonCode}).Reason())
 	if ack.Properties != nil && ack.Properties.ReasonString != "" {
-		reason += ": " + ack.Properties.ReasonString
+		text := ack.Properties.ReasonString
+		reason += ": " + text[:min(len(text), maxReason)]
 	}
 	switch ack.ReasonCode {
 	case packets.ConnackBadUsernameOrPassword, packets.ConnackNotAuthorized:
@@ -218,6 +224,15 @@ func (l *link) publish(m message) error {
 	case errors.Is(err, paho.ErrInvalidArguments):
 		return fmt.Errorf("%w: %w", errRejected, err)
 	}
+	return err
+}
+
+// subscribe asks for the messages of a topic, but those of this client. Retained
+// ones come again each time.
+func (l *link) subscribe(topic string, qos byte) error {
+	ctx, cancel := context.WithTimeout(l.alive, patience)
+	defer cancel()
+	_, err := l.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: topic, QoS: qos, NoLocal: true}}})
 	return err
 }
 

@@ -1,21 +1,27 @@
 package fleet
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
 
 	"edgeclassify/capture"
+	"edgeclassify/labels"
 	"edgeclassify/stream"
 )
 
-// maxEvents is how many events wait for the broker before the oldest is lost.
-const maxEvents = 64
+const (
+	maxEvents = 64   // that wait for the broker before the oldest is lost
+	maxFormer = 1024 // labels of earlier watch lists that are cleared over one connection
+	maxReason = 500  // bytes of an error that is told
+)
 
 // mailbox is what the loop has left for the connection. Nothing in it grows:
 // of results and pictures it holds the newest, of events the newest few.
 type mailbox struct {
 	results, snapshots time.Duration // least time between two
+	watch              []string      // names or ids
 
 	wake chan struct{} // holds a token where there is something to take
 
@@ -24,6 +30,10 @@ type mailbox struct {
 	frame    latest[capture.Frame]
 	status   latest[capture.Status]
 	events   []stream.Event
+	model    latest[modelState]
+	watched  []latest[stream.Event] // the last of each watched label
+	former   []string               // slugs of labels that are watched no more
+	cleared  int                    // of former
 	rate     rate
 	class    int // of the last result left
 	resultAt time.Time
@@ -52,8 +62,8 @@ type rate struct {
 	last  stream.Result // without Top
 }
 
-func newMailbox(results, snapshots time.Duration) *mailbox {
-	return &mailbox{results: results, snapshots: snapshots, wake: make(chan struct{}, 1), rate: rate{since: time.Now()}, class: -1}
+func newMailbox(results, snapshots time.Duration, watch ...string) *mailbox {
+	return &mailbox{results: results, snapshots: snapshots, watch: watch, wake: make(chan struct{}, 1), rate: rate{since: time.Now()}, class: -1}
 }
 
 func (b *mailbox) notify() {
@@ -86,7 +96,24 @@ func (b *mailbox) Result(r *stream.Result, f *capture.Frame) {
 }
 
 // Model implements stream.Sink.
-func (b *mailbox) Model(stream.Model) {}
+func (b *mailbox) Model(m stream.Model) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := &b.model.value
+	s.State, s.Model, s.SHA256, s.Kernel = cmp.Or(s.State, idle), m.Name, m.SHA256, m.Kernel
+	b.model.full, b.watched = true, nil
+	for _, name := range b.watch {
+		found, err := labels.Find(m.Classes, name)
+		if err != nil {
+			continue // another model's: Run tells
+		}
+		e := stream.Event{Time: time.Now(), Label: m.Classes[found[0]].Name, Kind: stream.End}
+		if b.sight(e.Label) == nil {
+			b.watched = append(b.watched, latest[stream.Event]{value: e, full: true})
+		}
+	}
+	b.notify()
+}
 
 // Event implements stream.Sink.
 func (b *mailbox) Event(e stream.Event, _ *capture.Frame) {
@@ -96,6 +123,59 @@ func (b *mailbox) Event(e stream.Event, _ *capture.Frame) {
 		b.events = slices.Delete(b.events, 0, 1)
 	}
 	b.events = append(b.events, e)
+	if last := b.sight(e.Label); last != nil {
+		*last = latest[stream.Event]{value: e, full: true}
+	}
+	b.notify()
+}
+
+// sight is the last event of a watched label, nil of another. The lock is held.
+func (b *mailbox) sight(label string) *latest[stream.Event] {
+	for i := range b.watched {
+		if b.watched[i].value.Label == label {
+			return &b.watched[i]
+		}
+	}
+	return nil
+}
+
+// update takes note of how a change of the model goes on.
+func (b *mailbox) update(state, wanted string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := &b.model.value
+	s.State, s.Wanted, s.Error = state, wanted, ""
+	if err != nil {
+		s.Error = err.Error()
+		s.Error = s.Error[:min(len(s.Error), maxReason)]
+	}
+	b.model.full = b.known()
+	b.notify()
+}
+
+// known tells whether the loop has begun. The lock is held.
+func (b *mailbox) known() bool { return b.model.value.Kernel != "" }
+
+// heard takes note of a label that has been published once. If it is watched no
+// more, that is to be undone.
+func (b *mailbox) heard(slug string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	watched := slices.ContainsFunc(b.watched, func(e latest[stream.Event]) bool { return slugOf(e.value.Label) == slug })
+	if !watched && len(b.former) < maxFormer {
+		b.former = append(b.former, slug)
+		b.notify()
+	}
+}
+
+// again makes everything that stays true be taken once more, for another broker.
+func (b *mailbox) again() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.model.full, b.former, b.cleared = b.known(), nil, 0
+	for i := range b.watched {
+		b.watched[i].full = true
+	}
 	b.notify()
 }
 
@@ -130,6 +210,45 @@ func (b *mailbox) takeStatus(again bool) (s capture.Status, ok bool) {
 	ok = b.status.full || again && b.status.value.State != ""
 	b.status.full = false
 	return b.status.value, ok
+}
+
+// takeModel takes the model's state if it has changed, and gives the labels that
+// are watched.
+func (b *mailbox) takeModel() (s modelState, watched []string, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.model.full {
+		return s, nil, false
+	}
+	b.model.full = false
+	for _, e := range b.watched {
+		watched = append(watched, e.value.Label)
+	}
+	return b.model.value, watched, true
+}
+
+// takeWatched takes the last event of a watched label that has had one.
+func (b *mailbox) takeWatched() (e stream.Event, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.watched {
+		if b.watched[i].full {
+			b.watched[i].full = false
+			return b.watched[i].value, true
+		}
+	}
+	return e, false
+}
+
+// takeFormer takes the slug of a label that is watched no more.
+func (b *mailbox) takeFormer() (slug string, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cleared == len(b.former) {
+		return "", false
+	}
+	b.cleared++
+	return b.former[b.cleared-1], true
 }
 
 // takeEvent takes the oldest event.

@@ -8,8 +8,12 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
+	"strings"
 	"time"
+
+	"github.com/eclipse/paho.golang/paho"
 
 	"edgeclassify/capture"
 	"edgeclassify/stream"
@@ -29,10 +33,13 @@ const (
 //	availability  online or offline                       retained, QoS 1; the last will
 //	camera        the camera's state, an object           retained, QoS 1
 //	event         stream.Event, of a watched label        QoS 1
-//	result        stream.Result                           QoS 0
+//	result        stream.Result                           retained, QoS 0
+//	watched/LABEL the last event of a watched label       retained, QoS 1
 //	picture       a JPEG file                             QoS 0
 //	diagnostics   fps, age_ms, dropped, temperature_c,    QoS 0
 //	              throttled
+//	model/state   what runs, and how a change goes on     retained, QoS 1
+//	model/set     read if there is Options.Update: a model's url and sha256
 //
 // and PREFIX/COMPONENT/ID/NAME/config for Home Assistant, retained.
 type MQTT struct {
@@ -44,6 +51,7 @@ type MQTT struct {
 	pending     *stream.Event // taken from the mailbox, but not yet with the broker
 	result      stream.Result
 	frame       capture.Frame
+	updater     *updater
 	stop        context.CancelFunc
 	done        chan struct{}
 }
@@ -69,14 +77,18 @@ func Connect(ctx context.Context, o Options) (*MQTT, error) {
 	if err != nil {
 		return nil, err
 	}
+	if host, _, _ := net.SplitHostPort(t.address); t.update && t.tls == nil && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		o.Log.Warn("mqtt: whoever is on the way to the broker can choose the model: mqtts:// keeps them out", "broker", t.address)
+	}
 	m := &MQTT{
-		mailbox: newMailbox(cmp.Or(o.Results, time.Second), o.Snapshots), target: t,
+		mailbox: newMailbox(cmp.Or(o.Results, time.Second), o.Snapshots, o.Watch...), target: t,
 		diagnostics: cmp.Or(o.Diagnostics, 10*time.Second),
 		log:         o.Log, done: make(chan struct{}),
 	}
 	ctx, cancel := context.WithTimeout(ctx, firstAttempt)
 	defer cancel()
-	l, err := dial(ctx, t)
+	m.updater = newUpdater(o.Update, m.mailbox.update, o.Log)
+	l, err := dial(ctx, t, m.receive)
 	var no *refusal
 	if errors.As(err, &no) {
 		return nil, err
@@ -84,6 +96,7 @@ func Connect(ctx context.Context, o Options) (*MQTT, error) {
 	running, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	go m.run(running, l, err)
+	go m.updater.run(running)
 	return m, nil
 }
 
@@ -115,7 +128,19 @@ func (m *MQTT) run(ctx context.Context, l *link, err error) {
 			return
 		}
 		wait = min(2*wait, maxWait)
-		l, err = dial(ctx, m.target)
+		l, err = dial(ctx, m.target, m.receive)
+	}
+}
+
+// receive gets what was subscribed to.
+func (m *MQTT) receive(p *paho.Publish) {
+	where := topicsOf(m.target.id)
+	slug, watched := strings.CutPrefix(p.Topic, where.watched)
+	switch {
+	case watched && len(p.Payload) > 0 && validSlug.MatchString(slug):
+		m.heard(slug)
+	case p.Topic == where.setModel && m.target.update:
+		m.updater.receive(p.Payload)
 	}
 }
 

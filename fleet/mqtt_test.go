@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"image/jpeg"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -48,7 +51,7 @@ func TestEverythingIsPublished(t *testing.T) {
 	message := l.last(t, base+"result")
 	require.NoError(t, json.Unmarshal(message.Payload, &result))
 	require.Equal(t, r.Top, result.Top)
-	require.False(t, message.Retain)
+	require.True(t, message.Retain)
 	require.Zero(t, message.QoS)
 
 	message = l.last(t, base+"event")
@@ -84,37 +87,69 @@ func TestEverythingIsPublished(t *testing.T) {
 	require.Equal(t, "unplugged", camera.Error)
 }
 
-// keys are what Home Assistant needs of each component.
-var keys = map[string][]string{
-	"sensor": {"state_topic", "value_template"},
-	"image":  {"image_topic", "content_type"},
-	"event":  {"state_topic", "event_types", "value_template"},
+// needed are keys that Home Assistant needs of each component.
+var needed = map[string][]string{
+	"sensor":        {"state_topic", "value_template"},
+	"binary_sensor": {"state_topic", "value_template"},
+	"image":         {"image_topic", "content_type"},
+	"event":         {"state_topic", "event_types", "value_template"},
+	"update":        {"state_topic", "value_template"},
+}
+
+// documented are further keys that it knows, of all components and of some.
+var documented = map[string][]string{
+	"": {"name", "unique_id", "device", "origin", "availability", "availability_mode", "entity_category", "icon",
+		"json_attributes_topic", "json_attributes_template"},
+	"sensor": {"device_class", "state_class", "unit_of_measurement", "suggested_display_precision"},
+	"device": {"identifiers", "name", "model", "sw_version", "configuration_url"},
 }
 
 func TestHomeAssistantDiscovery(t *testing.T) {
 	b := newBroker(t, "allow_anonymous true").start()
-	open(t, Options{URL: b.url(), Version: "1.2", Snapshots: time.Second})
+	o := Options{
+		URL: b.url(), Version: "1.2", Snapshots: time.Second, Discovery: "home/assistant", Watch: []string{"tabby", "persian cat", "n02123045", "unicorn"},
+		Page: "http://192.0.2.7:8080", Update: func(context.Context, string, string) error { return nil },
+	}
+	open(t, o)
 	l := b.listen() // after them: they are retained
-	topics := map[string]bool{}
-	ids := map[string]bool{}
-	for _, e := range entities(&target{id: "kitchen", discovery: "homeassistant"}) {
-		topic := "homeassistant/" + e.component + "/kitchen/" + e.object + "/config"
+	topics, ids := map[string]bool{}, map[string]bool{}
+	for _, e := range entities(&target{id: "kitchen", discovery: "home/assistant"}, []string{"tabby", "Persian cat"}) {
+		topic := "home/assistant/" + e.component + "/kitchen/" + e.object + "/config"
 		message := l.last(t, topic)
 		require.True(t, message.Retain, topic)
+		require.Less(t, len(message.Payload), 2000, "some brokers take no long ones")
 		var got map[string]any
 		require.NoError(t, json.Unmarshal(message.Payload, &got), topic)
-		for _, key := range append([]string{"name", "unique_id", "availability", "availability_mode"}, keys[e.component]...) {
+		for _, key := range append([]string{"name", "unique_id", "availability", "availability_mode"}, needed[e.component]...) {
 			require.NotEmpty(t, got[key], "%s: %s", topic, key)
 		}
+		require.Subset(t, slices.Concat(needed[e.component], documented[""], documented[e.component]), slices.Collect(maps.Keys(got)), topic)
+		device := got["device"].(map[string]any)
+		require.Subset(t, documented["device"], slices.Collect(maps.Keys(device)))
 		require.Equal(t, map[string]any{"name": "edge-classify", "sw_version": "1.2"}, got["origin"])
-		require.Equal(t, []any{"kitchen"}, got["device"].(map[string]any)["identifiers"])
+		require.Equal(t, []any{"kitchen"}, device["identifiers"])
+		require.Equal(t, "1.2", device["sw_version"])
+		require.Equal(t, "http://192.0.2.7:8080", device["configuration_url"])
 		require.Equal(t, "edge-classify/kitchen/availability", got["availability"].([]any)[0].(map[string]any)["topic"])
 		topics[topic], ids[got["unique_id"].(string)] = true, true
 	}
-	require.Len(t, topics, 8)
-	require.Len(t, ids, 8)
-	require.Contains(t, topics, "homeassistant/sensor/kitchen/label/config")
-	require.Contains(t, topics, "homeassistant/image/kitchen/picture/config")
+	require.Len(t, topics, 12)
+	require.Len(t, ids, 12)
+	require.Contains(t, topics, "home/assistant/sensor/kitchen/label/config")
+	require.Contains(t, topics, "home/assistant/image/kitchen/picture/config")
+	require.Contains(t, topics, "home/assistant/binary_sensor/kitchen/watched_tabby/config")
+	require.Contains(t, topics, "home/assistant/update/kitchen/update/config")
+	l.wait(t, "kitchen/availability", "online")
+	require.Len(t, l.all("/config"), 12)
+}
+
+func TestWithoutDiscovery(t *testing.T) {
+	b := newBroker(t, "allow_anonymous true").start()
+	l := b.listen()
+	open(t, Options{URL: b.url(), Watch: []string{"tabby"}})
+	l.wait(t, "availability", "online")
+	require.Empty(t, l.all("/config"))
+	require.NotEmpty(t, l.all("/kitchen/watched/tabby"))
 }
 
 // Without pictures the entity of an earlier start goes away.
@@ -123,6 +158,7 @@ func TestPictureEntityIsRemoved(t *testing.T) {
 	l := b.listen()
 	m := open(t, Options{URL: b.url(), Discovery: "ha"})
 	require.Empty(t, l.last(t, "ha/image/kitchen/picture/config").Payload)
+	require.Empty(t, l.last(t, "ha/update/kitchen/update/config").Payload)
 	m.Result(seen, frameOf(capture.NV12))
 	l.last(t, "/result")
 	require.Empty(t, l.all("/picture"))
@@ -132,7 +168,7 @@ func TestPictureEntityIsRemoved(t *testing.T) {
 func TestTemplates(t *testing.T) {
 	python := testneed.Python(t, "apt-get install python3-jinja2", "jinja2")
 	byName := map[string]entity{}
-	for _, e := range entities(&target{id: "kitchen"}) {
+	for _, e := range entities(&target{id: "kitchen"}, []string{"tabby"}) {
 		byName[e.object] = e
 	}
 	throttled, err := json.Marshal(newDiagnostics(9.5, &stream.Result{TemperatureC: 71.5, Throttled: []string{"a", "b"}}))
@@ -145,7 +181,14 @@ func TestTemplates(t *testing.T) {
 	require.NoError(t, err)
 	camera, err := json.Marshal(capture.Status{State: capture.Stalled})
 	require.NoError(t, err)
-	label := byName["label"]
+	state := func(s modelState) string {
+		s.Model, s.SHA256, s.Kernel = "pets", pets.SHA256, "portable"
+		text, err := json.Marshal(s)
+		require.NoError(t, err)
+		return string(text)
+	}
+	const runs = `"in_progress": false, "installed_version": "0123456789ab", "latest_version": `
+	label, sight, update := byName["label"], byName["watched_tabby"], byName["update"].ValueTemplate
 	type check struct{ Template, Value, want string }
 	checks := []check{
 		{label.ValueTemplate, string(result), "tabby"},
@@ -157,6 +200,16 @@ func TestTemplates(t *testing.T) {
 		{label.Availability[1].Template, `{"state":"streaming"}`, "online"},
 		{byName["camera"].ValueTemplate, string(camera), "stalled"},
 		{byName["watched"].ValueTemplate, string(event), `{"event_type": "start", "label": "tabby", "probability": 0.5}`},
+		{sight.ValueTemplate, string(event), "ON"},
+		{sight.ValueTemplate, strings.Replace(string(event), "start", "end", 1), "OFF"},
+		{sight.AttributesTemplate, string(event), `{"label": "tabby", "probability": 0.5, "since": "0001-01-01T00:00:00Z"}`},
+		{sight.Availability[1].Template, string(camera), "offline"},
+		{byName["model"].ValueTemplate, state(modelState{State: idle}), "pets 01234567"},
+		{update, state(modelState{State: idle}), `{` + runs + `"0123456789ab", "title": "pets"}`},
+		{update, state(modelState{State: installed, Wanted: "ffff"}), `{` + runs + `"0123456789ab", "title": "pets"}`},
+		{update, state(modelState{State: failed}), `{` + runs + `"0123456789ab", "title": "pets"}`},
+		{update, state(modelState{State: failed, Wanted: "ffffffffffffffff"}), `{` + runs + `"ffffffffffff", "title": "pets"}`},
+		{update, state(modelState{State: downloading, Wanted: "ffff"}), `{"in_progress": true, "installed_version": "0123456789ab", "latest_version": "ffff", "title": "pets"}`},
 		{byName["fps"].ValueTemplate, string(calm), "9.5"},
 		{byName["dropped"].ValueTemplate, string(calm), "0"},
 		{byName["temperature"].ValueTemplate, string(throttled), "71.5"},
@@ -185,8 +238,7 @@ print(json.dumps([e.from_string(c["Template"]).render(value_json=json.loads(c["V
 func TestCloseSaysOffline(t *testing.T) {
 	b := newBroker(t, "allow_anonymous true").start()
 	l := b.listen()
-	m, err := Connect(t.Context(), Options{URL: b.url()})
-	require.NoError(t, err)
+	m := open(t, Options{URL: b.url()})
 	l.wait(t, "availability", "online")
 	start := time.Now()
 	require.NoError(t, m.Close())
@@ -221,7 +273,7 @@ func TestLastWill(t *testing.T) {
 func TestBrokerRestart(t *testing.T) {
 	var lines logs
 	b := newBroker(t, "allow_anonymous true").start()
-	m := open(t, Options{URL: b.url(), Log: lines.logger()})
+	m := open(t, Options{URL: b.url(), Log: lines.logger(), Discovery: "homeassistant"})
 	m.Status(streaming)
 	b.listen().wait(t, "availability", "online")
 	b.stop()
@@ -368,7 +420,7 @@ func TestRejectedMessages(t *testing.T) {
 	b := newBroker(t, "allow_anonymous true", "acl_file "+acl, "max_packet_size 700").start()
 	var lines logs
 	l := b.listen()
-	m := open(t, Options{URL: b.url(), Log: lines.logger(), Snapshots: time.Nanosecond})
+	m := open(t, Options{URL: b.url(), Log: lines.logger(), Snapshots: time.Nanosecond, Discovery: "homeassistant"})
 	l.wait(t, "availability", "online")
 	for range 3 {
 		m.Result(seen, frameOf(capture.YUYV))

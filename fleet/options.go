@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -35,12 +36,18 @@ type Options struct {
 	// CA is a PEM file of the authorities to trust instead of the system's.
 	CA string
 
-	Discovery   string        // Home Assistant's topic prefix, by default "homeassistant"
+	Discovery   string        // Home Assistant's topic prefix, as "homeassistant"; none if empty
+	Watch       []string      // labels that get a binary sensor, as stream.Options.Watch
+	Page        string        // URL of the live page, if there is one; without a host, as http://:8080, this machine is meant
 	Version     string        // of the program
 	Results     time.Duration // least time between two results of the same class, by default a second
 	Snapshots   time.Duration // least time between two pictures; none if 0
 	Diagnostics time.Duration // time between two diagnostics, by default ten seconds
-	Log         *slog.Logger
+	// Update, if not nil, takes up the model at an HTTPS address whose file has that
+	// SHA-256, as topic model/set asks for: whoever may publish there chooses the
+	// model. It returns nil where that model is in use already.
+	Update func(ctx context.Context, url, sha256 string) error
+	Log    *slog.Logger
 }
 
 // target is what Options mean.
@@ -51,17 +58,25 @@ type target struct {
 	id             string
 	device         device
 	discovery      string
+	page           string
+	pictures       bool
+	update         bool
 }
 
 // validID is what Home Assistant takes as part of a topic.
 var validID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+var validPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$`)
 
 func (o *Options) target(root fs.FS) (*target, error) {
 	u, err := parseURL(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: the broker's URL: %w", err)
 	}
-	t := &target{discovery: cmp.Or(o.Discovery, "homeassistant"), user: u.User.Username()}
+	t := &target{discovery: o.Discovery, page: o.Page, pictures: o.Snapshots > 0, update: o.Update != nil, user: u.User.Username()}
+	if o.Discovery != "" && !validPrefix.MatchString(o.Discovery) {
+		return nil, fmt.Errorf("mqtt: discovery prefix %q: want letters, digits, - or _, and / between them", o.Discovery)
+	}
 	if err := t.setAddress(u); err != nil {
 		return nil, fmt.Errorf("mqtt: %s: %w", u.Redacted(), err)
 	}

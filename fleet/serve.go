@@ -15,9 +15,7 @@ func (m *MQTT) serve(ctx context.Context, l *link) error {
 	defer l.close()
 	defer context.AfterFunc(ctx, l.close)() // also out of a wait for the broker
 	s := &sender{MQTT: m, link: l, topics: topicsOf(m.target.id), rejected: map[string]bool{}}
-	if err := s.announce(); err != nil {
-		return err
-	}
+	m.again()
 	tick := time.NewTicker(m.diagnostics)
 	defer tick.Stop()
 	for {
@@ -47,31 +45,102 @@ type sender struct {
 	encoder  capture.Encoder
 }
 
-// announce tells what there is to be seen, then that the device is there.
-func (s *sender) announce() error {
-	for _, e := range entities(s.target) {
-		payload, err := e.payload(e.ImageTopic == "" || s.snapshots > 0)
-		if err != nil {
-			return err
-		}
-		if err := s.send(message{topic: e.topic(s.target), qos: 1, retain: true, payload: payload, contents: "application/json"}); err != nil {
-			return err
-		}
+// sendModel tells what there is to be seen, how it is, and then that the device is
+// there: at first, and when another model sees something else.
+func (s *sender) sendModel() error {
+	state, watched, ok := s.takeModel()
+	if !ok {
+		return nil
 	}
-	if err := s.sendStatus(true); err != nil {
-		return err
+	for _, send := range []func() error{
+		func() error { return s.sendEntities(watched) },
+		func() error { return s.sendJSON(message{topic: s.topics.model, qos: 1, retain: true}, &state) },
+		func() error { return s.sendStatus(true) },
+		s.sendWatched,
+		s.subscribe,
+	} {
+		if err := send(); err != nil {
+			return err
+		}
 	}
 	return s.send(message{topic: s.topics.availability, qos: 1, retain: true, payload: []byte(online), contents: "text/plain"})
 }
 
+func (s *sender) sendEntities(watched []string) error {
+	if s.target.discovery == "" {
+		return nil
+	}
+	t := *s.target
+	t.device.Page = pageFrom(t.page, s.link.conn.LocalAddr())
+	for _, e := range entities(&t, watched) {
+		payload, err := e.payload()
+		if err != nil {
+			return err
+		}
+		if err := s.send(message{topic: e.topic(&t), qos: 1, retain: true, payload: payload, contents: "application/json"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// subscribe asks for what earlier watch lists have left, and for orders.
+func (s *sender) subscribe() error {
+	wanted := map[string]byte{s.topics.watched + "+": 0}
+	if s.target.update {
+		wanted[s.topics.setModel] = 1
+	}
+	for topic, qos := range wanted {
+		if err := s.link.subscribe(topic, qos); err != nil {
+			s.warn(topic, err) // without a connection the next message fails
+		}
+	}
+	return nil
+}
+
 // sendAll empties the mailbox.
 func (s *sender) sendAll() error {
-	for _, send := range []func() error{func() error { return s.sendStatus(false) }, s.sendEvents, s.sendResult, s.sendPicture} {
+	for _, send := range []func() error{
+		s.sendModel, func() error { return s.sendStatus(false) }, s.sendWatched, s.sendFormer, s.sendEvents, s.sendResult, s.sendPicture,
+	} {
 		if err := send(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sendWatched tells whether each label is in view.
+func (s *sender) sendWatched() error {
+	for {
+		e, ok := s.takeWatched()
+		if !ok {
+			return nil
+		}
+		if err := s.sendJSON(message{topic: s.topics.watched + slugOf(e.Label), qos: 1, retain: true}, e); err != nil {
+			return err
+		}
+	}
+}
+
+// sendFormer removes labels that are watched no more.
+func (s *sender) sendFormer() error {
+	for {
+		slug, ok := s.takeFormer()
+		if !ok {
+			return nil
+		}
+		topics := []string{s.topics.watched + slug}
+		if s.target.discovery != "" {
+			e := entity{component: "binary_sensor", object: objectOf(slug)}
+			topics = append(topics, e.topic(s.target))
+		}
+		for _, topic := range topics {
+			if err := s.send(message{topic: topic, qos: 1, retain: true}); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (s *sender) sendStatus(again bool) error {
@@ -103,7 +172,7 @@ func (s *sender) sendResult() error {
 	if !s.takeResult(&s.result) {
 		return nil
 	}
-	return s.sendJSON(message{topic: s.topics.result}, &s.result)
+	return s.sendJSON(message{topic: s.topics.result, retain: true}, &s.result)
 }
 
 func (s *sender) sendPicture() error {

@@ -1,29 +1,43 @@
 package live
 
-import "sync"
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+)
 
 // fanout hands values to many receivers and waits for none: each has a box for
 // a few, and a value that comes to a full one throws out the oldest.
 type fanout[T any] struct {
-	depth, most int
-	mu          sync.Mutex
-	boxes       map[chan T]struct{}
+	depth, most, each int // values in a box; receivers, and those of one address
+	mu                sync.Mutex
+	boxes             map[chan T]netip.Prefix
 }
 
-func newFanout[T any](depth, most int) *fanout[T] {
-	return &fanout[T]{depth: depth, most: most, boxes: make(map[chan T]struct{})}
+func newFanout[T any](depth, most, each int) *fanout[T] {
+	return &fanout[T]{depth: depth, most: most, each: each, boxes: make(map[chan T]netip.Prefix)}
 }
 
-// join returns a receiver's box, or false if there are as many as may be.
-func (f *fanout[T]) join() (chan T, bool) {
+// join returns the box of a receiver at that address, unless there are as many as
+// may be.
+func (f *fanout[T]) join(from netip.Prefix) (chan T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.boxes) >= f.most {
-		return nil, false
+		return nil, fmt.Errorf("there are %d viewers already, which is the most", f.most)
+	}
+	same := 0
+	for _, other := range f.boxes {
+		if other == from {
+			same++
+		}
+	}
+	if same >= f.each {
+		return nil, fmt.Errorf("there are %d viewers at your address already, which is the most", f.each)
 	}
 	box := make(chan T, f.depth)
-	f.boxes[box] = struct{}{}
-	return box, true
+	f.boxes[box] = from
+	return box, nil
 }
 
 func (f *fanout[T]) leave(box chan T) {

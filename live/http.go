@@ -23,7 +23,7 @@ const (
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", file("page/index.html"))
-	for _, name := range []string{"style.css", "script.js", "icon.svg"} {
+	for _, name := range []string{"style.css", "region.js", "script.js", "icon.svg"} {
 		mux.HandleFunc("GET /"+name, file("page/"+name))
 	}
 	mux.HandleFunc("GET /stream.mjpg", s.serveStream)
@@ -32,6 +32,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /api/events", s.serveEvents)
 	mux.Handle("GET /metrics", s.metrics.handler())
 	mux.HandleFunc("GET "+health, s.serveHealth)
+	mux.Handle("GET "+loginPath, http.RedirectHandler("/", http.StatusSeeOther))
 	return s.guard(mux)
 }
 
@@ -54,9 +55,9 @@ func (s *Server) refuseOld(w http.ResponseWriter, since time.Duration) {
 	http.Error(w, fmt.Sprintf("no picture since %.0f s", since.Seconds()), http.StatusServiceUnavailable)
 }
 
-func refuseMore(w http.ResponseWriter) {
+func refuseMore(w http.ResponseWriter, err error) {
 	w.Header().Set("Retry-After", "10")
-	http.Error(w, fmt.Sprintf("there are %d viewers already, which is the most", maxViewers), http.StatusServiceUnavailable)
+	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
 
 func (s *Server) serveLatest(w http.ResponseWriter, r *http.Request) {
@@ -70,9 +71,9 @@ func (s *Server) serveLatest(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
-	box, ok := s.screen.join()
-	if !ok {
-		refuseMore(w)
+	box, err := s.screen.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
 		return
 	}
 	defer s.screen.viewers.leave(box)
@@ -91,6 +92,7 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			maps.Copy(w.Header(), s.describe(p))
+			w.Header().Set("Content-Disposition", `inline; filename="camera-`+p.time.Format("2006-01-02-150405")+`.jpg"`)
 			s.viewer(w, r).send(p.jpeg)
 			return
 		}
@@ -110,9 +112,9 @@ func (s *Server) describe(p *picture) http.Header {
 }
 
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
-	box, ok := s.screen.join()
-	if !ok {
-		refuseMore(w)
+	box, err := s.screen.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
 		return
 	}
 	defer s.screen.viewers.leave(box)
@@ -151,15 +153,15 @@ func (s *Server) part(v *viewer, p *picture) {
 }
 
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
-	results, ok := s.results.join()
-	if !ok {
-		refuseMore(w)
+	results, err := s.results.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
 		return
 	}
 	defer s.results.leave(results)
-	events, ok := s.events.join()
-	if !ok {
-		refuseMore(w)
+	events, err := s.events.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
 		return
 	}
 	defer s.events.leave(events)

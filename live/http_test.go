@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/textproto"
+	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/capture"
+	"edgeclassify/preprocess"
 	"edgeclassify/stream"
 )
 
@@ -84,7 +87,8 @@ func TestPageAndItsFiles(t *testing.T) {
 }
 
 func TestLatest(t *testing.T) {
-	s := serve(t, Options{Model: "resnet50", Kernel: "neondot", Version: "1.2"})
+	s := serve(t, Options{Version: "1.2", Watch: []string{"n02123159", "lynx", "unicorn"}, ROI: preprocess.ROI{X: 25, W: 50, H: 100, Percent: true}})
+	s.Model(cats("resnet50"))
 	status := streaming()
 	status.State, status.Error = capture.Missing, "unplugged"
 	s.Status(status)
@@ -109,7 +113,20 @@ func TestLatest(t *testing.T) {
 	require.Equal(t, Percentiles{50, 50, 50}, state.AgeMS)
 	require.Equal(t, "tiger cat", state.History[0].Label)
 	require.Equal(t, stream.Start, state.Watched[0].Kind)
+	require.Len(t, state.Watch, 2)
+	require.Equal(t, "tiger cat", state.Watch[0].Label)
+	require.True(t, state.Watch[0].InView)
+	require.Equal(t, Watch{Label: "lynx"}, state.Watch[1])
+	require.Equal(t, "25%,0%,50%,100%", state.ROI)
+	host, err := os.Hostname()
+	require.NoError(t, err)
+	require.Equal(t, host, state.Host)
 	require.Equal(t, 5000., state.StaleAfterMS)
+
+	s.Model(cats("another"))
+	state = s.state()
+	require.Equal(t, "another", state.Model)
+	require.False(t, state.Watch[0].InView)
 }
 
 func TestStreamOfRawFrames(t *testing.T) {
@@ -257,7 +274,8 @@ func TestEvents(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	s := serve(t, Options{Model: "resnet50", Kernel: "neondot", Version: "1.2"})
+	s := serve(t, Options{Version: "1.2"})
+	s.Model(cats("resnet50"))
 	_, body := get(t, s.url("/metrics"))
 	require.NotContains(t, body, "edgeclassify_temperature_celsius", "unknown, and not zero")
 	require.NotContains(t, body, "edgeclassify_throttled")
@@ -357,19 +375,55 @@ func TestHost(t *testing.T) {
 	}
 }
 
+// at makes a client of another address of this machine.
+func at(t *testing.T, ip string) *http.Client {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs all of 127.0.0.0/8")
+	}
+	c := client(t)
+	c.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext
+	return c
+}
+
+// One address takes its share of viewers, all addresses take all, and other
+// requests are served all the same.
 func TestViewersAreLimited(t *testing.T) {
-	s := serve(t, Options{})
+	s := serve(t, Options{Stale: time.Minute})
 	film(t, s, photo(t, "cat.jpg"))
 	for _, path := range []string{"/stream.mjpg", "/api/events"} {
-		for range maxViewers {
-			require.Equal(t, http.StatusOK, open(t, s.url(path)).StatusCode)
+		for i := range maxViewers + 1 {
+			c := at(t, fmt.Sprintf("127.0.0.%d", 1+i/viewersEach))
+			watch := func() *http.Response {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url(path), nil)
+				require.NoError(t, err)
+				response, err := c.Do(r)
+				require.NoError(t, err)
+				t.Cleanup(func() { response.Body.Close() })
+				return response
+			}
+			if i == maxViewers {
+				requireBody(t, watch(), http.StatusServiceUnavailable, "64 viewers")
+				break
+			}
+			require.Equal(t, http.StatusOK, watch().StatusCode)
+			if i%viewersEach == viewersEach-1 && i != maxViewers-1 {
+				requireBody(t, watch(), http.StatusServiceUnavailable, "16 viewers at your address")
+			}
 		}
-		response, body := get(t, s.url(path))
-		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
-		require.Contains(t, body, "64 viewers")
 	}
-	response, _ := get(t, s.url("/api/latest"))
-	require.Equal(t, http.StatusOK, response.StatusCode, "others are served all the same")
+	for _, path := range []string{"/api/latest", "/healthz"} {
+		response, _ := get(t, s.url(path))
+		require.Equal(t, http.StatusOK, response.StatusCode, path)
+	}
+}
+
+func requireBody(t *testing.T, r *http.Response, status int, text string) {
+	t.Helper()
+	body, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	require.Equal(t, status, r.StatusCode)
+	require.Contains(t, string(body), text)
 }
 
 // dial opens a connection and sends text.
@@ -429,14 +483,77 @@ func TestHostileRequests(t *testing.T) {
 	})
 }
 
+// One client that holds all the connections it can, silent or with half a request,
+// keeps neither itself nor others out.
 func TestConnectionsAreLimited(t *testing.T) {
-	s := serve(t, Options{})
-	for range maxConns {
+	s := serve(t, Options{Stale: time.Minute})
+	count := func() int {
+		s.clients.mu.Lock()
+		defer s.clients.mu.Unlock()
+		return len(s.clients.conns)
+	}
+	oldest := dial(t, s, "")
+	require.Eventually(t, func() bool { return count() == 1 }, time.Minute, time.Millisecond)
+	for range 2 * connsEach {
 		dial(t, s, "GET")
 	}
-	require.Eventually(t, func() bool { return s.conns.Load() == maxConns }, time.Minute, 10*time.Millisecond)
-	require.Empty(t, closed(t, dial(t, s, ""), time.Minute))
-	require.Eventually(t, func() bool { return s.conns.Load() == maxConns }, time.Minute, 10*time.Millisecond)
+	require.Empty(t, closed(t, oldest, time.Minute))
+	require.Eventually(t, func() bool { return count() == connsEach }, time.Minute, time.Millisecond)
+	for _, c := range []*http.Client{client(t), at(t, "127.0.0.2")} {
+		response, err := c.Get(s.url("/healthz"))
+		require.NoError(t, err)
+		requireBody(t, response, http.StatusOK, "ok")
+		response.Body.Close()
+	}
+	for i := range maxConns { // of many clients
+		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(i))}}).Dial("tcp", s.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { c.Close() })
+	}
+	require.Eventually(t, func() bool { return count() == maxConns }, time.Minute, time.Millisecond)
+	response, err := at(t, "127.0.2.1").Get(s.url("/healthz"))
+	require.NoError(t, err)
+	requireBody(t, response, http.StatusOK, "ok")
+	response.Body.Close()
+}
+
+// With all of its viewers one address still gets an answer of other kinds.
+func TestViewersLeaveConnections(t *testing.T) {
+	s := serve(t, Options{Stale: time.Minute})
+	film(t, s, photo(t, "cat.jpg"))
+	for range viewersEach {
+		open(t, s.url("/stream.mjpg"))
+		open(t, s.url("/api/events"))
+	}
+	for range 2 * connsEach {
+		dial(t, s, "GET / HT")
+	}
+	response, _ := get(t, s.url("/healthz"))
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(t, viewersEach, s.screen.viewers.count(), "no viewer is dismissed")
+	require.Equal(t, viewersEach, s.results.count())
+}
+
+func TestOrigin(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.7:80": "192.0.2.7/32", "[::ffff:192.0.2.7]:80": "192.0.2.7/32",
+		"[2001:db8:1:2:3::4]:80": "2001:db8:1:2::/64", "[2001:db8:1:2::9]:80": "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:80": "fe80::1/128", "[::1]:80": "::/64", "pipe": "invalid Prefix",
+	} {
+		require.Equal(t, want, origin(addr).String(), addr)
+	}
+}
+
+func TestRanges(t *testing.T) {
+	s := serve(t, Options{})
+	for ranges, want := range map[string]int{
+		"bytes=0-9": http.StatusPartialContent, "bytes=0-0,0-0": http.StatusRequestedRangeNotSatisfiable,
+		"bytes=" + strings.Repeat("0-,", 500) + "0-": http.StatusRequestedRangeNotSatisfiable,
+	} {
+		response, body := get(t, s.url("/script.js"), "Range", ranges)
+		require.Equal(t, want, response.StatusCode)
+		require.Less(t, len(body), 100)
+	}
 }
 
 // stuck tells whether every viewer has yet to take what was sent last.

@@ -9,11 +9,15 @@
 //	                   (stream.Event) and, once a second, "state" (State)
 //	GET /metrics       for Prometheus
 //	GET /healthz       200, or 503 when there has been no frame for a while
+//	POST /login        the token, from the form that browsers without it get
 //
 // Pictures carry their age when they were sent, in the header X-Age-Ms, their
 // number in X-Sequence, and in X-Sent-Ms when that was, in milliseconds of a
 // clock that only ever goes forward. No frame older than Options.Stale is
 // handed out: /snapshot.jpg answers 503 then, and /stream.mjpg ends.
+//
+// One client cannot keep others out: what counts is its address, an IPv6 one by its
+// /64. Wrong tokens are answered with 429 for longer and longer.
 //
 // Viewers cannot slow the classifier down. The sink copies into memory of its
 // own and returns; pictures are encoded in another goroutine, for all viewers
@@ -30,11 +34,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"edgeclassify/preprocess"
 	"edgeclassify/stream"
 )
 
@@ -44,7 +49,9 @@ const (
 	farewell     = 500 * time.Millisecond // for viewers to go when the server ends
 	minToken     = 8                      // characters
 	maxViewers   = 64                     // of pictures, and as many of events
+	viewersEach  = 16                     // of them at one address
 	maxConns     = 256                    // a process may have 1024 files, and others need some
+	connsEach    = 64                     // of them from one address: twice its viewers
 	maxHeader    = 8 << 10
 	sendBuffer   = 64 << 10 // what waits in the system grows old; this is about a picture
 	eventBacklog = 16
@@ -52,24 +59,27 @@ const (
 
 // Options of a server. All may be left out.
 type Options struct {
-	// Token is what viewers must show, as "Authorization: Bearer TOKEN" or once
-	// as ?token=TOKEN, which gives browsers a cookie. Empty: everyone may look.
+	// Token is what viewers must show, as "Authorization: Bearer TOKEN" or once in
+	// a form or as ?token=TOKEN, which gives browsers a cookie. Empty: everyone may look.
 	Token string
 	// Stale is the age from which on the newest frame is not shown any more.
 	// 0 stands for 5 seconds; negative: any age will do, for frames on demand.
-	Stale         time.Duration
-	Model, Kernel string       // names to show
-	Version       string       // of the program
-	Log           *slog.Logger // nil is silent
+	Stale   time.Duration
+	ROI     preprocess.ROI // to outline: what is classified
+	Watch   []string       // labels or class ids to show at the top
+	Version string         // of the program
+	Log     *slog.Logger   // nil is silent
 }
 
 // Server is the page.
 type Server struct {
 	options  Options
 	listener net.Listener
+	host     string
 	started  time.Time
 	patience time.Duration
-	conns    atomic.Int64
+	clients  clients
+	guesses  *guesses
 	metrics  *metrics
 	screen   *screen
 
@@ -98,16 +108,20 @@ func Listen(addr string, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	host, _ := os.Hostname() // or none to show
 	s := &Server{
 		options:  o,
+		host:     host,
 		listener: listener,
 		started:  time.Now(),
 		patience: patience,
+		clients:  clients{conns: make(map[net.Conn]*connection)},
+		guesses:  newGuesses(o.Token, o.Log),
 		screen:   newScreen(o.Log),
 		arrived:  make(chan struct{}, 1),
 		watched:  make(chan stream.Event, eventBacklog),
-		results:  newFanout[[]byte](1, maxViewers),
-		events:   newFanout[[]byte](eventBacklog, maxViewers),
+		results:  newFanout[[]byte](1, maxViewers, viewersEach),
+		events:   newFanout[[]byte](eventBacklog, maxViewers, viewersEach),
 	}
 	s.metrics = newMetrics(s)
 	return s, nil
@@ -130,7 +144,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           s.handler(),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ConnState:         s.limit,
+		ConnContext:       s.clients.enter,
+		ConnState:         s.clients.leave,
 		ReadHeaderTimeout: 3 * time.Second,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    maxHeader,
@@ -153,18 +168,4 @@ func (s *Server) Serve(ctx context.Context) error {
 		return fmt.Errorf("live: %s: %w", s.Addr(), err)
 	}
 	return nil
-}
-
-// limit closes connections beyond a number that leaves files to others.
-func (s *Server) limit(c net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if s.conns.Add(1) > maxConns {
-			c.Close()
-		} else if tcp, ok := c.(*net.TCPConn); ok {
-			_ = tcp.SetWriteBuffer(sendBuffer) // without it pictures are only older
-		}
-	case http.StateClosed, http.StateHijacked:
-		s.conns.Add(-1)
-	}
 }

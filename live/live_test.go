@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"edgeclassify/capture"
 	"edgeclassify/classify"
+	"edgeclassify/labels"
 	"edgeclassify/stream"
 )
 
@@ -118,6 +120,15 @@ func result(sequence uint64) *stream.Result {
 	}
 }
 
+// cats is a model of that name that knows what result sees.
+func cats(name string) stream.Model {
+	m := stream.Model{Name: name, Kernel: "neondot"}
+	for _, p := range result(0).Top {
+		m.Classes = append(m.Classes, labels.Class{ID: p.ID, Name: p.Label})
+	}
+	return m
+}
+
 // show gives a server a frame with its result.
 func (s *Server) show(f *capture.Frame) {
 	r := result(f.Sequence)
@@ -215,9 +226,10 @@ func TestOnlyThisMachineUnlessAskedOtherwise(t *testing.T) {
 }
 
 func TestResultAllocatesNothing(t *testing.T) {
-	s, err := Listen("127.0.0.1:0", Options{})
+	s, err := Listen("127.0.0.1:0", Options{Watch: []string{"tiger cat"}})
 	require.NoError(t, err)
 	defer s.listener.Close()
+	s.Model(cats("resnet50"))
 	r, f := result(1), raw(capture.YUYV, color.YCbCr{Y: 100, Cb: 128, Cr: 128}, true)
 	other := result(2)
 	other.Top = other.Top[1:] // another entry in the history each time
@@ -247,8 +259,8 @@ func TestFramesAreCopiedSeldomWhileNobodyWatches(t *testing.T) {
 	require.Equal(t, 3, copies, "one a second")
 	require.Empty(t, s.wake, "nothing to encode")
 
-	box, ok := s.join()
-	require.True(t, ok)
+	box, err := s.join(netip.Prefix{})
+	require.NoError(t, err)
 	require.Len(t, s.wake, 1, "the viewer gets what was copied last")
 	copies = 0
 	for i := range 100 {
@@ -266,8 +278,8 @@ func TestFramesAreCopiedSeldomWhileNobodyWatches(t *testing.T) {
 func TestEncodingTakesAPartOfACoreOnly(t *testing.T) {
 	s := newScreen(nil)
 	now := time.Now()
-	_, ok := s.viewers.join()
-	require.True(t, ok)
+	_, err := s.viewers.join(netip.Prefix{})
+	require.NoError(t, err)
 	f := raw(capture.NV12, color.YCbCr{}, true)
 	s.show(f, now)
 	s.keep(&picture{}, now.Add(rest(25*time.Millisecond)))
@@ -289,13 +301,13 @@ func TestRest(t *testing.T) {
 }
 
 func TestFanout(t *testing.T) {
-	f := newFanout[int](2, 2)
-	slow, ok := f.join()
-	require.True(t, ok)
-	fast, ok := f.join()
-	require.True(t, ok)
-	_, ok = f.join()
-	require.False(t, ok, "full")
+	f := newFanout[int](2, 2, 2)
+	slow, err := f.join(netip.Prefix{})
+	require.NoError(t, err)
+	fast, err := f.join(netip.Prefix{})
+	require.NoError(t, err)
+	_, err = f.join(netip.Prefix{})
+	require.Error(t, err, "full")
 	for i := range 5 {
 		f.send(i)
 		require.Equal(t, i, <-fast)

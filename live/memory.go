@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"edgeclassify/capture"
+	"edgeclassify/labels"
 	"edgeclassify/stream"
 )
 
@@ -21,14 +22,14 @@ const top = "top"
 
 // State is what the server knows, the answer of /api/latest.
 type State struct {
+	Host    string         `json:"host,omitempty"` // the machine's name
 	Model   string         `json:"model,omitempty"`
 	Kernel  string         `json:"kernel,omitempty"`
 	Version string         `json:"version,omitempty"`
 	Camera  capture.Status `json:"camera"`
 	Result  *stream.Result `json:"result"` // null before the first frame
 	// SinceMS is the time since the newest frame was captured, or without one
-	// since the start. Stale tells that this is
-	// more than StaleAfterMS.
+	// since the start. Stale tells that this is more than StaleAfterMS.
 	SinceMS      float64        `json:"since_ms"`
 	Stale        bool           `json:"stale"`
 	StaleAfterMS float64        `json:"stale_after_ms"` // 0: never
@@ -37,7 +38,16 @@ type State struct {
 	InferMS      Percentiles    `json:"infer_ms"`       // of the network alone
 	History      []stream.Event `json:"history"`        // changes of the most probable class, newest first
 	Watched      []stream.Event `json:"watched"`        // newest first
+	Watch        []Watch        `json:"watch"`          // in the order that was asked for
+	ROI          string         `json:"roi,omitempty"`  // as -roi takes it; the whole picture where it is absent
 	Viewers      int            `json:"viewers"`        // of the picture
+}
+
+// Watch is a watched label.
+type Watch struct {
+	Label  string    `json:"label"`
+	InView bool      `json:"in_view"`
+	Since  time.Time `json:"since,omitzero"` // when it last came or went
 }
 
 // Percentiles of the last 512 results, in milliseconds.
@@ -56,6 +66,8 @@ type sample struct {
 // memory is what the sink was told, in memory that is allocated once.
 type memory struct {
 	mu      sync.Mutex
+	model   stream.Model
+	watch   []Watch
 	status  capture.Status
 	result  stream.Result // its slices are the memory's own
 	count   uint64        // of results
@@ -75,10 +87,35 @@ func (m *memory) setResult(r *stream.Result, now time.Time) {
 	}
 }
 
+// setModel keeps what is to be shown of a model, and watches its labels.
+func (m *memory) setModel(model stream.Model, watch []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.model = model
+	m.watch = make([]Watch, 0, len(watch))
+	for _, name := range watch {
+		if found, err := labels.Find(model.Classes, name); err == nil {
+			m.watch = append(m.watch, Watch{Label: model.Classes[found[0]].Name})
+		}
+	}
+}
+
 func (m *memory) addEvent(e stream.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.watched.add(e)
+	for i := range m.watch {
+		if w := &m.watch[i]; w.Label == e.Label {
+			w.InView, w.Since = e.Kind == stream.Start, e.Time
+		}
+	}
+}
+
+// names are what the model and what runs it are called, and the watched labels.
+func (m *memory) names() (model, kernel string, watch []Watch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.model.Name, m.model.Kernel, slices.Clone(m.watch)
 }
 
 func (m *memory) setStatus(s capture.Status) {
@@ -144,8 +181,9 @@ func (s *Server) state() State {
 	var r stream.Result
 	status, count := s.memory.read(&r)
 	samples, history, watched := s.memory.logs()
+	model, kernel, watch := s.memory.names()
 	state := State{
-		Model: s.options.Model, Kernel: s.options.Kernel, Version: s.options.Version,
+		Host: s.host, Model: model, Kernel: kernel, Version: s.options.Version,
 		Camera:       status,
 		SinceMS:      milliseconds(since),
 		Stale:        s.stale(since),
@@ -153,7 +191,8 @@ func (s *Server) state() State {
 		FPS:          s.rate(samples, now),
 		AgeMS:        percentiles(samples, func(s sample) float64 { return s.age }),
 		InferMS:      percentiles(samples, func(s sample) float64 { return s.infer }),
-		History:      history, Watched: watched,
+		History:      history, Watched: watched, Watch: watch,
+		ROI:     s.options.ROI.String(),
 		Viewers: s.screen.viewers.count(),
 	}
 	if count > 0 {

@@ -81,8 +81,9 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 
 	var r stream.Result
 	status, _ := s.memory.read(&r)
+	model, kernel, _ := s.memory.names()
 	send(prometheus.GaugeValue, "info", "What runs.", 1, prometheus.Labels{
-		"version": s.options.Version, "model": s.options.Model, "kernel": s.options.Kernel})
+		"version": s.options.Version, "model": model, "kernel": kernel})
 	gauge("since_frame_seconds", "Time since the newest frame was captured.", s.since(time.Now()).Seconds())
 	counter("camera_frames_total", "Frames that the camera gave.", status.Frames)
 	counter("camera_dropped_total", "Frames that the camera or the driver lost.", max(status.Dropped, r.Dropped))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ type screen struct {
 
 func newScreen(log *slog.Logger) *screen {
 	return &screen{
-		viewers: newFanout[*picture](1, maxViewers), log: log,
+		viewers: newFanout[*picture](1, maxViewers, viewersEach), log: log,
 		wake: make(chan struct{}, 1), taken: true,
 	}
 }
@@ -74,10 +75,10 @@ func (s *screen) encode() {
 }
 
 // join returns the box of a viewer, which gets the newest picture at once.
-func (s *screen) join() (chan *picture, bool) {
-	box, ok := s.viewers.join()
-	if !ok {
-		return nil, false
+func (s *screen) join(from netip.Prefix) (chan *picture, error) {
+	box, err := s.viewers.join(from)
+	if err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	last, behind := s.last, !s.taken
@@ -87,7 +88,7 @@ func (s *screen) join() (chan *picture, bool) {
 	} else if last != nil {
 		s.viewers.offer(box, last)
 	}
-	return box, true
+	return box, nil
 }
 
 // run encodes pictures until ctx ends.

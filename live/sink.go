@@ -11,8 +11,8 @@ import (
 
 var _ stream.Sink = (*Server)(nil)
 
-// Model implements stream.Sink.
-func (s *Server) Model(stream.Model) {}
+// Model keeps the model's names.
+func (s *Server) Model(m stream.Model) { s.memory.setModel(m, s.options.Watch) }
 
 // Result keeps what there is to show of a result, without waiting for anyone.
 func (s *Server) Result(r *stream.Result, f *capture.Frame) {

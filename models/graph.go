@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	"edgeclassify/internal/printable"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
 	"edgeclassify/tensor"
@@ -120,8 +121,10 @@ func size(s tensor.Shape) error {
 	return nil
 }
 
-// Graph ends the building. It returns the first error there was.
+// Graph ends the building. It returns the first error there was. The name, which may
+// be that of a file, is made printable.
 func (b *Builder) Graph(name string, p preprocess.Spec, classes []labels.Class) (*Graph, error) {
+	name = printable.Text(name)
 	if b.err == nil && len(b.graph.Nodes) == 0 {
 		b.err = errors.New("the graph has no nodes")
 	}

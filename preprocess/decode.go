@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
@@ -19,17 +20,20 @@ import (
 const maxFile = 256 << 20
 
 // DecodeFile reads the picture at path; see Decode.
-func DecodeFile(path string) (*Image, error) {
+func DecodeFile(path string) (*Image, error) { return Limits{}.DecodeFile(path) }
+
+// DecodeFile reads the picture at path; see Decode.
+func (l Limits) DecodeFile(path string) (*Image, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %w", err)
 	}
 	defer f.Close()
-	file, err := read(f)
+	file, err := l.read(f)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %s: %w", path, err)
 	}
-	p, err := decode(file)
+	p, err := l.decode(file)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %s: %w", path, err)
 	}
@@ -38,15 +42,15 @@ func DecodeFile(path string) (*Image, error) {
 
 // Read reads a file for Decode to its end, or as much as shows that it is too
 // large.
-func Read(r io.Reader) ([]byte, error) {
-	file, err := read(r)
+func (l Limits) Read(r io.Reader) ([]byte, error) {
+	file, err := l.read(r)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %w", err)
 	}
 	return file, nil
 }
 
-func read(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxFile+1)) }
+func (l Limits) read(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, l.file()+1)) }
 
 // Decode decodes a JPEG, PNG, WebP, GIF (its first picture), BMP or TIFF file and
 // turns it upright as its Exif orientation says. Alpha is dropped, not composited; of
@@ -55,17 +59,24 @@ func read(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, max
 //
 // It refuses, before decoding, files that are empty, of another format, or
 // beyond MaxPixels, MinSide and MaxAspect: see ErrEmpty and its neighbours.
-// Decoding takes up to 24 bytes per pixel (progressive CMYK), of which at most
-// 8 stay.
-func Decode(file []byte) (*Image, error) {
-	p, err := decode(file)
+// So it does with files that take more than Limits; decoding takes up to 27 bytes
+// per pixel (progressive CMYK), of which at most 8 stay.
+func Decode(file []byte) (*Image, error) { return Limits{}.Decode(file) }
+
+// Decode is Decode within these limits.
+func (l Limits) Decode(file []byte) (*Image, error) {
+	p, err := l.decode(file)
 	if err != nil {
 		return nil, fmt.Errorf("preprocess: %w", err)
 	}
 	return p, nil
 }
 
-func decode(file []byte) (*Image, error) {
+func (l Limits) decode(file []byte) (*Image, error) {
+	if int64(len(file)) > l.file() {
+		return nil, fmt.Errorf("%w: more than %s of file: scale it down first, or allow more with -picture-memory up to %s",
+			ErrTooLarge, megabytes(l.file()), megabytes(maxFile))
+	}
 	f, err := identify(file)
 	if err != nil {
 		return nil, err
@@ -80,6 +91,12 @@ func decode(file []byte) (*Image, error) {
 	if head.width*head.height/f.pixelsPerByte > len(file) {
 		return nil, fmt.Errorf("%w: %d bytes cannot hold %dx%d pixels: copy it again from its source",
 			ErrDamaged, len(file), head.width, head.height)
+	}
+	if err := l.check(head, file); err != nil {
+		return nil, err
+	}
+	if head.memory > l.memory()/4 {
+		debug.FreeOSMemory() // the picture before would count, too
 	}
 	img, err := f.decode(bytes.NewReader(file))
 	if err != nil {

@@ -273,7 +273,7 @@ func TestFileErrorsNameTheFile(t *testing.T) {
 }
 
 func TestReadPassesErrors(t *testing.T) {
-	_, err := Read(iotest.ErrReader(os.ErrDeadlineExceeded))
+	_, err := Limits{}.Read(iotest.ErrReader(os.ErrDeadlineExceeded))
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 

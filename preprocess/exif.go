@@ -90,13 +90,40 @@ func (o Orientation) AppendExif(file []byte) []byte {
 // ExifOrientation returns the orientation in the first directory of a TIFF
 // structure, as Exif has it; Upright if there is none that makes sense.
 func ExifOrientation(tiff []byte) Orientation {
-	const (
-		header, entry  = 8, 12 // bytes
-		tagOrientation = 0x0112
-		typeShort      = 3
-	)
+	const orientation = 0x0112
+	if e, ok := tiffEntry(tiff, orientation); ok && e.kind == typeShort && e.value >= 1 && e.value <= 8 {
+		return Orientation(e.value)
+	}
+	return Upright
+}
+
+// entry is a tag of a TIFF directory.
+type entry struct {
+	kind  uint16
+	count uint32
+	value uint32 // the first, of those whose values fit into the entry
+}
+
+// Kinds of values.
+const (
+	typeByte  = 1
+	typeShort = 3
+	typeLong  = 4
+)
+
+// tiffValue is a tag's only value; 0 where there is none, or there are several.
+func tiffValue(tiff []byte, tag uint16) int64 {
+	if e, ok := tiffEntry(tiff, tag); ok && e.count == 1 {
+		return int64(e.value)
+	}
+	return 0
+}
+
+// tiffEntry finds a tag in the first directory of a TIFF structure.
+func tiffEntry(tiff []byte, tag uint16) (e entry, ok bool) {
+	const header, size = 8, 12 // bytes
 	if len(tiff) < header {
-		return Upright
+		return e, false
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	if tiff[0] == 'M' {
@@ -104,20 +131,27 @@ func ExifOrientation(tiff []byte) Orientation {
 	}
 	directory := uint64(order.Uint32(tiff[4:]))
 	if order.Uint16(tiff[2:]) != 42 || directory+2 > uint64(len(tiff)) {
-		return Upright
+		return e, false
 	}
 	entries := tiff[directory+2:]
 	for range order.Uint16(tiff[directory:]) {
-		if len(entries) < entry {
+		if len(entries) < size {
 			break
 		}
-		if order.Uint16(entries) == tagOrientation && order.Uint16(entries[2:]) == typeShort {
-			if o := order.Uint16(entries[8:]); o >= 1 && o <= 8 {
-				return Orientation(o)
-			}
-			break
+		if order.Uint16(entries) != tag {
+			entries = entries[size:]
+			continue
 		}
-		entries = entries[entry:]
+		e = entry{kind: order.Uint16(entries[2:]), count: order.Uint32(entries[4:])}
+		switch e.kind {
+		case typeByte:
+			e.value = uint32(entries[8])
+		case typeShort:
+			e.value = uint32(order.Uint16(entries[8:]))
+		case typeLong:
+			e.value = order.Uint32(entries[8:])
+		}
+		return e, true
 	}
-	return Upright
+	return e, false
 }

@@ -37,7 +37,11 @@ type format struct {
 type head struct {
 	width, height int
 	orientation   Orientation
+	memory        int64         // that decoding takes at most, besides the file
+	work          jpegfile.Work // of a JPEG file
 }
+
+func (h head) pixels() int64 { return int64(h.width) * int64(h.height) }
 
 // deflated is how many pixels a byte holds at best where Deflate shrinks 1032-fold
 // and a pixel takes a bit. TIFF's other methods have no such bound, but what goes
@@ -64,9 +68,6 @@ func formats() []format {
 func identify(file []byte) (format, error) {
 	if len(file) == 0 {
 		return format{}, fmt.Errorf("%w: the file is empty", ErrEmpty)
-	}
-	if len(file) > maxFile {
-		return format{}, fmt.Errorf("%w: more than %d MiB of file: scale it down first", ErrTooLarge, maxFile>>20)
 	}
 	if f, ok := known(file); ok {
 		return f, nil
@@ -146,26 +147,40 @@ func jpegHead(file []byte) (head, error) {
 	if err != nil || header.Width == 0 {
 		config, err = jpeg.DecodeConfig(bytes.NewReader(file))
 	}
-	return head{config.Width, config.Height, ExifOrientation(header.Exif)}, err
+	h := head{width: config.Width, height: config.Height, orientation: ExifOrientation(header.Exif), work: jpegfile.Measure(file)}
+	h.memory = jpegMemory(h.work, h.pixels())
+	return h, err
 }
 
 func pngHead(file []byte) (head, error) {
 	config, err := png.DecodeConfig(bytes.NewReader(file))
-	exif := chunk(file[8:], "eXIf", pngChunk)
-	return head{config.Width, config.Height, ExifOrientation(exif)}, err
+	h := head{width: config.Width, height: config.Height, orientation: ExifOrientation(chunk(file[8:], "eXIf", pngChunk))}
+	if err == nil {
+		h.memory = pngMemory(file, h.pixels())
+	}
+	return h, err
 }
 
-func gifHead(file []byte) (head, error) { return plainHead(gif.DecodeConfig, file) }
-func bmpHead(file []byte) (head, error) { return plainHead(bmp.DecodeConfig, file) }
+func gifHead(file []byte) (head, error) {
+	config, err := gif.DecodeConfig(bytes.NewReader(file))
+	h := head{width: config.Width, height: config.Height}
+	h.memory = gifMemory(h.pixels())
+	return h, err
+}
 
-func plainHead(decode func(io.Reader) (image.Config, error), file []byte) (head, error) {
-	config, err := decode(bytes.NewReader(file))
-	return head{config.Width, config.Height, Upright}, err
+func bmpHead(file []byte) (head, error) {
+	config, err := bmp.DecodeConfig(bytes.NewReader(file))
+	h := head{width: config.Width, height: config.Height}
+	h.memory = bmpMemory(h.pixels())
+	return h, err
 }
 
 func tiffHead(file []byte) (head, error) {
-	h, err := plainHead(tiff.DecodeConfig, file)
-	h.orientation = ExifOrientation(file)
+	config, err := tiff.DecodeConfig(bytes.NewReader(file))
+	h := head{width: config.Width, height: config.Height, orientation: ExifOrientation(file)}
+	if err == nil {
+		h.memory = tiffMemory(file, config)
+	}
 	return h, err
 }
 
@@ -174,9 +189,12 @@ func webpHead(file []byte) (head, error) {
 	if len(file) > first+8 && string(file[first:][:4]) == "VP8X" && file[first+8]&animated != 0 {
 		return head{}, errAnimated
 	}
-	h, err := plainHead(webp.DecodeConfig, file)
-	exif := chunk(file[first:], "EXIF", riffChunk)
-	h.orientation = ExifOrientation(bytes.TrimPrefix(exif, []byte("Exif\x00\x00")))
+	config, err := webp.DecodeConfig(bytes.NewReader(file))
+	exif := bytes.TrimPrefix(chunk(file[first:], "EXIF", riffChunk), []byte("Exif\x00\x00"))
+	h := head{width: config.Width, height: config.Height, orientation: ExifOrientation(exif)}
+	if err == nil {
+		h.memory = webpMemory(file, h.width, h.height)
+	}
 	return h, err
 }
 

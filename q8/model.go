@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"edgeclassify/int8"
+	"edgeclassify/internal/printable"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
 )
@@ -44,6 +45,12 @@ func (m *Model) check() error {
 	}
 	if err := labels.Check(m.Classes); err != nil {
 		return err
+	}
+	from := m.Provenance
+	for _, text := range []string{m.Name, from.Tool, from.Source, from.SourceHash, from.Method, from.ImagesHash, from.RangesHash} {
+		if printable.Text(text) != text {
+			return fmt.Errorf("%q has control characters: name the network otherwise and quantize it again", text)
+		}
 	}
 	if want := m.Preprocess.Input(); m.Input.Shape != want {
 		return fmt.Errorf("input is %v, preprocessing gives %v", m.Input.Shape, want)

@@ -3,6 +3,8 @@ package tensor
 import (
 	"errors"
 	"fmt"
+
+	"edgeclassify/internal/printable"
 )
 
 // ID numbers a tensor of a network: 0 is the network's input, i+1 the output of
@@ -34,11 +36,14 @@ func NewTopology(input string) *Topology {
 	return &Topology{names: []string{input}, consumers: [][]int{nil}, ids: map[string]ID{input: Input}}
 }
 
-// Add appends a node and returns its tensor. It fails if the name is empty or
-// taken or an input is no tensor before it.
+// Add appends a node and returns its tensor. It fails if the name is empty, taken
+// or not printable or an input is no tensor before it.
 func (t *Topology) Add(name string, inputs ...ID) (ID, error) {
 	if name == "" {
 		return 0, errors.New("the name is empty")
+	}
+	if printable.Text(name) != name {
+		return 0, errors.New("the name has control characters: give the network's layers others")
 	}
 	if _, taken := t.ids[name]; taken {
 		return 0, errors.New("the name is used twice")

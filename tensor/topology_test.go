@@ -40,6 +40,7 @@ func TestTopologyRefuses(t *testing.T) {
 	top := tensor.NewTopology("image")
 	for want, add := range map[string]func() error{
 		"the name is empty":                     func() error { _, err := top.Add("", 0); return err },
+		"the name has control characters":       func() error { _, err := top.Add("a\u009b31m", 0); return err },
 		"the name is used twice":                func() error { _, err := top.Add("image", 0); return err },
 		"input 1 is no tensor before it":        func() error { _, err := top.Add("own input", 1); return err },
 		"input -1 is no tensor before it":       func() error { _, err := top.Add("negative", -1); return err },

@@ -20,12 +20,12 @@ import (
 )
 
 // halt is how long a frame that is being classified may take when the program
-// is to stop. It leaves half a second to say goodbye within the second that
-// users and systems give a program.
-const halt = 400 * time.Millisecond
+// is to stop. It leaves half a second to say goodbye within cli.Main's patience.
+const halt = 300 * time.Millisecond
 
 // runCamera classifies what a camera sees until ctx ends, which is no error.
 func runCamera(ctx context.Context, o options, s cli.Streams) error {
+	cli.RunsUntilStopped(ctx)
 	log := newLog(s.Err)
 	// Nearly all of the heap is weights, for ever: it may grow by a tenth before
 	// garbage is collected, and need not double.
@@ -48,7 +48,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	camera, err := capture.Open(ctx, o.camera, capture.Options{
 		Width: o.size.width, Height: o.size.height, FPS: o.fps, Format: capture.Format(strings.ToUpper(o.format)), Wait: o.wait, Log: log,
 		Rpicam: o.rpicam, PasswordFile: o.passwordFile,
-		Orientation: o.orientation,
+		Orientation: o.orientation, Limits: o.limits(),
 	})
 	if err != nil {
 		return usageError(err)
@@ -113,7 +113,9 @@ func readBoard() board.State { return board.Read(os.DirFS("/")) }
 // newLog logs a line each, on a terminal in place of the line that textPrinter
 // rewrites.
 func newLog(w io.Writer) *slog.Logger {
-	if terminalWidth(w) != nil {
+	terminal := cli.Terminal(w) != nil
+	w = cli.Raw(w) // slog quotes what is not printable
+	if terminal {
 		w = freshLine{w}
 	}
 	return slog.New(fleet.LogHandler(w, slog.LevelInfo, os.Getenv))

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -20,8 +21,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/classify"
+	"edgeclassify/events"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/preprocess"
 	"edgeclassify/stream"
 )
@@ -164,6 +167,49 @@ func TestWatchEvents(t *testing.T) {
 	require.Zero(t, c.end())
 }
 
+// An event's picture is kept, and a program gets it.
+func TestEventsAreKept(t *testing.T) {
+	testneed.Program(t, "sh", "a POSIX shell")
+	model, dir := write(t, "colours.q8", nettest.Colours()), t.TempDir()
+	c := watch(t, "-model", model, "-camera", "file:"+photoDir(t, "espresso.jpg"), "-fps", "50", "-json", "-watch", "red",
+		"-save", filepath.Join(dir, "kept"), "-exec", "sh -c 'cat > "+dir+"/seen.part; mv "+dir+"/seen.part "+dir+"/seen'")
+	e := c.event()
+	var text []byte
+	for text == nil {
+		c.result()
+		text, _ = os.ReadFile(filepath.Join(dir, "seen"))
+	}
+	require.Zero(t, c.end())
+	var seen, kept events.Record
+	require.NoError(t, json.Unmarshal(text, &seen))
+	require.Equal(t, e, seen.Event)
+	picture, err := os.ReadFile(seen.Picture)
+	require.NoError(t, err)
+	want, err := os.ReadFile(filepath.Join(photos, "espresso.jpg"))
+	require.NoError(t, err)
+	require.Equal(t, want, picture)
+	text, err = os.ReadFile(strings.TrimSuffix(seen.Picture, ".jpg") + ".json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &kept))
+	require.Equal(t, filepath.Base(seen.Picture), kept.Picture)
+	kept.Picture = seen.Picture
+	require.Equal(t, seen, kept)
+}
+
+func TestByteSize(t *testing.T) {
+	for text, want := range map[string]byteSize{"1": 1, "250MB": 250e6, "2gb": 2e9, "500kB": 500e3} {
+		var b byteSize
+		require.NoError(t, b.Set(text))
+		require.Equal(t, want, b)
+		var again byteSize
+		require.NoError(t, again.Set(b.String()))
+		require.Equal(t, want, again)
+	}
+	for _, text := range []string{"", "MB", "0", "-1MB", "1.5MB", "9223372036854775807GB", "5x"} {
+		require.Error(t, new(byteSize).Set(text), text)
+	}
+}
+
 func TestConfigurationFile(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "edge-classify.conf")
 	require.NoError(t, os.WriteFile(config, []byte("# a test\nmodel = "+write(t, "colours.q8", nettest.Colours())+"\ncamera = test\nfps = 100\njson = true\ntop = 1\nwatch = blue, n00000001\n"), 0o600))
@@ -206,8 +252,17 @@ func TestBadInputOfCamera(t *testing.T) {
 		{with("-http", "0", "-token-file", empty), cli.ExitFailure, "is empty"},
 		{with("-http", "nowhere"), cli.ExitFailure, "nowhere"},
 		{with("-mqtt-ca", "x"), cli.ExitUsage, "with -mqtt only"},
-		{with("-mqtt", "http://broker"), cli.ExitFailure, `unknown scheme "http"`},
+		{with("-mqtt-update"), cli.ExitUsage, "with -mqtt only"},
+		{with("-mqtt", "http://broker"), cli.ExitFailure, "unknown scheme: want mqtt://"},
+		{with("-mqtt", "mqtt://broker", "-mqtt-discovery", "a/#"), cli.ExitFailure, `discovery prefix "a/#"`},
 		{with("-led", "17=reed"), cli.ExitUsage, "did you mean red, green?"},
+		{with("-save", dir), cli.ExitUsage, "with -watch only"},
+		{with("-save-max", "0"), cli.ExitUsage, "-save-max 0: want at least 1"},
+		{with("-save-bytes", "lots"), cli.ExitUsage, "want a number of bytes such as 250MB"},
+		{with("-watch", "red", "-save", filepath.Join(model, "x")), cli.ExitFailure, "colours.q8"},
+		{with("-watch", "red", "-exec", "no-such-program"), cli.ExitUsage, "no-such-program"},
+		{with("-watch", "red", "-exec", "sh '"), cli.ExitUsage, "is not closed"},
+		{with("-exec-timeout", "0"), cli.ExitUsage, "-exec-timeout 0s: want more than 0"},
 		{with("-led", "x"), cli.ExitFailure, "want PIN=LABEL"},
 		{with("-display", "crt"), cli.ExitFailure, `display "crt"`},
 		{with("cat.jpg"), cli.ExitUsage, "exclude each other"},

@@ -27,7 +27,7 @@ type result struct {
 // runFiles classifies every picture and prints the results. One that fails is
 // reported and the others go on.
 func runFiles(ctx context.Context, o options, s cli.Streams) error {
-	m, err := o.open(classify.Options{Top: o.top, Orientation: o.orientation, ROI: o.roi})
+	m, err := o.open(classify.Options{Top: o.top, Orientation: o.orientation, ROI: o.roi, Limits: o.limits()})
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func runFiles(ctx context.Context, o options, s cli.Streams) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := show(classifyFile(m, file, s.In)); err != nil {
+			if err := show(classifyFile(m, o.limits(), file, s.In)); err != nil {
 				return err
 			}
 		}
@@ -67,11 +67,11 @@ func runFiles(ctx context.Context, o options, s cli.Streams) error {
 }
 
 // classifyFile classifies one picture; path "-" is standard input.
-func classifyFile(m *classify.Model, path string, stdin io.Reader) (r result, err error) {
+func classifyFile(m *classify.Model, limits preprocess.Limits, path string, stdin io.Reader) (r result, err error) {
 	r.Path = path
 	var read time.Duration
 	if path == "-" {
-		r.Top, read, err = classifyInput(m, stdin)
+		r.Top, read, err = classifyInput(m, limits, stdin)
 	} else {
 		r.Top, err = m.ClassifyFile(path)
 	}
@@ -85,9 +85,9 @@ func classifyFile(m *classify.Model, path string, stdin io.Reader) (r result, er
 }
 
 // classifyInput tells how long reading took, too.
-func classifyInput(m *classify.Model, stdin io.Reader) (top []classify.Prediction, read time.Duration, err error) {
+func classifyInput(m *classify.Model, limits preprocess.Limits, stdin io.Reader) (top []classify.Prediction, read time.Duration, err error) {
 	start := time.Now()
-	file, err := preprocess.Read(stdin)
+	file, err := limits.Read(stdin)
 	read = time.Since(start)
 	if err == nil {
 		top, err = m.ClassifyBytes(file)

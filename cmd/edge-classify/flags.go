@@ -31,6 +31,7 @@ type cameraOptions struct {
 	pins    pinOptions
 	page    pageOptions
 	broker  brokerOptions
+	events  eventOptions
 	service serviceOptions
 }
 
@@ -56,7 +57,7 @@ func (o *cameraOptions) flags(f *flag.FlagSet) {
 
 // outputs are the places where results go, beside standard output.
 func (o *cameraOptions) outputs() []output {
-	return []output{&o.pins, &o.page, &o.broker, &o.service}
+	return []output{&o.pins, &o.page, &o.broker, &o.events, &o.service}
 }
 
 // interval is the least time between two results, as asked for.
@@ -85,6 +86,8 @@ func (o *cameraOptions) check() error {
 		return cli.Usagef("-every %v: want 0 or more", o.every)
 	case !(o.minProb >= 0 && o.minProb <= 1):
 		return cli.Usagef("-min-prob %v: want 0 to 1", o.minProb)
+	case o.events.given() && len(o.watch) == 0:
+		return cli.Usagef("-save and -exec are of use with -watch only, whose labels make events")
 	}
 	for _, out := range o.outputs() {
 		if err := out.check(); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"golang.org/x/term"
 
 	"edgeclassify/capture"
+	"edgeclassify/internal/cli"
+	"edgeclassify/internal/printable"
 	"edgeclassify/stream"
 )
 
@@ -21,11 +22,13 @@ const clearLine = "\r\x1b[K"
 
 // newPrinter is a sink that prints on standard output.
 func newPrinter(o options, w io.Writer, log *slog.Logger) closingSink {
-	out := newLines(w, log)
 	if o.json {
-		return jsonPrinter{out}
+		return jsonPrinter{newLines(w, log)}
 	}
-	return &textPrinter{lines: out, width: terminalWidth(w), least: o.minProb, every: o.pins.trigger != ""}
+	if cli.Terminal(w) != nil {
+		w = cli.Raw(w) // for clearLine; textPrinter makes the rest printable
+	}
+	return &textPrinter{lines: newLines(w, log), width: terminalWidth(w), least: o.minProb, every: o.pins.trigger != ""}
 }
 
 // jsonPrinter prints one object a line: a stream.Result or a stream.Event.
@@ -74,7 +77,7 @@ func (p *textPrinter) Result(r *stream.Result, _ *capture.Frame) {
 	p.shown, p.begun = label, true
 	switch {
 	case p.width != nil:
-		p.put([]byte(clearLine + cut(p.line(label, r), p.width()-1)))
+		p.put([]byte(clearLine + cut(printable.Text(p.line(label, r)), p.width()-1)))
 	case changed || p.every:
 		p.put([]byte(p.line(label, r) + "\n"))
 	}
@@ -102,11 +105,11 @@ func (p *textPrinter) label(r *stream.Result) string {
 func (p *textPrinter) Model(stream.Model) { p.seen = nil }
 
 func (p *textPrinter) Event(e stream.Event, _ *capture.Frame) {
-	line := fmt.Sprintf("%s  %s of %s, %.0f %%\n", e.Time.Local().Format(time.TimeOnly), e.Kind, e.Label, 100*e.Prob)
+	line := printable.Text(fmt.Sprintf("%s  %s of %s, %.0f %%", e.Time.Local().Format(time.TimeOnly), e.Kind, e.Label, 100*e.Prob))
 	if p.width != nil {
 		line = clearLine + line
 	}
-	p.put([]byte(line))
+	p.put([]byte(line + "\n"))
 }
 
 func (p *textPrinter) Status(capture.Status) {}
@@ -167,8 +170,8 @@ func cut(s string, n int) string {
 
 // terminalWidth tells the columns of the terminal w is; nil if it is none.
 func terminalWidth(w io.Writer) func() int {
-	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	file := cli.Terminal(w)
+	if file == nil {
 		return nil
 	}
 	return func() int {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ func (o *pageOptions) check() error {
 	return nil
 }
 
-func (o *pageOptions) open(_ context.Context, all *options, m *classify.Model, out *outputs) error {
+func (o *pageOptions) open(_ context.Context, all *options, _ *classify.Model, out *outputs) error {
 	if o.http == "" {
 		return nil
 	}
@@ -44,11 +45,12 @@ func (o *pageOptions) open(_ context.Context, all *options, m *classify.Model, o
 		return err
 	}
 	page, err := live.Listen(o.http, live.Options{
-		Token: token, Stale: all.stale(), Model: m.File().Name, Kernel: m.Plan().Kernel(), Version: cli.Version(), Log: out.log,
+		Token: token, Stale: all.stale(), ROI: all.roi, Watch: all.watch, Version: cli.Version(), Log: out.log,
 	})
 	if err != nil {
 		return err
 	}
+	out.page = networkPage(page.Addr())
 	out.log.Info("live page", "address", "http://"+page.Addr().String())
 	if page.Public() {
 		out.log.Warn("everyone on the network can see the camera: -token or -token-file asks viewers for a token")
@@ -62,6 +64,19 @@ func (o *pageOptions) open(_ context.Context, all *options, m *classify.Model, o
 		return <-served
 	})
 	return nil
+}
+
+// networkPage is the page's URL for others on the network, empty if they cannot
+// reach it; it has no host where the page is at all of the machine's addresses.
+func networkPage(at net.Addr) string {
+	tcp, ok := at.(*net.TCPAddr)
+	switch {
+	case !ok || tcp.IP.IsLoopback():
+		return ""
+	case tcp.IP.IsUnspecified():
+		return fmt.Sprintf("http://:%d", tcp.Port)
+	}
+	return "http://" + tcp.String()
 }
 
 // stale is the age from which on a frame is not shown as the newest any more; 0

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,12 +54,33 @@ func TestBadPictureFlags(t *testing.T) {
 		{[]string{"-rotate", "45"}, cli.ExitUsage, "want 0, 90, 180 or 270"},
 		{[]string{"-flip", "left"}, cli.ExitUsage, `flip "left": want h`},
 		{[]string{"-roi", "1,2,3"}, cli.ExitUsage, "want X,Y,W,H"},
+		{[]string{"-picture-memory", "12 apples"}, cli.ExitUsage, "want a size such as 256MB"},
+		{[]string{"-picture-memory", "10"}, cli.ExitUsage, "-picture-memory 10: want at least 1MB"},
 		{[]string{"-roi", "0,0,9000,9000"}, cli.ExitFailure, "does not fit the picture of "},
 	} {
 		code, _, errs := classifyHere(t, nil, append([]string{"-model", model, photo}, c.flags...)...)
 		require.Equal(t, c.code, code, c.flags)
 		require.Contains(t, errs, c.want, c.flags)
 	}
+}
+
+// The error says what to allow, and that suffices.
+func TestPictureMemory(t *testing.T) {
+	model, picture := write(t, "colours.q8", nettest.Colours()), filepath.Join(t.TempDir(), "large.png")
+	var file bytes.Buffer
+	require.NoError(t, png.Encode(&file, image.NewNRGBA(image.Rect(0, 0, 1000, 600))))
+	require.NoError(t, os.WriteFile(picture, file.Bytes(), 0o600))
+	for _, path := range []string{picture, "-"} {
+		code, _, errs := classifyHere(t, file.Bytes(), "-model", model, "-picture-memory", "2MB", path)
+		require.Equal(t, cli.ExitFailure, code)
+		require.Contains(t, errs, "decoding 1000x600 pixels of this kind takes 3MB of memory, and it may take 2MB")
+		require.Contains(t, errs, "-picture-memory 3MB")
+		code, _, errs = classifyHere(t, file.Bytes(), "-model", model, "-picture-memory", "3MB", path)
+		require.Zero(t, code, errs)
+	}
+	require.Equal(t, cli.Size(128e6), pictureMemory(512e6, 100e6))
+	require.Equal(t, cli.Size(preprocess.DefaultMemory), pictureMemory(64e9, 0))
+	require.Equal(t, cli.Size(preprocess.DefaultMemory), pictureMemory(0, 0), "not known")
 }
 
 // Turning and cropping frames costs no allocation.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"edgeclassify/internal/atomicfile"
+	"edgeclassify/internal/printable"
 	"edgeclassify/report"
 )
 
@@ -34,7 +35,7 @@ func (f *reportFiles) Set(file string) error {
 func (f reportFiles) write(r *report.Report) error {
 	for _, file := range f {
 		write := reportWriters()[filepath.Ext(file)]
-		if err := atomicfile.Write(file, 0o644, func(w io.Writer) error { return write(r, w) }); err != nil {
+		if err := atomicfile.Write(file, 0o644, func(w io.Writer) error { return write(r, printable.Writer{Raw: w}) }); err != nil {
 			return err
 		}
 	}

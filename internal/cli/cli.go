@@ -13,10 +13,14 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"edgeclassify/internal/printable"
 )
 
 // Version of the programs: the tag or the revision of the sources, from the build
@@ -97,17 +101,21 @@ func printFlags(w io.Writer, all *flag.FlagSet, title string, of func(name strin
 
 // Parse parses flags that may stand before, between and behind the arguments,
 // and returns the arguments.
-func Parse(f *flag.FlagSet, args []string) ([]string, error) {
+func Parse(f *flag.FlagSet, args []string) (rest []string, err error) {
 	help := f.Usage
 	f.Usage = func() {} // a wrong flag is worth a line, not all the help
-	defer func() { f.Usage = help }()
-	var rest []string
+	plain := explain(f)
+	defer func() {
+		plain()
+		f.Usage = help
+		if errors.Is(err, flag.ErrHelp) {
+			help()
+		}
+	}()
 	for {
-		if err := f.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				help()
-				return nil, err
-			}
+		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		} else if err != nil {
 			return nil, usageError{""} // the flag set has told what is wrong
 		}
 		args = f.Args()
@@ -118,17 +126,55 @@ func Parse(f *flag.FlagSet, args []string) ([]string, error) {
 	}
 }
 
-// Main runs a program until it ends, or until it is interrupted, and returns
-// its exit code.
+// Main runs a program and returns its exit code. At the first SIGINT or SIGTERM
+// ctx ends, and the program has patience to stop by itself before it is left as it
+// is; at the second it has none.
 func Main(name string, run func(ctx context.Context, args []string, s Streams) error) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	ctx, stop := context.WithCancel(context.WithValue(context.Background(), stopKey{}, new(atomic.Bool)))
 	defer stop()
-	return Run(ctx, name, os.Args[1:], Streams{os.Stdin, os.Stdout, os.Stderr}, run)
+	ended := make(chan int, 1)
+	go func() { ended <- Run(ctx, name, os.Args[1:], Streams{os.Stdin, os.Stdout, os.Stderr}, run) }()
+	select {
+	case code := <-ended:
+		return code
+	case <-signals:
+		stop()
+	}
+	select {
+	case code := <-ended:
+		return code
+	case <-signals:
+	case <-time.After(patience):
+	}
+	fmt.Fprintf(os.Stderr, "%s: interrupted\n", name)
+	if ok, _ := ctx.Value(stopKey{}).(*atomic.Bool); ok.Load() {
+		return ExitOK
+	}
+	return ExitFailure
+}
+
+// patience leaves some of the second in which users and systems expect a program
+// to end.
+const patience = 900 * time.Millisecond
+
+type stopKey struct{} // of an *atomic.Bool: whether to be stopped is no failure
+
+// RunsUntilStopped says that ctx's program has no other end than to be interrupted,
+// which is no failure then.
+func RunsUntilStopped(ctx context.Context) {
+	if ok, found := ctx.Value(stopKey{}).(*atomic.Bool); found {
+		ok.Store(true)
+	}
 }
 
 // Run runs a program with the given arguments and streams, reports its error
-// and returns the exit code.
+// and returns the exit code. What the program prints is printable, and JSON means
+// what it does without that.
 func Run(ctx context.Context, name string, args []string, s Streams, run func(ctx context.Context, args []string, s Streams) error) int {
+	s.Out, s.Err = printable.Writer{Raw: s.Out}, printable.Writer{Raw: s.Err}
 	err := run(ctx, args, s)
 	var usage usageError
 	switch {
@@ -154,16 +200,33 @@ func Run(ctx context.Context, name string, args []string, s Streams, run func(ct
 	}
 }
 
+// Raw is the stream itself behind one that Run gives a program: what is written
+// to it must be printable.
+func Raw(w io.Writer) io.Writer {
+	if p, ok := w.(printable.Writer); ok {
+		return p.Raw
+	}
+	return w
+}
+
+// Terminal is the terminal that a stream is, as by Raw; nil if it is none.
+func Terminal(w io.Writer) *os.File {
+	if file, ok := Raw(w).(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return file
+	}
+	return nil
+}
+
 // Progress shows a bar for work of any number of steps on w, if that is a
 // terminal. It returns the function that moves the bar and the one that ends
 // it.
 func Progress(w io.Writer, label string, bytes bool) (move func(done, total int64), end func()) {
-	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	file := Terminal(w)
+	if file == nil {
 		return func(int64, int64) {}, func() {}
 	}
 	bar := progressbar.NewOptions64(-1,
-		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(label),
+		progressbar.OptionSetWriter(file), progressbar.OptionSetDescription(printable.Text(label)),
 		progressbar.OptionShowBytes(bytes), progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
 		// No goroutine that redraws by itself: a benchmark would measure it.

@@ -9,15 +9,16 @@ import (
 
 // Markers of ITU-T T.81, table B.1, after their 0xff.
 const (
-	markerTEM  = 0x01
-	markerSOF0 = 0xc0 // frame header, baseline; SOF2 is progressive
-	markerSOF2 = 0xc2
-	markerDHT  = 0xc4 // Huffman tables
-	markerRST0 = 0xd0
-	MarkerSOI  = 0xd8
-	MarkerEOI  = 0xd9
-	MarkerSOS  = 0xda // compressed data follow
-	markerAPP1 = 0xe1
+	markerTEM   = 0x01
+	markerSOF0  = 0xc0 // frame header, baseline; SOF2 is progressive
+	markerSOF2  = 0xc2
+	markerDHT   = 0xc4 // Huffman tables
+	markerRST0  = 0xd0
+	MarkerSOI   = 0xd8
+	MarkerEOI   = 0xd9
+	MarkerSOS   = 0xda // compressed data follow
+	markerAPP1  = 0xe1
+	markerAPP14 = 0xee // Adobe's
 )
 
 // ErrNotJPEG is for files without a scan.

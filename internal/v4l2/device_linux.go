@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"edgeclassify/internal/printable"
 )
 
 // Device is an open node. Interrupt and Queue may be called while another
@@ -80,9 +82,10 @@ func (d *Device) Capability() (Capability, error) {
 	return Capability{text(c.driver[:]), text(c.card[:]), text(c.bus[:]), c.deviceCaps}, err
 }
 
+// text is a string of a driver, which has it from the camera.
 func text(b []byte) string {
 	s, _, _ := bytes.Cut(b, []byte{0})
-	return string(bytes.ToValidUTF8(s, []byte("?")))
+	return printable.Text(string(s))
 }
 
 // maxEnum bounds enumerations that a faulty driver never ends.

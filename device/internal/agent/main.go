@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command agent is the first process of the virtual machine: it does what the
+// Command agent is the first process of the virtual machine, or a service there: it does what the
 // tests on the other side of the serial console ask for.
 package main
 
@@ -19,18 +19,19 @@ func main() {
 	if err := run(); err != nil {
 		fmt.Println("agent:", err)
 	}
-	// The kernel panics if its first process ends.
-	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	if first() { // the kernel panics if its first process ends
+		unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	}
 }
 
+// first tells whether this is the first process, and not a service of systemd.
+func first() bool { return os.Getpid() == 1 }
+
 func run() error {
-	for path, kind := range map[string]string{"/dev": "devtmpfs", "/proc": "proc", "/sys": "sysfs", "/tmp": "tmpfs"} {
-		if err := unix.Mount(kind, path, kind, 0, ""); err != nil {
-			return fmt.Errorf("mount %s: %w", path, err)
+	if first() {
+		if err := mount(); err != nil {
+			return err
 		}
-	}
-	if err := unix.Mount("debugfs", "/sys/kernel/debug", "debugfs", 0, ""); err != nil {
-		return fmt.Errorf("mount debugfs: %w", err)
 	}
 	if err := raw(int(os.Stdin.Fd())); err != nil {
 		return fmt.Errorf("console: %w", err)
@@ -41,6 +42,18 @@ func run() error {
 	}
 	fmt.Println(guest.Ready)
 	server.ServeCodec(jsonrpc.NewServerCodec(console{}))
+	return nil
+}
+
+func mount() error {
+	for path, kind := range map[string]string{"/dev": "devtmpfs", "/proc": "proc", "/sys": "sysfs", "/tmp": "tmpfs"} {
+		if err := unix.Mount(kind, path, kind, 0, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", path, err)
+		}
+	}
+	if err := unix.Mount("debugfs", "/sys/kernel/debug", "debugfs", 0, ""); err != nil {
+		return fmt.Errorf("mount debugfs: %w", err)
+	}
 	return nil
 }
 

@@ -15,6 +15,9 @@ type Module struct{ Path, Parameters string }
 // File is what to write to a file.
 type File struct{ Path, Contents string }
 
+// Copy is a file to write over another one.
+type Copy struct{ From, To string }
+
 // Command is a program to start.
 type Command struct{ Args []string }
 

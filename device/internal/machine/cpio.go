@@ -19,6 +19,7 @@ const (
 	folderMode = 0o040755
 	fileMode   = 0o100755
 	deviceMode = 0o020600
+	linkMode   = 0o120777
 )
 
 // archive returns the files in the format newc of cpio, which the kernel

@@ -29,6 +29,11 @@ type Board struct {
 	SecondLine   bool   // the console is the second serial line of the board
 	Cores        int
 	Memory       int // in MiB
+
+	// System is what runs, with the agent as a service; nil is nothing but the
+	// agent.
+	System *System
+	Ports  []int // of TCP, which can be reached by Machine.Address
 }
 
 // Virt is QEMU's own board with a CPU of that kind. It has two cores, for a host
@@ -36,6 +41,19 @@ type Board struct {
 func Virt(cpu string) Board {
 	return Board{Machine: "virt", CPU: cpu, Console: "ttyAMA0", Cores: 2, Memory: 1024}
 }
+
+// Debian is Virt with a system, whose ssh and live page can be reached.
+func Debian(cpu string, s *System) Board {
+	b := Virt(cpu)
+	b.System, b.Ports = s, []int{SSH, Page}
+	return b
+}
+
+// Ports of a Debian board.
+const (
+	SSH  = 22
+	Page = 8080
+)
 
 // Zero2W is a Raspberry Pi Zero 2 W: the Raspberry Pi 3 that QEMU has, which is
 // the same chip, with the Zero's device tree.
@@ -47,7 +65,8 @@ func Zero2W() Board {
 type Machine struct {
 	cmd    *exec.Cmd
 	client *rpc.Client
-	qmp    string // path of the socket by which QEMU is controlled
+	qmp    string      // path of the socket by which QEMU is controlled
+	ports  map[int]int // of this host, by those of the machine
 	log    log
 	exited chan struct{}
 }
@@ -74,7 +93,7 @@ func (l *log) String() string {
 // waits for the agent. dir is for what the machine needs while it runs; its
 // path must be short enough for a socket.
 func Boot(ctx context.Context, k *Kernel, b Board, files Files, dir string) (*Machine, error) {
-	m := &Machine{qmp: filepath.Join(dir, "qmp"), exited: make(chan struct{})}
+	m := &Machine{qmp: filepath.Join(dir, "qmp"), ports: map[int]int{}, exited: make(chan struct{})}
 	args, err := m.arguments(k, b, files, dir)
 	if err != nil {
 		return nil, err
@@ -119,6 +138,16 @@ func (m *Machine) arguments(k *Kernel, b Board, files Files, dir string) ([]stri
 		return nil, err
 	}
 	initial := filepath.Join(dir, "initial.cpio")
+	start := ""
+	if b.System != nil { // the kernel unpacks one archive after the other
+		system, err := os.ReadFile(b.System.path)
+		if err != nil {
+			return nil, fmt.Errorf("machine: %w", err)
+		}
+		archive = append(system, archive...)
+		start = " rdinit=/usr/lib/systemd/systemd systemd.unit=multi-user.target systemd.show_status=0 " +
+			"systemd.wants=systemd-networkd.service systemd.wants=ssh.service systemd.wants=agent.service"
+	}
 	if err := os.WriteFile(initial, archive, 0o644); err != nil {
 		return nil, fmt.Errorf("machine: %w", err)
 	}
@@ -127,7 +156,14 @@ func (m *Machine) arguments(k *Kernel, b Board, files Files, dir string) ([]stri
 		"-nodefaults", "-display", "none", "-no-reboot", "-qmp", "unix:" + m.qmp + ",server=on,wait=off",
 		"-kernel", image, "-initrd", initial,
 		// The kernel is silent: the line is the agent's. A panic shows all the same.
-		"-append", "console=" + b.Console + " loglevel=0 panic=-1",
+		"-append", "console=" + b.Console + " loglevel=0 panic=-1" + start,
+	}
+	if len(b.Ports) > 0 {
+		network, err := m.network(b.Ports)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=")
 	}
 	if b.DeviceTree != "" {
 		tree, err := k.DeviceTree(b.DeviceTree)
@@ -141,6 +177,25 @@ func (m *Machine) arguments(k *Kernel, b Board, files Files, dir string) ([]stri
 	}
 	return append(args, "-serial", "stdio"), nil
 }
+
+// network is a network of the machine alone, where connections to ports of this
+// host go to the machine's.
+func (m *Machine) network(ports []int) (string, error) {
+	network := "user,id=net,restrict=on"
+	for _, port := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", fmt.Errorf("machine: %w", err)
+		}
+		m.ports[port] = l.Addr().(*net.TCPAddr).Port
+		defer l.Close() // all are open until all are different
+		network += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", m.ports[port], port)
+	}
+	return network, nil
+}
+
+// Address is where a port of the machine can be reached: on this host.
+func (m *Machine) Address(port int) string { return fmt.Sprintf("127.0.0.1:%d", m.ports[port]) }
 
 // console joins the two directions of the serial line.
 type console struct {
