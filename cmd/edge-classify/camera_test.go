@@ -210,6 +210,19 @@ func TestByteSize(t *testing.T) {
 	}
 }
 
+func FuzzByteSize(f *testing.F) {
+	f.Add("250MB")
+	f.Add("1")
+	f.Fuzz(func(t *testing.T, text string) {
+		var b, again byteSize
+		if b.Set(text) == nil {
+			require.Positive(t, b)
+			require.NoError(t, again.Set(b.String()))
+			require.Equal(t, b, again)
+		}
+	})
+}
+
 func TestConfigurationFile(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "edge-classify.conf")
 	require.NoError(t, os.WriteFile(config, []byte("# a test\nmodel = "+write(t, "colours.q8", nettest.Colours())+"\ncamera = test\nfps = 100\njson = true\ntop = 1\nwatch = blue, n00000001\n"), 0o600))
