@@ -22,6 +22,7 @@ Commands:
   eval     measure a .q8 file on pictures, beside its float network
   inspect  show what a .q8 file holds
   export   write a network as an ONNX model
+  deploy   put a .q8 file and edge-classify on a board, as a service
 
 Run 'quantize COMMAND -h' for a command's flags.
 
@@ -37,7 +38,7 @@ func main() { os.Exit(cli.Main("quantize", run)) }
 func run(ctx context.Context, args []string, s cli.Streams) error {
 	commands := map[string]func(context.Context, []string, cli.Streams) error{
 		"fetch": fetchCommand, "build": buildCommand, "label": labelCommand, "eval": evalCommand, "inspect": inspectCommand,
-		"export": exportCommand,
+		"export": exportCommand, "deploy": deployCommand,
 	}
 	if len(args) == 0 {
 		return cli.Usagef("no command given")

@@ -15,18 +15,18 @@ import (
 	"edgeclassify/internal/atomicfile"
 )
 
-// download brings o.URL to path by way of path.part, which stays for the next
+// download brings o.URL, a file that is known, to path by way of path.part, which stays for the next
 // call if the connection breaks or ctx ends. The validator that the server
 // gave for the part is kept beside it: without one the part is not continued,
 // lest two versions of the file be joined.
 //
 // Source: RFC 9110, sections 13.1.5 (If-Range) and 14 (range requests).
-func download(ctx context.Context, path string, verify func(string) error, o Options) error {
-	d := transfer{url: o.URL, part: path + ".part", validator: path + ".part.validator", progress: o.Progress}
-	if err := d.run(ctx, verify); err != nil {
+func download(ctx context.Context, path string, file pinned, o Options) error {
+	d := transfer{url: o.URL, part: path + ".part", validator: path + ".part.validator", size: file.size, progress: o.Progress}
+	if err := d.run(ctx, file.verify); err != nil {
 		return fmt.Errorf("%w; run the same command again to go on, or put %s by hand at %s", err, o.URL, path)
 	}
-	if err := verify(d.part); err != nil {
+	if err := file.verify(d.part); err != nil {
 		d.discard()
 		return fmt.Errorf("what %s sends is not the expected file: %w; run the same command again, "+
 			"and if that does not help put the file by hand at %s", o.URL, err, path)
@@ -41,6 +41,7 @@ func download(ctx context.Context, path string, verify func(string) error, o Opt
 // transfer is a download that may have begun earlier.
 type transfer struct {
 	url, part, validator string
+	size                 int64
 	progress             func(done, total int64)
 }
 
@@ -133,7 +134,9 @@ func (d transfer) receive(resp *http.Response, offset int64) error {
 	if resp.ContentLength >= 0 {
 		total = offset + resp.ContentLength
 	}
-	_, err = io.Copy(f, &counter{Reader: resp.Body, done: offset, total: total, progress: d.progress})
+	// No more than the file has, and a byte to see that it is another one.
+	body := io.LimitReader(resp.Body, max(0, d.size-offset)+1)
+	_, err = io.Copy(f, &counter{Reader: body, done: offset, total: total, progress: d.progress})
 	if err == nil {
 		err = f.Sync()
 	}

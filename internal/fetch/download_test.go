@@ -72,20 +72,20 @@ func (r *recorder) Write(b []byte) (int, error) {
 
 func content() []byte { return bytes.Repeat([]byte("0123456789abcdef"), 1<<12) }
 
-func verifyContent(b []byte) func(string) error {
+func pin(b []byte) pinned {
 	sum := sha256.Sum256(b)
-	return verifyPrefix(hex.EncodeToString(sum[:4]))
+	return pinned{hex.EncodeToString(sum[:]), int64(len(b))}
 }
 
 func (s *server) download(ctx context.Context, path string) error {
-	return download(ctx, path, verifyContent(content()), Options{URL: s.URL, Progress: func(int64, int64) {}})
+	return download(ctx, path, pin(content()), Options{URL: s.URL, Progress: func(int64, int64) {}})
 }
 
 func TestDownload(t *testing.T) {
 	s := serve(t, content())
 	path := filepath.Join(t.TempDir(), "net.pth")
 	var done, total int64
-	err := download(t.Context(), path, verifyContent(content()), Options{URL: s.URL, Progress: func(d, n int64) {
+	err := download(t.Context(), path, pin(content()), Options{URL: s.URL, Progress: func(d, n int64) {
 		require.GreaterOrEqual(t, d, done)
 		done, total = d, n
 	}})
@@ -117,7 +117,7 @@ func TestDownloadGoesOnAfterACut(t *testing.T) {
 	require.Equal(t, `"v1"`, s.requests[1].Get("If-Range"))
 	require.Equal(t, []int{200, 206}, s.statuses)
 	require.Equal(t, []string{"net.pth"}, entries(t, filepath.Dir(path)))
-	require.NoError(t, verifyContent(content())(path))
+	require.NoError(t, pin(content()).verify(path))
 }
 
 func TestDownloadStartsAnewWhereItCannotGoOn(t *testing.T) {
@@ -142,7 +142,7 @@ func TestDownloadStartsAnewWhereItCannotGoOn(t *testing.T) {
 			}
 			change(s)
 			require.NoError(t, s.download(t.Context(), path))
-			require.NoError(t, verifyContent(content())(path))
+			require.NoError(t, pin(content()).verify(path))
 			require.Equal(t, []string{"net.pth"}, entries(t, filepath.Dir(path)))
 		})
 	}
@@ -163,9 +163,20 @@ func TestDownloadOfTheWrongFile(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Fetch(t.Context(), "resnet50-torchvision", Options{Dir: dir, URL: s.URL})
 	require.ErrorContains(t, err, "not the expected file")
-	require.ErrorContains(t, err, "expected it to begin with 0676ba61")
+	require.ErrorContains(t, err, "expected 0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a")
 	require.ErrorContains(t, err, filepath.Join(dir, "resnet50-0676ba61.pth"))
 	require.Empty(t, entries(t, dir))
+}
+
+// A server that goes on and on fills no disk.
+func TestDownloadHasASize(t *testing.T) {
+	read := int64(0)
+	s := serve(t, append(content(), make([]byte, 1<<20)...))
+	path := filepath.Join(t.TempDir(), "net.pth")
+	err := download(t.Context(), path, pin(content()), Options{URL: s.URL, Progress: func(done, _ int64) { read = done }})
+	require.ErrorContains(t, err, "not the expected file")
+	require.Equal(t, int64(len(content()))+1, read)
+	require.Empty(t, entries(t, filepath.Dir(path)))
 }
 
 func TestDownloadErrorAnswer(t *testing.T) {
@@ -193,7 +204,7 @@ func TestDownloadInterrupted(t *testing.T) {
 	}))
 	defer s.Close()
 	path := filepath.Join(t.TempDir(), "net.pth")
-	err := download(ctx, path, verifyContent(content()), Options{URL: s.URL, Progress: func(done, _ int64) {
+	err := download(ctx, path, pin(content()), Options{URL: s.URL, Progress: func(done, _ int64) {
 		if done == 1000 {
 			cancel()
 		}
@@ -206,7 +217,7 @@ func TestDownloadInterrupted(t *testing.T) {
 	require.NoFileExists(t, path)
 
 	require.NoError(t, serve(t, content()).download(t.Context(), path))
-	require.NoError(t, verifyContent(content())(path))
+	require.NoError(t, pin(content()).verify(path))
 }
 
 func TestDownloadToAFullDisk(t *testing.T) {
