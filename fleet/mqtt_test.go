@@ -359,7 +359,7 @@ func TestReadablePassword(t *testing.T) {
 		target, err := (&Options{URL: "mqtt://u@broker/a", PasswordFile: file, Log: lines.logger()}).target(fstest.MapFS{})
 		require.NoError(t, err)
 		require.Equal(t, "secret", target.password)
-		require.Equal(t, count, lines.count("everyone on this machine can read the password: chmod o-r"), mode)
+		require.Equal(t, count, lines.count("every user of this machine can get at the secret"), mode)
 	}
 }
 
