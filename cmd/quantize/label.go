@@ -43,6 +43,9 @@ func labelCommand(_ context.Context, args []string, s cli.Streams) error {
 	if *out == "" {
 		*out = rest[0]
 	}
+	if err := checkOutputs([]place{{"-labels", *path}}, place{"-out", *out}); err != nil {
+		return err
+	}
 	file, err := q8.Open(rest[0])
 	if err != nil {
 		return err
