@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"edgeclassify/preprocess"
@@ -34,6 +35,8 @@ type Frame struct {
 	Data          []byte                 // all planes, or the JPEG file, Huffman tables included
 	Sequence      uint64                 // counts the camera's frames; gaps are frames lost or passed over
 	Time          time.Time              // when it was captured, with a monotonic reading
+
+	undecodable *atomic.Uint64 // the camera's count of frames that cannot be decoded; nil without a camera
 }
 
 // Camera gives frames. Next and Close belong to one goroutine at a time.
@@ -68,9 +71,9 @@ type Status struct {
 	Width    int       `json:"width"`           // of the picture as it is shown
 	Height   int       `json:"height"`
 	FPS      float64   `json:"fps"`      // 0 if the camera does not tell
-	Frames   uint64    `json:"frames"`   // received whole
+	Frames   uint64    `json:"frames"`   // received whole, by what can be told without decoding them
 	Dropped  uint64    `json:"dropped"`  // lost before they reached the program
-	Corrupt  uint64    `json:"corrupt"`  // received damaged
+	Corrupt  uint64    `json:"corrupt"`  // received damaged; also those of Frames that could not be decoded
 	Restarts uint64    `json:"restarts"` // attempts to open the camera again
 
 	// Due is by when the camera acts again, be it to try once more. Later it hangs
@@ -80,7 +83,8 @@ type Status struct {
 
 // Image describes the frame's samples to preprocess.Resizer. Raw formats
 // are not copied: p is valid as long as the frame is. MJPEG is decoded into
-// memory of its own. What is turned has its strides exchanged.
+// memory of its own, and counts as corrupt if that fails. What is turned has its
+// strides exchanged.
 //
 // Chroma samples are taken to lie in the middle of their pixels. Some cameras
 // place them at the left one: half a pixel, which resizing to 224 leaves
@@ -89,6 +93,9 @@ func (f *Frame) Image(p *preprocess.Image) error {
 	if f.Format == MJPEG {
 		decoded, err := f.Limits.Decode(f.Data)
 		if err != nil {
+			if f.undecodable != nil {
+				f.undecodable.Add(1)
+			}
 			return fmt.Errorf("capture: frame %d: %w", f.Sequence, err)
 		}
 		*p = *decoded

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -84,6 +85,8 @@ type supervisor struct {
 	done    chan struct{} // closed when the goroutine has ended
 	arrived chan struct{} // holds a token when newest has been set
 
+	undecodable atomic.Uint64 // frames that turned out to be damaged when they were decoded
+
 	mu     sync.Mutex
 	status Status
 	newest held
@@ -147,7 +150,9 @@ func (c *supervisor) giveBack() {
 func (c *supervisor) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.status
+	s := c.status
+	s.Corrupt += c.undecodable.Load()
+	return s
 }
 
 // Close implements Camera. A driver that does not answer is not waited for.
@@ -265,7 +270,7 @@ func (c *supervisor) put(a arrival, s session) bool {
 		return false
 	}
 	started := c.setState(Streaming, "")
-	a.newest.Orientation, a.newest.Limits = c.turn, c.limits
+	a.newest.Orientation, a.newest.Limits, a.newest.undecodable = c.turn, c.limits, &c.undecodable
 	a.newest.Sequence += c.base
 	c.next = a.newest.Sequence + 1
 	passedOver := c.newest

@@ -112,13 +112,25 @@ func TestJPEGFramesTellTheirOrientation(t *testing.T) {
 	require.ErrorIs(t, err, jpegfile.ErrNotJPEG)
 }
 
+// A camera cannot make decoding take more than it may.
+func TestFramesAreDecodedWithinLimits(t *testing.T) {
+	file, err := os.ReadFile("../testdata/photos/rocket.jpg")
+	require.NoError(t, err)
+	var p preprocess.Image
+	f := &Frame{Format: MJPEG, Data: file, Limits: preprocess.Limits{Memory: 500e3}}
+	require.ErrorIs(t, f.Image(&p), preprocess.ErrTooLarge)
+	f.Limits.Memory = 2e6
+	require.NoError(t, f.Image(&p))
+}
+
 func TestCamerasAreTurned(t *testing.T) {
-	cam, err := Open(t.Context(), "test", Options{Width: 64, Height: 32, Orientation: 6})
+	cam, err := Open(t.Context(), "test", Options{Width: 64, Height: 32, Orientation: 6, Limits: preprocess.Limits{Memory: 5e6}})
 	require.NoError(t, err)
 	defer cam.Close()
 	f, err := cam.Next(context.Background())
 	require.NoError(t, err)
 	require.Equal(t, preprocess.Orientation(6), f.Orientation)
+	require.Equal(t, preprocess.Limits{Memory: 5e6}, f.Limits)
 	var p preprocess.Image
 	require.NoError(t, f.Image(&p))
 	s := cam.Status()

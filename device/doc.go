@@ -8,4 +8,7 @@
 // for what is seen: a network that tells red from green takes a thousandth of
 // the time of ResNet50, and a result that is red after the camera has turned
 // green is an old frame.
+//
+// TestService boots Debian there, with systemd and sshd, and installs the
+// package as people do.
 package device

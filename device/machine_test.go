@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	bootTime = 2 * time.Minute // on a host that is busy with other things
-	callTime = 30 * time.Second
+	bootTime = 6 * time.Minute // on a host that is busy with other things
+	callTime = time.Minute
 )
 
 // device is a running machine.

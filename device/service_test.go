@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -33,6 +34,7 @@ func TestService(t *testing.T) {
 	files := machine.Files{"/edge-classify.deb": debianPackage(t), "/models/1": colourFile(t), "/models/2": otherColourFile(t)}
 	for name, c := range colours() {
 		files["/frames/"+name] = write(t, yuy2(plain(c, width, height)))
+		files["/frames/"+name+".i420"] = write(t, i420(plain(c, width, height)))
 	}
 	b := debian(t, files)
 	plug := func(colour string) {
@@ -51,9 +53,7 @@ func TestService(t *testing.T) {
 	b.step("no camera", func() {
 		// Neither one that is not plugged in, nor one whose program is not installed.
 		for _, camera := range []string{"csi", "usb"} {
-			b.file("/etc/edge-classify/edge-classify.conf", "model = "+inUse+"\ncamera = "+camera+
-				"\nwait = true\nsmooth = 0\nhttp = :8080\ntoken-file = /etc/edge-classify/token\n")
-			b.run("systemctl restart edge-classify")
+			b.watches(camera)
 			process := b.property("MainPID")
 			time.Sleep(2 * watchdog)
 			require.Contains(b, b.property("StatusText"), "camera ")
@@ -61,8 +61,8 @@ func TestService(t *testing.T) {
 		}
 	})
 	b.step("label", func() {
-		plug("red")
-		b.shows("red")
+		plug("green")
+		b.shows("green")
 		code, _ := b.page("/healthz", "")
 		require.Equal(b, http.StatusOK, code)
 		code, _ = b.page("/snapshot.jpg", "")
@@ -71,9 +71,16 @@ func TestService(t *testing.T) {
 		require.Equal(b, http.StatusOK, code)
 		require.True(b, strings.HasPrefix(picture, "\xff\xd8"), "no JPEG file")
 	})
+	b.step("event", func() {
+		b.waits("a program has the event", func() bool {
+			return strings.Contains(b.run("cat /var/lib/edge-classify/said || true"), `"label":"green"`)
+		})
+		require.Contains(b, b.run("ls /var/lib/edge-classify/events"), ".jpg")
+	})
 	b.step("reload", func() {
 		process := b.property("MainPID")
 		b.run("cp /models/2 " + inUse + " && systemctl reload edge-classify")
+		b.at("Show", "/frames/red")
 		b.shows("scarlet")
 		require.Equal(b, process, b.property("MainPID"))
 		require.Contains(b, b.journal(), "another model runs")
@@ -87,6 +94,10 @@ func TestService(t *testing.T) {
 		b.shows("blue")
 		require.NotEqual(b, process, b.property("MainPID"))
 	})
+	b.step("camera that is a program", func() {
+		b.watches("exec:sh -c 'while cat /frames/gray.i420; do sleep 0.2; done'\nsize = 160x120\nfps = 5")
+		b.shows("gray")
+	})
 	b.step("stop", func() {
 		limit, err := strconv.ParseInt(b.property("MemoryMax"), 10, 64)
 		require.NoError(b, err)
@@ -94,12 +105,48 @@ func TestService(t *testing.T) {
 		b.Logf("memory: %s bytes at most, of %d", used, limit)
 		b.run("systemctl stop edge-classify")
 		require.Equal(b, "success", b.property("Result"))
-		require.NotContains(b, b.journal(), "(null)")
 	})
 	b.step("removed", func() {
 		b.run("dpkg --purge edge-classify")
 		require.Equal(b, "not-found", b.property("LoadState"))
 		require.NotEmpty(b, b.run("ls "+inUse), "the network is the user's")
+	})
+
+	b.at("Show", "/frames/red")
+	quantize := filepath.Join(t.TempDir(), "quantize")
+	out, err := exec.Command("go", "build", "-o", quantize, "edgeclassify/cmd/quantize").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	deploy := func(args ...string) string {
+		c := exec.Command(quantize, append([]string{"deploy", "pi@board"}, args...)...)
+		c.Env = append(os.Environ(), "PATH="+b.bin+":"+os.Getenv("PATH"))
+		out, err := c.CombinedOutput()
+		require.NoError(b, err, "%s", out)
+		b.Logf("%s", out)
+		return string(out)
+	}
+	b.step("deploy shows what it would do", func() {
+		require.Contains(b, deploy("-model", files["/models/1"], "-dry-run"), "systemctl restart edge-classify")
+		require.Equal(b, "not-found", b.property("LoadState"))
+	})
+	b.step("deploy installs", func() {
+		out := deploy("-model", files["/models/1"], "-camera", "usb", "-smooth", "0", "-http", ":8080", "-token", token)
+		require.Contains(b, out, "self-test passes")
+		require.Contains(b, out, "the board sees: red")
+		require.Equal(b, "enabled", b.property("UnitFileState"))
+		code, _ := b.page("/snapshot.jpg", token)
+		require.Equal(b, http.StatusOK, code)
+	})
+	b.step("deploy updates", func() {
+		require.Contains(b, deploy("-model", files["/models/2"]), "the board sees: scarlet")
+		code, _ := b.page("/snapshot.jpg", token)
+		require.Equal(b, http.StatusOK, code, "the settings stay")
+		process := b.property("MainPID")
+		require.Contains(b, deploy("-model", files["/models/2"]), "nothing has changed")
+		require.Equal(b, process, b.property("MainPID"))
+	})
+	b.step("stop what was deployed", func() {
+		b.run("systemctl disable --now edge-classify")
+		require.Equal(b, "inactive", b.property("ActiveState"))
 	})
 }
 
@@ -119,6 +166,22 @@ func debianPackage(t testing.TB) string {
 func (b *board) file(path, text string) {
 	b.Helper()
 	b.run(fmt.Sprintf("cat >%s <<'END'\n%s\nEND", path, text))
+}
+
+// watches starts the service with a camera, and all that writes or starts
+// programs.
+func (b *board) watches(camera string) {
+	b.Helper()
+	b.file("/etc/edge-classify/edge-classify.conf", "model = "+inUse+"\ncamera = "+camera+`
+wait = true
+smooth = 0
+http = :8080
+token-file = /etc/edge-classify/token
+watch = green
+hold = 0
+save = /var/lib/edge-classify/events
+exec = sh -c 'cat >/var/lib/edge-classify/said'`)
+	b.run("systemctl restart edge-classify")
 }
 
 // property is what systemd knows of the service.

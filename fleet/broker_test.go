@@ -99,6 +99,7 @@ func freePort(t *testing.T) string {
 
 // listener is a client that keeps what it hears.
 type listener struct {
+	client   *paho.Client
 	mu       sync.Mutex
 	messages []paho.Publish
 }
@@ -116,6 +117,7 @@ func (b *broker) listen() *listener {
 			return true, nil
 		},
 	}})
+	l.client = c
 	_, err = c.Connect(b.t.Context(), &paho.Connect{ClientID: fmt.Sprintf("listener-%p", l), CleanStart: true, KeepAlive: 30})
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = c.Disconnect(&paho.Disconnect{}) })

@@ -56,7 +56,7 @@ func slugOf(label string) string {
 		return '_'
 	}, label)
 	slug = slug[:min(len(slug), 32)]
-	if slug != label {
+	if slug != label || slug == "" {
 		sum := sha256.Sum256([]byte(label))
 		slug += "_" + hex.EncodeToString(sum[:3])
 	}

@@ -128,7 +128,8 @@ func connectError(t *target, ack *paho.Connack, err error) error {
 	}
 	reason := firstSentence((&packets.Connack{ReasonCode: ack.ReasonCode}).Reason())
 	if ack.Properties != nil && ack.Properties.ReasonString != "" {
-		reason += ": " + ack.Properties.ReasonString
+		text := ack.Properties.ReasonString
+		reason += ": " + text[:min(len(text), maxReason)]
 	}
 	switch ack.ReasonCode {
 	case packets.ConnackBadUsernameOrPassword, packets.ConnackNotAuthorized:

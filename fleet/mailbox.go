@@ -14,7 +14,7 @@ import (
 const (
 	maxEvents = 64   // that wait for the broker before the oldest is lost
 	maxFormer = 1024 // labels of earlier watch lists that are cleared over one connection
-	maxReason = 500  // bytes of an error
+	maxReason = 500  // bytes of an error that is told
 )
 
 // mailbox is what the loop has left for the connection. Nothing in it grows:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -75,6 +76,9 @@ func Connect(ctx context.Context, o Options) (*MQTT, error) {
 	t, err := o.target(os.DirFS("/"))
 	if err != nil {
 		return nil, err
+	}
+	if host, _, _ := net.SplitHostPort(t.address); t.update && t.tls == nil && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		o.Log.Warn("mqtt: whoever is on the way to the broker can choose the model: mqtts:// keeps them out", "broker", t.address)
 	}
 	m := &MQTT{
 		mailbox: newMailbox(cmp.Or(o.Results, time.Second), o.Snapshots, o.Watch...), target: t,

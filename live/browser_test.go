@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"edgeclassify/capture"
 	"edgeclassify/internal/testneed"
+	"edgeclassify/preprocess"
 	"edgeclassify/stream"
 )
 
@@ -138,7 +140,7 @@ func (b *browser) eval(expression string) any {
 func (b *browser) until(expression string) {
 	b.t.Helper()
 	for start := time.Now(); b.eval(expression) != true; time.Sleep(50 * time.Millisecond) {
-		require.Less(b.t, time.Since(start), time.Minute, "%s; the page says: %v", expression, b.eval("document.body.innerText"))
+		require.Less(b.t, time.Since(start), time.Minute, "%s; the page says: %v %v", expression, b.eval("document.body?.innerText"), b.eval(`document.getElementById("flag")?.value`))
 	}
 }
 
@@ -159,6 +161,29 @@ func (b *browser) press(key string, code int, text string) {
 	}
 }
 
+// drag moves a mouse or a finger over the picture, from one point in it to another,
+// in fractions of its size.
+func (b *browser) drag(by string, fromX, fromY, toX, toY float64) {
+	b.t.Helper()
+	b.eval(`document.getElementById("picture").scrollIntoView()`)
+	at := b.eval(`(r => [r.x, r.y, r.width, r.height])(document.getElementById("canvas").getBoundingClientRect())`).([]any)
+	point := func(x, y float64) map[string]any {
+		return map[string]any{"x": at[0].(float64) + x*at[2].(float64), "y": at[1].(float64) + y*at[3].(float64)}
+	}
+	for i, p := range []map[string]any{point(fromX, fromY), point((fromX+toX)/2, (fromY+toY)/2), point(toX, toY), point(toX, toY)} {
+		if by == "touch" {
+			event := map[string]any{"type": [...]string{"touchStart", "touchMove", "touchMove", "touchEnd"}[i], "touchPoints": []any{p}}
+			if i == 3 {
+				event["touchPoints"] = []any{}
+			}
+			b.call("Input.dispatchTouchEvent", event)
+			continue
+		}
+		p["type"], p["button"], p["buttons"] = [...]string{"mousePressed", "mouseMoved", "mouseMoved", "mouseReleased"}[i], "left", 1
+		b.call("Input.dispatchMouseEvent", p)
+	}
+}
+
 func (b *browser) screenshot(name string) {
 	b.t.Helper()
 	answer := b.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true})
@@ -173,10 +198,12 @@ const pixel = `[...document.getElementById("canvas").getContext("2d").getImageDa
 
 func TestPageInBrowser(t *testing.T) {
 	b := launch(t)
-	s := serve(t, Options{Token: token, Version: "1.2", Stale: 2 * time.Second, Watch: []string{"tiger cat", "lynx"}})
+	s := serve(t, Options{Token: token, Version: "1.2", Stale: 2 * time.Second, Watch: []string{"tiger cat", "lynx"},
+		ROI: preprocess.ROI{X: 10, Y: 5, W: 80, H: 90, Percent: true}})
 	s.Model(cats("resnet50-keras"))
 	s.Status(streaming())
 	var gone, sequence atomic.Uint64
+	gone.Store(1) // until there is a viewer
 	cat := photo(t, "cat.jpg")
 	stop := make(chan struct{})
 	ended := inBackground(func() {
@@ -193,7 +220,39 @@ func TestPageInBrowser(t *testing.T) {
 		}
 	})
 	defer func() { close(stop); <-ended }()
-	s.Event(stream.Event{Time: time.Now(), Label: "tiger cat", Kind: stream.Start, Prob: 0.62}, nil)
+
+	t.Run("login", func(t *testing.T) {
+		for _, size := range [][2]int{{390, 844}, {1280, 800}} {
+			for _, scheme := range []string{"light", "dark"} {
+				b.screen(size[0], size[1], scheme)
+				b.call("Page.navigate", map[string]any{"url": s.url("/")})
+				b.until(`document.activeElement?.id === "token"`)
+				require.LessOrEqual(t, b.eval("document.documentElement.scrollWidth"), float64(size[0]))
+				b.screenshot(fmt.Sprintf("login-%s-%d", scheme, size[0]))
+			}
+		}
+		for _, try := range [][2]string{{"wrong", "This is not the token."}, {token, ""}} {
+			b.call("Input.insertText", map[string]any{"text": try[0]})
+			b.press("Enter", 13, "\r")
+			if try[1] != "" {
+				b.until(`document.getElementById("why")?.textContent === "` + try[1] + `" && document.activeElement?.id === "token"`)
+				b.screenshot("login-wrong")
+			}
+		}
+		b.until(`/^Waiting for the first picture/.test(document.getElementById("overlay")?.textContent)`)
+		b.errors = nil // 401 is one
+	})
+	t.Run("nothing yet", func(t *testing.T) {
+		b.screen(390, 844, "light")
+		b.until(`document.getElementById("watch-labels").children.length === 2`)
+		for _, text := range []string{"Nothing yet. Each change of the first label is noted here.", "tiger cat\nnot in view", "lynx\nnot in view"} {
+			require.Contains(t, b.eval("document.body.innerText"), text)
+		}
+		require.Equal(t, true, b.eval(`document.getElementById("choose").disabled`))
+		b.screenshot("empty")
+		gone.Store(0)
+		s.Event(stream.Event{Time: time.Now(), Label: "tiger cat", Kind: stream.Start, Prob: 0.62}, nil)
+	})
 
 	b.screen(1280, 800, "light")
 	b.call("Page.navigate", map[string]any{"url": s.url("/?token=correct+horse+battery")})
@@ -206,12 +265,18 @@ func TestPageInBrowser(t *testing.T) {
 		require.EqualValues(t, config.Width, b.eval("canvas.width"))
 		require.EqualValues(t, config.Height, b.eval("canvas.height"))
 		require.Greater(t, b.eval(pixel), 64*64*300., "not black")
+		for at, want := range map[string]float64{"0.1, 0.5": 255, "0.9, 0.5": 255, "0.5, 0.05": 255, "0.5, 0.5": 0, "0.05, 0.5": 0} {
+			require.Equal(t, want, b.eval(`((x, y) => marks.getContext("2d").getImageData(x * marks.width, y * marks.height, 1, 1).data[3])(`+at+`)`), "outline at %s", at)
+		}
+		host, err := os.Hostname()
+		require.NoError(t, err)
+		require.Equal(t, host+" · resnet50-keras · edge-classify", b.eval("document.title"))
 		require.Equal(t, "62 %", b.eval(`document.querySelector("#labels li .prob").textContent`))
 		require.Equal(t, "62%", b.eval(`document.querySelector("#labels li .bar").style.width`))
 		b.until(`document.getElementById("announcement").textContent === "tiger cat, 62 percent"`)
 		require.Contains(t, b.eval("document.body.innerText"), "tabby, a long <b>name</b> & more", "text, and no HTML")
-		for _, text := range []string{"streaming", "/dev/video0", "640×480 YUYV, 30 fps", "50 ms (p90 50, p99 50)", "61.5 °C, under-voltage",
-			"resnet50-keras", "neondot", "in view: tiger cat", "results per second"} {
+		for _, text := range []string{"live", "/dev/video0", "640×480 YUYV, 30 fps", "50 ms, 99 of 100 within 50 ms", "61.5 °C, slowed down: under-voltage", "Only the outlined part is looked at.",
+			"100 received, 3 lost, 2 damaged, restarted 1×", "resnet50-keras", "neondot", "in view: tiger cat", "results per second", "lynx\nnot in view"} {
 			require.Contains(t, b.eval("document.body.innerText"), text)
 		}
 		b.until(`/^picture is 0\.\d s old$/.test(document.getElementById("age").textContent)`)
@@ -230,12 +295,12 @@ func TestPageInBrowser(t *testing.T) {
 	})
 	t.Run("keyboard", func(t *testing.T) {
 		var reached []any
-		for range 4 {
+		for range 6 {
 			b.press("Tab", 9, "")
 			reached = append(reached, b.eval("document.activeElement.innerText"))
 			require.Equal(t, "solid", b.eval("getComputedStyle(document.activeElement).outlineStyle"), "the focus is visible")
 		}
-		require.Equal(t, []any{"Pause", "Snapshot", "Latest as JSON", "Metrics"}, reached)
+		require.Equal(t, []any{"Pause", "Save picture", "Choose region", "Newest picture", "Latest as JSON", "Metrics"}, reached)
 		b.eval(`document.getElementById("pause").focus()`)
 		b.press("Enter", 13, "\r")
 		require.Equal(t, "true", b.eval(`document.getElementById("pause").getAttribute("aria-pressed")`))
@@ -244,6 +309,40 @@ func TestPageInBrowser(t *testing.T) {
 		require.Eventually(t, func() bool { return s.screen.viewers.count() == 0 }, time.Minute, 10*time.Millisecond)
 		b.press("Enter", 13, "\r")
 		b.until(`document.getElementById("overlay").hidden && document.getElementById("age").textContent.startsWith("picture is 0.")`)
+	})
+	t.Run("region", func(t *testing.T) {
+		b.screen(390, 844, "light")
+		flag := `document.getElementById("flag").value`
+		b.eval(`document.getElementById("choose").click()`)
+		require.Equal(t, "-roi 25%,25%,50%,50%", b.eval(flag))
+		b.drag("mouse", 0.1, 0.2, 0.6, 0.8)
+		b.until(flag + ` === "-roi 10%,20%,50%,60%"`)
+		b.screenshot("region")
+		b.screen(390, 844, "dark")
+		b.screenshot("region-dark")
+		b.press("ArrowRight", 39, "")
+		require.Equal(t, "-roi 11%,20%,50%,60%", b.eval(flag))
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": "keyDown", "key": "ArrowUp", "modifiers": 8})
+		require.Equal(t, "-roi 11%,20%,50%,59%", b.eval(flag))
+		b.drag("touch", 0.9, 0.9, 0.7, 0.5)
+		b.until(flag + ` === "-roi 70%,50%,20%,40%"`)
+		b.drag("touch", 0.5, 0.5, 1.05, 0.5001) // beyond the edge, and lower than can be classified
+		b.until("/^-roi 50%,50%,50%,[2-9]%$/.test(" + flag + ")")
+		last := b.eval(flag).(string)
+		roi, err := preprocess.ParseROI(strings.TrimPrefix(last, "-roi "))
+		require.NoError(t, err)
+		_, err = roi.Pixels(cat(0).Width, cat(0).Height)
+		require.NoError(t, err)
+		b.eval(`document.getElementById("copy").click()`)
+		b.until(`document.getElementById("copy").textContent === "Copied"`)
+		b.eval(`document.getElementById("choose").click()`)
+		b.drag("mouse", 0.1, 0.2, 0.6, 0.8)
+		require.Equal(t, last, b.eval(flag), "done")
+		b.eval(`document.getElementById("choose").click()`)
+		b.press("Escape", 27, "")
+		require.Equal(t, true, b.eval(`document.getElementById("region").hidden`))
+		require.Equal(t, "", b.eval(flag))
+		b.screen(1280, 800, "light")
 	})
 	t.Run("several labels at once", func(t *testing.T) {
 		b.until(`showResult({independent: true, top: [{label: "cat", prob: 0.9}, {label: "dog", prob: 0.5}, {label: "elk", prob: 0.49}]}),
@@ -258,7 +357,7 @@ func TestPageInBrowser(t *testing.T) {
 				roles[fmt.Sprint(role["value"], " ", name["value"])]++
 			}
 		}
-		for _, want := range []string{"banner", "main", "contentinfo", "navigation Data", "region Camera", "region What it sees",
+		for _, want := range []string{"banner", "main", "contentinfo", "navigation Data", "region Camera", "region What it sees", "region Watched labels",
 			"region Numbers", "region Lately", "button Pause", "image Live picture of the camera"} {
 			require.Positive(t, roles[want], "%s in %v", want, roles)
 		}
@@ -268,13 +367,17 @@ func TestPageInBrowser(t *testing.T) {
 	t.Run("a camera that is gone", func(t *testing.T) {
 		gone.Store(1)
 		missing := streaming()
-		missing.State, missing.Error = capture.Missing, "unplugged"
+		missing.State, missing.Error = capture.Missing, "rpicam-vid: exit status 255: unplugged"
 		s.Status(missing)
-		b.until(`/^No picture since [2-9].* s\nunplugged$/.test(document.getElementById("overlay").textContent)`)
+		b.until(`/^No picture since .* s\nThe camera is not connected. .*\nrpicam-vid: unplugged$/.test(document.getElementById("overlay").textContent)`)
 		require.Equal(t, false, b.eval(`document.getElementById("overlay").hidden`))
-		require.Equal(t, "missing", b.eval(`document.getElementById("camera-state").textContent`))
+		require.Equal(t, "not connected", b.eval(`document.getElementById("camera-state").textContent`))
+		require.Equal(t, true, b.eval(`document.getElementById("still").inert`), "there is no picture to save")
 		require.Contains(t, b.eval(`document.getElementById("announcement").textContent`), "No picture since")
 		b.screenshot("no-picture")
+		b.screen(390, 844, "dark")
+		b.screenshot("no-picture-phone")
+		b.screen(1280, 800, "light")
 		gone.Store(0)
 		s.Status(streaming())
 		b.until(`document.getElementById("overlay").hidden`)

@@ -23,7 +23,7 @@ const (
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", file("page/index.html"))
-	for _, name := range []string{"style.css", "script.js", "icon.svg"} {
+	for _, name := range []string{"style.css", "region.js", "script.js", "icon.svg"} {
 		mux.HandleFunc("GET /"+name, file("page/"+name))
 	}
 	mux.HandleFunc("GET /stream.mjpg", s.serveStream)
@@ -92,6 +92,7 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			maps.Copy(w.Header(), s.describe(p))
+			w.Header().Set("Content-Disposition", `inline; filename="camera-`+p.time.Format("2006-01-02-150405")+`.jpg"`)
 			s.viewer(w, r).send(p.jpeg)
 			return
 		}

@@ -32,7 +32,7 @@ var public = [...]string{health, "/style.css", "/icon.svg"}
 // denial is why a request may not pass.
 type denial struct {
 	why  string        // for programs
-	form string        // for people
+	form string        // for people, in HTML
 	wait time.Duration // until a token is looked at
 }
 
@@ -49,7 +49,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) *denial {
 	if token == "" {
 		return &denial{
 			why:  "a token is needed: open /?token=TOKEN, or send the header Authorization: Bearer TOKEN",
-			form: "It is the one that the program was started with.",
+			form: "This page wants the token that the program was started with.",
 		}
 	}
 	denied := s.check(r, token)
@@ -68,9 +68,9 @@ func (s *Server) check(r *http.Request, token string) *denial {
 		return nil
 	case wait > 0:
 		why := fmt.Sprintf("too many wrong tokens came from your address: try again in %d s", seconds(wait))
-		return &denial{why, why, wait}
+		return &denial{why, "<strong>" + why + "</strong>", wait}
 	}
-	return &denial{why: "this is not the token", form: "This is not the token."}
+	return &denial{why: "this is not the token", form: "<strong>This is not the token.</strong>"}
 }
 
 // seconds is a time rounded up.

@@ -3,6 +3,7 @@ package preprocess
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"image/color"
 	"image/draw"
@@ -188,4 +189,32 @@ func TestMemoryOfTiles(t *testing.T) {
 	file.Write(deflated)
 	require.Equal(t, int64(64*64+3*8*64*8), tiffMemory(change(rowsPerStrip, rowsPerStrip, 8), config))
 	require.Equal(t, int64(64*64+3*8*1040*1040), tiffMemory(change(rowsPerStrip, 322, 1024), config), "a tile of no length")
+}
+
+// No file makes a decoder take more than it tells before.
+func FuzzMemory(f *testing.F) {
+	for _, name := range []string{"progressive-420.jpg", "alpha-lossy.webp", "palette-transparent.png"} {
+		file, err := os.ReadFile(filepath.Join(testdata, "oddities", name))
+		require.NoError(f, err)
+		f.Add(file)
+	}
+	var asTIFF, asGIF, asBMP bytes.Buffer
+	img := image.NewPaletted(image.Rect(0, 0, 20, 17), color.Palette{color.Black, color.White})
+	require.NoError(f, errors.Join(tiff.Encode(&asTIFF, img, &tiff.Options{Compression: tiff.Deflate}), gif.Encode(&asGIF, img, nil), bmp.Encode(&asBMP, img)))
+	f.Add(asTIFF.Bytes())
+	f.Add(asGIF.Bytes())
+	f.Add(asBMP.Bytes())
+	const most, slack = 64e6, 700 << 10 // bytes; the second for tables
+	f.Fuzz(func(t *testing.T, file []byte) {
+		kind, err := identify(file)
+		if err != nil {
+			return
+		}
+		h, err := kind.head(file)
+		if err != nil {
+			return
+		}
+		allocated := allocatedBytes(func() { _, err = Limits{Memory: most}.Decode(file) })
+		require.LessOrEqual(t, int64(allocated), min(h.memory+int64(len(file)), most)+slack)
+	})
 }

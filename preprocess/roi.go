@@ -87,16 +87,6 @@ func (r ROI) Pixels(width, height int) (image.Rectangle, error) {
 	return region, nil
 }
 
-// Fractions is the region in fractions of the picture's width and height, 0 to 1.
-func (r ROI) Fractions(width, height int) (x, y, w, h float64, err error) {
-	p, err := r.Pixels(width, height)
-	if err != nil {
-		return 0, 0, 0, 0, err
-	}
-	across, down := float64(width), float64(height)
-	return float64(p.Min.X) / across, float64(p.Min.Y) / down, float64(p.Dx()) / across, float64(p.Dy()) / down, nil
-}
-
 // Crop makes p the region of it, without copying a sample.
 func (r ROI) Crop(p *Image) error {
 	if r == (ROI{}) {

@@ -119,10 +119,6 @@ func TestROIOfPictures(t *testing.T) {
 		r, err := roi.Pixels(640, 480)
 		require.NoError(t, err, text)
 		require.Equal(t, want, [4]int{r.Min.X, r.Min.Y, r.Dx(), r.Dy()}, text)
-		x, y, w, h, err := roi.Fractions(640, 480)
-		require.NoError(t, err)
-		require.InDeltaSlice(t, []float64{float64(r.Min.X), float64(r.Min.Y), float64(r.Dx()), float64(r.Dy())},
-			[]float64{640 * x, 480 * y, 640 * w, 480 * h}, 1e-9)
 		again, err := ParseROI(roi.String())
 		require.NoError(t, err)
 		require.Equal(t, roi, again)

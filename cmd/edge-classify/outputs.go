@@ -28,6 +28,7 @@ type outputs struct {
 	systemd *fleet.Systemd
 	trigger <-chan time.Time // nil unless pins trigger
 	models  *reloader        // has another model take over
+	page    string           // URL of the live page, for others on the network; see fleet.Options.Page
 	closers []func() error
 	log     *slog.Logger
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ func (o *pageOptions) open(_ context.Context, all *options, _ *classify.Model, o
 	if err != nil {
 		return err
 	}
+	out.page = networkPage(page.Addr())
 	out.log.Info("live page", "address", "http://"+page.Addr().String())
 	if page.Public() {
 		out.log.Warn("everyone on the network can see the camera: -token or -token-file asks viewers for a token")
@@ -62,6 +64,19 @@ func (o *pageOptions) open(_ context.Context, all *options, _ *classify.Model, o
 		return <-served
 	})
 	return nil
+}
+
+// networkPage is the page's URL for others on the network, empty if they cannot
+// reach it; it has no host where the page is at all of the machine's addresses.
+func networkPage(at net.Addr) string {
+	tcp, ok := at.(*net.TCPAddr)
+	switch {
+	case !ok || tcp.IP.IsLoopback():
+		return ""
+	case tcp.IP.IsUnspecified():
+		return fmt.Sprintf("http://:%d", tcp.Port)
+	}
+	return "http://" + tcp.String()
 }
 
 // stale is the age from which on a frame is not shown as the newest any more; 0

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -28,4 +29,12 @@ func TestTokenFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("  \n"), 0o600))
 	_, err := (&pageOptions{tokenFile: file}).readToken(slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "spaces only")
+}
+
+func TestNetworkPage(t *testing.T) {
+	for want, ip := range map[string]net.IP{
+		"": net.IPv6loopback, "http://:8080": net.IPv6unspecified, "http://192.0.2.7:8080": net.IPv4(192, 0, 2, 7), "http://[2001:db8::1]:8080": net.ParseIP("2001:db8::1"),
+	} {
+		require.Equal(t, want, networkPage(&net.TCPAddr{IP: ip, Port: 8080}))
+	}
 }

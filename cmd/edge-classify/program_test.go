@@ -84,9 +84,9 @@ func (p *program) logged(text string, times int, read func()) {
 	}
 }
 
-// memory is what the program takes: resident bytes, memory maps and threads; zeros
-// where the system does not tell.
-type memory struct{ resident, maps, threads int }
+// memory is what the program takes: resident bytes, memory maps, threads and open
+// files; zeros where the system does not tell.
+type memory struct{ resident, maps, threads, files int }
 
 func (p *program) memory() (m memory) {
 	if runtime.GOOS != "linux" {
@@ -103,6 +103,9 @@ func (p *program) memory() (m memory) {
 		fmt.Sscanf(line, "Threads: %d", &m.threads)
 	}
 	m.resident *= 1024
+	files, err := os.ReadDir(dir + "fd")
+	require.NoError(p.t, err)
+	m.files = len(files)
 	return m
 }
 
@@ -112,6 +115,7 @@ func (m memory) flat(t *testing.T, then memory) {
 	t.Logf("from %+v to %+v", then, m)
 	require.LessOrEqual(t, m.resident, then.resident+then.resident/4+4<<20, "resident memory")
 	require.LessOrEqual(t, m.maps, then.maps+20, "memory maps")
+	require.LessOrEqual(t, m.files, then.files+8, "open files")
 	require.LessOrEqual(t, m.threads, then.threads+8, "threads")
 }
 

@@ -101,17 +101,21 @@ func printFlags(w io.Writer, all *flag.FlagSet, title string, of func(name strin
 
 // Parse parses flags that may stand before, between and behind the arguments,
 // and returns the arguments.
-func Parse(f *flag.FlagSet, args []string) ([]string, error) {
+func Parse(f *flag.FlagSet, args []string) (rest []string, err error) {
 	help := f.Usage
 	f.Usage = func() {} // a wrong flag is worth a line, not all the help
-	defer func() { f.Usage = help }()
-	var rest []string
+	plain := explain(f)
+	defer func() {
+		plain()
+		f.Usage = help
+		if errors.Is(err, flag.ErrHelp) {
+			help()
+		}
+	}()
 	for {
-		if err := f.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				help()
-				return nil, err
-			}
+		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		} else if err != nil {
 			return nil, usageError{""} // the flag set has told what is wrong
 		}
 		args = f.Args()

@@ -22,6 +22,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/agnivade/levenshtein"
+
+	"edgeclassify/internal/cli"
 )
 
 // maxBytes is far above any configuration, and far below a model given by
@@ -100,7 +102,7 @@ func (a *assignment) set(key, value string) error {
 		return nil
 	}
 	if err := a.flags.Set(key, value); err != nil {
-		return fmt.Errorf("%s: invalid value %q: %w", key, value, err)
+		return fmt.Errorf("%s: invalid value %q: %w", key, value, cli.Wanted(f.Value, err))
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ const connectionLost = 4000; // ms without a word from the server
 const announceEvery = 2000; // ms: faster changes of label would only be noise to listeners
 const leak = 0.001; // ms per ms: clocks drift apart by less
 
-const $ = id => document.getElementById(id);
 const now = () => performance.now();
 const sleep = ms => new Promise(done => setTimeout(done, ms));
 const percent = prob => (prob * 100).toFixed(prob < 0.1 ? 1 : 0) + " %";
@@ -14,6 +13,13 @@ let state = null; // of the server
 let stateAt = -Infinity; // when it came; all times are on the clock of now()
 let capturedAt = null; // the picture that is shown
 let paused = false;
+
+const cameraStates = {starting: "starting", streaming: "live", stalled: "sends nothing", missing: "not connected", error: "does not work"};
+const remedies = {
+  stalled: "The camera sends nothing. It is being restarted.",
+  missing: "The camera is not connected. It is used as soon as it is back.",
+  error: "The camera does not work. It is tried again.",
+};
 
 // The address bar need not show the token: the cookie has it.
 if (new URLSearchParams(location.search).has("token")) history.replaceState(null, "", location.pathname);
@@ -94,6 +100,7 @@ function draw(bitmap) {
   }
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   bitmap.close();
+  mark(state.roi);
 }
 
 // tune starts and ends the stream as it is wanted.
@@ -155,12 +162,15 @@ function announce(seen) {
 
 function showState() {
   const {camera, result} = state;
+  document.title = [state.host, state.model, "edge-classify"].filter(Boolean).join(" · ");
+  say("host", state.host || "edge-classify");
+  say("runs", state.model ?? "");
   say("rate", state.fps.toFixed(1) + " results per second");
-  say("age-ms", spread(state.age_ms));
-  say("infer-ms", spread(state.infer_ms));
-  say("frames", `${camera.frames} frames, ${camera.dropped} dropped, ${camera.corrupt} damaged, ${camera.restarts} restarts`);
+  say("age-ms", result ? spread(state.age_ms) : "–");
+  say("infer-ms", result ? spread(state.infer_ms) : "–");
+  say("frames", `${camera.frames} received, ${camera.dropped} lost, ${camera.corrupt} damaged, restarted ${camera.restarts}×`);
   const slowed = result?.throttled ?? [];
-  say("temperature", [result?.temperature_c ? result.temperature_c.toFixed(1) + " °C" : "unknown", ...slowed].join(", "));
+  say("temperature", (result?.temperature_c ? result.temperature_c.toFixed(1) + " °C" : "unknown") + (slowed.length ? ", slowed down: " + slowed.join(", ") : ""));
   $("temperature").classList.toggle("warning", slowed.length > 0);
   say("model", state.model ?? "–");
   say("kernel", state.kernel ?? "–");
@@ -168,11 +178,22 @@ function showState() {
   journal("history", state.history, e => e.label);
   journal("watched", state.watched, e => (e.event === "start" ? "in view: " : "gone: ") + e.label);
   $("watched-title").hidden = state.watched.length === 0;
+  $("no-history").hidden = state.history.length > 0;
+  $("outlined").hidden = !state.roi;
+  showWatch();
   if (result && $("labels").children.length === 0) showResult(result);
   tick();
 }
 
-const spread = ms => `${Math.round(ms.p50)} ms (p90 ${Math.round(ms.p90)}, p99 ${Math.round(ms.p99)})`;
+const spread = ms => `${Math.round(ms.p50)} ms, 99 of 100 within ${Math.round(ms.p99)} ms`;
+
+function showWatch() {
+  $("watch").hidden = state.watch.length === 0;
+  $("watch-labels").replaceChildren(...state.watch.map(w => {
+    const since = w.since ? " since " + new Date(w.since).toLocaleTimeString() : "";
+    return element("li", w.in_view ? "seen" : "", element("span", "label", w.label), element("span", "note", (w.in_view ? "in view" : "not in view") + since));
+  }));
+}
 
 function journal(id, entries, text) {
   const lines = entries.map(e => {
@@ -196,7 +217,7 @@ function trouble() {
   if (!connected()) return stateAt < 0 ? "Connecting" : "No connection since " + seconds(now() - stateAt);
   const limit = state.stale_after_ms || Infinity;
   const frame = state.since_ms + now() - stateAt; // since the server's newest
-  const camera = state.camera.state === "streaming" ? "" : "\n" + (state.camera.error ?? "camera: " + state.camera.state);
+  const camera = [remedies[state.camera.state], plain(state.camera.error)].filter(Boolean).map(line => "\n" + line).join("");
   if (!state.result) return "Waiting for the first picture" + camera;
   if (state.stale || frame > limit) return "No picture since " + seconds(frame) + camera;
   if (capturedAt === null) return "Waiting for the picture";
@@ -204,27 +225,32 @@ function trouble() {
   return "";
 }
 
+// plain is what a program said, without the number that it ended with.
+const plain = error => (error ?? "").replace(/(exit status \d+|signal: [a-z ]+)(: )?/g, "").replace(/[: ]+$/, "");
+
 let troubled = false;
 function tick() {
   const why = paused && connected() ? "" : trouble();
   $("overlay").hidden = why === "";
   say("overlay", why);
-  $("labels").classList.toggle("old", why !== "");
+  for (const id of ["labels", "watch-labels"]) $(id).classList.toggle("old", why !== "");
   if (troubled !== (why !== "")) {
     troubled = why !== "";
     announced = ""; // what is said next takes its place
     say("announcement", troubled ? why : "The picture is live");
   }
   const age = capturedAt === null ? "no picture" : "picture is " + seconds(now() - capturedAt) + " old";
+  $("choose").disabled = capturedAt === null;
+  $("still").toggleAttribute("inert", why !== "");
   say("age", (paused ? "paused, " : "") + age);
   showCamera();
 }
 
 function showCamera() {
   const camera = state?.camera;
-  const text = !connected() ? "no connection" : camera.state || "starting";
-  $("camera").dataset.state = text;
-  say("camera-state", text);
+  const now = connected() ? camera.state || "starting" : "";
+  $("camera").dataset.state = now;
+  say("camera-state", now ? cameraStates[now] ?? now : "no connection");
   const size = camera?.width ? `, ${camera.width}×${camera.height} ${camera.format}, ${camera.fps.toFixed(0)} fps` : "";
   say("camera-about", camera ? camera.device + size : "");
 }
