@@ -40,11 +40,11 @@ func labelCommand(_ context.Context, args []string, s cli.Streams) error {
 	case *path == "":
 		return cli.Usagef("no labels given: -labels PATH")
 	}
-	if *out == "" {
-		*out = rest[0]
-	}
 	if err := checkOutputs([]place{{"-labels", *path}}, place{"-out", *out}); err != nil {
 		return err
+	}
+	if *out == "" {
+		*out = rest[0]
 	}
 	file, err := q8.Open(rest[0])
 	if err != nil {
