@@ -126,7 +126,6 @@ func (b *board) byDeploy(files machine.Files) {
 		c.Env = append(os.Environ(), "PATH="+b.bin+":"+os.Getenv("PATH"))
 		out, err := c.CombinedOutput()
 		require.NoError(b, err, "%s", out)
-		b.Logf("%s", out)
 		return string(out)
 	}
 	b.step("deploy shows what it would do", func() {
@@ -136,13 +135,16 @@ func (b *board) byDeploy(files machine.Files) {
 	b.step("deploy installs", func() {
 		out := deploy("-model", files["/models/1"], "-camera", "usb", "-smooth", "0", "-http", ":8080", "-token", token)
 		require.Contains(b, out, "self-test passes")
-		require.Contains(b, out, "the board sees: red")
+		b.Logf("%s", out)
+		require.Contains(b, out, "the board sees: ")
+		b.shows("red")
 		require.Equal(b, "enabled", b.property("UnitFileState"))
 		code, _ := b.page("/snapshot.jpg", token)
 		require.Equal(b, http.StatusOK, code)
 	})
 	b.step("deploy updates", func() {
-		require.Contains(b, deploy("-model", files["/models/2"]), "the board sees: scarlet")
+		require.Contains(b, deploy("-model", files["/models/2"]), "copied the model")
+		b.shows("scarlet")
 		code, _ := b.page("/snapshot.jpg", token)
 		require.Equal(b, http.StatusOK, code, "the settings stay")
 		process := b.property("MainPID")
