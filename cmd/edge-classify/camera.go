@@ -70,7 +70,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 		return usageError(err)
 	}
 	defer func() { end(); out.close() }()
-	go models.follow(running, file, s.In)
+	go models.follow(running, file, hangups(s.In))
 	out.systemd.Ready()
 	smooth, hold := o.steady()
 	ended := make(chan error, 1)
