@@ -50,7 +50,11 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 		Rpicam: o.rpicam, PasswordFile: o.passwordFile,
 		Orientation: o.orientation, Limits: o.limits(),
 	})
-	if err != nil {
+	switch {
+	case ctx.Err() != nil: // asked to stop
+		log.Info("stopped")
+		return nil
+	case err != nil:
 		return usageError(err)
 	}
 	defer func() {

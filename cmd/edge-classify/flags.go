@@ -37,9 +37,7 @@ type cameraOptions struct {
 
 func (o *cameraOptions) flags(f *flag.FlagSet) {
 	o.size = size{640, 480}
-	f.StringVar(&o.camera, "camera", "", "classify what a camera sees: `SPEC` is "+capture.Forms())
-	f.StringVar(&o.passwordFile, "camera-password-file", "", "log in to a camera in the network by the line USER:PASSWORD of `FILE`, which does not show in the list of processes")
-	f.StringVar(&o.rpicam, "rpicam", "", "pass `OPTIONS` to rpicam-vid, such as '--autofocus-mode manual --lens-position 2.5', for a CSI camera")
+	o.source(f)
 	f.Var(&o.size, "size", "ask the camera for frames of `WxH` pixels")
 	f.StringVar(&o.format, "format", "", "ask a USB camera for `F`: yuyv, nv12, i420 or mjpeg, instead of what costs least")
 	f.Float64Var(&o.fps, "fps", 0, "ask the camera for `N` frames a second; 0 leaves it to the camera")
@@ -52,6 +50,13 @@ func (o *cameraOptions) flags(f *flag.FlagSet) {
 	for _, out := range o.outputs() {
 		out.flags(f)
 	}
+}
+
+// source defines the flags that say which camera, and how it is opened.
+func (o *cameraOptions) source(f *flag.FlagSet) {
+	f.StringVar(&o.camera, "camera", "", "classify what a camera sees: `SPEC` is "+capture.Forms())
+	f.StringVar(&o.passwordFile, "camera-password-file", "", "log in to a camera in the network by the line USER:PASSWORD of `FILE`, which does not show in the list of processes")
+	f.StringVar(&o.rpicam, "rpicam", "", "pass `OPTIONS` to rpicam-vid, such as '--autofocus-mode manual --lens-position 2.5', for a CSI camera")
 }
 
 // outputs are the places where results go, beside standard output.
