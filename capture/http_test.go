@@ -298,7 +298,7 @@ func TestPasswordFile(t *testing.T) {
 		{"http://cam:x/", "me:topsecret", "", "", "its URL cannot be read"},
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(c.file), 0o600))
-		a, err := parseAddress(c.url, path)
+		a, err := parseAddress(c.url, options(t, Options{PasswordFile: path}))
 		if c.err != "" {
 			require.ErrorContains(t, err, c.err)
 			require.NotContains(t, err.Error(), "topsecret")
@@ -307,10 +307,31 @@ func TestPasswordFile(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{c.user, c.password, "http://cam/"}, []string{a.user, a.password, a.String()})
 	}
-	_, err := parseAddress("http://cam/", filepath.Join(t.TempDir(), "none"))
+	_, err := parseAddress("http://cam/", options(t, Options{PasswordFile: filepath.Join(t.TempDir(), "none")}))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = Open(t.Context(), "test", Options{PasswordFile: path})
 	require.ErrorContains(t, err, "test asks for no password")
+}
+
+// FuzzParseAddress: what may be shown of an address has no password.
+func FuzzParseAddress(f *testing.F) {
+	f.Add("http", "admin", "top#secret", "cam:8080", "/a?pwd=topsecret")
+	f.Add("rtsp", "", "", "[::1]", "/live")
+	f.Fuzz(func(t *testing.T, scheme, user, password, host, rest string) {
+		spec := scheme + "://" + user + ":" + password + "@" + host + rest
+		a, err := parseAddress(spec, Options{})
+		if len(password) < 8 || strings.Contains(scheme+user+host+rest, password) {
+			return
+		}
+		if err != nil {
+			require.NotContains(t, err.Error(), password)
+			return
+		}
+		if a.password == password {
+			require.NotContains(t, a.String(), password)
+			require.NotContains(t, a.hide().Replace("cannot open "+a.full()+": it is "+spec), password)
+		}
+	})
 }
 
 func TestTLS(t *testing.T) {
@@ -321,7 +342,7 @@ func TestTLS(t *testing.T) {
 	_, err := Open(t.Context(), s.URL, Options{})
 	require.ErrorContains(t, err, "SSL_CERT_FILE")
 	require.NotErrorIs(t, err, errGone)
-	at, err := parseAddress(s.URL, "")
+	at, err := parseAddress(s.URL, Options{})
 	require.NoError(t, err)
 	session, status, err := newWeb(at, options(t, Options{}), s.Client().Transport).open(t.Context())
 	require.NoError(t, err)
@@ -392,7 +413,7 @@ func (p *plainWriter) Write(b []byte) (int, error) {
 }
 
 func (w *wire) open(t *testing.T, o Options) (Camera, error) {
-	at, err := parseAddress("http://cam/", "")
+	at, err := parseAddress("http://cam/", Options{})
 	require.NoError(t, err)
 	o = options(t, o)
 	return start(t.Context(), at.String(), newWeb(at, o, &http.Transport{DialContext: w.dial}).open, o)
