@@ -1,5 +1,5 @@
 # Targets: all, demo, weights, test (of it: test-go, test-race, test-purego, test-qemu), test-device,
-# test-ranges, lint, cross, bench, bench-peers, perf-model, icount, deb, clean; see README.md.
+# test-ranges, fuzz, lint, cross, bench, bench-peers, perf-model, icount, deb, release, clean; see README.md.
 
 GO          ?= go
 QEMU        ?= qemu-aarch64
@@ -123,12 +123,19 @@ $(MODEL):
 	mkdir -p $(@D)
 	bin/quantize build -model resnet50-keras -out $@
 
-# The Debian package, for boards with a 64-bit system.
-.PHONY: deb
-VERSION := $(shell sed -n 's/^const Version = "\(.*\)"/\1/p' internal/cli/cli.go)
+# What users download, for each platform of the list; and the Debian package for
+# boards with a 64-bit system alone.
+.PHONY: release deb
+release:
+	$(GO) run ./internal/release -out build/release
 deb:
-	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags "-s -w" -o build/deb/edge-classify ./cmd/edge-classify
-	packaging/deb.sh build/deb/edge-classify $(VERSION) arm64 build/edge-classify_$(VERSION)_arm64.deb
+	$(GO) run ./internal/release -deb -platforms linux/arm64 -out build
+
+# All fuzz targets, for FUZZTIME each.
+FUZZTIME ?= 10s
+.PHONY: fuzz
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
 
 clean:
 	rm -rf bin build

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
+
+	"edgeclassify/internal/private"
 )
 
 // address is where a camera is in the network, and who may use it.
@@ -14,9 +15,9 @@ type address struct {
 	user, password string
 }
 
-// parseAddress reads a URL and, where there is one, the file with the password,
-// or with USER:PASSWORD. Errors do not repeat what may be a password.
-func parseAddress(text, passwordFile string) (a address, err error) {
+// parseAddress reads a URL and, if Options name it, the file with the password or
+// USER:PASSWORD. Errors do not repeat what may be a password.
+func parseAddress(text string, o Options) (a address, err error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Opaque != "" {
 		return a, fmt.Errorf("%w: its URL cannot be read: write special characters of user and password as per cent and "+
@@ -28,14 +29,17 @@ func parseAddress(text, passwordFile string) (a address, err error) {
 		u.User = nil
 	}
 	a.url = u
-	if passwordFile == "" {
+	if o.PasswordFile == "" {
 		return a, nil
 	}
-	file, err := os.ReadFile(passwordFile)
+	line, warning, err := private.Secret(o.PasswordFile)
 	if err != nil {
 		return a, fmt.Errorf("the camera's password: %w", err)
 	}
-	user, password, both := strings.Cut(strings.TrimSpace(string(file)), ":")
+	if warning != "" {
+		o.Log.Warn(warning)
+	}
+	user, password, both := strings.Cut(line, ":")
 	switch {
 	case a.user != "" && !both:
 		a.password = user
@@ -44,7 +48,7 @@ func parseAddress(text, passwordFile string) (a address, err error) {
 	case both && user == a.user:
 		a.password = password
 	default:
-		return a, errors.New("the camera's password: " + passwordFile + ": want one line USER:PASSWORD")
+		return a, errors.New("the camera's password: " + o.PasswordFile + ": want one line USER:PASSWORD")
 	}
 	return a, nil
 }
@@ -57,7 +61,7 @@ func (a address) String() string {
 
 // shownAddress is what may be shown of a URL.
 func shownAddress(spec string) string {
-	a, err := parseAddress(spec, "")
+	a, err := parseAddress(spec, Options{})
 	if err != nil {
 		return "a camera in the network"
 	}

@@ -4,6 +4,7 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -47,6 +48,10 @@ func TestExec(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "secret")
 	}
-	_, err := Open(t.Context(), "exec:camera", Options{Width: 65, Height: 48})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := Open(ctx, "exec:sleep 1000", Options{Wait: true})
+	require.ErrorIs(t, err, context.DeadlineExceeded, "opening can be given up")
+	_, err = Open(t.Context(), "exec:camera", Options{Width: 65, Height: 48})
 	require.ErrorContains(t, err, "want even numbers")
 }

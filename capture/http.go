@@ -30,7 +30,7 @@ type web struct {
 const stillRate = 1 // frames per second, of a camera that has to be asked for each
 
 func openWeb(text string, o Options) (opener, error) {
-	at, err := parseAddress(text, o.PasswordFile)
+	at, err := parseAddress(text, o)
 	if err != nil {
 		return nil, err
 	}

@@ -298,7 +298,7 @@ func TestPasswordFile(t *testing.T) {
 		{"http://cam:x/", "me:topsecret", "", "", "its URL cannot be read"},
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(c.file), 0o600))
-		a, err := parseAddress(c.url, path)
+		a, err := parseAddress(c.url, options(t, Options{PasswordFile: path}))
 		if c.err != "" {
 			require.ErrorContains(t, err, c.err)
 			require.NotContains(t, err.Error(), "topsecret")
@@ -307,7 +307,7 @@ func TestPasswordFile(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{c.user, c.password, "http://cam/"}, []string{a.user, a.password, a.String()})
 	}
-	_, err := parseAddress("http://cam/", filepath.Join(t.TempDir(), "none"))
+	_, err := parseAddress("http://cam/", options(t, Options{PasswordFile: filepath.Join(t.TempDir(), "none")}))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = Open(t.Context(), "test", Options{PasswordFile: path})
 	require.ErrorContains(t, err, "test asks for no password")
@@ -321,7 +321,7 @@ func TestTLS(t *testing.T) {
 	_, err := Open(t.Context(), s.URL, Options{})
 	require.ErrorContains(t, err, "SSL_CERT_FILE")
 	require.NotErrorIs(t, err, errGone)
-	at, err := parseAddress(s.URL, "")
+	at, err := parseAddress(s.URL, Options{})
 	require.NoError(t, err)
 	session, status, err := newWeb(at, options(t, Options{}), s.Client().Transport).open(t.Context())
 	require.NoError(t, err)
@@ -392,7 +392,7 @@ func (p *plainWriter) Write(b []byte) (int, error) {
 }
 
 func (w *wire) open(t *testing.T, o Options) (Camera, error) {
-	at, err := parseAddress("http://cam/", "")
+	at, err := parseAddress("http://cam/", Options{})
 	require.NoError(t, err)
 	o = options(t, o)
 	return start(t.Context(), at.String(), newWeb(at, o, &http.Transport{DialContext: w.dial}).open, o)

@@ -20,7 +20,7 @@ import (
 func encode(t testing.TB) (whole, bare []byte) {
 	t.Helper()
 	var file bytes.Buffer
-	require.NoError(t, jpeg.Encode(&file, scene(96, 64), nil))
+	require.NoError(t, jpeg.Encode(&file, scene(16, 8), nil))
 	whole = file.Bytes()
 	at := bytes.Index(whole, []byte(standardTables))
 	require.Positive(t, at, "image/jpeg writes the standard tables")

@@ -17,7 +17,7 @@ type rtsp struct {
 }
 
 func openRTSP(text string, o Options) (opener, error) {
-	at, err := parseAddress(text, o.PasswordFile)
+	at, err := parseAddress(text, o)
 	if err != nil {
 		return nil, err
 	}

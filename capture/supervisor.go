@@ -98,6 +98,12 @@ type supervisor struct {
 // start opens a camera and returns it under supervision.
 func start(ctx context.Context, spec string, open opener, o Options) (Camera, error) {
 	s, agreed, err := open(ctx)
+	if ctx.Err() != nil {
+		if s != nil {
+			s.close()
+		}
+		return nil, fmt.Errorf("capture: %w", ctx.Err())
+	}
 	if err != nil && !o.Wait {
 		return nil, fmt.Errorf("capture: %w", err)
 	}

@@ -61,8 +61,16 @@ func (p platform) check(file string) error {
 // build is the command that makes the program.
 func (p platform) build(ctx context.Context, out string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, program)
-	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+p.arch, "GOARM="+p.arm)
+	c.Env = append(os.Environ(), p.environment()...)
 	return c
+}
+
+func (p platform) environment() []string {
+	list := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + p.arch}
+	if p.arm != "" {
+		list = append(list, "GOARM="+p.arm)
+	}
+	return list
 }
 
 // beside is where the program for boards may lie, beside the one that runs.

@@ -74,6 +74,9 @@ func Open(o Options) (*Events, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Dir == "" && len(o.Command) == 0 {
+		return nil, errors.New("events: neither a folder nor a program is given")
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Events{stop: stop}
 	if len(o.Command) > 0 {

@@ -252,6 +252,7 @@ func TestProgramIsBounded(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for want, o := range map[string]Options{
+		"neither":         {},
 		"at least 1":      {Dir: t.TempDir(), MaxBytes: 1},
 		"events_test.go":  {Dir: "events_test.go/x", MaxEvents: 1, MaxBytes: 1},
 		"no-such-program": {Command: []string{"no-such-program"}, Timeout: 1},

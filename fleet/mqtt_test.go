@@ -13,10 +13,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/capture"
@@ -357,7 +359,7 @@ func TestReadablePassword(t *testing.T) {
 		target, err := (&Options{URL: "mqtt://u@broker/a", PasswordFile: file, Log: lines.logger()}).target(fstest.MapFS{})
 		require.NoError(t, err)
 		require.Equal(t, "secret", target.password)
-		require.Equal(t, count, lines.count("everyone on this machine can read the password: chmod o-r"), mode)
+		require.Equal(t, count, lines.count("every user of this machine can get at the secret"), mode)
 	}
 }
 
@@ -429,6 +431,40 @@ func TestRejectedMessages(t *testing.T) {
 	require.Eventually(t, func() bool { return lines.count("kitchen/picture err=\"the broker does not take it: ") == 1 }, 5*time.Second, time.Millisecond)
 	require.Equal(t, 1, lines.count("topic=homeassistant/sensor/kitchen/fps/config"))
 	require.Equal(t, 1, lines.count("mqtt: connected"))
+}
+
+// A broker may refuse subscriptions: what is published goes on.
+func TestRejectedSubscriptions(t *testing.T) {
+	var lines logs
+	var online atomic.Int64
+	m := open(t, Options{Log: lines.logger(), Update: func(context.Context, string, string) error { return nil }, URL: answering(t, func(c net.Conn) {
+		for {
+			p, err := packets.ReadPacket(c)
+			if err != nil {
+				return
+			}
+			id := p.PacketID()
+			switch p.Type {
+			case packets.CONNECT:
+				_, _ = c.Write([]byte{packets.CONNACK << 4, 3, 0, 0, 0})
+			case packets.SUBSCRIBE:
+				_, _ = c.Write([]byte{packets.SUBACK << 4, 4, byte(id >> 8), byte(id), 0, 0x87})
+			case packets.PUBLISH:
+				_, _ = c.Write([]byte{packets.PUBACK << 4, 2, byte(id >> 8), byte(id)})
+				if string(p.Content.(*packets.Publish).Payload) == "online" {
+					online.Add(1)
+				}
+			}
+		}
+	})})
+	const refused = "the broker does not let this device subscribe\" topic=edge-classify/kitchen/"
+	reached := func(times int64) {
+		require.Eventually(t, func() bool { return online.Load() == times }, 5*time.Second, time.Millisecond, &lines.text)
+		require.Equal(t, 2, lines.count(refused), "once each")
+	}
+	reached(1)
+	m.Model(pets)
+	reached(2)
 }
 
 // acknowledges reads a CONNECT, accepts it, and reads no more.

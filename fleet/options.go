@@ -15,11 +15,11 @@ import (
 	"net/url"
 	"os"
 	"regexp"
-	"runtime"
 	"strings"
 	"time"
 
 	"edgeclassify/internal/board"
+	"edgeclassify/internal/private"
 )
 
 // Options say which broker to tell, and what.
@@ -163,14 +163,13 @@ func (t *target) setPassword(u *url.URL, o *Options) error {
 		t.password = inURL
 	}
 	if o.PasswordFile != "" {
-		text, err := os.ReadFile(o.PasswordFile)
+		password, warning, err := private.Secret(o.PasswordFile)
 		if err != nil {
 			return fmt.Errorf("mqtt: password: %w", err)
 		}
-		if info, err := os.Stat(o.PasswordFile); err == nil && info.Mode()&0o004 != 0 && runtime.GOOS != "windows" {
-			o.Log.Warn("mqtt: everyone on this machine can read the password: chmod o-r", "file", o.PasswordFile)
+		if t.password = password; warning != "" {
+			o.Log.Warn("mqtt: " + warning)
 		}
-		t.password = strings.TrimRight(string(text), "\r\n")
 	}
 	return nil
 }

@@ -91,8 +91,10 @@ func (s *sender) subscribe() error {
 		wanted[s.topics.setModel] = 1
 	}
 	for topic, qos := range wanted {
-		if err := s.link.subscribe(topic, qos); err != nil {
-			s.warn(topic, err) // without a connection the next message fails
+		err := s.link.subscribe(topic, qos)
+		if err != nil && s.link.alive.Err() == nil && !s.rejected[topic] { // without a connection the next message fails
+			s.rejected[topic] = true
+			s.log.Warn("mqtt: the broker does not let this device subscribe", "topic", topic, "err", err)
 		}
 	}
 	return nil

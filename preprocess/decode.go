@@ -74,8 +74,7 @@ func (l Limits) Decode(file []byte) (*Image, error) {
 
 func (l Limits) decode(file []byte) (*Image, error) {
 	if int64(len(file)) > l.file() {
-		return nil, fmt.Errorf("%w: more than %s of file: scale it down first, or allow more with -picture-memory up to %s",
-			ErrTooLarge, megabytes(l.file()), megabytes(maxFile))
+		return nil, fmt.Errorf("%w: more than %s of file: scale it down%s", ErrTooLarge, megabytes(l.file()), l.more(maxFile))
 	}
 	f, err := identify(file)
 	if err != nil {

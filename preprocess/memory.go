@@ -27,6 +27,14 @@ func (l Limits) memory() int64 {
 // file is how many bytes a file may have.
 func (l Limits) file() int64 { return min(maxFile, l.memory()) }
 
+// more says how to be allowed as much, where that can be chosen.
+func (l Limits) more(need int64) string {
+	if l.Memory == 0 {
+		return ""
+	}
+	return ", or allow more: -picture-memory " + megabytes(need)
+}
+
 const (
 	// Encoders go through the pixels of a progressive JPEG file 4 to 10 times. More
 	// passes than this cost time and show nothing.
@@ -40,8 +48,8 @@ const (
 func (l Limits) check(h head, file []byte) error {
 	if need := h.memory + int64(len(file)); need > l.memory() {
 		return fmt.Errorf("%w: decoding %dx%d pixels of this kind takes %s of memory, and it may take %s: "+
-			"scale it down, save it as baseline JPEG, or allow more with -picture-memory %[4]s",
-			ErrTooLarge, h.width, h.height, megabytes(need), megabytes(l.memory()))
+			"scale it down or save it as baseline JPEG%s",
+			ErrTooLarge, h.width, h.height, megabytes(need), megabytes(l.memory()), l.more(need))
 	}
 	if w := h.work; w.Visits > max(maxPasses*w.Blocks, fewVisits) {
 		return fmt.Errorf("%w: its %d scans go through the pixels %d times: save it again as baseline JPEG",

@@ -112,6 +112,9 @@ func TestBombsAreRefused(t *testing.T) {
 		require.ErrorContains(t, err, "it may take 128MB", name)
 		require.Less(t, allocated, uint64(1<<20), name)
 	}
+	_, err = Decode(progressive)
+	require.ErrorIs(t, err, ErrTooLarge, "by default, too")
+	require.NotContains(t, err.Error(), "-picture-memory", "there is nothing to choose")
 }
 
 // A file that is larger than what may be taken is not read to its end.

@@ -198,7 +198,9 @@ func (l *loop) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-poll.C:
-			l.tell(l.cam.Status())
+			if ctx.Err() == nil { // else sinks may be closed
+				l.tell(l.cam.Status())
+			}
 		case <-due.C:
 			l.want(time.Now().Add(-maxAge))
 		case at := <-trigger:

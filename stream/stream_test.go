@@ -292,6 +292,17 @@ func TestReplace(t *testing.T) {
 	require.ErrorContains(t, Run(t.Context(), newFakeCamera(), fakeClassifier{}, Options{Watch: []string{"cat"}, Replace: replace}), `no class "cat"`)
 }
 
+func FuzzDigest(f *testing.F) {
+	f.Add("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+	f.Add("E3")
+	f.Fuzz(func(t *testing.T, text string) {
+		var d Digest
+		if d.UnmarshalText([]byte(text)) == nil {
+			require.Equal(t, strings.ToLower(text), d.String())
+		}
+	})
+}
+
 // nameless is a model without the labels of others.
 type nameless struct{ fakeClassifier }
 

@@ -50,7 +50,11 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 		Rpicam: o.rpicam, PasswordFile: o.passwordFile,
 		Orientation: o.orientation, Limits: o.limits(),
 	})
-	if err != nil {
+	switch {
+	case ctx.Err() != nil: // asked to stop
+		log.Info("stopped")
+		return nil
+	case err != nil:
 		return usageError(err)
 	}
 	defer func() {
@@ -66,7 +70,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 		return usageError(err)
 	}
 	defer func() { end(); out.close() }()
-	go models.follow(running, file, s.In)
+	go models.follow(running, file, hangups(s.In))
 	out.systemd.Ready()
 	smooth, hold := o.steady()
 	ended := make(chan error, 1)

@@ -196,20 +196,6 @@ func TestEventsAreKept(t *testing.T) {
 	require.Equal(t, seen, kept)
 }
 
-func TestByteSize(t *testing.T) {
-	for text, want := range map[string]byteSize{"1": 1, "250MB": 250e6, "2gb": 2e9, "500kB": 500e3} {
-		var b byteSize
-		require.NoError(t, b.Set(text))
-		require.Equal(t, want, b)
-		var again byteSize
-		require.NoError(t, again.Set(b.String()))
-		require.Equal(t, want, again)
-	}
-	for _, text := range []string{"", "MB", "0", "-1MB", "1.5MB", "9223372036854775807GB", "5x"} {
-		require.Error(t, new(byteSize).Set(text), text)
-	}
-}
-
 func TestConfigurationFile(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "edge-classify.conf")
 	require.NoError(t, os.WriteFile(config, []byte("# a test\nmodel = "+write(t, "colours.q8", nettest.Colours())+"\ncamera = test\nfps = 100\njson = true\ntop = 1\nwatch = blue, n00000001\n"), 0o600))
@@ -239,8 +225,8 @@ func TestBadInputOfCamera(t *testing.T) {
 		{with("-fps", "NaN"), cli.ExitUsage, "-fps NaN"},
 		{with("-every", "-1s"), cli.ExitUsage, "-every -1s"},
 		{with("-every", "5"), cli.ExitUsage, "-every"},
-		{with("-smooth", "0.5"), cli.ExitUsage, `invalid value "0.5" for flag -smooth: want a time such as 150ms`},
-		{with("-hold", "-1s"), cli.ExitUsage, "for flag -hold: want a time such as 150ms"},
+		{with("-smooth", "0.5"), cli.ExitUsage, `invalid value "0.5" for flag -smooth: want a time such as 500ms`},
+		{with("-hold", "-1s"), cli.ExitUsage, "-hold -1s: want 0 or more"},
 		{with("-min-prob", "50"), cli.ExitUsage, "-min-prob 50: want 0 to 1"},
 		{with("-top", "0"), cli.ExitUsage, "-top 0"},
 		{with("-watch", ","), cli.ExitUsage, "the list is empty"},
@@ -258,7 +244,7 @@ func TestBadInputOfCamera(t *testing.T) {
 		{with("-led", "17=reed"), cli.ExitUsage, "did you mean red, green?"},
 		{with("-save", dir), cli.ExitUsage, "with -watch only"},
 		{with("-save-max", "0"), cli.ExitUsage, "-save-max 0: want at least 1"},
-		{with("-save-bytes", "lots"), cli.ExitUsage, "want a number of bytes such as 250MB"},
+		{with("-save-bytes", "lots"), cli.ExitUsage, "want a size such as 256MB"},
 		{with("-watch", "red", "-save", filepath.Join(model, "x")), cli.ExitFailure, "colours.q8"},
 		{with("-watch", "red", "-exec", "no-such-program"), cli.ExitUsage, "no-such-program"},
 		{with("-watch", "red", "-exec", "sh '"), cli.ExitUsage, "is not closed"},

@@ -14,7 +14,8 @@ const camerasUsage = `Usage: edge-classify cameras [-json]
 
 Lists the cameras of this machine: what -camera takes for each, its formats,
 sizes and frames per second, and why it cannot be used if that is so. Formats
-in parentheses are of no use to this program.
+in parentheses are of no use to this program. Cameras in the network are not
+looked for: -camera takes their address, http://... or rtsp://...
 
 With -json one object is printed: cameras, a list.`
 
@@ -39,7 +40,7 @@ func runCameras(args []string, s cli.Streams) error {
 		return json.NewEncoder(s.Out).Encode(list)
 	}
 	if len(devices) == 0 {
-		fmt.Fprintln(s.Out, "No cameras found. '-camera test' works without one.")
+		fmt.Fprintln(s.Out, "No cameras found on this machine. '-camera test' works without one, '-camera http://...' and rtsp:// take one in the network.")
 	}
 	for _, d := range devices {
 		printDevice(s.Out, d)

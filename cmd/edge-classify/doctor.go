@@ -8,6 +8,7 @@ import (
 	"os"
 	"text/tabwriter"
 
+	"edgeclassify/capture"
 	"edgeclassify/internal/cli"
 	"edgeclassify/runtime"
 )
@@ -61,7 +62,8 @@ func runDoctor(ctx context.Context, args []string, s cli.Streams) error {
 	f := cli.Flags("edge-classify doctor", doctorUsage, s)
 	var e engine
 	e.flags(f)
-	camera := f.String("camera", "", "take frames from the camera `SPEC`; see 'edge-classify -h'")
+	var camera cameraOptions
+	camera.source(f)
 	asJSON := f.Bool("json", false, "print one JSON object")
 	rest, err := cli.Parse(f, args)
 	switch {
@@ -80,8 +82,8 @@ func runDoctor(ctx context.Context, args []string, s cli.Streams) error {
 	}
 	d.add(checkMachine(root)...)
 	d.add(checkCameras()...)
-	if *camera != "" {
-		d.add(checkFrames(ctx, *camera))
+	if camera.camera != "" {
+		d.add(checkFrames(ctx, camera.camera, capture.Options{Rpicam: camera.rpicam, PasswordFile: camera.passwordFile}))
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -39,10 +39,10 @@ func checkCameras() []check {
 }
 
 // checkFrames takes frames from one camera.
-func checkFrames(ctx context.Context, spec string) check {
-	camera, err := capture.Open(ctx, spec, capture.Options{})
+func checkFrames(ctx context.Context, spec string, o capture.Options) check {
+	camera, err := capture.Open(ctx, spec, o)
 	if err != nil {
-		return failure("frames", err.Error(), "'edge-classify cameras' lists what there is")
+		return failure("frames", err.Error(), "'edge-classify cameras' lists those of this machine")
 	}
 	defer camera.Close()
 	frames, age, err := watchFrames(ctx, camera)

@@ -21,8 +21,8 @@ type cameraOptions struct {
 	fps     float64
 	wait    bool
 	every   time.Duration
-	smooth  span
-	hold    span
+	smooth  time.Duration
+	hold    time.Duration
 	minProb float64
 	watch   list
 
@@ -37,22 +37,26 @@ type cameraOptions struct {
 
 func (o *cameraOptions) flags(f *flag.FlagSet) {
 	o.size = size{640, 480}
-	o.smooth, o.hold = span(150*time.Millisecond), span(300*time.Millisecond)
-	f.StringVar(&o.camera, "camera", "", "classify what a camera sees: `SPEC` is "+capture.Forms())
-	f.StringVar(&o.passwordFile, "camera-password-file", "", "log in to a camera in the network by the line USER:PASSWORD of `FILE`, which does not show in the list of processes")
-	f.StringVar(&o.rpicam, "rpicam", "", "pass `OPTIONS` to rpicam-vid, such as '--autofocus-mode manual --lens-position 2.5', for a CSI camera")
+	o.source(f)
 	f.Var(&o.size, "size", "ask the camera for frames of `WxH` pixels")
 	f.StringVar(&o.format, "format", "", "ask a USB camera for `F`: yuyv, nv12, i420 or mjpeg, instead of what costs least")
 	f.Float64Var(&o.fps, "fps", 0, "ask the camera for `N` frames a second; 0 leaves it to the camera")
 	f.BoolVar(&o.wait, "wait", false, "wait for a camera that is missing or busy at the start, as for one that is unplugged later")
 	f.DurationVar(&o.every, "every", 0, "classify a frame every `TIME`, such as 500ms; 0 is as fast as can be")
-	f.Var(&o.smooth, "smooth", "smooth probabilities: `TIME` after which the past weighs 1/e; 0 is none, as always of file: and with -trigger")
-	f.Var(&o.hold, "hold", "tell of -watch and switch -led once no result has said otherwise for `TIME`; 0 as with -smooth")
+	f.DurationVar(&o.smooth, "smooth", 150*time.Millisecond, "smooth probabilities: `TIME` after which the past weighs 1/e; 0 is none, as always of file: and with -trigger")
+	f.DurationVar(&o.hold, "hold", 300*time.Millisecond, "tell of -watch and switch -led once no result has said otherwise for `TIME`; 0 as with -smooth")
 	f.Float64Var(&o.minProb, "min-prob", 0.5, "be sure of labels from probability `P` on, until it is below 0.8 times P")
 	f.Var(&o.watch, "watch", "tell when one of `LABEL[,LABEL]` comes into view and when it leaves")
 	for _, out := range o.outputs() {
 		out.flags(f)
 	}
+}
+
+// source defines the flags that say which camera, and how it is opened.
+func (o *cameraOptions) source(f *flag.FlagSet) {
+	f.StringVar(&o.camera, "camera", "", "classify what a camera sees: `SPEC` is "+capture.Forms())
+	f.StringVar(&o.passwordFile, "camera-password-file", "", "log in to a camera in the network by the line USER:PASSWORD of `FILE`, which does not show in the list of processes")
+	f.StringVar(&o.rpicam, "rpicam", "", "pass `OPTIONS` to rpicam-vid, such as '--autofocus-mode manual --lens-position 2.5', for a CSI camera")
 }
 
 // outputs are the places where results go, beside standard output.
@@ -74,7 +78,7 @@ func (o *cameraOptions) steady() (smooth, hold time.Duration) {
 	if o.pins.trigger != "" || strings.HasPrefix(o.camera, "file:") {
 		return 0, 0
 	}
-	return time.Duration(o.smooth), time.Duration(o.hold)
+	return o.smooth, o.hold
 }
 
 // check finds values that make no sense.
@@ -84,6 +88,10 @@ func (o *cameraOptions) check() error {
 		return cli.Usagef("-fps %v: want 0 to 1000", o.fps)
 	case o.every < 0:
 		return cli.Usagef("-every %v: want 0 or more", o.every)
+	case o.smooth < 0:
+		return cli.Usagef("-smooth %v: want 0 or more, such as 150ms", o.smooth)
+	case o.hold < 0:
+		return cli.Usagef("-hold %v: want 0 or more, such as 300ms", o.hold)
 	case !(o.minProb >= 0 && o.minProb <= 1):
 		return cli.Usagef("-min-prob %v: want 0 to 1", o.minProb)
 	case o.events.given() && len(o.watch) == 0:
@@ -150,23 +158,6 @@ func (s *size) Set(text string) error {
 	s.width, s.height = width, height
 	return nil
 }
-
-// span is the flag value of a time that may be 0.
-type span time.Duration
-
-func (s *span) String() string { return time.Duration(*s).String() }
-
-func (s *span) Set(text string) error {
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return fmt.Errorf("want a time such as 150ms or 2s, or 0")
-	}
-	*s = span(d)
-	return nil
-}
-
-// Get tells package config that the time is one value.
-func (s *span) Get() any { return time.Duration(*s) }
 
 // list is the flag value A,B,C.
 type list []string

@@ -18,26 +18,36 @@ type lines struct {
 	w     io.Writer
 	log   *slog.Logger
 	queue chan []byte
+	quit  chan struct{} // closed to end it; put may come later still
 	done  chan struct{}
 	lost  int
 	bad   bool // the last write failed
 }
 
 func newLines(w io.Writer, log *slog.Logger) *lines {
-	l := &lines{w: w, log: log, queue: make(chan []byte, backlog), done: make(chan struct{})}
+	l := &lines{w: w, log: log, queue: make(chan []byte, backlog), quit: make(chan struct{}), done: make(chan struct{})}
 	go l.run()
 	return l
 }
 
 func (l *lines) run() {
 	defer close(l.done)
-	for line := range l.queue {
-		_, err := l.w.Write(line)
-		if err != nil && !l.bad {
-			l.log.Error("results cannot be written", "err", err)
+	for quit := l.quit; quit != nil || len(l.queue) > 0; {
+		select {
+		case line := <-l.queue:
+			l.write(line)
+		case <-quit:
+			quit = nil
 		}
-		l.bad = err != nil
 	}
+}
+
+func (l *lines) write(line []byte) {
+	_, err := l.w.Write(line)
+	if err != nil && !l.bad {
+		l.log.Error("results cannot be written", "err", err)
+	}
+	l.bad = err != nil
 }
 
 // put takes the line over, without waiting.
@@ -55,7 +65,7 @@ func (l *lines) put(line []byte) {
 
 // Close waits for what is still to be written, but not for ever.
 func (l *lines) Close() error {
-	close(l.queue)
+	close(l.quit)
 	select {
 	case <-l.done:
 		return nil

@@ -68,9 +68,9 @@ With -json every result gives one line on standard output:
   lost on the way to the program), top, independent (true where any number of
   classes may be there), model (its file's sha256), logits_sha256 (of this frame),
   ms, temperature_c and throttled (where the system tells them);
-  and every event of -watch: time, label, event (start or end), prob. To these
-  -save and -exec add of the result: camera, top, sequence, age_ms, model, model_name,
-  logits_sha256 and picture (its file, if any).
+  and every event of -watch: time, label, event (start or end), prob. To
+  these -save and -exec add of the result: camera, top, sequence, age_ms, model,
+  model_name, logits_sha256 and picture (its file, if any).
 
 A file for -config has lines 'flag = value' and comments behind #.
 

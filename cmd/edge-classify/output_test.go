@@ -136,3 +136,13 @@ func TestWriteErrorsAreToldOnce(t *testing.T) {
 	require.NoError(t, l.Close())
 	require.Equal(t, 1, strings.Count(log.String(), "disk full"), log.String())
 }
+
+// A loop that is still busy when the program ends may call once more.
+func TestLineAfterTheEnd(t *testing.T) {
+	var out bytes.Buffer
+	l := newLines(&out, slog.New(slog.DiscardHandler))
+	l.put([]byte("before\n"))
+	require.NoError(t, l.Close())
+	require.NotPanics(t, func() { l.put([]byte("behind\n")) })
+	require.Equal(t, "before\n", out.String())
+}

@@ -104,15 +104,21 @@ func (r *reloader) close() {
 	}
 }
 
-// follow takes up what the model's file becomes, and reads it again at SIGHUP, until
-// ctx ends. taken is the file as it was before it was read. At a terminal SIGHUP
-// still ends the program, with the terminal.
-func (r *reloader) follow(ctx context.Context, taken os.FileInfo, stdin io.Reader) {
-	hangup := make(chan os.Signal, 1)
-	if f, ok := stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		signal.Notify(hangup, syscall.SIGHUP)
-		defer signal.Stop(hangup)
+// hangups tells of SIGHUP; of none at a terminal, where it ends the program, with the
+// terminal.
+func hangups(stdin io.Reader) chan os.Signal {
+	if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return nil
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	return hangup
+}
+
+// follow takes up what the model's file becomes, and reads it again at a hangup, until
+// ctx ends. taken is the file as it was before it was read.
+func (r *reloader) follow(ctx context.Context, taken os.FileInfo, hangup chan os.Signal) {
+	defer signal.Stop(hangup)
 	tick := time.NewTicker(modelPoll)
 	defer tick.Stop()
 	f := following{taken: taken}

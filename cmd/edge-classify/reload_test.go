@@ -173,6 +173,7 @@ func TestModelFileIsFollowed(t *testing.T) {
 				f.look(r)
 				time.Sleep(modelPoll)
 			}
+			synctest.Wait()
 		}
 		looks(5)
 		require.NoError(t, os.Remove(path))
@@ -199,6 +200,7 @@ func TestModelFileIsFollowed(t *testing.T) {
 		r.options.watch = list{"red"}
 		require.NoError(t, r.Load(path))
 		require.NoError(t, r.Load(path), "the same again")
+		synctest.Wait()
 		require.Equal(t, []string{second.sha256, first.sha256}, took)
 		require.ErrorContains(t, r.Load(path+".none"), "model.q8.none")
 		close(r.replace)

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Wanted is the error of setting a flag, which for the kinds of package flag tells
-// nothing but that it could not be parsed, as what they want.
+// Wanted is the error of setting a flag. Where package flag tells nothing but that the
+// value could not be parsed it says what is wanted.
 func Wanted(v flag.Value, err error) error {
 	getter, ok := v.(flag.Getter)
-	if err == nil || !ok {
+	if !ok || err == nil || err.Error() != "parse error" && err.Error() != "value out of range" {
 		return err
 	}
 	switch getter.Get().(type) {

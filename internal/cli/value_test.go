@@ -20,6 +20,7 @@ func TestErrorsOfValuesSayWhatIsWanted(t *testing.T) {
 		{"-top=99999999999999999999", "want a whole number"},
 		{"-fps=fast", `"fast" for flag -fps: want a number`},
 		{"-memory=much", `"much" for flag -memory: want a size such as`},
+		{"-hold=-1s", `"-1s" for flag -hold: no time before now`},
 		{"-own=x", `"x" for flag -own: of its own`},
 		{"-wait", ""}, {"-every=5s", ""}, {"-top=3", ""}, {"-fps=2.5", ""},
 	} {
@@ -30,6 +31,7 @@ func TestErrorsOfValuesSayWhatIsWanted(t *testing.T) {
 		f.Int("top", 5, "")
 		f.Float64("fps", 0, "")
 		f.Var(new(Size), "memory", "")
+		f.Var(new(hold), "hold", "")
 		f.Func("own", "", func(string) error { return errors.New("of its own") })
 		_, err := Parse(f, []string{c.arg})
 		require.Equal(t, c.want == "", err == nil, c.arg)
@@ -43,3 +45,10 @@ func TestErrorsOfValuesSayWhatIsWanted(t *testing.T) {
 		require.NotContains(t, out.String(), "(default false)", "zero values are no defaults")
 	}
 }
+
+// hold is a time with errors of its own.
+type hold time.Duration
+
+func (h *hold) String() string   { return time.Duration(*h).String() }
+func (h *hold) Set(string) error { return errors.New("no time before now") }
+func (h *hold) Get() any         { return time.Duration(*h) }

@@ -179,7 +179,7 @@ function showState() {
   journal("watched", state.watched, e => (e.event === "start" ? "in view: " : "gone: ") + e.label);
   $("watched-title").hidden = state.watched.length === 0;
   $("no-history").hidden = state.history.length > 0;
-  $("outlined").hidden = !state.roi;
+  $("outlined").hidden = !state.roi || capturedAt === null;
   showWatch();
   if (result && $("labels").children.length === 0) showResult(result);
   tick();
