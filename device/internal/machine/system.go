@@ -90,11 +90,19 @@ func FindSystem(cache string) (*System, error) {
 }
 
 func (s *System) fetch(cache string) error {
-	debs, err := filepath.Abs(filepath.Join(cache, "packages"))
+	cache, err := filepath.Abs(cache)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(debs, "partial"), 0o755); err != nil {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	debs, err := os.MkdirTemp(cache, "unpacking-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(debs)
+	if err := os.Mkdir(filepath.Join(debs, "partial"), 0o755); err != nil {
 		return err
 	}
 	// As if nothing were installed: all that is needed is loaded down.
@@ -130,11 +138,11 @@ func (s *System) fetch(cache string) error {
 		lists = append(lists, name)
 	}
 	a.configure(status.Bytes(), lists)
-	temp := s.path + ".new"
-	if err := os.WriteFile(temp, a.Bytes(), 0o644); err != nil {
+	whole := filepath.Join(debs, "system.cpio")
+	if err := os.WriteFile(whole, a.Bytes(), 0o644); err != nil {
 		return err
 	}
-	return os.Rename(temp, s.path) // so that what has the name is whole
+	return os.Rename(whole, s.path)
 }
 
 // unpack adds what a package holds. All belongs to root.
