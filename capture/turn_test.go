@@ -48,7 +48,7 @@ func TestFramesAreTurned(t *testing.T) {
 				f.Stride = f.minStride() + 6
 				f.Data = make([]byte, f.need())
 				for i := range f.Data {
-					f.Data[i] = uint8(i * 2654435761 >> 11)
+					f.Data[i] = uint8(uint32(i) * 2654435761 >> 11)
 				}
 				var p preprocess.Image
 				var e Encoder

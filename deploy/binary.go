@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 )
 
 // program is the import path of the program that boards run.
@@ -61,19 +60,14 @@ func (p platform) check(file string) error {
 // build is the command that makes the program.
 func (p platform) build(ctx context.Context, out string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, program)
-	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+p.arch, "GOARM="+p.arm)
+	c.Env = append(os.Environ(), p.environment()...)
 	return c
 }
 
-// beside is where the program for boards may lie, beside the one that runs.
-func (p platform) beside() string {
-	self, err := os.Executable()
-	if err != nil {
-		return ""
+func (p platform) environment() []string {
+	list := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + p.arch}
+	if p.arm != "" {
+		list = append(list, "GOARM="+p.arm)
 	}
-	name := filepath.Join(filepath.Dir(self), "edge-classify-"+p.String())
-	if _, err := os.Stat(name); err != nil {
-		return ""
-	}
-	return name
+	return list
 }

@@ -5,7 +5,6 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"edgeclassify/packaging"
@@ -25,7 +25,7 @@ import (
 type Options struct {
 	Target   string // as people know the board, for messages
 	Model    string // file
-	Binary   string // the program's file for the board; "" finds or builds one
+	Binary   string // the program's file for the board; "" builds it
 	Settings []Setting
 	DryRun   bool // the shell only shows what would be run
 	// Password asks for that of the user on the board, where root needs one; nil
@@ -44,14 +44,15 @@ const (
 // item is a file on the board.
 type item struct {
 	name, path, mode, owner string
+	aside                   string // the folder where it waits: root's own, on the same disk
 	open                    func() (io.ReadCloser, error)
 	hash                    string
 	changed                 bool
 }
 
 // staged is where an item waits for its turn, and old where it goes.
-func (i *item) staged() string { return path.Dir(i.path) + "/." + path.Base(i.path) + ".deploy" }
-func (i *item) old() string    { return path.Dir(i.path) + "/." + path.Base(i.path) + ".before" }
+func (i *item) staged() string { return i.aside + "/." + service + "-" + i.name + ".deploy" }
+func (i *item) old() string    { return i.aside + "/." + service + "-" + i.name + ".before" }
 
 // deployment is what is known of a board.
 type deployment struct {
@@ -103,7 +104,7 @@ func (d *deployment) run(ctx context.Context) error {
 
 // look finds out what the board is.
 func (d *deployment) look(ctx context.Context) error {
-	out, err := d.shell.Run(ctx, fmt.Sprintf(factsScript, quote(d.root+"/run/systemd/system")), nil)
+	out, err := d.shell.Run(ctx, posix(fmt.Sprintf(factsScript, quote(d.root+"/run/systemd/system"))), nil)
 	if err != nil {
 		return fmt.Errorf("%w\ndoes 'ssh %s' work?", err, d.Target)
 	}
@@ -153,14 +154,14 @@ func (d *deployment) becomeRoot(ctx context.Context) error {
 
 // asRoot runs a script as root.
 func (d *deployment) asRoot(ctx context.Context, script string, stdin io.Reader) (string, error) {
-	script = "set -e\n" + script
+	command := posix("set -e\n" + script)
 	switch d.facts["root"] {
 	case "login":
 	case "sudo":
-		script = "sudo -n " + command(script)
+		command = "sudo -n " + command
 	default:
 		// -k: sudo reads the password in any case, and nothing more than its line.
-		script = "sudo -k -S -p '' " + command(script)
+		command = "sudo -k -S -p '' " + command
 		password := strings.NewReader(d.password + "\n")
 		if stdin == nil {
 			stdin = password
@@ -168,10 +169,10 @@ func (d *deployment) asRoot(ctx context.Context, script string, stdin io.Reader)
 			stdin = io.MultiReader(password, stdin)
 		}
 	}
-	return d.shell.Run(ctx, script, stdin)
+	return d.shell.Run(ctx, command, stdin)
 }
 
-// findProgram takes the program that was given or lies beside this one, or builds it.
+// findProgram takes the program that was given, or builds it.
 func (d *deployment) findProgram(ctx context.Context) error {
 	p, err := platformOf(d.facts["machine"])
 	if err != nil {
@@ -179,18 +180,23 @@ func (d *deployment) findProgram(ctx context.Context) error {
 	}
 	binary := d.Binary
 	if binary == "" {
-		binary = p.beside()
-	}
-	if binary == "" {
-		binary = d.scratch + "/edge-classify"
+		binary = filepath.Join(d.scratch, "edge-classify")
 		build := p.build(ctx, binary)
-		d.Say("%s", strings.Join(append([]string{"CGO_ENABLED=0 GOOS=linux GOARCH=" + p.arch, "GOARM=" + p.arm}, build.Args...), " "))
-		if _, err := run(ctx, build, nil); err != nil && !d.DryRun {
-			return fmt.Errorf("%w\ncall quantize within the source code, or give the program for %v: -binary FILE", err, p)
+		d.Say("%s", strings.Join(append(p.environment(), build.Args...), " "))
+		if d.DryRun {
+			if err := os.WriteFile(binary, nil, 0o600); err != nil {
+				return err
+			}
+		} else {
+			if _, err := run(ctx, build, nil); err != nil {
+				return fmt.Errorf("%w\ncall quantize within the source code, or take the program out of the release's archive for %v: -binary FILE", err, p)
+			}
 		}
 	}
-	if err := p.check(binary); err != nil && !d.DryRun {
-		return err
+	if !d.DryRun {
+		if err := p.check(binary); err != nil {
+			return err
+		}
 	}
 	return d.list(binary)
 }
@@ -214,7 +220,11 @@ func (d *deployment) list(binary string) error {
 	d.unit = &item{name: "service", path: at("/etc/systemd/system/edge-classify.service"), mode: "644", owner: "root:root", open: fromText(unit)}
 	d.items = []*item{d.program, d.model, d.settings, d.unit}
 	for _, i := range d.items {
-		if err := i.sum(); err != nil && !d.DryRun {
+		i.aside = path.Dir(i.path)
+		if i == d.model { // whose folder is the service's, which could put links there
+			i.aside = path.Dir(i.aside)
+		}
+		if err := i.sum(); err != nil {
 			return err
 		}
 	}
@@ -282,25 +292,24 @@ func (d *deployment) copy(ctx context.Context) error {
 		if !i.changed {
 			continue
 		}
+		d.Say("copying the %s to %s", i.name, i.path)
 		if err := d.copyItem(ctx, i); err != nil {
 			return fmt.Errorf("%s to %s: %w", i.name, i.path, err)
 		}
-		d.Say("copied the %s to %s", i.name, i.path)
 	}
 	return nil
 }
 
 func (d *deployment) copyItem(ctx context.Context, i *item) error {
-	var content io.Reader = strings.NewReader("")
-	if from, err := i.open(); err == nil {
-		defer from.Close()
-		content = from
-	} else if !d.DryRun {
+	content, err := i.open()
+	if err != nil {
 		return err
 	}
-	_, err := d.asRoot(ctx, fmt.Sprintf(`umask 077
+	defer content.Close()
+	_, err = d.asRoot(ctx, fmt.Sprintf(`umask 077
+rm -f %[1]s
 cat > %[1]s
-echo '%[2]s  '%[1]s | sha256sum -c - >/dev/null
+sha256sum < %[1]s | grep -q ^%[2]s || { echo it arrives damaged >&2; exit 1; }
 chown %[3]s %[1]s
 chmod %[4]s %[1]s`, quote(i.staged()), i.hash, i.owner, i.mode), content)
 	return err
@@ -347,14 +356,15 @@ func (d *deployment) selfTest(ctx context.Context) error {
 // start puts what changed in its place and starts the service; if it does not start,
 // everything goes back.
 func (d *deployment) start(ctx context.Context) error {
-	var forth, back, tidy bytes.Buffer
+	var keep, forth, back, tidy strings.Builder
 	for _, i := range d.items {
 		if !i.changed {
 			continue
 		}
 		staged, place, old := quote(i.staged()), quote(i.path), quote(i.old())
-		fmt.Fprintf(&forth, "rm -f %[3]s\n[ ! -e %[2]s ] || ln %[2]s %[3]s\nmv -f %[1]s %[2]s\n", staged, place, old)
-		fmt.Fprintf(&back, "\t[ ! -e %[2]s ] || mv -f %[2]s %[1]s\n", place, old)
+		fmt.Fprintf(&keep, "rm -f %[2]s\n[ ! -e %[1]s ] || ln %[1]s %[2]s || cp -p %[1]s %[2]s\n", place, old)
+		fmt.Fprintf(&forth, "mv -fT %s %s\n", staged, place)
+		fmt.Fprintf(&back, "\t[ ! -e %[2]s ] || mv -fT %[2]s %[1]s\n", place, old)
 		fmt.Fprintf(&tidy, "rm -f %s\n", old)
 	}
 	if forth.Len() == 0 {
@@ -363,13 +373,13 @@ func (d *deployment) start(ctx context.Context) error {
 		return err
 	}
 	_, err := d.asRoot(ctx, fmt.Sprintf(`before=$(systemctl is-active %[1]s || true)
-sync
 %[2]ssync
+%[3]ssync
 systemctl daemon-reload
 systemctl enable -q %[1]s
 if ! systemctl restart %[1]s; then
 	journalctl -u %[1]s -n 12 --no-pager -o cat >&2 || true
-%[3]s	systemctl daemon-reload
+%[4]s	systemctl daemon-reload
 	if [ "$before" = active ]; then
 		systemctl restart %[1]s || true
 		echo "what was there before runs again" >&2
@@ -378,7 +388,7 @@ if ! systemctl restart %[1]s; then
 	fi
 	exit 1
 fi
-%[4]s`, service, forth.String(), back.String(), tidy.String()), nil)
+%[5]s`, service, keep.String(), forth.String(), back.String(), tidy.String()), nil)
 	if err == nil {
 		d.Say("the service runs, and starts with the board")
 	}
@@ -400,7 +410,7 @@ do
 done
 echo "state=$(systemctl show -p ActiveState --value ` + service + `)"
 echo "text=$text"`
-	out, err := d.shell.Run(ctx, wait, nil)
+	out, err := d.shell.Run(ctx, posix(wait), nil)
 	if err != nil || d.DryRun {
 		return err
 	}

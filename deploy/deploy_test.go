@@ -134,7 +134,7 @@ func TestDeploy(t *testing.T) {
 	require.NoError(t, err)
 	require.NoFileExists(t, b.log)
 	require.Empty(t, b.files())
-	for _, want := range []string{"go build", "uname -m", "sha256sum", "watch = it's", "model 1.q8", "doctor", "systemctl restart"} {
+	for _, want := range []string{"go build", "uname -m", "sha256sum", "watch = it's", "model 1.q8", "doctor", "systemctl restart", "/edge-classify\n"} {
 		require.Contains(t, said, want)
 	}
 
@@ -164,7 +164,7 @@ func TestDeploy(t *testing.T) {
 
 	said, err = b.deploy(Options{Model: second, Binary: binary})
 	require.NoError(t, err, said)
-	require.Equal(t, 1, strings.Count(said, "copied the"), said)
+	require.Equal(t, 1, strings.Count(said, "copying the"), said)
 	b.requireModel(second)
 	require.Equal(t, everything, b.files())
 
@@ -298,7 +298,7 @@ func FuzzQuote(f *testing.F) {
 		if strings.ContainsRune(s, 0) {
 			return // no argument of a program has it
 		}
-		out, err := exec.Command("sh", "-c", command("printf %s "+quote(s))).Output()
+		out, err := exec.Command("sh", "-c", posix("printf %s "+quote(s))).Output()
 		require.NoError(t, err)
 		require.Equal(t, s, string(out))
 	})

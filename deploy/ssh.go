@@ -10,20 +10,23 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"time"
 )
 
-// Shell runs scripts of the POSIX shell on a board.
+// Shell runs commands on a board.
 type Shell interface {
-	// Run gives a script its standard input, nil for none, and returns what it
-	// prints. What it says on standard error is part of the error.
-	Run(ctx context.Context, script string, stdin io.Reader) (string, error)
+	// Run has the user's login shell, of whatever kind, run a command of words and
+	// quotes, gives it its standard input, nil for none, and returns what it prints.
+	// What it says on standard error is part of the error.
+	Run(ctx context.Context, command string, stdin io.Reader) (string, error)
 }
 
-// SSH runs scripts by the user's own ssh, with the user's settings, keys and agent.
+// SSH runs commands by the user's own ssh, with the user's settings, keys and agent.
 type SSH struct {
 	target  string
-	folder  string // of the socket of a connection that all scripts share; "" for none
+	folder  string // of the socket of a connection that all commands share; "" for none
 	options []string
 }
 
@@ -49,12 +52,8 @@ func NewSSH(target string) (*SSH, error) {
 }
 
 // Run implements Shell.
-func (s *SSH) Run(ctx context.Context, script string, stdin io.Reader) (string, error) {
-	return run(ctx, exec.CommandContext(ctx, "ssh", s.arguments(script)...), stdin)
-}
-
-func (s *SSH) arguments(script string) []string {
-	return append(append([]string(nil), s.options...), "--", s.target, command(script))
+func (s *SSH) Run(ctx context.Context, command string, stdin io.Reader) (string, error) {
+	return run(ctx, exec.CommandContext(ctx, "ssh", append(slices.Clone(s.options), "--", s.target, command)...), stdin)
 }
 
 // Close ends the connection.
@@ -62,21 +61,31 @@ func (s *SSH) Close() error {
 	if s.folder == "" {
 		return nil
 	}
-	_ = exec.Command("ssh", append(append([]string(nil), s.options...), "-O", "exit", "--", s.target)...).Run() // there may be none
+	_ = exec.Command("ssh", append(slices.Clone(s.options), "-O", "exit", "--", s.target)...).Run() // there may be none
 	return os.RemoveAll(s.folder)
 }
 
-// command is what makes a login shell of any kind run a script of the POSIX shell.
-func command(script string) string { return "sh -c " + quote(script) }
+// posix is the command that runs a script of the POSIX shell.
+func posix(script string) string { return "sh -c " + quote(script) }
 
 // quote makes a text one word of the shell, whatever is in it.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+func quote(s string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@,+"
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
 
 // run runs a program with a few lines of what it says in the error.
 func run(ctx context.Context, c *exec.Cmd, stdin io.Reader) (string, error) {
 	var out, errs bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = stdin, &out, &errs
+	c.WaitDelay = 2 * time.Second // the connection that is kept may hold the streams
 	err := c.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil
+	}
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
@@ -107,7 +116,7 @@ type DryRun struct {
 }
 
 // Run implements Shell.
-func (d DryRun) Run(_ context.Context, script string, stdin io.Reader) (string, error) {
+func (d DryRun) Run(_ context.Context, command string, stdin io.Reader) (string, error) {
 	from := ""
 	switch in := stdin.(type) {
 	case nil:
@@ -120,6 +129,6 @@ func (d DryRun) Run(_ context.Context, script string, stdin io.Reader) (string, 
 		}
 		from = " <<'END'\n" + strings.TrimSuffix(string(text), "\n") + "\nEND"
 	}
-	_, err := fmt.Fprintf(d.To, "ssh %s %s%s\n", d.SSH.target, quote(command(script)), from)
+	_, err := fmt.Fprintf(d.To, "ssh %s %s%s\n", quote(d.SSH.target), quote(command), from)
 	return "", err
 }

@@ -16,7 +16,6 @@ import (
 
 	"edgeclassify/device/internal/guest"
 	"edgeclassify/device/internal/machine"
-	"edgeclassify/internal/testneed"
 )
 
 const (
@@ -26,8 +25,8 @@ const (
 	token    = "a-token-of-tests"
 )
 
-// TestService installs the package on a board, and does to the service what
-// happens in the field.
+// TestService installs the service on a board, by the package and by deploy, and
+// does to it what happens in the field.
 func TestService(t *testing.T) {
 	findKernel(t)
 	const width, height = 160, 120
@@ -37,10 +36,15 @@ func TestService(t *testing.T) {
 		files["/frames/"+name+".i420"] = write(t, i420(plain(c, width, height)))
 	}
 	b := debian(t, files)
-	plug := func(colour string) {
-		b.at("Plug", guest.Webcam{Format: "YUY2", Width: width, Height: height, FPS: 10, Frame: "/frames/" + colour})
+	plug := func() {
+		b.at("Plug", guest.Webcam{Format: "YUY2", Width: width, Height: height, FPS: 10, Frame: "/frames/green"})
 	}
+	b.byPackage(plug)
+	b.at("Show", "/frames/red")
+	b.byDeploy(files)
+}
 
+func (b *board) byPackage(plug func()) {
 	b.step("installed", func() {
 		require.Contains(b, b.run("dpkg -i /edge-classify.deb"), "systemctl enable --now edge-classify")
 		require.Contains(b, b.run("id edge-classify"), "(video)")
@@ -61,7 +65,7 @@ func TestService(t *testing.T) {
 		}
 	})
 	b.step("label", func() {
-		plug("green")
+		plug()
 		b.shows("green")
 		code, _ := b.page("/healthz", "")
 		require.Equal(b, http.StatusOK, code)
@@ -111,17 +115,17 @@ func TestService(t *testing.T) {
 		require.Equal(b, "not-found", b.property("LoadState"))
 		require.NotEmpty(b, b.run("ls "+inUse), "the network is the user's")
 	})
+}
 
-	b.at("Show", "/frames/red")
-	quantize := filepath.Join(t.TempDir(), "quantize")
+func (b *board) byDeploy(files machine.Files) {
+	quantize := filepath.Join(b.TempDir(), "quantize")
 	out, err := exec.Command("go", "build", "-o", quantize, "edgeclassify/cmd/quantize").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	require.NoError(b, err, "%s", out)
 	deploy := func(args ...string) string {
 		c := exec.Command(quantize, append([]string{"deploy", "pi@board"}, args...)...)
 		c.Env = append(os.Environ(), "PATH="+b.bin+":"+os.Getenv("PATH"))
 		out, err := c.CombinedOutput()
 		require.NoError(b, err, "%s", out)
-		b.Logf("%s", out)
 		return string(out)
 	}
 	b.step("deploy shows what it would do", func() {
@@ -131,13 +135,16 @@ func TestService(t *testing.T) {
 	b.step("deploy installs", func() {
 		out := deploy("-model", files["/models/1"], "-camera", "usb", "-smooth", "0", "-http", ":8080", "-token", token)
 		require.Contains(b, out, "self-test passes")
-		require.Contains(b, out, "the board sees: red")
+		b.Logf("%s", out)
+		require.Contains(b, out, "the board sees: ")
+		b.shows("red")
 		require.Equal(b, "enabled", b.property("UnitFileState"))
 		code, _ := b.page("/snapshot.jpg", token)
 		require.Equal(b, http.StatusOK, code)
 	})
 	b.step("deploy updates", func() {
-		require.Contains(b, deploy("-model", files["/models/2"]), "the board sees: scarlet")
+		require.Contains(b, deploy("-model", files["/models/2"]), "copied the model")
+		b.shows("scarlet")
 		code, _ := b.page("/snapshot.jpg", token)
 		require.Equal(b, http.StatusOK, code, "the settings stay")
 		process := b.property("MainPID")
@@ -151,15 +158,14 @@ func TestService(t *testing.T) {
 }
 
 // debianPackage makes the package as it is released.
-func debianPackage(t testing.TB) string {
+func debianPackage(t testing.TB) (path string) {
 	t.Helper()
-	testneed.Program(t, "make", "apt-get install make")
-	out, err := exec.Command("make", "-C", "..", "deb").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	found, err := filepath.Glob("../build/edge-classify_*_arm64.deb")
-	require.NoError(t, err)
-	require.Len(t, found, 1)
-	return found[0]
+	cmd := exec.Command("go", "run", "edgeclassify/internal/release", "-deb", "-platforms", "linux/arm64", "-out", t.TempDir())
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s: %s", cmd, errs.String())
+	return strings.TrimSpace(string(out))
 }
 
 // file writes a file that the service may read.

@@ -46,7 +46,7 @@ func debian(t *testing.T, files machine.Files) *board {
 	host, port, _ := strings.Cut(d.machine.Address(machine.SSH), ":")
 	settings := fmt.Sprintf("Host board\nHostName %s\nPort %s\nIdentityFile %s\nBatchMode yes\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n", host, port, key)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config"), []byte(settings), 0o600))
-	ssh := fmt.Sprintf("#!/bin/sh\nexec %s -F %s/config \"$@\"\n", client, dir)
+	ssh := fmt.Sprintf("#!/bin/sh\nexec %s -o ConnectTimeout=120 -F %s/config \"$@\"\n", client, dir)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "ssh"), []byte(ssh), 0o700))
 	b := &board{d, dir}
 	b.waits("ssh answers", func() bool { return exec.Command(filepath.Join(b.bin, "ssh"), "pi@board", "true").Run() == nil })

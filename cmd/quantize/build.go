@@ -149,6 +149,16 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	return o, nil
 }
 
+func (o *buildOptions) checkOutputs() error {
+	outputs := []place{{"-out", o.out}, {"-save-ranges", o.saveRanges}}
+	for _, file := range o.reports {
+		outputs = append(outputs, place{"-report", file})
+	}
+	return checkOutputs([]place{
+		{"-model", o.model}, {"-ranges", o.ranges}, {"-labels", o.labels.labels}, {"-preprocess", o.preprocess.source},
+	}, outputs...)
+}
+
 // build is a model that is being made.
 type build struct {
 	buildOptions
@@ -163,6 +173,9 @@ type build struct {
 func buildCommand(ctx context.Context, args []string, s cli.Streams) error {
 	o, err := parseBuild(args, s)
 	if err != nil {
+		return err
+	}
+	if err := o.checkOutputs(); err != nil {
 		return err
 	}
 	start := time.Now()

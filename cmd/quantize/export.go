@@ -57,6 +57,9 @@ func exportCommand(_ context.Context, args []string, s cli.Streams) error {
 	case len(rest) != 1:
 		return cli.Usagef("want one model file, not %d", len(rest))
 	}
+	if err := checkOutputs([]place{{"the model", rest[0]}}, place{"-onnx", *file}); err != nil {
+		return err
+	}
 	o.Format = onnx.Format(*format)
 	model, err := q8.Open(rest[0])
 	if err != nil {
@@ -72,6 +75,9 @@ func exportCommand(_ context.Context, args []string, s cli.Streams) error {
 }
 
 func exportFloat(file, model string) error {
+	if err := checkOutputs([]place{{"-float", model}}, place{"-onnx", file}); err != nil {
+		return err
+	}
 	g, err := load(model, models.ImportOptions{})
 	if err != nil {
 		return err

@@ -40,6 +40,9 @@ func labelCommand(_ context.Context, args []string, s cli.Streams) error {
 	case *path == "":
 		return cli.Usagef("no labels given: -labels PATH")
 	}
+	if err := checkOutputs([]place{{"-labels", *path}}, place{"-out", *out}); err != nil {
+		return err
+	}
 	if *out == "" {
 		*out = rest[0]
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
@@ -20,11 +21,12 @@ import (
 // write or any step fails, path is left as it was and the temporary file is
 // removed; to stop early, for instance because a context ends, write returns
 // an error. The one exception is a failed sync of the folder: the file is
-// whole and in its place then, but might not outlive a power cut.
+// whole and in its place then, but might not outlive a power cut. Temporary files
+// of writers that were killed are removed.
 func Write(path string, perm os.FileMode, write func(io.Writer) error) (err error) {
 	f, err := create(path, perm)
 	if err != nil {
-		return fmt.Errorf("atomicfile: %s: %w", path, err)
+		return err
 	}
 	renamed := false
 	defer func() { // also when write panics
@@ -33,10 +35,11 @@ func Write(path string, perm os.FileMode, write func(io.Writer) error) (err erro
 			os.Remove(f.Name())
 		}
 	}()
+	removeStale(path, f.Name())
 	if err := fill(f, write); err != nil {
 		return fmt.Errorf("atomicfile: %s: %w", path, err)
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := rename(f, path); err != nil {
 		return fmt.Errorf("atomicfile: %w", err)
 	}
 	renamed = true
@@ -46,14 +49,83 @@ func Write(path string, perm os.FileMode, write func(io.Writer) error) (err erro
 	return nil
 }
 
-// create makes a fresh file beside path. os.CreateTemp would not do: its files
-// have mode 0600, and to change that later would ignore the umask.
+// Check tells whether Write could write path, before there is something to write.
+func Check(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("atomicfile: %s is a folder: want the name of a file", path)
+	}
+	f, err := create(path, 0o600)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	if err := os.Remove(f.Name()); !errors.Is(err, fs.ErrNotExist) { // another writer removes it, too
+		return err
+	}
+	return nil
+}
+
+// A temporary file is .NAME.xxxxxxxx.tmp beside NAME. Its writer holds a lock on it,
+// which ends with the writer: one without is stale.
+func prefix(path string) string { return "." + filepath.Base(path) + "." }
+
+const suffix = ".tmp"
+
+// errHeld is of a lock that another writer has.
+var errHeld = errors.New("locked")
+
+// create makes a fresh file beside path and locks it. os.CreateTemp would not do:
+// its files have mode 0600, and to change that later would ignore the umask.
 func create(path string, perm os.FileMode) (*os.File, error) {
 	for {
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%08x.tmp", filepath.Base(path), rand.Uint32()))
+		name := filepath.Join(filepath.Dir(path), fmt.Sprintf("%s%08x%s", prefix(path), rand.Uint32(), suffix))
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
-		if !errors.Is(err, fs.ErrExist) {
-			return f, err
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("atomicfile: %s: there is no folder %s: %w", path, filepath.Dir(path), fs.ErrNotExist)
+		case err != nil:
+			return nil, fmt.Errorf("atomicfile: %s: %w", path, err)
+		}
+		// Without a lock for a moment it looked stale, and others may remove it.
+		if errors.Is(lock(f), errHeld) || !isAt(f, name) {
+			f.Close()
+			continue
+		}
+		return f, nil
+	}
+}
+
+// isAt tells whether a file is still what its name stands for.
+func isAt(f *os.File, name string) bool {
+	own, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(name)
+	return err == nil && os.SameFile(own, there)
+}
+
+// removeStale removes temporary files of path whose writers are gone. What cannot be
+// read or removed is left.
+func removeStale(path, own string) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		random, isTemporary := strings.CutPrefix(e.Name(), prefix(path))
+		random, hasSuffix := strings.CutSuffix(random, suffix)
+		name := filepath.Join(filepath.Dir(path), e.Name())
+		if !isTemporary || !hasSuffix || len(random) != 8 || name == own || !e.Type().IsRegular() {
+			continue
+		}
+		if f, err := os.OpenFile(name, os.O_WRONLY, 0); err == nil {
+			if lock(f) == nil {
+				os.Remove(name)
+			}
+			f.Close()
 		}
 	}
 }
@@ -66,10 +138,7 @@ func fill(f *os.File, write func(io.Writer) error) error {
 	if err := b.Flush(); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
+	return f.Sync()
 }
 
 // SyncDir makes renames within a folder durable, where the system can.

@@ -74,3 +74,76 @@ func TestMissingFolder(t *testing.T) {
 	err := Write(filepath.Join(t.TempDir(), "no", "model"), 0o644, text("x"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
+
+// entries are the names in a folder.
+func entries(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestStaleFilesAreRemoved(t *testing.T) {
+	if f, err := os.Create(filepath.Join(t.TempDir(), "f")); err != nil || lock(f) != nil {
+		t.Skip("no locks on this system")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "model")
+	others := []string{".model.0123456.tmp", ".model.01234567", ".model.b.01234567.tmp", ".other.01234567.tmp", "model.01234567.tmp"}
+	for _, name := range append(others, ".model.01234567.tmp", ".model.89abcdef.tmp") {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	// Another writer that is at work, and one that begins and ends within.
+	require.NoError(t, Write(path, 0o600, func(w io.Writer) error {
+		require.NoError(t, Check(path))
+		require.NoError(t, Write(path, 0o600, text("within")))
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, "within", string(b))
+		return text("without")(w)
+	}))
+	require.ElementsMatch(t, append(others, "model"), entries(t, dir))
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "without", string(b))
+}
+
+// Many writers at once take no temporary file from each other.
+func TestWritersAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "model")
+	errs := make(chan error)
+	const writers, writes = 8, 20
+	for range writers {
+		go func() {
+			var err error
+			for range writes {
+				err = errors.Join(err, Write(path, 0o600, text("whole")), Check(path))
+			}
+			errs <- err
+		}()
+	}
+	for range writers {
+		require.NoError(t, <-errs)
+	}
+	only(t, path, "whole")
+}
+
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "model")
+	require.NoError(t, Check(path))
+	require.Empty(t, entries(t, dir))
+	require.NoError(t, Write(path, 0o600, text("old")))
+	require.NoError(t, Check(path))
+	only(t, path, "old")
+
+	require.ErrorContains(t, Check(dir), dir+" is a folder")
+	err := Check(filepath.Join(dir, "no", "model"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "there is no folder "+filepath.Join(dir, "no"))
+	require.Error(t, Check(filepath.Join(path, "model")), "a file is no folder")
+}

@@ -17,11 +17,10 @@ import (
 )
 
 // packages are Debian's, which with those that they need make a system that
-// takes commands by ssh and installs packages. There is no D-Bus: systemctl
-// needs none as root.
+// takes commands by ssh and installs packages.
 const packages = "base-files base-passwd bash coreutils dash debianutils diffutils dpkg findutils grep gzip hostname " +
 	"libc-bin login mount ncurses-base passwd perl-base sed systemd-sysv tar usr-is-merged util-linux " +
-	"adduser openssh-server sudo udev"
+	"adduser dbus openssh-server sudo udev"
 
 // unneeded is how paths of packages begin that nothing here reads. Of udev's
 // rules those stay that give devices to their groups, and tell systemd of them.
@@ -50,9 +49,9 @@ func settings() map[string]string {
 	const permit = " required pam_permit.so\n" // ssh has asked for the key
 	return map[string]string{
 		"etc/passwd": "root:x:0:0::/root:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n" +
-			"systemd-network:x:998:998::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\npi:x:1000:1000::/home/pi:/bin/bash\n",
+			"messagebus:x:105:105::/:/usr/sbin/nologin\nsystemd-network:x:998:998::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\npi:x:1000:1000::/home/pi:/bin/bash\n",
 		"etc/shadow":            "root:*:::::::\npi:*:::::::\n",
-		"etc/group":             "root:x:0:\ntty:x:5:\ndisk:x:6:\nadm:x:4:\nlp:x:7:\nkmem:x:15:\ndialout:x:20:\ncdrom:x:24:\ntape:x:26:\nsudo:x:27:pi\naudio:x:29:\nshadow:x:42:\nutmp:x:43:\nvideo:x:44:\nusers:x:100:\nsgx:x:993:\ninput:x:994:\nrender:x:995:\nkvm:x:996:\ngpio:x:997:\nsystemd-network:x:998:\nsystemd-journal:x:999:\nnogroup:x:65534:\npi:x:1000:\n",
+		"etc/group":             "root:x:0:\ntty:x:5:\ndisk:x:6:\nadm:x:4:\nlp:x:7:\nkmem:x:15:\ndialout:x:20:\ncdrom:x:24:\ntape:x:26:\nsudo:x:27:pi\naudio:x:29:\nshadow:x:42:\nutmp:x:43:\nvideo:x:44:\nusers:x:100:\nmessagebus:x:105:\nsgx:x:993:\ninput:x:994:\nrender:x:995:\nkvm:x:996:\ngpio:x:997:\nsystemd-network:x:998:\nsystemd-journal:x:999:\nnogroup:x:65534:\npi:x:1000:\n",
 		"etc/gshadow":           "",
 		"etc/fstab":             "",
 		"etc/hostname":          "board\n",
@@ -91,11 +90,19 @@ func FindSystem(cache string) (*System, error) {
 }
 
 func (s *System) fetch(cache string) error {
-	debs, err := filepath.Abs(filepath.Join(cache, "packages"))
+	cache, err := filepath.Abs(cache)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(debs, "partial"), 0o755); err != nil {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	debs, err := os.MkdirTemp(cache, "unpacking-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(debs)
+	if err := os.Mkdir(filepath.Join(debs, "partial"), 0o755); err != nil {
 		return err
 	}
 	// As if nothing were installed: all that is needed is loaded down.
@@ -131,11 +138,11 @@ func (s *System) fetch(cache string) error {
 		lists = append(lists, name)
 	}
 	a.configure(status.Bytes(), lists)
-	temp := s.path + ".new"
-	if err := os.WriteFile(temp, a.Bytes(), 0o644); err != nil {
+	whole := filepath.Join(debs, "system.cpio")
+	if err := os.WriteFile(whole, a.Bytes(), 0o644); err != nil {
 		return err
 	}
-	return os.Rename(temp, s.path) // so that what has the name is whole
+	return os.Rename(whole, s.path)
 }
 
 // unpack adds what a package holds. All belongs to root.
