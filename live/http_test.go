@@ -367,7 +367,7 @@ func TestToken(t *testing.T) {
 			require.Len(t, cookies, 1-i, "one cookie, once")
 			if i == 0 {
 				require.True(t, cookies[0].HttpOnly)
-				require.Equal(t, http.SameSiteStrictMode, cookies[0].SameSite)
+				require.Equal(t, http.SameSiteLaxMode, cookies[0].SameSite)
 				require.NotContains(t, cookies[0].Value, "horse")
 			}
 		}

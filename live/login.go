@@ -114,7 +114,9 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 func (s *Server) remember(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{
 		Name: s.cookieName(), Value: s.cookie(), Path: "/", MaxAge: int(cookieMaxAge.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		// Lax: links to the page, such as Home Assistant's, take the cookie along; no GET
+		// changes anything.
+		HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
