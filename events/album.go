@@ -41,7 +41,10 @@ func openAlbum(o Options) (*album, error) {
 	if o.MaxEvents < 1 || o.MaxBytes < 1 {
 		return nil, fmt.Errorf("events: at most %d events of %d bytes: want at least 1", o.MaxEvents, o.MaxBytes)
 	}
-	if err := makeDir(o.Dir); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
+	if err := atomicfile.Check(filepath.Join(o.Dir, "event")); err != nil {
 		return nil, fmt.Errorf("events: %w", err)
 	}
 	entries, err := os.ReadDir(o.Dir)
