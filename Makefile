@@ -93,8 +93,8 @@ generated:
 
 cross:
 	@set -e; for p in $(PLATFORMS); do echo "== $$p"; \
-	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/quantize; \
-	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/edge-classify; done
+	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -o /dev/null ./cmd/quantize; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -o /dev/null ./cmd/edge-classify; done
 
 bench:
 	$(GO) test -run '^$$' -bench . ./...

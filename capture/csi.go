@@ -193,7 +193,8 @@ func (c *csi) open(ctx context.Context) (session, Status, error) {
 	}
 	c.messages.program = program
 	layout := Frame{Format: I420, Width: c.o.Width, Height: c.o.Height, Stride: c.o.Width, FullRange: true}
-	return runProgram(ctx, c.command(program), &c.messages, layout, raw, "csi:"+strconv.Itoa(c.index), c.o.FPS)
+	return runProgram(ctx, c.command(program), &c.messages,
+		content{device: "csi:" + strconv.Itoa(c.index), layout: layout, fps: c.o.FPS, steady: true})
 }
 
 // command writes frames to standard output until it is killed.

@@ -51,15 +51,6 @@ func openProgram(t *testing.T, o Options) Camera {
 	return c
 }
 
-func nextWithin(t *testing.T, c Camera, within time.Duration) *Frame {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	f, err := c.Next(ctx)
-	require.NoError(t, err, "status: %+v", c.Status())
-	return f
-}
-
 func TestProgramGivesFrames(t *testing.T) {
 	dir := installProgram(t, "rpicam-vid", `echo "$*" >$DIR/arguments; `+frames)
 	c := openProgram(t, Options{Width: 100, Height: 31, FPS: 12.5})

@@ -5,8 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -100,9 +103,9 @@ func (e *endless) end(err error) error { return err }
 func TestFeedsDoNotAllocate(t *testing.T) {
 	_, bare := encode(t)
 	for c, layout := range map[coding]Frame{raw: {Format: I420, Width: 64, Height: 48, Stride: 64}, jpegs: {}, anyBytes: {}} {
-		s, _, err := openFeed(t.Context(), &endless{bytes: part(bare)[4:]}, layout, max(c, raw), "test", 0)
+		s, _, err := openFeed(t.Context(), &endless{bytes: part(bare)[4:]}, content{layout: layout, coding: c})
 		if c == anyBytes {
-			s, _, err = openFeed(t.Context(), &endless{bytes: bare}, layout, c, "test", 0)
+			s, _, err = openFeed(t.Context(), &endless{bytes: bare}, content{layout: layout, coding: c})
 		}
 		require.NoError(t, err)
 		step := func() {
@@ -117,5 +120,60 @@ func TestFeedsDoNotAllocate(t *testing.T) {
 		}
 		require.Zero(t, testing.AllocsPerRun(100, step), c)
 		s.close()
+	}
+}
+
+// trickle gives its bytes, then nothing until it is stopped.
+type trickle struct {
+	bytes.Buffer
+	stopped chan struct{}
+	once    sync.Once
+}
+
+func (s *trickle) Read(p []byte) (int, error) {
+	if s.Len() > 0 {
+		return s.Buffer.Read(p)
+	}
+	<-s.stopped
+	return 0, io.EOF
+}
+func (s *trickle) stop()               { s.once.Do(func() { close(s.stopped) }) }
+func (s *trickle) end(err error) error { return err }
+
+// TestFeedsStall after a while that depends on their rate, and on the first
+// frame.
+func TestFeedsStall(t *testing.T) {
+	for name, c := range map[string]struct {
+		fps          float64
+		steady       bool
+		first, later time.Duration
+	}{
+		"board":          {30, true, feedPatience, minPatience},
+		"board, slow":    {0.5, true, 20 * time.Second, 20 * time.Second},
+		"network":        {30, false, feedPatience, feedPatience},
+		"network, slow":  {0.1, false, 100 * time.Second, 100 * time.Second},
+		"network, plain": {0, false, feedPatience, feedPatience},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			contents := content{layout: Frame{Format: I420, Width: 16, Height: 16, Stride: 16}, fps: c.fps, steady: c.steady}
+			began := time.Now()
+			_, _, err := openFeed(t.Context(), &trickle{stopped: make(chan struct{})}, contents)
+			require.ErrorIs(t, err, errStalled, name)
+			require.Equal(t, c.first, time.Since(began), name)
+
+			src := &trickle{stopped: make(chan struct{})}
+			src.Write(make([]byte, 2*16*16*3/2+1))
+			s, _, err := openFeed(t.Context(), src, contents)
+			require.NoError(t, err)
+			for range 2 {
+				_, err = s.next()
+				require.NoError(t, err)
+			}
+			began = time.Now()
+			_, err = s.next()
+			require.ErrorIs(t, err, errStalled, name)
+			require.Equal(t, c.later, time.Since(began), name)
+			s.close()
+		})
 	}
 }

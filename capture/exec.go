@@ -30,7 +30,8 @@ func openExec(line string, o Options) (opener, error) {
 		if _, err := exec.LookPath(words[0]); err != nil {
 			return nil, Status{}, fmt.Errorf("exec: %w", err)
 		}
-		return runProgram(ctx, exec.Command(words[0], words[1:]...), m, layout, anyBytes, shownCommand("exec:"+line), o.FPS)
+		return runProgram(ctx, exec.Command(words[0], words[1:]...), m,
+			content{device: shownCommand("exec:" + line), coding: anyBytes, layout: layout, fps: o.FPS})
 	}, nil
 }
 

@@ -14,7 +14,7 @@ import (
 
 const (
 	// feedPatience is how long a program or a web camera may take for its first
-	// frame, in which it starts, and at least for any other.
+	// frame, in which it starts, and one in the network for any other.
 	feedPatience = 10 * time.Second
 
 	maxFile  = 16 << 20    // bytes of a JPEG file in a feed
@@ -65,16 +65,29 @@ const (
 	anyBytes               // one of both: the first bytes tell
 )
 
+// content is what a feed has.
+type content struct {
+	device string // for Status
+	coding coding
+	layout Frame   // of raw frames
+	fps    float64 // 0: unknown
+	steady bool    // frames never stay away for long, as those of a network may
+}
+
 // openFeed waits for the first frame: a program that starts, and a camera that
-// answers, may yet have none. layout is that of raw frames, fps 0 if unknown.
-func openFeed(ctx context.Context, src source, layout Frame, c coding, device string, fps float64) (session, Status, error) {
-	f := &feed{source: src, bytes: bufio.NewReaderSize(src, 64<<10), layout: layout, patience: feedPatience}
-	if fps > 0 {
-		f.patience = max(feedPatience, patience(time.Duration(float64(time.Second)/fps)))
+// answers, may yet have none.
+func openFeed(ctx context.Context, src source, c content) (session, Status, error) {
+	f := &feed{source: src, bytes: bufio.NewReaderSize(src, 64<<10), layout: c.layout, patience: feedPatience}
+	if c.fps > 0 {
+		f.patience = patience(time.Duration(float64(time.Second) / c.fps))
 	}
-	f.timer = time.AfterFunc(f.patience, func() { f.stalled.Store(true); src.stop() })
+	first := max(feedPatience, f.patience)
+	if !c.steady {
+		f.patience = first
+	}
+	f.timer = time.AfterFunc(first, func() { f.stalled.Store(true); src.stop() })
 	defer context.AfterFunc(ctx, f.interrupt)()
-	err := f.begin(c)
+	err := f.begin(c.coding)
 	for err == nil && f.first.newest == nil {
 		var a arrival
 		a, err = f.next()
@@ -87,7 +100,7 @@ func openFeed(ctx context.Context, src source, layout Frame, c coding, device st
 		f.close()
 		return nil, Status{}, err
 	}
-	return f, Status{Device: device, Format: f.layout.Format, Width: f.layout.Width, Height: f.layout.Height, FPS: fps}, nil
+	return f, Status{Device: c.device, Format: f.layout.Format, Width: f.layout.Width, Height: f.layout.Height, FPS: c.fps}, nil
 }
 
 // begin finds out what the frames are.

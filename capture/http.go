@@ -60,7 +60,7 @@ func (w *web) open(ctx context.Context) (session, Status, error) {
 		a.pace = newPace(fps)
 		a.pace.due = time.Now().Add(a.pace.interval)
 	}
-	return openFeed(ctx, a, Frame{}, jpegs, w.at.String(), fps)
+	return openFeed(ctx, a, content{device: w.at.String(), coding: jpegs, fps: fps})
 }
 
 // answers is a source: what a camera answers, one request after the other if

@@ -313,6 +313,27 @@ func TestPasswordFile(t *testing.T) {
 	require.ErrorContains(t, err, "test asks for no password")
 }
 
+// FuzzParseAddress: what may be shown of an address has no password.
+func FuzzParseAddress(f *testing.F) {
+	f.Add("http", "admin", "top#secret", "cam:8080", "/a?pwd=topsecret")
+	f.Add("rtsp", "", "", "[::1]", "/live")
+	f.Fuzz(func(t *testing.T, scheme, user, password, host, rest string) {
+		spec := scheme + "://" + user + ":" + password + "@" + host + rest
+		a, err := parseAddress(spec, Options{})
+		if len(password) < 8 || strings.Contains(scheme+user+host+rest, password) {
+			return
+		}
+		if err != nil {
+			require.NotContains(t, err.Error(), password)
+			return
+		}
+		if a.password == password {
+			require.NotContains(t, a.String(), password)
+			require.NotContains(t, a.hide().Replace("cannot open "+a.full()+": it is "+spec), password)
+		}
+	})
+}
+
 func TestTLS(t *testing.T) {
 	s := httptest.NewTLSServer(sends(multipartKind, part(numbered(t, 1, 64))))
 	defer s.Close()

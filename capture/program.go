@@ -25,12 +25,12 @@ type program struct {
 }
 
 // runProgram opens a feed of what cmd writes to standard output.
-func runProgram(ctx context.Context, cmd *exec.Cmd, m *messages, layout Frame, c coding, device string, fps float64) (session, Status, error) {
+func runProgram(ctx context.Context, cmd *exec.Cmd, m *messages, c content) (session, Status, error) {
 	p, err := startProgram(cmd, m)
 	if err != nil {
 		return nil, Status{}, err
 	}
-	return openFeed(ctx, p, layout, c, device, fps)
+	return openFeed(ctx, p, c)
 }
 
 // startProgram starts cmd. What it writes to standard error goes to m.

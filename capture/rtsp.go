@@ -35,7 +35,7 @@ func (r *rtsp) open(ctx context.Context) (session, Status, error) {
 	}
 	r.messages.program = fmt.Sprintf("%v (%s)", r.at, program)
 	layout := Frame{Format: I420, Width: r.o.Width, Height: r.o.Height, Stride: r.o.Width}
-	return runProgram(ctx, r.command(program), &r.messages, layout, raw, r.at.String(), r.o.FPS)
+	return runProgram(ctx, r.command(program), &r.messages, content{device: r.at.String(), layout: layout, fps: r.o.FPS})
 }
 
 // command writes frames to standard output. The address goes to standard

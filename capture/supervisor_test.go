@@ -94,6 +94,15 @@ func (b *bench) resume() time.Duration {
 	return 0
 }
 
+func nextWithin(t *testing.T, c Camera, within time.Duration) *Frame {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	f, err := c.Next(ctx)
+	require.NoError(t, err, "status: %+v", c.Status())
+	return f
+}
+
 func TestNewestFrameWins(t *testing.T) {
 	onBench(t, func(b *bench) {
 		require.Equal(t, Starting, b.Status().State)

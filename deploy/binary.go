@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 )
 
 // program is the import path of the program that boards run.
@@ -71,17 +70,4 @@ func (p platform) environment() []string {
 		list = append(list, "GOARM="+p.arm)
 	}
 	return list
-}
-
-// beside is where the program for boards may lie, beside the one that runs.
-func (p platform) beside() string {
-	self, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	name := filepath.Join(filepath.Dir(self), "edge-classify-"+p.String())
-	if _, err := os.Stat(name); err != nil {
-		return ""
-	}
-	return name
 }

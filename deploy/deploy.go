@@ -25,7 +25,7 @@ import (
 type Options struct {
 	Target   string // as people know the board, for messages
 	Model    string // file
-	Binary   string // the program's file for the board; "" finds or builds one
+	Binary   string // the program's file for the board; "" builds it
 	Settings []Setting
 	DryRun   bool // the shell only shows what would be run
 	// Password asks for that of the user on the board, where root needs one; nil
@@ -172,16 +172,13 @@ func (d *deployment) asRoot(ctx context.Context, script string, stdin io.Reader)
 	return d.shell.Run(ctx, command, stdin)
 }
 
-// findProgram takes the program that was given or lies beside this one, or builds it.
+// findProgram takes the program that was given, or builds it.
 func (d *deployment) findProgram(ctx context.Context) error {
 	p, err := platformOf(d.facts["machine"])
 	if err != nil {
 		return err
 	}
 	binary := d.Binary
-	if binary == "" {
-		binary = p.beside()
-	}
 	if binary == "" {
 		binary = filepath.Join(d.scratch, "edge-classify")
 		build := p.build(ctx, binary)
@@ -192,7 +189,7 @@ func (d *deployment) findProgram(ctx context.Context) error {
 			}
 		} else {
 			if _, err := run(ctx, build, nil); err != nil {
-				return fmt.Errorf("%w\ncall quantize within the source code, or give the program for %v: -binary FILE", err, p)
+				return fmt.Errorf("%w\ncall quantize within the source code, or take the program out of the release's archive for %v: -binary FILE", err, p)
 			}
 		}
 	}

@@ -231,11 +231,12 @@ func TestProgramIsBounded(t *testing.T) {
 	require.NoError(t, e.Close())
 
 	e, log = open(t, Options{Timeout: time.Hour, Command: shell(t, hang)})
+	e.Event(event(0, "cat", stream.Start), nil)
+	log.wait(t, "line=begun", 1)
 	for second := range waitingRuns + 10 {
 		e.Event(event(second%60, "cat", stream.Start), nil)
 	}
 	require.Equal(t, 1, strings.Count(log.String(), "too many events wait"))
-	log.wait(t, "line=begun", 1)
 	require.NoError(t, e.Close(), "in time, although it hangs")
 
 	e, log = open(t, Options{Timeout: soon, Command: shell(t, `sleep 1000 & echo begun`)})

@@ -50,7 +50,7 @@ func (r *runner) run(ctx context.Context, record Record) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(append(text, '\n')), out, out
 	procgroup.Own(cmd)
 	cmd.Cancel = func() error { procgroup.Kill(cmd); return nil }
-	cmd.WaitDelay = time.Second // for what it started and left behind
+	cmd.WaitDelay = leftBehind
 	err = cmd.Run()
 	out.end()
 	switch {
@@ -66,6 +66,10 @@ func (r *runner) run(ctx context.Context, record Record) error {
 	}
 	return nil
 }
+
+// leftBehind is how long output may stay open behind the program's end: more than a
+// busy machine takes to notice that it is closed.
+const leftBehind = 5 * time.Second
 
 const (
 	maxLine  = 1024 // bytes of a line of output that are logged

@@ -374,11 +374,11 @@ func TestPageInBrowser(t *testing.T) {
 		missing := streaming()
 		missing.State, missing.Error = capture.Missing, "rpicam-vid: exit status 255: unplugged"
 		s.Status(missing)
-		b.until(`/^No picture since .* s\nThe camera is not connected. .*\nrpicam-vid: unplugged$/.test(document.getElementById("overlay").textContent)`)
+		b.until(`/^No picture for .* s\nThe camera is not connected. .*\nrpicam-vid: unplugged$/.test(document.getElementById("overlay").textContent)`)
 		require.Equal(t, false, b.eval(`document.getElementById("overlay").hidden`))
 		require.Equal(t, "not connected", b.eval(`document.getElementById("camera-state").textContent`))
 		require.Equal(t, true, b.eval(`document.getElementById("still").inert`), "there is no picture to save")
-		require.Contains(t, b.eval(`document.getElementById("announcement").textContent`), "No picture since")
+		require.Contains(t, b.eval(`document.getElementById("announcement").textContent`), "No picture for")
 		b.screenshot("no-picture")
 		b.screen(390, 844, "dark")
 		b.screenshot("no-picture-phone")

@@ -7,8 +7,3 @@ import _ "embed"
 //
 //go:embed edge-classify.service
 var Unit string
-
-// Settings are those of the service, with what may be set.
-//
-//go:embed edge-classify.conf
-var Settings string

@@ -530,25 +530,30 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzMetadata mutates a layer, other JSON documents and the tensors' data of a file
-// that is otherwise well formed.
+// FuzzMetadata mutates a layer or another JSON document, and the tensors' data, of a
+// file that is otherwise well formed.
 func FuzzMetadata(f *testing.F) {
 	files := []contents{takeApart(f, encode(f, tiny())), takeApart(f, encode(f, withInt16())), takeApart(f, encode(f, withOperations()))}
-	layers := make([][]json.RawMessage, len(files))
+	type place struct{ key, text string }
+	places := make([][]place, len(files))
 	for i, c := range files {
 		var graph struct{ Layers []json.RawMessage }
 		require.NoError(f, json.Unmarshal([]byte(c.Metadata["graph"]), &graph))
-		layers[i] = graph.Layers
-		for j, layer := range graph.Layers {
-			f.Add(byte(i), byte(j), string(layer), c.Metadata["preprocessing"], c.Metadata["labels"], c.Metadata["provenance"], []byte{1, 0})
+		for _, layer := range graph.Layers {
+			places[i] = append(places[i], place{"graph", string(layer)})
+		}
+		for _, key := range []string{"preprocessing", "labels", "provenance"} {
+			places[i] = append(places[i], place{key, c.Metadata[key]})
+		}
+		for j, p := range places[i] {
+			f.Add(byte(i), byte(j), p.text, []byte{1, 0})
 		}
 	}
-	f.Fuzz(func(t *testing.T, file, place byte, layer, preprocessing, labels, provenance string, data []byte) {
+	f.Fuzz(func(t *testing.T, file, at byte, text string, data []byte) {
 		i := int(file) % len(files)
-		old := string(layers[i][int(place)%len(layers[i])])
+		p := places[i][int(at)%len(places[i])]
 		c := contents{&safetensors.File{Metadata: maps.Clone(files[i].Metadata), Tensors: slices.Clone(files[i].Tensors)}, t}
-		c.Metadata["graph"] = strings.Replace(c.Metadata["graph"], old, layer, 1)
-		c.Metadata["preprocessing"], c.Metadata["labels"], c.Metadata["provenance"] = preprocessing, labels, provenance
+		c.Metadata[p.key] = strings.Replace(c.Metadata[p.key], p.text, text, 1)
 		for ; len(data) >= 2; data = data[2:] { // each pair of bytes changes one byte of one tensor
 			x := &c.Tensors[int(data[0])%len(c.Tensors)]
 			x.Data = bytes.Clone(x.Data)

@@ -26,15 +26,13 @@ type updater struct {
 // authorities to trust beside the system's, if any.
 func newUpdater(path string, models interface{ Load(string) error }, authority string) (*updater, error) {
 	u := &updater{path: path, models: models}
-	f, err := os.Create(u.part())
-	if err != nil {
-		return nil, fmt.Errorf("-mqtt-update: the model's folder cannot be written to: %w", err)
+	if err := atomicfile.Check(path); err != nil {
+		return nil, fmt.Errorf("-mqtt-update: the model cannot be replaced: %w", err)
 	}
-	f.Close()
-	os.Remove(u.part())
 	if authority == "" {
 		return u, nil
 	}
+	var err error
 	if u.roots, err = x509.SystemCertPool(); err != nil {
 		u.roots = x509.NewCertPool()
 	}

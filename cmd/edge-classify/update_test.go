@@ -96,7 +96,7 @@ func TestUpdate(t *testing.T) {
 	require.Equal(t, []string{"new", "new"}, models.loaded)
 
 	_, err = newUpdater(filepath.Join(dir, "none", "model.q8"), models, "")
-	require.ErrorContains(t, err, "-mqtt-update: the model's folder cannot be written to")
+	require.ErrorContains(t, err, "-mqtt-update: the model cannot be replaced: ")
 	_, err = newUpdater(path, models, filepath.Join(dir, "none"))
 	require.ErrorContains(t, err, "-mqtt-ca: open ")
 }

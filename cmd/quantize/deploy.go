@@ -23,8 +23,8 @@ Puts edge-classify and a model on a board and has systemd run them, by your own 
 has changed, and goes back to what was there if the service does not start. Both files
 pass the board's self-test before they are used. It becomes root there by sudo.
 
-The program for the board is FILE of -binary, edge-classify-linux-arm64 (-arm, -amd64)
-beside this program, or is built where Go and this program's source code are.
+The program for the board is FILE of -binary, out of the release's archive for boards,
+or is built where Go and this program's source code are.
 
 All other flags are those of the service, as 'edge-classify -h' explains them; files
 that they name are the board's. One whose value begins with - needs the form

@@ -219,9 +219,9 @@ function trouble() {
   const frame = state.since_ms + now() - stateAt; // since the server's newest
   const camera = [remedies[state.camera.state], plain(state.camera.error)].filter(Boolean).map(line => "\n" + line).join("");
   if (!state.result) return "Waiting for the first picture" + camera;
-  if (state.stale || frame > limit) return "No picture since " + seconds(frame) + camera;
+  if (state.stale || frame > limit) return "No picture for " + seconds(frame) + camera;
   if (capturedAt === null) return "Waiting for the picture";
-  if (now() - capturedAt > limit) return "No picture since " + seconds(now() - capturedAt);
+  if (now() - capturedAt > limit) return "No picture for " + seconds(now() - capturedAt);
   return "";
 }
 
