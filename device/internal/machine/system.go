@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -216,8 +217,9 @@ func (a *archive) configure(status []byte, lists []string) {
 		a.add(dir, folderMode, nil)
 	}
 	a.device("dev/console", 5, 1)
-	for name, text := range settings() {
-		a.add(name, 0o100644, []byte(text))
+	files := settings()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		a.add(name, 0o100644, []byte(files[name]))
 	}
 	for _, name := range lists {
 		a.add("var/lib/dpkg/info/"+name+".list", 0o100644, nil)
