@@ -367,7 +367,7 @@ func TestToken(t *testing.T) {
 			require.Len(t, cookies, 1-i, "one cookie, once")
 			if i == 0 {
 				require.True(t, cookies[0].HttpOnly)
-				require.Equal(t, http.SameSiteStrictMode, cookies[0].SameSite)
+				require.Equal(t, http.SameSiteLaxMode, cookies[0].SameSite)
 				require.NotContains(t, cookies[0].Value, "horse")
 			}
 		}
@@ -512,23 +512,23 @@ func TestConnectionsAreLimited(t *testing.T) {
 		dial(t, s, "GET")
 	}
 	require.Empty(t, closed(t, oldest, time.Minute))
-	require.Eventually(t, func() bool { return count() == connsEach }, time.Minute, time.Millisecond)
 	for _, c := range []*http.Client{client(t), at(t, "127.0.0.2")} {
 		response, err := c.Get(s.url("/healthz"))
 		require.NoError(t, err)
 		requireBody(t, response, http.StatusOK, "ok")
 		response.Body.Close()
+		require.LessOrEqual(t, count(), connsEach+1, "of this address, and one of the other")
 	}
 	for i := range maxConns { // of many clients
 		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(i))}}).Dial("tcp", s.Addr().String())
 		require.NoError(t, err)
 		t.Cleanup(func() { c.Close() })
 	}
-	require.Eventually(t, func() bool { return count() == maxConns }, time.Minute, time.Millisecond)
 	response, err := at(t, "127.0.2.1").Get(s.url("/healthz"))
 	require.NoError(t, err)
 	requireBody(t, response, http.StatusOK, "ok")
 	response.Body.Close()
+	require.LessOrEqual(t, count(), maxConns)
 }
 
 // With all of its viewers one address still gets an answer of other kinds.

@@ -110,11 +110,12 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// remember gives a browser the cookie, which no other site's page makes it send.
+// remember gives a browser the cookie. Other sites' links take it along, such as Home
+// Assistant's, since no GET changes anything; what they embed does not.
 func (s *Server) remember(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{
 		Name: s.cookieName(), Value: s.cookie(), Path: "/", MaxAge: int(cookieMaxAge.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
