@@ -25,7 +25,7 @@ func TestModelReplaced(t *testing.T) {
 	files := machine.Files{modelPath: paths[0], "/models/0": paths[0], "/models/1": paths[1], "/frames/red": write(t, yuy2(plain(colours()["red"], width, height)))}
 	label := map[string]string{sum(t, paths[0]): "red", sum(t, paths[1]): "scarlet"}
 	d := boot(t, setup{board: machine.Virt("cortex-a76"), modules: webcamModules(), files: files})
-	d.at("Plug", guest.Webcam{Format: "YUY2", Width: width, Height: height, FPS: 30, Frame: "/frames/red"})
+	d.at("Plug", guest.Webcam{Format: "YUY2", Width: width, Height: height, FPS: 15, Frame: "/frames/red"})
 	p := d.watch("usb")
 
 	answers := map[string]map[stream.Digest]bool{} // by network

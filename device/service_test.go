@@ -143,7 +143,7 @@ func (b *board) byDeploy(files machine.Files) {
 		require.Equal(b, http.StatusOK, code)
 	})
 	b.step("deploy updates", func() {
-		require.Contains(b, deploy("-model", files["/models/2"]), "copied the model")
+		require.Contains(b, deploy("-model", files["/models/2"]), "the model to "+inUse)
 		b.shows("scarlet")
 		code, _ := b.page("/snapshot.jpg", token)
 		require.Equal(b, http.StatusOK, code, "the settings stay")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -105,30 +106,49 @@ func (s *System) fetch(cache string) error {
 	if err := os.Mkdir(filepath.Join(debs, "partial"), 0o755); err != nil {
 		return err
 	}
-	// As if nothing were installed: all that is needed is loaded down.
-	args := []string{"--quiet", "--yes", "--no-install-recommends", "--download-only",
-		"-o", "Dir::State::status=/dev/null", "-o", "Dir::Cache::archives=" + debs, "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
-		"-o", "APT::Architecture=arm64", "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=true", "install"}
-	if _, err := run("", "apt-get", append(args, strings.Fields(packages)...)...); err != nil {
+	if err := download(debs); err != nil {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
 	if err != nil {
 		return err
 	}
+	all, err := join(files)
+	if err != nil {
+		return err
+	}
+	whole := filepath.Join(debs, "system.cpio")
+	if err := os.WriteFile(whole, all, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(whole, s.path)
+}
+
+// download gets the packages and all that they need, as if nothing were
+// installed.
+func download(to string) error {
+	args := []string{"--quiet", "--yes", "--no-install-recommends", "--download-only",
+		"-o", "Dir::State::status=/dev/null", "-o", "Dir::Cache::archives=" + to, "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
+		"-o", "APT::Architecture=arm64", "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=true", "install"}
+	_, err := run("", "apt-get", append(args, strings.Fields(packages)...)...)
+	return err
+}
+
+// join makes an archive of packages.
+func join(debs []string) ([]byte, error) {
 	var a archive
 	for _, dir := range []string{"bin", "sbin", "lib"} {
 		a.add(dir, linkMode, []byte("usr/"+dir))
 	}
 	var status bytes.Buffer // dpkg's, of all packages
 	var lists []string      // of their files
-	for _, deb := range files {
+	for _, deb := range debs {
 		if err := a.unpack(deb); err != nil {
-			return fmt.Errorf("%s: %w", deb, err)
+			return nil, fmt.Errorf("%s: %w", deb, err)
 		}
 		control, err := run("", "dpkg-deb", "--field", deb)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		fmt.Fprintf(&status, "%sStatus: install ok installed\n\n", control)
 		name, _, _ := strings.Cut(filepath.Base(deb), "_")
@@ -138,11 +158,7 @@ func (s *System) fetch(cache string) error {
 		lists = append(lists, name)
 	}
 	a.configure(status.Bytes(), lists)
-	whole := filepath.Join(debs, "system.cpio")
-	if err := os.WriteFile(whole, a.Bytes(), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(whole, s.path)
+	return a.Bytes(), nil
 }
 
 // unpack adds what a package holds. All belongs to root.
@@ -201,8 +217,9 @@ func (a *archive) configure(status []byte, lists []string) {
 		a.add(dir, folderMode, nil)
 	}
 	a.device("dev/console", 5, 1)
-	for name, text := range settings() {
-		a.add(name, 0o100644, []byte(text))
+	files := settings()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		a.add(name, 0o100644, []byte(files[name]))
 	}
 	for _, name := range lists {
 		a.add("var/lib/dpkg/info/"+name+".list", 0o100644, nil)
