@@ -410,7 +410,7 @@ do
 done
 echo "state=$(systemctl show -p ActiveState --value ` + service + `)"
 echo "text=$text"`
-	out, err := d.shell.Run(ctx, posix(wait), nil)
+	out, err := d.asRoot(ctx, wait, nil) // a user's systemctl needs D-Bus
 	if err != nil || d.DryRun {
 		return err
 	}

@@ -284,12 +284,23 @@ func (d *Device) Dequeue() (Buffer, error) {
 	}, nil
 }
 
-// time returns when b was captured: now, less its age by the monotonic clock.
+// time returns when b was captured: now, less its age by the monotonic clock. The two
+// clocks are read again where something came between: times of frames would go back.
 func (b *buffer) time() time.Time {
+	const attempts, between = 5, 100 * time.Microsecond
 	now := time.Now()
-	var mono unix.Timespec
-	if b.flags&bufferTimeMask != bufferTimeMonotonic || unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono) != nil {
+	if b.flags&bufferTimeMask != bufferTimeMonotonic {
 		return now
+	}
+	var mono unix.Timespec
+	for range attempts {
+		if unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono) != nil {
+			return now
+		}
+		before := now
+		if now = time.Now(); now.Sub(before) < between {
+			break
+		}
 	}
 	return now.Add(-max(time.Duration(mono.Nano()-b.timestamp.Nano()), 0))
 }
