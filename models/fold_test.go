@@ -117,7 +117,7 @@ func TestFoldOfChains(t *testing.T) {
 	for name, c := range chains(rng) {
 		t.Run(name, func(t *testing.T) {
 			g := graphtest.Chain(t, tensor.Shape{H: 6, W: 5, C: 4}, c.ops...)
-			folded := requireFolds(t, rng, g)
+			folded := requireFolds(t, rand.New(rand.NewPCG(1, 9)), g) // maps have no order
 			require.Equal(t, c.want, kinds(folded))
 			again, err := folded.Fold()
 			require.NoError(t, err)
