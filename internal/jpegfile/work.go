@@ -74,7 +74,7 @@ func next(file []byte, at int) (marker, behind int) {
 // frame takes note of a frame's header, whose components follow its size.
 func (w *Work) frame(segment []byte, components *[4]component) {
 	const head, each = 6, 3 // bytes
-	if len(segment) < head || int(segment[5]) > len(components) || len(segment) < head+each*int(segment[5]) {
+	if len(segment) < head || segment[5] == 0 || int(segment[5]) > len(components) || len(segment) < head+each*int(segment[5]) {
 		return
 	}
 	w.Components = int(segment[5])

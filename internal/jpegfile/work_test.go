@@ -51,6 +51,7 @@ func FuzzMeasure(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(file[:header.Scan+20])
 	}
+	f.Add([]byte("\xff\xd8\xff\xc2\x00\x08\x08\x00\x10\x00\x10\x00")) // a frame of no components
 	f.Fuzz(func(t *testing.T, file []byte) {
 		w := Measure(file)
 		require.True(t, w.Components <= 4 && w.Blocks >= 0 && w.Visits >= 0 && w.Scans <= len(file)/4)
