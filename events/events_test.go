@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,27 +15,13 @@ import (
 
 	"edgeclassify/capture"
 	"edgeclassify/classify"
+	"edgeclassify/internal/syncbuffer"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/stream"
 )
 
 // logs keeps lines for tests to read.
-type logs struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+type logs struct{ syncbuffer.Buffer }
 
 const soon = 20 * time.Second // on a busy machine
 

@@ -25,6 +25,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/internal/syncbuffer"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/labels"
 	"edgeclassify/stream"
@@ -154,22 +155,9 @@ func (l *listener) wait(t *testing.T, end, payload string) {
 }
 
 // logs keeps lines for tests to read.
-type logs struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+type logs struct{ syncbuffer.Buffer }
 
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logs) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), part)
-}
+func (l *logs) count(part string) int { return strings.Count(l.String(), part) }
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 

@@ -56,7 +56,7 @@ func TestHostileBroker(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			m, err := Connect(t.Context(), Options{URL: answering(t, c.serve), Log: lines.logger()})
 			require.NoError(t, err)
-			require.Eventually(t, func() bool { return lines.count(c.want) > 0 }, 10*time.Second, time.Millisecond, &lines.text)
+			require.Eventually(t, func() bool { return lines.count(c.want) > 0 }, 10*time.Second, time.Millisecond, &lines)
 			require.NoError(t, m.Close())
 			runtime.ReadMemStats(&after)
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))

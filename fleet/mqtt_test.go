@@ -340,7 +340,7 @@ func TestMistakenTLS(t *testing.T) {
 			require.ErrorContains(t, err, want)
 			continue
 		}
-		require.Eventually(t, func() bool { return lines.count(want) == 1 }, 5*time.Second, time.Millisecond, &lines.text)
+		require.Eventually(t, func() bool { return lines.count(want) == 1 }, 5*time.Second, time.Millisecond, &lines)
 		require.NoError(t, m.Close())
 	}
 	_, err := Connect(t.Context(), Options{URL: answering(t, func(c net.Conn) { _, _ = c.Write([]byte{0x15, 3, 3, 0, 2, 2, 70}) })})
@@ -459,7 +459,7 @@ func TestRejectedSubscriptions(t *testing.T) {
 	})})
 	const refused = "the broker does not let this device subscribe\" topic=edge-classify/kitchen/"
 	reached := func(times int64) {
-		require.Eventually(t, func() bool { return online.Load() == times }, 5*time.Second, time.Millisecond, &lines.text)
+		require.Eventually(t, func() bool { return online.Load() == times }, 5*time.Second, time.Millisecond, &lines)
 		require.Equal(t, 2, lines.count(refused), "once each")
 	}
 	reached(1)

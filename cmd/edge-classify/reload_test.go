@@ -17,6 +17,7 @@ import (
 	"edgeclassify/classify"
 	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/syncbuffer"
 	"edgeclassify/q8"
 	"edgeclassify/stream"
 )
@@ -158,7 +159,7 @@ func TestModelFileIsFollowed(t *testing.T) {
 		require.NoError(t, err)
 		m, err := classify.Open(path, classify.Options{Threads: 1})
 		require.NoError(t, err)
-		var log safeBuffer
+		var log syncbuffer.Buffer
 		r := &reloader{model: m, log: slog.New(slog.NewTextHandler(&log, nil)), replace: make(chan stream.Classifier), ended: t.Context().Done(), out: &outputs{}}
 		r.options.model, r.options.threads, r.options.top = path, 1, 1
 		var took []string // models

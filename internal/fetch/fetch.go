@@ -169,14 +169,15 @@ type pinned struct {
 }
 
 func (p pinned) verify(path string) error {
-	sum, err := fileSHA256(path)
+	sum, err := SHA256(path)
 	if err == nil && sum != p.sum {
 		err = fmt.Errorf("SHA-256 is %s, expected %s", sum, p.sum)
 	}
 	return err
 }
 
-func fileSHA256(path string) (string, error) {
+// SHA256 is that of a file, in hexadecimal digits.
+func SHA256(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

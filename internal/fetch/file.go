@@ -111,6 +111,3 @@ func save(path string, from io.Reader, limit int64) (string, error) {
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
-
-// SHA256 is that of a file, in hexadecimal digits.
-func SHA256(path string) (string, error) { return fileSHA256(path) }

@@ -51,7 +51,7 @@ func kerasPackage() npmPackage {
 // verify checks a folder that holds the files without their paths.
 func (p npmPackage) verify(dir string) error {
 	for name, want := range p.sums {
-		sum, err := fileSHA256(filepath.Join(dir, path.Base(name)))
+		sum, err := SHA256(filepath.Join(dir, path.Base(name)))
 		if err != nil {
 			return err
 		}
