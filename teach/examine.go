@@ -20,9 +20,9 @@ func (t *trainer) report(ctx context.Context, all *data, c *choice) (*Report, er
 	}
 	r.Accuracy = share(0, 0)
 	if c.logits != nil {
-		answers := t.answers(c, t.unknown)
-		t.count(r, answers)
-		r.Calibration = t.calibrationError(t.answers(c, false))
+		t.count(r, t.answers(c, t.unknown))
+		answers := t.answers(c, false)
+		r.Calibration = t.calibrationError(answers)
 		r.Suspects = t.mislabelled(answers)
 		if err := t.learn(ctx, r, c); err != nil {
 			return nil, err
@@ -154,7 +154,7 @@ func (t *trainer) mislabelled(answers [][]float64) (list []Suspect) {
 		if !t.judged(i) || t.multi {
 			continue
 		}
-		if k := largest(p[:len(t.labels)]); k != t.samples[i].Classes[0] && p[k] > 0.5 {
+		if k := largest(p); k != t.samples[i].Classes[0] && p[k] > 0.5 {
 			s := t.suspect(i, Mislabelled)
 			s.Looks, s.Probability = t.labels[k], p[k]
 			list = append(list, s)
