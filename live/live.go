@@ -68,6 +68,7 @@ type Options struct {
 	ROI     preprocess.ROI // to outline: what is classified
 	Watch   []string       // labels or class ids to show at the top
 	Version string         // of the program
+	Teach   Teacher        // shown as a panel of the page; nil is none
 	Log     *slog.Logger   // nil is silent
 }
 
