@@ -35,7 +35,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	models := &reloader{options: o, log: log, model: m, replace: make(chan stream.Classifier)}
+	models := newReloader(o, m, log)
 	busy := false // still with a frame: what it uses is left to the system
 	defer func() {
 		if !busy {
