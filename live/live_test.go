@@ -51,6 +51,7 @@ func serve(t *testing.T, o Options, change ...func(*Server)) *Server {
 		require.Zero(t, s.screen.viewers.count())
 		require.Zero(t, s.results.count())
 		require.Zero(t, s.events.count())
+		require.Zero(t, s.lessons.count())
 	})
 	return s
 }
