@@ -26,7 +26,10 @@ import (
 
 var classes = []labels.Class{{ID: "n1", Name: "cat"}, {ID: "n2", Name: "dog"}, {ID: "n3", Name: "crane"}, {ID: "n4", Name: "crane"}}
 
-var logits = []int32{1, -2, 1 << 30}
+var (
+	logits   = []int32{1, -2, 1 << 30}
+	features = []int16{3, -4}
+)
 
 // fakeCamera gives the frames that a test puts into it.
 type fakeCamera struct {
@@ -66,6 +69,8 @@ func (c *fakeCamera) Close() error { return nil }
 type fakeClassifier struct{}
 
 func (fakeClassifier) Logits() []int32 { return logits }
+
+func (fakeClassifier) Features() []int16 { return features }
 
 func (fakeClassifier) Model() Model { return Model{Name: "fake", Classes: classes} }
 
@@ -190,7 +195,7 @@ func TestResult(t *testing.T) {
 		require.True(t, b.show(20, 50, 10, 20))
 		require.Equal(t, Result{
 			Time: captured, Sequence: 1, AgeMS: 1, Dropped: 7, MS: classify.Phases{Infer: 1},
-			LogitsSHA256: sha256.Sum256(int8.AppendLogits(nil, logits)),
+			LogitsSHA256: sha256.Sum256(int8.AppendLogits(nil, logits)), Features: features,
 			Top:          []classify.Prediction{prediction(1, 0.5), prediction(0, 0.2), prediction(3, 0.2)},
 			TemperatureC: celsius, Throttled: []string{"under-voltage"},
 		}, b.last())
