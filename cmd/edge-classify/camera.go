@@ -42,7 +42,10 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 			models.close()
 		}
 	}()
-	if err := findAll(m.Classes(), o.watch); err != nil {
+	if err := o.teach.begin(&o, models); err != nil {
+		return err
+	}
+	if err := findAll(models.model.Classes(), o.watch); err != nil {
 		return usageError(err)
 	}
 	camera, err := capture.Open(ctx, o.camera, capture.Options{
@@ -75,7 +78,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	smooth, hold := o.steady()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- stream.Run(ctx, camera, stream.NewClassifier(m, o.roi), stream.Options{
+		ended <- stream.Run(ctx, camera, stream.NewClassifier(models.model, o.roi), stream.Options{
 			Every: o.every, Smooth: smooth, Hold: hold, MinProb: o.minProb, Watch: o.watch, Top: o.top,
 			Trigger: out.trigger, Replace: models.replace, Board: readBoard, Log: log,
 		}, out.sinks...)
