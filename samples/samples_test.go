@@ -215,7 +215,7 @@ func TestLabelsOfAnyText(t *testing.T) {
 		s = reopen(t, s)
 	}
 	require.Len(t, entries(t, s.samplesDir()), len(good))
-	for _, bad := range []string{"", " ", " cup", "cup\n", "a\nb", "a\x00", "\x1b[2J", "a\u202eb", "a\xff", "a\u2028b", strings.Repeat("x", maxLabel+1)} {
+	for _, bad := range []string{"", " ", " cup", "cup\n", "a\nb", "a\x00", "\x1b[2J", "a\u202eb", "a\xff", "a\u2028b", "a\u200bb", strings.Repeat("x", maxLabel+1)} {
 		require.Error(t, s.AddLabel(bad), "%q", bad)
 		require.Error(t, s.RenameLabel("cup", bad), "%q", bad)
 	}
