@@ -2,6 +2,9 @@ package trainer
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -97,7 +100,8 @@ func (t *Trainer) train(ctx context.Context) (*teach.Report, error) {
 	}
 	t.step("writing", 0, 0)
 	from := file.Provenance
-	from.Tool, from.Base = t.options.Tool, base
+	from.Tool, from.Base, from.Method, from.Seed = t.options.Tool, base, report.Method.Name, 0
+	from.Images, from.ImagesHash = len(set.Samples), hash(set)
 	model, err := head.Model(file.Model, from, selfTest)
 	if err != nil {
 		return nil, err
@@ -196,6 +200,20 @@ func (t *Trainer) read(base string) (*teach.Set, error) {
 		return nil
 	})
 	return set, err
+}
+
+// hash is the SHA-256, in hexadecimal, of all samples' labels and features.
+func hash(set *teach.Set) string {
+	sum := sha256.New()
+	var b []byte
+	for _, s := range set.Samples {
+		b = append(append(b[:0], set.Labels[s.Classes[0]]...), 0)
+		for _, v := range s.Features {
+			b = binary.LittleEndian.AppendUint16(b, uint16(v))
+		}
+		sum.Write(b)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // summary is what the page shows of a report.
