@@ -105,11 +105,8 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
-	for _, dir := range []string{s.dir, s.samplesDir(), s.headsDir()} {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
-			return err
-		}
-		if err := atomicfile.SyncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) { // a parent may be closed to us
+	for _, dir := range []string{s.samplesDir(), s.headsDir()} {
+		if err := makeFolder(dir); err != nil {
 			return err
 		}
 	}
@@ -135,6 +132,23 @@ func (s *Store) open() (err error) {
 	}
 	slices.SortFunc(s.labels, func(a, b *label) int { return strings.Compare(a.name, b.name) })
 	return s.openHeads()
+}
+
+// makeFolder makes a folder and those above it, where there are none, to stay.
+func makeFolder(dir string) error {
+	parent := filepath.Dir(dir)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
+		if err := makeFolder(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o750); err != nil {
+			return err
+		}
+	}
+	if err := atomicfile.SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) { // it may be closed to us
+		return err
+	}
+	return nil
 }
 
 // Close gives the folder free.
