@@ -440,11 +440,11 @@ func readAll(f *os.File, err error) ([]byte, error) {
 	return file, nil
 }
 
-// openFile opens a photograph, if it is still a file of the size that one may have.
+// openFile opens a file, if it is one still, of a size that ours may have.
 func openFile(path string) (*os.File, error) {
 	info, err := os.Lstat(path)
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
-		err = fmt.Errorf("%s is no photograph of ours any more: remove it", path)
+		err = fmt.Errorf("%s is no file of ours: remove it", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("samples: %w", err)
