@@ -150,6 +150,7 @@ func randomChange(t *testing.T, s *Store, next int) (op string, do func() error)
 	to := names[rand.IntN(len(names))]
 	taken := slices.ContainsFunc(list, func(l Label) bool { return l.Name == to })
 	kept, _ := s.Heads()
+	_, before := s.Before()
 	switch kind := rand.IntN(20); {
 	case kind < 8:
 		if count := len(s.view()); count < s.options.MaxSamples {
@@ -185,7 +186,7 @@ func randomChange(t *testing.T, s *Store, next int) (op string, do func() error)
 	case kind == 18 && len(kept) > 0:
 		n := kept[rand.IntN(len(kept))]
 		return fmt.Sprintf("use %d", n), func() error { return s.Use(n) }
-	case kind == 19 && s.CanUndo():
+	case kind == 19 && before:
 		return "undo", s.Undo
 	}
 	return "", nil

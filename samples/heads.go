@@ -205,11 +205,15 @@ func (s *Store) Use(n int) error {
 	return s.use(used[max(0, len(used)-most):])
 }
 
-// CanUndo tells whether another head, or the base model, was in use before.
-func (s *Store) CanUndo() bool {
+// Before is the head that Undo puts in use, or 0; not ok where none was in use before.
+func (s *Store) Before() (n int, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return len(s.heads.used) > 1
+	at := len(s.heads.used) - 2
+	if at < 0 {
+		return 0, false
+	}
+	return s.heads.used[at], true
 }
 
 // Undo puts that in use which was before.
