@@ -61,7 +61,7 @@ type Trainer struct {
 	collector
 
 	mu       sync.Mutex
-	headBase string // of the head in use, where that could be run; else empty
+	headBase string // of the head in use, where that could be run, until another comes
 	full     string // why no more samples are taken
 	training live.Training
 	cancel   context.CancelFunc // of training that goes on

@@ -237,3 +237,47 @@ func TestTaughtThroughThePage(t *testing.T) {
 	require.False(t, p.state().CanUndo)
 	p.stop()
 }
+
+// Who may teach: nobody without the token, no other page, and everyone on the network
+// never.
+func TestWhoMayTeach(t *testing.T) {
+	needSignals(t)
+	base := know(t, nettest.Colours())
+	path, dir, built, view := filepath.Join(t.TempDir(), "model.q8"), t.TempDir(), buildProgram(t), newScene(t)
+	require.NoError(t, os.WriteFile(path, base.file, 0o600))
+	p := startPupil(t, built, append(view.camera(), "-model", path, "-teach", dir, "-token", "teach-me-not")...)
+	const body, bearer = `{"label": "cup"}`, "Bearer teach-me-not"
+	for want, header := range map[int][]string{
+		http.StatusUnauthorized: nil,
+		http.StatusForbidden:    {"Authorization", bearer, "Sec-Fetch-Site", "cross-site", "Origin", "http://elsewhere.example"},
+		http.StatusNoContent:    {"Authorization", bearer},
+	} {
+		status, text := p.ask("POST", "add", body, header...)
+		require.Equal(t, want, status, "%v: %s", header, text)
+		require.Equal(t, want == http.StatusNoContent, exists(filepath.Join(dir, "samples", "cup")))
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "samples", "cup")))
+	}
+	status, _ := p.ask("GET", "", "")
+	require.Equal(t, http.StatusUnauthorized, status)
+	p.stop()
+
+	for want, flags := range map[string][]string{
+		"set a token":      {"-teach", dir, "-http", ":0"},
+		"use with -http":   {"-teach", dir},
+		"no global average": {"-teach", dir, "-http", "0", "-model", write(t, "flat.q8", nettest.Flat())},
+		"-camera SPEC":     nil,
+	} {
+		args := append([]string{"-model", path, "-camera", "test"}, flags...)
+		if flags == nil {
+			args = []string{"-model", path, "-teach", dir}
+		}
+		code, _, errs := classifyHere(t, nil, args...)
+		require.NotZero(t, code)
+		require.Contains(t, errs, want)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
