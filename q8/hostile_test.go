@@ -511,7 +511,7 @@ func FuzzDecode(f *testing.F) {
 	files := [][]byte{encode(f, tiny()), encode(f, withInt16()), encode(f, withOperations()), raw(manyTensors(3)),
 		raw(`{"__metadata__":{"format":"q8","version":"1","sha256":"` + string(zeros) + `"}}`)}
 	for seed := range uint64(4) {
-		files = append(files, encode(f, nettest.Model(seed, seed%2 == 1)), encode(f, nettest.OperationsModel(seed)))
+		files = append(files, encode(f, nettest.Model(seed, seed%2 == 1)), encode(f, nettest.OperationsModel(seed)), encode(f, nettest.Taught(seed)))
 	}
 	for i := range files {
 		f.Add(byte(i), uint16(0), []byte{0, 0, 0})

@@ -410,16 +410,16 @@ func (s *Store) JPEG(name, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.file(s.path(name, l.samples[at].id))
+	return readAll(openFile(s.path(name, l.samples[at].id)))
 }
 
-func (s *Store) file(path string) ([]byte, error) {
-	f, err := openFile(path)
+// readAll reads a file that was opened, and closes it.
+func readAll(f *os.File, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	file, err := io.ReadAll(f)
+	file, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err != nil {
 		return nil, fmt.Errorf("samples: %w", err)
 	}
@@ -451,7 +451,7 @@ func (s *Store) SetFeatures(name, id string, f *Features) error {
 		return err
 	}
 	path := s.path(name, l.samples[at].id)
-	old, err := s.file(path)
+	old, err := readAll(openFile(path))
 	if err != nil {
 		return err
 	}
@@ -487,23 +487,23 @@ func (s *Store) Delete(name, id string) error {
 // but for those deleted meanwhile. Of a file it reads no more than the features, into
 // memory that the next sample uses again. It ends with do's first error.
 func (s *Store) Each(do func(*Sample) error) error {
-	var current Sample
+	var one Sample
 	reader, scratch := bufio.NewReader(nil), make([]byte, maxSegment)
 	for _, v := range s.view() {
 		f, err := s.openView(v)
-		if err != nil {
-			return err
-		}
-		if f == nil {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		current.Label, current.ID = v.name, idText(v.id)
-		reader.Reset(f)
-		if current.read(reader, scratch) != nil {
-			current.Features = Features{Group: v.id, Values: current.Values[:0]}
+		if err == nil {
+			reader.Reset(f)
+			err = one.read(reader, scratch)
+			f.Close()
 		}
-		f.Close()
-		if err := do(&current); err != nil {
+		if err != nil {
+			one.Features = Features{Group: v.id, Values: one.Values[:0]}
+		}
+		one.Label, one.ID = v.name, idText(v.id)
+		if err := do(&one); err != nil {
 			return err
 		}
 	}
@@ -528,17 +528,13 @@ func (s *Store) view() (list []view) {
 	return list
 }
 
-// openView opens a sample's file, whatever its label is called by now; nil if it is
-// deleted.
+// openView opens a sample's file, whatever its label is called by now. That of a
+// sample which is deleted does not exist.
 func (s *Store) openView(v view) (*os.File, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if _, ok := v.label.index(v.id); !ok {
-		return nil, nil
+		return nil, fs.ErrNotExist
 	}
-	f, err := openFile(s.path(v.label.name, v.id))
-	if errors.Is(err, fs.ErrNotExist) { // by hand
-		return nil, nil
-	}
-	return f, err
+	return openFile(s.path(v.label.name, v.id))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -47,6 +48,9 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	}
 	if err := findAll(models.model.Classes(), o.watch); err != nil {
 		return usageError(err)
+	}
+	if err := o.features.fits(m); err != nil {
+		return fmt.Errorf("%s: %w", o.model, err)
 	}
 	camera, err := capture.Open(ctx, o.camera, capture.Options{
 		Width: o.size.width, Height: o.size.height, FPS: o.fps, Format: capture.Format(strings.ToUpper(o.format)), Wait: o.wait, Log: log,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,7 +126,7 @@ func (r *reloader) check(m *classify.Model) error {
 			}
 		}
 	}
-	return selfTest(m)
+	return cmp.Or(r.options.features.fits(m), selfTest(m))
 }
 
 func findAll(classes []labels.Class, watch []string) error {
