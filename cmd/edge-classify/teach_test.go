@@ -349,7 +349,18 @@ func TestModelIsReplacedUnderATaughtHead(t *testing.T) {
 	p.wish("use", "{}")
 	require.NotContains(t, []string{taught, other.sha256}, p.sees("keys"))
 	require.False(t, p.state().BaseChanged)
+	doctor := func(model string) check {
+		_, _, checks := diagnose(t, "-model", model, "-teach", dir)
+		return checks["teaching"]
+	}
+	require.Contains(t, doctor(path).Found, "locked by another program")
 	p.stop()
+	require.Equal(t, statusOK, doctor(path).Status)
+	require.Contains(t, doctor(path).Found, "2 labels, ")
+	require.Contains(t, doctor(path).Found, "2.q8 is in use")
+	require.Equal(t, statusWarn, doctor(write(t, "base.q8", nettest.Colours())).Status)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "heads", "2.q8"), nil, 0o600))
+	require.Contains(t, doctor(path).Found, "the file is empty")
 }
 
 // The program is killed at any moment of collecting, training and use: it starts again
