@@ -339,7 +339,6 @@ func TestTeachInBrowser(t *testing.T) {
 			require.NotContains(t, label("cup").IDs, first)
 		}
 		same()
-		looks("photographs")
 	})
 	t.Run("training", func(t *testing.T) {
 		b.click("mouse", "Train")
@@ -358,7 +357,6 @@ func TestTeachInBrowser(t *testing.T) {
 		pupil.step(Training{Error: "trainer: samples: the disk is full"})
 		b.says("Training failed: the disk is full")
 		require.Equal(t, true, b.eval(`document.getElementById("teach-said").classList.contains("warning")`))
-		looks("failed")
 
 		b.click("touch", "Train")
 		b.until(`document.getElementById("teach-train").hidden`)
@@ -366,7 +364,7 @@ func TestTeachInBrowser(t *testing.T) {
 			Suspects: []TeachSample{{"cup", label("cup").IDs[1]}}})
 		b.says("Training has ended")
 		text := b.eval(`document.getElementById("teach").innerText`)
-		require.Contains(t, text, "28 of 30 photographs were recognized by what was learnt from the others. Of further ones like them, 78 to 99 of 100 should be.")
+		require.Contains(t, text, "28 of 30 photographs were recognized by what was learnt from the others. Of 100 further ones like them, expect 78 to 99.")
 		require.Contains(t, text, "keys has 3 photographs only")
 		require.Contains(t, text, "1 photograph may be under the wrong label")
 		require.Equal(t, label("cup").IDs[1], b.eval(`document.querySelector(".suspect").dataset.id`))
@@ -374,7 +372,6 @@ func TestTeachInBrowser(t *testing.T) {
 		b.click("mouse", "Use it")
 		b.says("In use: taught classifier 1")
 		b.until(focused("Train"))
-		looks("used")
 		b.click("Enter", "Undo")
 		b.says("In use: the model's own labels")
 		require.Equal(t, []string{"train", "cancel", "train", "train", "use", "undo"}, onlyCalls(pupil, "train", "cancel", "use", "undo"))

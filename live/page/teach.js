@@ -178,8 +178,8 @@ function newThumb(label, id) {
   picture.loading = "lazy";
   picture.decoding = "async";
   picture.alt = "";
-  picture.width = 96;
-  picture.height = 72;
+  picture.width = 112;
+  picture.height = 84;
   const source = `api/teach/sample.jpg?label=${encodeURIComponent(label)}&id=${encodeURIComponent(id)}`;
   picture.src = source;
   picture.addEventListener("error", () => setTimeout(() => { if (picture.isConnected) picture.src = source; }, retry));
@@ -373,7 +373,7 @@ function outcome(t) {
 function showOutcome(t) {
   $("teach-result").hidden = t.running || !taught.trained && !(taught.in_use && t.of > 0);
   say("teach-accuracy", t.of > 0
-    ? `${Math.round(t.accuracy * t.of)} of ${photographs(t.of)} were recognized by what was learnt from the others. Of further ones like them, ${range(t.low, t.high)} of 100 should be.`
+    ? `${Math.round(t.accuracy * t.of)} of ${photographs(t.of)} were recognized by what was learnt from the others. Of 100 further ones like them, expect ${range(t.low, t.high)}.`
     : "There are too few photographs to tell how well it works.");
   const suspects = t.suspects ?? [];
   const lines = [...t.warnings ?? []];
