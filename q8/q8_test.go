@@ -100,7 +100,7 @@ func rounds(all, short int) int {
 func TestRoundTrip(t *testing.T) {
 	networks := []*q8.Model{tiny(), withInt16()}
 	for seed := range uint64(rounds(300, 40)) {
-		networks = append(networks, nettest.Model(seed, false), nettest.Model(seed, true), nettest.OperationsModel(seed))
+		networks = append(networks, nettest.Model(seed, false), nettest.Model(seed, true), nettest.OperationsModel(seed), nettest.Taught(seed))
 	}
 	for _, n := range networks {
 		file := encode(t, n)
