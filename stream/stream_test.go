@@ -464,6 +464,9 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// neverOld is the time of a frame that is taken however busy the machine is.
+var neverOld = time.Now().Add(24 * time.Hour)
+
 // interrupted is a classifier that takes long enough to be told to stop.
 type interrupted struct {
 	fakeClassifier
@@ -477,7 +480,7 @@ func (i interrupted) Classify(f *capture.Frame, probs []float64) (classify.Phase
 
 func TestNoResultAfterTheEnd(t *testing.T) {
 	cam, rec := newFakeCamera(), &recorder{}
-	go func() { cam.frames <- answer{frame: &capture.Frame{Time: time.Now(), Data: []byte{1, 2, 3, 4}}} }()
+	go func() { cam.frames <- answer{frame: &capture.Frame{Time: neverOld, Data: []byte{1, 2, 3, 4}}} }()
 	ctx, stop := context.WithCancel(t.Context())
 	require.ErrorIs(t, Run(ctx, cam, interrupted{stop: stop}, Options{}, rec), context.Canceled)
 	require.Equal(t, []string{"model fake", capture.Streaming}, rec.log)
@@ -503,7 +506,7 @@ func TestNoAllocationPerFrame(t *testing.T) {
 	show := func() {
 		sequence++
 		frame := &frames[sequence%2] // the loop may still have the other one
-		frame.Sequence, frame.Time = sequence, time.Now()
+		frame.Sequence, frame.Time = sequence, neverOld.Add(time.Duration(sequence)*time.Millisecond)
 		frame.Data[0] = uint8(100 * (sequence / 4 % 2)) // with events
 		cam.frames <- answer{frame: frame}
 		<-done
