@@ -33,9 +33,7 @@ func (t *Trainer) Train() error {
 	t.training = live.Training{Running: true}
 	t.note()
 	t.working.Go(func() {
-		background()
-		report, err := t.train(ctx)
-		t.finish(report, err)
+		background(func() { t.finish(t.train(ctx)) })
 	})
 	return nil
 }
