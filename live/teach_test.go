@@ -25,6 +25,7 @@ type teacher struct {
 	state    TeachState
 	files    map[string][]byte // by id
 	made     int               // samples so far
+	read     int               // samples
 	before   []int             // numbers that were in use
 	trained  int               // number of the newest classifier
 	calls    []string          // that changed something
@@ -158,6 +159,7 @@ func (t *teacher) Sample(label, id string) ([]byte, error) {
 	if err != nil || !slices.Contains(t.state.Labels[i].IDs, id) {
 		return nil, fmt.Errorf("samples: there is no photograph %q of %q", id, label)
 	}
+	t.read++
 	return t.files[id], nil
 }
 

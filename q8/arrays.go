@@ -81,9 +81,9 @@ func (a array) load(t safetensors.Tensor) error {
 			(*v)[i] = int32(binary.LittleEndian.Uint32(t.Data[4*i:]))
 		}
 	case *[]float32:
-		*v = make([]float32, len(t.Data)/4)
-		for i := range *v {
-			(*v)[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		*v = slices.Grow(*v, len(t.Data)/4) // nil stays nil
+		for b := range slices.Chunk(t.Data, 4) {
+			*v = append(*v, math.Float32frombits(binary.LittleEndian.Uint32(b)))
 		}
 	}
 	return nil

@@ -2,28 +2,32 @@ package samples
 
 import (
 	"archive/zip"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 )
 
 // Export writes the samples as a zip archive with a folder for each label, by label
-// and id. The photographs are stored as they are, and pass through without being held.
+// and id. The photographs are stored as they are, one after the other: it holds one.
+// Those that cannot be read are left out, which is an error when all others are written.
 func (s *Store) Export(w io.Writer) error {
 	archive := zip.NewWriter(w)
+	var left error
 	for _, v := range s.view() {
-		f, err := s.openView(v)
+		file, err := readAll(s.openView(v))
 		if err != nil {
-			return err
-		}
-		if f == nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				left = errors.Join(left, err)
+			}
 			continue
 		}
-		entry, err := archive.CreateHeader(&zip.FileHeader{Name: folder(v.name) + "/" + fileName(v.id), Method: zip.Store, Modified: time.UnixMilli(v.id).UTC()})
+		header := zip.FileHeader{Name: folder(v.name) + "/" + fileName(v.id), Method: zip.Store, Modified: time.UnixMilli(v.id).UTC()}
+		entry, err := archive.CreateHeader(&header)
 		if err == nil {
-			_, err = io.Copy(entry, f)
+			_, err = entry.Write(file)
 		}
-		f.Close()
 		if err != nil {
 			return fmt.Errorf("samples: export: %w", err)
 		}
@@ -31,5 +35,5 @@ func (s *Store) Export(w io.Writer) error {
 	if err := archive.Close(); err != nil {
 		return fmt.Errorf("samples: export: %w", err)
 	}
-	return nil
+	return left
 }

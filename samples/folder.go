@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"edgeclassify/internal/printable"
+	"edgeclassify/labels"
 )
 
 // maxLabel is in bytes: percent-encoded it is still a name that file systems take.
@@ -21,8 +21,11 @@ func checkLabel(label string) error {
 		return fmt.Errorf("samples: a label of %d bytes: want at most %d", len(label), maxLabel)
 	case strings.TrimSpace(label) != label:
 		return fmt.Errorf("samples: label %q: want no spaces around it", label)
-	case !utf8.ValidString(label) || printable.Text(label) != label:
+	case printable.Text(label) != label:
 		return fmt.Errorf("samples: label %q: want text that can be shown, in one line", label)
+	}
+	if err := labels.Check([]labels.Class{{Name: label}}); err != nil { // it will be a model's
+		return fmt.Errorf("samples: %w", err)
 	}
 	return nil
 }

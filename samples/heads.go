@@ -26,8 +26,9 @@ type state struct {
 }
 
 var (
-	headFile = regexp.MustCompile(`^([1-9]\d{0,8})\.q8$`)
-	halfHead = regexp.MustCompile(`^\.+[1-9]\d{0,8}\.q8\.`)
+	halfState = regexp.MustCompile(`^\.state\.json\.[0-9a-f]{8}\.tmp$`)
+	headFile  = regexp.MustCompile(`^([1-9]\d{0,8})\.q8$`)
+	halfHead  = regexp.MustCompile(`^\.+[1-9]\d{0,8}\.q8\.`)
 )
 
 func (s *Store) headsDir() string      { return filepath.Join(s.dir, "heads") }
@@ -43,7 +44,16 @@ func last(list []int) int {
 }
 
 func (s *Store) openHeads() error {
-	entries, err := os.ReadDir(s.headsDir())
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && halfState.MatchString(e.Name()) {
+			s.remove(filepath.Join(s.dir, e.Name()))
+		}
+	}
+	entries, err = os.ReadDir(s.headsDir())
 	if err != nil {
 		return err
 	}
@@ -60,13 +70,16 @@ func (s *Store) openHeads() error {
 	}
 	slices.Sort(s.heads.kept)
 	s.heads.used = s.readState()
+	if err := s.prune(); err != nil { // what was left half done; it can wait
+		s.options.Log.Warn("more heads are kept than wanted", "err", err)
+	}
 	return nil
 }
 
 // readState is which heads were in use. A state that makes no sense, which no power
 // cut leaves, is none: the base model is in use.
 func (s *Store) readState() []int {
-	text, err := os.ReadFile(s.statePath())
+	text, err := readAll(openFile(s.statePath()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -135,6 +148,9 @@ func syncFile(path string) error {
 // prune removes the oldest heads but for the one in use. That none can be used any
 // more is known before it is removed.
 func (s *Store) prune() error {
+	if len(s.heads.kept) <= maxHeads {
+		return nil
+	}
 	for len(s.heads.kept) > maxHeads {
 		at := 0
 		if s.heads.kept[at] == s.heads.inUse() {
@@ -189,11 +205,15 @@ func (s *Store) Use(n int) error {
 	return s.use(used[max(0, len(used)-most):])
 }
 
-// CanUndo tells whether another head, or the base model, was in use before.
-func (s *Store) CanUndo() bool {
+// Before is the head that Undo puts in use, or 0; not ok where none was in use before.
+func (s *Store) Before() (n int, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return len(s.heads.used) > 1
+	at := len(s.heads.used) - 2
+	if at < 0 {
+		return 0, false
+	}
+	return s.heads.used[at], true
 }
 
 // Undo puts that in use which was before.

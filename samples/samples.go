@@ -105,11 +105,8 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
-	for _, dir := range []string{s.dir, s.samplesDir(), s.headsDir()} {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
-			return err
-		}
-		if err := atomicfile.SyncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) { // a parent may be closed to us
+	for _, dir := range []string{s.samplesDir(), s.headsDir()} {
+		if err := makeFolder(dir); err != nil {
 			return err
 		}
 	}
@@ -135,6 +132,23 @@ func (s *Store) open() (err error) {
 	}
 	slices.SortFunc(s.labels, func(a, b *label) int { return strings.Compare(a.name, b.name) })
 	return s.openHeads()
+}
+
+// makeFolder makes a folder and those above it, where there are none, to stay.
+func makeFolder(dir string) error {
+	parent := filepath.Dir(dir)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
+		if err := makeFolder(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o750); err != nil {
+			return err
+		}
+	}
+	if err := atomicfile.SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) { // it may be closed to us
+		return err
+	}
+	return nil
 }
 
 // Close gives the folder free.
@@ -410,27 +424,27 @@ func (s *Store) JPEG(name, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.file(s.path(name, l.samples[at].id))
+	return readAll(openFile(s.path(name, l.samples[at].id)))
 }
 
-func (s *Store) file(path string) ([]byte, error) {
-	f, err := openFile(path)
+// readAll reads a file that was opened, and closes it.
+func readAll(f *os.File, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	file, err := io.ReadAll(f)
+	file, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err != nil {
 		return nil, fmt.Errorf("samples: %w", err)
 	}
 	return file, nil
 }
 
-// openFile opens a photograph, if it is still a file of the size that one may have.
+// openFile opens a file, if it is one still, of a size that ours may have.
 func openFile(path string) (*os.File, error) {
 	info, err := os.Lstat(path)
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
-		err = fmt.Errorf("%s is no photograph of ours any more: remove it", path)
+		err = fmt.Errorf("%s is no file of ours: remove it", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("samples: %w", err)
@@ -451,7 +465,7 @@ func (s *Store) SetFeatures(name, id string, f *Features) error {
 		return err
 	}
 	path := s.path(name, l.samples[at].id)
-	old, err := s.file(path)
+	old, err := readAll(openFile(path))
 	if err != nil {
 		return err
 	}
@@ -487,23 +501,23 @@ func (s *Store) Delete(name, id string) error {
 // but for those deleted meanwhile. Of a file it reads no more than the features, into
 // memory that the next sample uses again. It ends with do's first error.
 func (s *Store) Each(do func(*Sample) error) error {
-	var current Sample
+	var one Sample
 	reader, scratch := bufio.NewReader(nil), make([]byte, maxSegment)
 	for _, v := range s.view() {
 		f, err := s.openView(v)
-		if err != nil {
-			return err
-		}
-		if f == nil {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		current.Label, current.ID = v.name, idText(v.id)
-		reader.Reset(f)
-		if current.read(reader, scratch) != nil {
-			current.Features = Features{Group: v.id, Values: current.Values[:0]}
+		if err == nil {
+			reader.Reset(f)
+			err = one.read(reader, scratch)
+			f.Close()
 		}
-		f.Close()
-		if err := do(&current); err != nil {
+		if err != nil {
+			one.Features = Features{Group: v.id, Values: one.Values[:0]}
+		}
+		one.Label, one.ID = v.name, idText(v.id)
+		if err := do(&one); err != nil {
 			return err
 		}
 	}
@@ -528,17 +542,13 @@ func (s *Store) view() (list []view) {
 	return list
 }
 
-// openView opens a sample's file, whatever its label is called by now; nil if it is
-// deleted.
+// openView opens a sample's file, whatever its label is called by now. That of a
+// sample which is deleted does not exist.
 func (s *Store) openView(v view) (*os.File, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if _, ok := v.label.index(v.id); !ok {
-		return nil, nil
+		return nil, fs.ErrNotExist
 	}
-	f, err := openFile(s.path(v.label.name, v.id))
-	if errors.Is(err, fs.ErrNotExist) { // by hand
-		return nil, nil
-	}
-	return f, err
+	return openFile(s.path(v.label.name, v.id))
 }

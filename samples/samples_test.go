@@ -3,6 +3,7 @@ package samples
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -215,7 +216,7 @@ func TestLabelsOfAnyText(t *testing.T) {
 		s = reopen(t, s)
 	}
 	require.Len(t, entries(t, s.samplesDir()), len(good))
-	for _, bad := range []string{"", " ", " cup", "cup\n", "a\nb", "a\x00", "\x1b[2J", "a\u202eb", "a\xff", "a\u2028b", strings.Repeat("x", maxLabel+1)} {
+	for _, bad := range []string{"", " ", " cup", "cup\n", "a\nb", "a\x00", "\x1b[2J", "a\u202eb", "a\xff", "a\u2028b", "a\u200bb", strings.Repeat("x", maxLabel+1)} {
 		require.Error(t, s.AddLabel(bad), "%q", bad)
 		require.Error(t, s.RenameLabel("cup", bad), "%q", bad)
 	}
@@ -256,10 +257,13 @@ func TestHeads(t *testing.T) {
 	inUse("two")
 	require.NoError(t, s.Undo())
 	inUse("one")
-	require.True(t, s.CanUndo())
+	before, ok := s.Before()
+	require.True(t, ok)
+	require.Zero(t, before)
 	require.NoError(t, s.Undo())
 	inUse("")
-	require.False(t, s.CanUndo())
+	_, ok = s.Before()
+	require.False(t, ok)
 	require.Error(t, s.Undo())
 
 	require.NoError(t, s.Use(1))
@@ -324,3 +328,73 @@ func TestExport(t *testing.T) {
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// Many callers at once find whole samples, and leave what the folder holds.
+func TestManyCallers(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	for _, label := range []string{"a", "b"} {
+		require.NoError(t, s.AddLabel(label))
+	}
+	errs := make(chan error)
+	callers := []func(i int) error{
+		func(i int) error { _, err := s.Add("a", photo(t, 1), features(1, int16(i), 1)); return err },
+		func(i int) error { _, err := s.Add("b", photo(t, 2), features(2, int16(i), 2)); return err },
+		func(int) error {
+			for _, l := range s.Labels() {
+				if l.Count > 5 {
+					return s.Delete(l.Name, l.IDs[0])
+				}
+			}
+			return nil
+		},
+		func(int) error {
+			return s.Each(func(one *Sample) error {
+				if one.Base != base || int64(one.Values[1]) != one.Group {
+					return io.ErrUnexpectedEOF
+				}
+				return nil
+			})
+		},
+		func(int) error { return s.Export(io.Discard) },
+		func(int) error { return errors.Join(s.AddLabel("c"), s.RenameLabel("c", "d"), s.RemoveLabel("d")) },
+		func(int) error {
+			n, err := s.Trained(func(path string) error { return os.WriteFile(path, nil, 0o600) })
+			return errors.Join(err, s.Use(n), s.Undo())
+		},
+	}
+	for _, call := range callers {
+		go func() {
+			var err error
+			for i := range 30 {
+				err = errors.Join(err, call(i))
+			}
+			errs <- err
+		}()
+	}
+	for range callers {
+		require.NoError(t, <-errs)
+	}
+	labels := s.Labels()
+	s = reopen(t, s)
+	require.Equal(t, labels, s.Labels())
+	require.Len(t, labels, 2)
+}
+
+// A sample's features are read without memory of their own, nor the photograph.
+func TestEachTakesLittleMemory(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	require.NoError(t, s.AddLabel("cup"))
+	file := append(photo(t, 1), make([]byte, 1<<20)...)
+	const samples = 20
+	for range samples {
+		_, err := s.Add("cup", file, features(1, make([]int16, 2048)...))
+		require.NoError(t, err)
+	}
+	result := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			require.NoError(b, s.Each(func(*Sample) error { return nil }))
+		}
+	})
+	require.Less(t, result.AllocedBytesPerOp(), int64(256<<10))
+}

@@ -24,7 +24,7 @@ func NewClassifier(m *classify.Model, roi preprocess.ROI) Classifier {
 // Model implements Classifier.
 func (c *frames) Model() Model {
 	m := c.model
-	return Model{Name: m.File().Name, SHA256: m.File().SHA256, Kernel: m.Plan().Kernel(), Classes: m.Classes(), Independent: m.Independent(), FeatureScale: m.FeatureScale()}
+	return Model{Name: m.File().Name, SHA256: m.File().SHA256, Base: m.File().Provenance.Base, Kernel: m.Plan().Kernel(), Classes: m.Classes(), Independent: m.Independent(), FeatureScale: m.FeatureScale()}
 }
 
 // Classify implements Classifier.

@@ -80,6 +80,7 @@ type Event struct {
 type Model struct {
 	Name    string         // of the network
 	SHA256  string         // the file's checksum
+	Base    string         // that of the model whose classifier was replaced by a taught one; else empty
 	Kernel  string         // that runs it
 	Classes []labels.Class // in the order of Result.Probabilities
 	// Independent says that classes are independent of each other.
