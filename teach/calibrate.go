@@ -127,9 +127,9 @@ func (t *trainer) energies(logits []float64, temperature float64) []float64 {
 	return e
 }
 
-// strangerShare is the mean energy of what is no class, as a share of the mean of known
-// ones: that of seven superclasses and of drawings is 0.5 to 0.7.
-const strangerShare = 0.6
+// strangerShare is the mean energy of what is neither of two classes, as a share of the
+// mean of theirs: that of superclasses and of drawings is 0.5 to 0.7.
+const strangerShare = 0.5
 
 // strangers are held to be so many times as likely as what was taught: one in five
 // pictures shows none of it. cautious is what their mean is lowered by where nothing is

@@ -295,7 +295,7 @@ const (
 func (d *data) warnings(r *Report) (list []string) {
 	for k, n := range d.counts {
 		if n < few {
-			list = append(list, fmt.Sprintf("%q has %d photographs: at least %d, better 10, from all sides and in the light of the place, make it reliable", d.labels[k], n, few))
+			list = append(list, fmt.Sprintf("%q has %d photographs or bursts: at least %d, better 10, from all sides and in the light of the place, make it reliable", d.labels[k], n, few))
 		}
 	}
 	if low, high := slices.Min(d.counts), slices.Max(d.counts); high >= uneven*low {
