@@ -346,7 +346,7 @@ func TestTeachInBrowser(t *testing.T) {
 	})
 	t.Run("another origin", func(t *testing.T) {
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `<link rel="icon" href="data:,"><form method="post" enctype="text/plain" action="%s"><input name='{"label": "cup", "to' value='": "x"}'></form>`, s.url(teachPath+"remove"))
+			fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><form method="post" enctype="text/plain" action="%s"><input name='{"label": "cup", "to' value='": "x"}'></form>`, s.url(teachPath+"remove"))
 		}))
 		defer other.Close()
 		pupil.asked()

@@ -57,7 +57,8 @@ function showTaught(now) {
   showCards();
   showTraining(before);
   showUse(before);
-  if (before?.collecting && !taught.collecting) tell(`${before.collecting}: ${photographs(countOf(before.collecting))}`);
+  const failed = $("teach-said").classList.contains("warning"); // which is still to be read
+  if (before?.collecting && !taught.collecting && !failed) tell(`${before.collecting}: ${photographs(countOf(before.collecting))}`);
   say("teach-full", taught.full ?? "");
   if (taught.full && taught.full !== before?.full) tell(taught.full, true);
   if (focused !== document.body && !usable(document.activeElement)) {
