@@ -3,13 +3,15 @@
 #include "textflag.h"
 #include "requantize_amd64.h"
 
-// Tiles of 5 or 2 pixels by 16 output channels. A step multiplies four bytes
+// Tiles of 4 or 3 pixels by 16 output channels. A step multiplies four bytes
 // of each pixel, unsigned, by four bytes of each channel, signed. VPMADDUBSW
-// would saturate its sums of two products, so that both sides are widened to
-// 16 bits first: even bytes by a mask or a shift up and down, odd ones by a
-// shift down. Of a panel's 16 channels, the first register holds those whose
-// number has bit 2 clear, so that VPACKSSDW, which works within 128-bit lanes,
-// brings them back into order.
+// saturates its sums of two products, and VPADDW would wrap around with more:
+// in the bins of up to three steps that tile.Micro.Bins makes they cannot.
+// VPMADDWD by ones widens a bin's sums. Of steps in no bin both sides are widened
+// to 16 bits before they are multiplied: even bytes by a mask or a shift up and
+// down, odd ones by a shift down. Of a panel's 16 channels, the first register
+// holds those whose number has bit 2 clear, so that VPACKSSDW, which works
+// within 128-bit lanes, brings them back into order.
 
 DATA evenBytes<>+0(SB)/8, $0x00ff00ff00ff00ff
 DATA evenBytes<>+8(SB)/8, $0x00ff00ff00ff00ff
@@ -21,51 +23,86 @@ DATA signBits<>+0(SB)/8, $0x8080808080808080
 DATA signBits<>+8(SB)/8, $0x8080808080808080
 GLOBL signBits<>(SB), RODATA|NOPTR, $16
 
-// SI is the window's place, DI the weights, R8 and R9 the distance of pixels
-// and three times that. Y10 and Y11 are the even bytes of the weights, Y12 and
-// Y13 the odd ones.
-
-#define WEIGHTS \
-	VMOVDQU (DI), Y12; \
-	VMOVDQU 32(DI), Y13; \
-	VPSLLW  $8, Y12, Y10; \
-	VPSLLW  $8, Y13, Y11; \
-	VPSRAW  $8, Y12, Y12; \
-	VPSRAW  $8, Y13, Y13; \
-	VPSRAW  $8, Y10, Y10; \
-	VPSRAW  $8, Y11, Y11
+// DI is the weights of a bin and R9 its offsets, which go to AX, BX and SI. The
+// windows of a tile's pixels are in R10 to R13. Y8 and Y9 are the weights of a
+// bin's first step, Y15 ones.
 
 // PIXELS applies a macro to each pixel of a tile.
-#define PIXELS2(op) \
-	op((SI), Y0, Y1); \
-	op((SI)(R8*1), Y2, Y3)
+#define PIXELS3(op) \
+	op(R10, Y0, Y1); \
+	op(R11, Y2, Y3); \
+	op(R12, Y4, Y5)
 
-#define PIXELS5(op) \
-	PIXELS2(op); \
-	op((SI)(R8*2), Y4, Y5); \
-	op((SI)(R9*1), Y6, Y7); \
-	op((SI)(R8*4), Y8, Y9)
+#define PIXELS4(op) \
+	PIXELS3(op); \
+	op(R13, Y6, Y7)
 
-#define BIAS(address, low, high) \
+#define BIAS(window, low, high) \
 	VMOVDQU (DX), low; \
 	VMOVDQU 32(DX), high
 
-// STEP reads its bytes twice: loads are free, registers are not.
-#define STEP(address, low, high) \
-	VPBROADCASTD address, Y14; \
-	VPAND        evenBytes<>(SB), Y14, Y14; \
-	VPMADDWD     Y10, Y14, Y15; \
-	VPMADDWD     Y11, Y14, Y14; \
-	VPADDD       Y15, low, low; \
-	VPADDD       Y14, high, high; \
-	VPBROADCASTD address, Y14; \
-	VPSRLW       $8, Y14, Y14; \
-	VPMADDWD     Y12, Y14, Y15; \
-	VPMADDWD     Y13, Y14, Y14; \
-	VPADDD       Y15, low, low; \
-	VPADDD       Y14, high, high
+#define WEIGHTS \
+	VMOVDQU (DI), Y8; \
+	VMOVDQU 32(DI), Y9
 
-#define SHIFT(address, low, high) \
+// FIRST multiplies a bin's first step, NEXT another one.
+#define FIRST(window) \
+	VPBROADCASTD (window)(AX*1), Y10; \
+	VPMADDUBSW   Y8, Y10, Y11; \
+	VPMADDUBSW   Y9, Y10, Y12
+
+#define NEXT(window, offset, weights) \
+	VPBROADCASTD (window)(offset*1), Y10; \
+	VPMADDUBSW   weights(DI), Y10, Y13; \
+	VPMADDUBSW   (weights+32)(DI), Y10, Y14; \
+	VPADDW       Y13, Y11, Y11; \
+	VPADDW       Y14, Y12, Y12
+
+#define WIDEN(low, high) \
+	VPMADDWD Y15, Y11, Y11; \
+	VPMADDWD Y15, Y12, Y12; \
+	VPADDD   Y11, low, low; \
+	VPADDD   Y12, high, high
+
+#define BIN3(window, low, high) \
+	FIRST(window); \
+	NEXT(window, BX, 64); \
+	NEXT(window, SI, 128); \
+	WIDEN(low, high)
+
+#define BIN2(window, low, high) \
+	FIRST(window); \
+	NEXT(window, BX, 64); \
+	WIDEN(low, high)
+
+#define BIN1(window, low, high) \
+	FIRST(window); \
+	WIDEN(low, high)
+
+// SPLIT leaves the odd bytes of the weights in Y8 and Y9, and the even ones in
+// Y10 and Y11.
+#define SPLIT \
+	VPSLLW $8, Y8, Y10; \
+	VPSLLW $8, Y9, Y11; \
+	VPSRAW $8, Y8, Y8; \
+	VPSRAW $8, Y9, Y9; \
+	VPSRAW $8, Y10, Y10; \
+	VPSRAW $8, Y11, Y11
+
+#define STEP(window, low, high) \
+	VPBROADCASTD (window)(AX*1), Y12; \
+	VPAND        evenBytes<>(SB), Y12, Y13; \
+	VPSRLW       $8, Y12, Y12; \
+	VPMADDWD     Y10, Y13, Y14; \
+	VPMADDWD     Y11, Y13, Y13; \
+	VPADDD       Y14, low, low; \
+	VPADDD       Y13, high, high; \
+	VPMADDWD     Y8, Y12, Y14; \
+	VPMADDWD     Y9, Y12, Y12; \
+	VPADDD       Y14, low, low; \
+	VPADDD       Y12, high, high
+
+#define SHIFT(window, low, high) \
 	VPSLLD X10, low, low; \
 	VPSLLD X10, high, high
 
@@ -106,62 +143,108 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	VMOVDQU   X10, (DST); \
 	ADDQ      AX, DST
 
-#define PLAIN(address, low, high)    ROUND(low, high, low, high)
-#define RESIDUAL(address, low, high) ADD_RESIDUAL(low, high, low, high, Y12, Y13)
+#define PLAIN(window, low, high)    ROUND(low, high, low, high)
+#define RESIDUAL(window, low, high) ADD_RESIDUAL(low, high, low, high, Y12, Y13)
 
 // SUMS stores the sums of a pixel.
-#define SUMS(address, low, high) \
+#define SUMS(window, low, high) \
 	VMOVDQU low, (DST); \
 	VMOVDQU high, 32(DST); \
 	ADDQ    AX, DST
 
-// TILES is the loop over tiles. R14 is the window of a tile's first pixel.
+// TILES is the loop over tiles. R15 is the numbers of bins.
 #define TILES(pixels, plain, residual) \
-	MOVQ a_Src+0(FP), R14; \
+	MOVQ a_Src+0(FP), R10; \
 	MOVQ a_Panel+24(FP), DX; \
-	MOVQ a_SrcStep+64(FP), R8; \
-	LEAQ (R8)(R8*2), R9; \
-	MOVQ a_Steps+48(FP), R10; \
-	MOVQ a_SrcRow+56(FP), R11; \
-	LEAQ (R10*4), AX; \
-	SUBQ AX, R11; \
+	MOVQ a_SrcStep+64(FP), AX; \
+	LEAQ (R10)(AX*1), R11; \
+	LEAQ (R11)(AX*1), R12; \
+	LEAQ (R12)(AX*1), R13; \
+	MOVQ a_Steps+48(FP), R15; \
+	SHLQ $6, R15; \
+	LEAQ 128(DX)(R15*1), R15; \
 tile: \
 	pixels(BIAS); \
-	MOVQ R14, SI; \
+	VPCMPEQW Y15, Y15, Y15; \
+	VPSRLW $15, Y15, Y15; \
 	LEAQ 128(DX), DI; \
-	MOVQ a_Runs+40(FP), AX; \
-row: \
-	MOVQ R10, CX; \
-step: \
+	MOVQ a_Offsets+136(FP), R9; \
+	MOVL (R15), CX; \
+	TESTL CX, CX; \
+	JZ twos; \
+bin3: \
+	MOVL (R9), AX; \
+	MOVL 4(R9), BX; \
+	MOVL 8(R9), SI; \
 	WEIGHTS; \
-	pixels(STEP); \
-	ADDQ $4, SI; \
+	pixels(BIN3); \
+	ADDQ $12, R9; \
+	ADDQ $192, DI; \
+	DECL CX; \
+	JNZ bin3; \
+twos: \
+	MOVL 4(R15), CX; \
+	TESTL CX, CX; \
+	JZ ones; \
+bin2: \
+	MOVL (R9), AX; \
+	MOVL 4(R9), BX; \
+	WEIGHTS; \
+	pixels(BIN2); \
+	ADDQ $8, R9; \
+	ADDQ $128, DI; \
+	DECL CX; \
+	JNZ bin2; \
+ones: \
+	MOVL 8(R15), CX; \
+	TESTL CX, CX; \
+	JZ wide; \
+bin1: \
+	MOVL (R9), AX; \
+	WEIGHTS; \
+	pixels(BIN1); \
+	ADDQ $4, R9; \
 	ADDQ $64, DI; \
-	DECQ CX; \
-	JNZ  step; \
-	ADDQ R11, SI; \
-	DECQ AX; \
-	JNZ  row; \
+	DECL CX; \
+	JNZ bin1; \
+wide: \
+	MOVL 12(R15), CX; \
+	TESTL CX, CX; \
+	JZ summed; \
+step: \
+	MOVL (R9), AX; \
+	WEIGHTS; \
+	SPLIT; \
+	pixels(STEP); \
+	ADDQ $4, R9; \
+	ADDQ $64, DI; \
+	DECL CX; \
+	JNZ step; \
+summed: \
 	VMOVQ a_Shift+112(FP), X10; \
 	pixels(SHIFT); \
 	REQUANTIZE(pixels, plain, residual); \
-	ADDQ a_SrcNext+88(FP), R14; \
+	MOVQ a_SrcNext+88(FP), AX; \
+	ADDQ AX, R10; \
+	ADDQ AX, R11; \
+	ADDQ AX, R12; \
+	ADDQ AX, R13; \
 	DECQ a_Tiles+32(FP); \
 	JNZ  tile; \
 	VZEROUPPER; \
 	RET
 
-// func conv5AVX2(a tile.Args)
-TEXT ·conv5AVX2(SB), NOSPLIT, $0-136
-	TILES(PIXELS5, PLAIN, RESIDUAL)
+// func conv4AVX2(a tile.Args)
+TEXT ·conv4AVX2(SB), NOSPLIT, $0-144
+	TILES(PIXELS4, PLAIN, RESIDUAL)
 
-// func conv2AVX2(a tile.Args)
-TEXT ·conv2AVX2(SB), NOSPLIT, $0-136
-	TILES(PIXELS2, PLAIN, RESIDUAL)
+// func conv3AVX2(a tile.Args)
+TEXT ·conv3AVX2(SB), NOSPLIT, $0-144
+	TILES(PIXELS3, PLAIN, RESIDUAL)
 
-// func sums5AVX2(a tile.Args)
-TEXT ·sums5AVX2(SB), NOSPLIT, $0-136
-	TILES(PIXELS5, SUMS, SUMS)
+// func sums4AVX2(a tile.Args)
+TEXT ·sums4AVX2(SB), NOSPLIT, $0-144
+	TILES(PIXELS4, SUMS, SUMS)
 
 // The first byte of each 32-bit lane, and the second.
 DATA firstBytes<>+0(SB)/8, $0x808080800c080400

@@ -32,9 +32,9 @@ func avx512() *tile.Micro {
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", NR: 16, KR: 4, Unsigned: true, Order: order(16),
-		Shapes: []tile.Shape{{MR: 5, Run: conv5AVX2}, {MR: 2, Run: conv2AVX2}},
-		Sums:   tile.Shape{MR: 5, Run: sums5AVX2}, Requantize: requantizeAVX2,
+		Name: "avx2", NR: 16, KR: 4, Unsigned: true, Order: order(16), Bins: true,
+		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
+		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, Max: maxAVX2,
 	}
 }
@@ -65,13 +65,13 @@ func sums14AVX512(a tile.Args)
 func denseAVX512(a tile.DenseArgs)
 
 //go:noescape
-func conv5AVX2(a tile.Args)
+func conv4AVX2(a tile.Args)
 
 //go:noescape
-func conv2AVX2(a tile.Args)
+func conv3AVX2(a tile.Args)
 
 //go:noescape
-func sums5AVX2(a tile.Args)
+func sums4AVX2(a tile.Args)
 
 //go:noescape
 func requantizeAVX2(a tile.RequantizeArgs)

@@ -154,7 +154,7 @@
 // The loop pairs has inputs of its first step in V0-V2, of the second in V3, V4
 // and V2, and the eight channels' weights in V5-V7 by turns. The loop steps has
 // inputs in V0-V2 and weights in V5, V6, V7 and V3.
-TEXT ·conv3A53(SB), NOSPLIT, $0-136
+TEXT ·conv3A53(SB), NOSPLIT, $0-144
 	ARGUMENTS
 	ADD   R2, R0, R1
 	ADD   R2, R1, R2
@@ -311,7 +311,7 @@ narrow:
 // The loop pairs has inputs of its first step in V0 and V1, of the second in V2
 // and V3, and the eight channels' weights in V4-V7 and V16-V19. The loop steps
 // has inputs in V0 and V1, weights in V4-V7.
-TEXT ·conv2A53(SB), NOSPLIT, $0-136
+TEXT ·conv2A53(SB), NOSPLIT, $0-144
 	ARGUMENTS
 	ADD   R2, R0, R1
 	BIAS(F20, F21, F22, F23)

@@ -244,13 +244,13 @@ next: \
 	RET
 
 // func conv7NeonDot(a tile.Args)
-TEXT ·conv7NeonDot(SB), NOSPLIT, $0-136
+TEXT ·conv7NeonDot(SB), NOSPLIT, $0-144
 	TILES(WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, PLAIN, RESIDUAL)
 
 // func conv8NeonDot(a tile.Args)
-TEXT ·conv8NeonDot(SB), NOSPLIT, $0-136
+TEXT ·conv8NeonDot(SB), NOSPLIT, $0-144
 	TILES(WINDOWS8, SUMS8, BIAS8, BLOCKS8, 2, PLAIN, RESIDUAL)
 
 // func sums7NeonDot(a tile.Args)
-TEXT ·sums7NeonDot(SB), NOSPLIT, $0-136
+TEXT ·sums7NeonDot(SB), NOSPLIT, $0-144
 	TILES(WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, SUM, SUM)

@@ -43,7 +43,7 @@ func (e *Embedding) check(in []*Tensor, out *Tensor) error {
 	if s := in[0].Shape; s.H != 1 || s.W != 1 {
 		return fmt.Errorf("features are %v, want one pixel", s)
 	}
-	if err := checkActivation("features", in[0]); err != nil {
+	if err := checkActivation("first input", in[0]); err != nil {
 		return err
 	}
 	if len(in) == 2 && (in[1].Type != Int32 || in[1].Shape.C != len(e.Scale)) {

@@ -79,7 +79,7 @@ func (s *Store) openHeads() error {
 // readState is which heads were in use. A state that makes no sense, which no power
 // cut leaves, is none: the base model is in use.
 func (s *Store) readState() []int {
-	text, err := os.ReadFile(s.statePath())
+	text, err := readAll(openFile(s.statePath()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

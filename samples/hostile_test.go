@@ -106,6 +106,29 @@ func TestOthersFiles(t *testing.T) {
 	require.Len(t, archive.File, len(damaged)+1, "the others are whole")
 }
 
+// Names and states that are made up are an error or nothing, and take no memory.
+func TestExtremes(t *testing.T) {
+	var log syncbuffer.Buffer
+	s := open(t, t.TempDir(), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, s.AddLabel("cup"))
+	add(t, s, "cup", features(1, 1))
+	for _, text := range []string{"{}", "null", `{"used": null}`, `{"used": [-1, 7, 0, 0]}`, `{"used": [1e99]}`, `{"used": "1"}`} {
+		require.NoError(t, os.WriteFile(s.statePath(), []byte(text), 0o600))
+		s = reopen(t, s)
+		_, ok := s.InUse()
+		require.False(t, ok, text)
+	}
+	require.NoError(t, os.Truncate(s.statePath(), maxFile+1))
+	s = reopen(t, s)
+	require.Contains(t, log.String(), "state.json is no file of ours")
+	require.NoError(t, s.Use(0), "it is written anew")
+	require.NoError(t, os.WriteFile(s.path("cup", 9999999999999), photo(t, 1), 0o600))
+	s = reopen(t, s)
+	_, err := s.Add("cup", photo(t, 1), features(1, 1))
+	require.ErrorContains(t, err, "9999999999999.jpg: rename that file")
+	require.Len(t, all(t, s), 2)
+}
+
 // tree lists all files with their sizes.
 func tree(t *testing.T, dir string) map[string]int64 {
 	list := map[string]int64{}

@@ -105,11 +105,8 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
-	for _, dir := range []string{s.dir, s.samplesDir(), s.headsDir()} {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
-			return err
-		}
-		if err := atomicfile.SyncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) { // a parent may be closed to us
+	for _, dir := range []string{s.samplesDir(), s.headsDir()} {
+		if err := makeFolder(dir); err != nil {
 			return err
 		}
 	}
@@ -135,6 +132,23 @@ func (s *Store) open() (err error) {
 	}
 	slices.SortFunc(s.labels, func(a, b *label) int { return strings.Compare(a.name, b.name) })
 	return s.openHeads()
+}
+
+// makeFolder makes a folder and those above it, where there are none, to stay.
+func makeFolder(dir string) error {
+	parent := filepath.Dir(dir)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
+		if err := makeFolder(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o750); err != nil {
+			return err
+		}
+	}
+	if err := atomicfile.SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) { // it may be closed to us
+		return err
+	}
+	return nil
 }
 
 // Close gives the folder free.
@@ -426,11 +440,11 @@ func readAll(f *os.File, err error) ([]byte, error) {
 	return file, nil
 }
 
-// openFile opens a photograph, if it is still a file of the size that one may have.
+// openFile opens a file, if it is one still, of a size that ours may have.
 func openFile(path string) (*os.File, error) {
 	info, err := os.Lstat(path)
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
-		err = fmt.Errorf("%s is no photograph of ours any more: remove it", path)
+		err = fmt.Errorf("%s is no file of ours: remove it", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("samples: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"edgeclassify/int8"
 	"edgeclassify/runtime"
@@ -71,11 +72,12 @@ func (b *base) embedding(share float64) *int8.Embedding {
 type vectors struct {
 	samples, pooled, width int
 	values                 []int16 // [samples][width]
+	certainty              float64 // mean probability of the own classifier's first answer
 }
 
 func (v *vectors) row(i int) []int16 { return v.values[i*v.width : (i+1)*v.width] }
 
-// embed computes the vectors, and how sure the own classifier is of each sample.
+// embed computes the vectors, and how sure the own classifier is of the samples.
 func (b *base) embed(ctx context.Context, samples []*Sample, threads int) (*vectors, error) {
 	channels := b.tensor.Shape.C
 	v := &vectors{samples: len(samples), pooled: channels, width: channels + b.classes()}
@@ -84,15 +86,20 @@ func (b *base) embed(ctx context.Context, samples []*Sample, threads int) (*vect
 	if b.dense != nil {
 		both.Scale = b.dense.Scale
 	}
-	err := parallel(ctx, threads, len(samples), func(i int) error {
+	tops := make([]float64, len(samples))
+	err := parallel(ctx, threads, len(samples), func(_, i int) error {
 		var logits []int32
 		if b.dense != nil {
 			logits = make([]int32, b.dense.Out)
 			b.answer(logits, samples[i].Features, make([]int16, channels))
+			tops[i] = top(logits, b.dense.Scale)
 		}
 		both.Of(v.row(i), samples[i].Features, logits, unit)
 		return nil
 	})
+	for _, p := range tops {
+		v.certainty += p / float64(len(tops))
+	}
 	return v, err
 }
 
@@ -107,4 +114,14 @@ func (b *base) check(s *Sample) error {
 		}
 	}
 	return errors.New("all features are 0: the picture shows the network nothing")
+}
+
+// top is the probability of the likeliest class.
+func top(logits []int32, scale []float32) float64 {
+	z := make([]float64, len(logits))
+	for k, v := range logits {
+		z[k] = float64(v) * float64(scale[k])
+	}
+	softmax(z)
+	return slices.Max(z)
 }

@@ -10,18 +10,16 @@ const (
 	finalTolerance = 1e-9
 )
 
-// shares of the pooled part in the square of the embedding's length, and strengths,
-// from which Train chooses.
-var (
-	shares    = []float64{1, 0.5, 0}
-	strengths = []float64{1, 10, 100, 1000}
-)
+// shares are those of the pooled part in the square of the embedding's length among
+// which Train chooses, at firstStrength; then it goes on to strengths above or below as
+// long as these are better.
+var shares = []float64{1, 0.5, 0}
 
 const (
-	priorShare       = 0.5
-	priorStrength    = 100
-	priorTemperature = 1
-	priorUnknown     = 0
+	firstStrength = 10
+	strengthStep  = 10
+	minStrength   = 1
+	maxStrength   = 100
 )
 
 // lengths of the two parts of an embedding.
@@ -35,182 +33,166 @@ type trainer struct {
 	*data
 	vectors *vectors
 	gram    *gram
+	buffers [][]float64 // of each thread, for a kernel
+	done    int         // validations
 }
 
-// choice is what cross-validation found, and what it says.
+// choice is a head before its training, and what cross-validation says of it.
 type choice struct {
 	share, strength      float64
 	temperature, unknown float64
 	logits               []float64 // [classes][samples] of samples left out; nil without folds
+	strange              []float64 // of samples whose classes were left out; nil where none can be
 	loss                 float64
+	starts               []*vector // of each fold: its solution
 	tried                []Candidate
+}
+
+// steps are those that progress is told in: at most so many validations, and the rest.
+const steps = 10
+
+func (t *trainer) step() {
+	if t.done++; t.Progress != nil {
+		t.Progress(min(t.done, steps-1), steps)
+	}
 }
 
 // choose goes through the candidates.
 func (t *trainer) choose(ctx context.Context) (*choice, error) {
-	best := &choice{share: priorShare, strength: priorStrength, temperature: priorTemperature, unknown: priorUnknown, loss: math.Inf(1)}
-	if t.vectors.width == t.vectors.pooled {
-		best.share = 1
-	}
 	if t.folds == 0 {
-		return best, nil
+		c := t.prior()
+		return c, t.openSet(ctx, c)
 	}
-	for i, share := range shares {
+	best := &choice{loss: math.Inf(1)}
+	try := func(share, strength float64, starts []*vector) (better bool, err error) {
+		c := &choice{share: share, strength: strength}
+		if c.logits, c.starts, err = t.validate(ctx, share, strength, t.cross(), starts); err != nil {
+			return false, err
+		}
+		var sharpness float64
+		sharpness, c.loss = t.sharpness(c.logits)
+		c.temperature = 1 / sharpness
+		c.tried = append(best.tried, Candidate{share, strength, c.loss, t.right(c.logits)})
+		if better = c.loss < best.loss; better {
+			best = c
+		}
+		best.tried = c.tried
+		return better, nil
+	}
+	for _, share := range shares {
 		if share < 1 && t.vectors.width == t.vectors.pooled {
 			continue
 		}
-		all, err := t.validate(ctx, t.gram.mix(share))
-		if err != nil {
+		if _, err := try(share, firstStrength, nil); err != nil {
 			return nil, err
 		}
-		for s, logits := range all {
-			c := &choice{share: share, strength: strengths[s], logits: logits, unknown: priorUnknown}
-			var sharpness float64
-			sharpness, c.loss = t.sharpness(logits)
-			c.temperature = 1 / sharpness
-			best.tried = append(best.tried, Candidate{share, c.strength, c.loss, t.right(logits)})
-			if c.loss < best.loss {
-				c.tried = best.tried
-				best = c
+	}
+	for _, factor := range []float64{strengthStep, 1. / strengthStep} {
+		for s := firstStrength * factor; s >= minStrength && s <= maxStrength; s *= factor {
+			better, err := try(best.share, s, best.starts)
+			if err != nil {
+				return nil, err
+			}
+			if !better {
+				break
 			}
 		}
-		if t.Progress != nil {
-			t.Progress(i+1, len(shares)+1)
+		if best.strength > firstStrength {
+			break
 		}
 	}
-	return best, nil
+	return best, t.openSet(ctx, best)
 }
 
-// validate returns, for each strength, the logits of samples that were left out.
-func (t *trainer) validate(ctx context.Context, k *kernel) ([][]float64, error) {
-	n := len(t.samples)
-	all := make([][]float64, len(strengths))
-	for s := range all {
-		all[s] = make([]float64, len(t.labels)*n)
-	}
-	err := parallel(ctx, t.Threads, t.folds, func(fold int) error {
-		weight := make([]float64, n)
-		for i, w := range t.weight {
-			if t.fold[i] != fold {
-				weight[i] = w
-			}
-		}
-		l := t.regression(k, weight)
+// split is what a validation leaves out, fold by fold.
+type split struct {
+	folds   int
+	fold    []int                       // in which a sample is left out
+	uses    func(fold, sample int) bool // of those not left out; nil for all
+	without func(fold, class int) bool  // leaves a class out; nil for none
+}
+
+// cross is that of the cross-validation.
+func (t *trainer) cross() split { return split{folds: t.folds, fold: t.fold} }
+
+// validate fits once for each fold and returns the logits of the samples that were left
+// out [classes][samples], -Inf of classes left out, and the solutions, from which a like
+// fit may start.
+func (t *trainer) validate(ctx context.Context, share, strength float64, by split, starts []*vector) ([]float64, []*vector, error) {
+	n, solutions := len(t.samples), make([]*vector, by.folds)
+	logits := make([]float64, len(t.labels)*n)
+	err := parallel(ctx, t.Threads, by.folds, func(thread, fold int) error {
+		index := t.where(func(i int) bool { return by.fold[i] != fold && (by.uses == nil || by.uses(fold, i)) })
+		without := func(class int) bool { return by.without != nil && by.without(fold, class) }
+		l := t.regression(t.gram.mix(share, index, t.buffer(thread)), index, without)
 		x := l.vector()
-		for s, strength := range strengths {
-			if err := l.solve(ctx, x, strength, foldTolerance); err != nil {
-				return err
+		if starts != nil {
+			x.copy(starts[fold])
+		}
+		if err := l.solve(ctx, x, strength, foldTolerance); err != nil {
+			return err
+		}
+		solutions[fold] = x
+		row := make([]float64, len(index))
+		for i := range n {
+			if by.fold[i] != fold {
+				continue
 			}
-			for j, z := range x.logits() {
-				if t.fold[j%n] == fold {
-					all[s][j] = z
+			t.gram.row(row, share, i, index)
+			k := 0
+			for class := range t.labels {
+				z := math.Inf(-1)
+				if !without(class) {
+					z = dot(row, x.alpha[k*len(index):(k+1)*len(index)]) + x.bias[k]
+					k++
 				}
+				logits[class*n+i] = z
 			}
 		}
 		return nil
 	})
-	return all, err
+	if err == nil {
+		t.step()
+	}
+	return logits, solutions, err
 }
 
-// sharpness is the factor of logits, one over the temperature, that makes the samples
-// left out most likely, and the mean loss with it. Targets are a little off 0 and 1
-// (Platt, "Probabilistic Outputs for Support Vector Machines", 1999), so that a few right
-// answers are no certainty.
-func (t *trainer) sharpness(logits []float64) (factor, loss float64) {
-	n, classes := len(t.samples), len(t.labels)
-	z, y := make([]float64, classes), make([]float64, classes)
-	smooth := 1 / float64(t.total+2)
-	at := func(factor float64) (loss, first, second float64) {
-		sum := 0.0
-		for i := range n {
-			if t.fold[i] < 0 {
-				continue
-			}
-			w := t.weight[i]
-			sum += w
-			for k := range z {
-				z[k] = float64(factor * logits[k*n+i])
-				if t.multi {
-					y[k] = float64(t.target[k*n+i]*(1-smooth)) + smooth/2
-				} else {
-					y[k] = float64(t.target[k*n+i]*(1-smooth)) + smooth/float64(classes)
-				}
-			}
-			l, f, s := curve(z, y, logits[i:], n, t.multi)
-			loss += float64(w * l)
-			first += float64(w * f)
-			second += float64(w * s)
-		}
-		return loss / sum, first / sum, second / sum
+// buffer of a thread, for the kernel of all samples.
+func (t *trainer) buffer(thread int) []float64 {
+	if t.buffers[thread] == nil {
+		t.buffers[thread] = make([]float64, len(t.samples)*len(t.samples))
 	}
-	factor = minimum(1, 1e-3, func(x float64) (first, second float64) { _, first, second = at(x); return first, second })
-	loss, _, _ = at(factor)
-	return factor, loss
+	return t.buffers[thread]
 }
 
-// curve is the loss of logits z and its derivatives along v, every stride-th of values.
-func curve(z, y, v []float64, stride int, multi bool) (loss, first, second float64) {
-	if multi {
-		for k, zk := range z {
-			vk := v[k*stride]
-			loss += softplus(zk) - float64(y[k]*zk)
-			p := sigmoid(zk)
-			first += float64((p - y[k]) * vk)
-			second += float64(float64(p*(1-p)) * float64(vk*vk))
-		}
-		return loss, first, second
-	}
-	for k, zk := range z {
-		loss -= float64(y[k] * zk)
-	}
-	loss += softmax(z)
-	mean := 0.0
-	for k, p := range z {
-		vk := v[k*stride]
-		first += float64((p - y[k]) * vk)
-		mean += float64(p * vk)
-		second += float64(float64(p*vk) * vk)
-	}
-	return loss, first, second - float64(mean*mean)
-}
-
-// minimum of a convex function, from its first and second derivative: Newton's method
-// between bounds, until the first is small.
-func minimum(at, small float64, f func(x float64) (first, second float64)) float64 {
-	low, high := 0.0, math.Inf(1)
-	for range 50 {
-		first, second := f(at)
-		if math.Abs(first) <= small {
-			break
-		}
-		if first < 0 {
-			low = at
-		} else {
-			high = at
-		}
-		at -= first / second
-		if !(at > low && at < high) {
-			if at = float64(2*low) + 1e-6; !math.IsInf(high, 1) {
-				at = (low + high) / 2
+// right counts photographs left out that are answered with their classes.
+func (t *trainer) right(logits []float64) Share {
+	count, total := 0, 0
+	for i := range t.samples {
+		if t.judged(i) {
+			total++
+			if t.isRight(logits, i) {
+				count++
 			}
 		}
 	}
-	return at
+	return share(count, total)
 }
 
-// right counts photographs whose left-out samples' logits, added up, name their class.
-func (t *trainer) right(logits []float64) (s Share) {
+// judged says whether a sample is a photograph itself, and was left out.
+func (t *trainer) judged(sample int) bool { return t.first[sample] && t.fold[sample] >= 0 }
+
+func (t *trainer) isRight(logits []float64, sample int) bool {
+	if !t.multi {
+		return t.top(logits, sample) == t.samples[sample].Classes[0]
+	}
 	n := len(t.samples)
-	for i := range n {
-		if t.fold[i] < 0 {
-			continue
-		}
-		s.Total++
-		if t.top(logits, i) == t.samples[i].Classes[0] {
-			s.Count++
+	for k := range t.labels {
+		if logits[k*n+sample] > 0 != (t.target[k*n+sample] > 0) {
+			return false
 		}
 	}
-	return s
+	return true
 }
 
 // top is the class of the largest logit.

@@ -24,15 +24,15 @@ type gram struct {
 func newGram(ctx context.Context, v *vectors, threads int) (*gram, error) {
 	g := &gram{samples: v.samples}
 	var err error
-	if g.pooled, err = products(ctx, v, 0, v.pooled, threads); err == nil {
-		g.logits, err = products(ctx, v, v.pooled, v.width, threads)
+	if g.pooled, err = allProducts(ctx, v, 0, v.pooled, threads); err == nil {
+		g.logits, err = allProducts(ctx, v, v.pooled, v.width, threads)
 	}
 	return g, err
 }
 
-// products of the values [from, to) of all vectors with each other. The classifier's
+// allProducts of the values [from, to) of all vectors with each other. The classifier's
 // kernel, which multiplies int16 by int8, does it in two halves: v = 256*high + low.
-func products(ctx context.Context, v *vectors, from, to, threads int) ([]int32, error) {
+func allProducts(ctx context.Context, v *vectors, from, to, threads int) ([]int32, error) {
 	n, width := v.samples, to-from
 	dst := make([]int32, n*n)
 	if width == 0 {
@@ -47,7 +47,7 @@ func products(ctx context.Context, v *vectors, from, to, threads int) ([]int32, 
 		}
 	}
 	dense := runtime.Kernels()[0].Dense
-	err := parallel(ctx, threads, n, func(i int) error {
+	err := parallel(ctx, threads, n, func(_, i int) error {
 		row := v.row(i)[from:to]
 		dense(high, dst[i*n:(i+1)*n], row, 0, i+1)
 		halves := make([]int32, i+1)
@@ -65,15 +65,24 @@ func products(ctx context.Context, v *vectors, from, to, threads int) ([]int32, 
 	return dst, err
 }
 
-// mix is the products of embeddings in which the pooled part has this share of the
-// square of the length.
-func (g *gram) mix(share float64) *kernel {
-	k := &kernel{samples: g.samples, values: make([]float64, len(g.pooled))}
-	p, l := share/unit/unit, (1-share)/unit/unit
-	for i := range k.values {
-		k.values[i] = float64(p*float64(g.pooled[i])) + float64(l*float64(g.logits[i]))
+// mix is the products among the samples of an index, of embeddings in which the pooled
+// part has this share of the square of the length. It is written to the buffer, which
+// must hold the square of their number.
+func (g *gram) mix(share float64, index []int, buffer []float64) *kernel {
+	k := &kernel{len(index), buffer[:len(index)*len(index)]}
+	for i, sample := range index {
+		g.row(k.values[i*len(index):(i+1)*len(index)], share, sample, index)
 	}
 	return k
+}
+
+// row is the products of one sample with those of an index.
+func (g *gram) row(dst []float64, share float64, sample int, index []int) {
+	p, l := share/unit/unit, (1-share)/unit/unit
+	pooled, logits := g.pooled[sample*g.samples:(sample+1)*g.samples], g.logits[sample*g.samples:(sample+1)*g.samples]
+	for i, j := range index {
+		dst[i] = float64(p*float64(pooled[j])) + float64(l*float64(logits[j]))
+	}
 }
 
 // kernel is a symmetric matrix of products of samples.
@@ -114,9 +123,45 @@ func dot4(row, v []float64) (s0, s1, s2, s3 float64) {
 	return s0, s1, s2, s3
 }
 
+// explicit is the matrix of products where samples are so many that it would not fit
+// into memory: it multiplies by the embeddings, twice.
+type explicit struct {
+	*vectors
+	share   float64
+	threads int
+}
+
+func (e *explicit) mul(dst, v []float64) {
+	n := e.samples
+	// The context ends the solver between multiplications.
+	_ = parallel(context.Background(), e.threads, len(v)/n, func(_, class int) error {
+		w := make([]float64, e.width)
+		for i, a := range v[class*n : (class+1)*n] {
+			for j, q := range e.row(i) {
+				w[j] += float64(a * float64(q))
+			}
+		}
+		for j := range w {
+			if share := e.share; j < e.pooled {
+				w[j] *= share / unit / unit
+			} else {
+				w[j] *= (1 - share) / unit / unit
+			}
+		}
+		for i := range n {
+			sum := 0.0
+			for j, q := range e.row(i) {
+				sum += float64(w[j] * float64(q))
+			}
+			dst[class*n+i] = sum
+		}
+		return nil
+	})
+}
+
 // parallel calls f for 0 to n-1 on so many threads, in the caller's own where there is
-// one, until the context ends or a call fails.
-func parallel(ctx context.Context, threads, n int, f func(i int) error) error {
+// one, until the context ends or a call fails. f is told its thread's number.
+func parallel(ctx context.Context, threads, n int, f func(thread, i int) error) error {
 	var next atomic.Int64
 	errs := make([]error, max(1, min(threads, n)))
 	work := func(thread int) {
@@ -126,7 +171,7 @@ func parallel(ctx context.Context, threads, n int, f func(i int) error) error {
 				return
 			}
 			if errs[thread] = ctx.Err(); errs[thread] == nil {
-				errs[thread] = f(i)
+				errs[thread] = f(thread, i)
 			}
 		}
 	}

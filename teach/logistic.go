@@ -14,16 +14,19 @@ import (
 // independent sigmoids; biases are not held down (Bishop, Pattern Recognition and
 // Machine Learning, 2006, 4.3.4; the form is scikit-learn's, strength is its C). That the best W is such a sum is the representer
 // theorem; working with Alpha, an iteration takes one multiplication by the matrix of
-// products, whatever the embedding's length. A sample of weight 0 plays no part, but its
-// logits are computed.
+// products, whatever the embedding's length.
 type logistic struct {
-	products interface{ mul(dst, v []float64) }
+	products products
 	samples  int
 	classes  int
 	multi    bool
 	weight   []float64 // [samples]
 	target   []float64 // [classes][samples], 0 or 1
 }
+
+// products multiplies the matrix of products of samples by each class's v
+// [classes][samples].
+type products interface{ mul(dst, v []float64) }
 
 // vector is weights of classes by what they are made of.
 type vector struct {
@@ -59,16 +62,6 @@ func (v *vector) scale(factor float64) {
 
 // times is the inner product of weights and biases.
 func (v *vector) times(o *vector) float64 { return dot(v.alpha, o.dots) + dot(v.bias, o.bias) }
-
-// logits [classes][samples].
-func (v *vector) logits() []float64 {
-	n := len(v.dots) / len(v.bias)
-	z := make([]float64, len(v.dots))
-	for i := range z {
-		z[i] = v.dots[i] + v.bias[i/n]
-	}
-	return z
-}
 
 const (
 	history       = 8 // of L-BFGS
@@ -161,16 +154,10 @@ func (l *logistic) gradient(g, x *vector, residual []float64, strength float64) 
 func (l *logistic) residuals(dst []float64, x *vector) float64 {
 	z, loss := make([]float64, l.classes), 0.0
 	for i, w := range l.weight {
-		if w == 0 {
-			for k := range z {
-				dst[k*l.samples+i] = 0
-			}
-			continue
-		}
 		for k := range z {
 			z[k] = x.dots[k*l.samples+i] + x.bias[k]
 		}
-		loss += float64(w * l.loss(z, i))
+		loss += float64(w * losses(z, l.target[i:], l.samples, l.multi))
 		for k, p := range z {
 			dst[k*l.samples+i] = float64(w * (p - l.target[k*l.samples+i]))
 		}
@@ -178,23 +165,20 @@ func (l *logistic) residuals(dst []float64, x *vector) float64 {
 	return loss
 }
 
-// loss is that of a sample's logits, which become probabilities.
-func (l *logistic) loss(z []float64, sample int) float64 {
+// losses is the loss of logits, which become probabilities; every stride-th target counts.
+func losses(z, target []float64, stride int, multi bool) float64 {
 	loss := 0.0
-	if l.multi {
-		for k, v := range z {
-			if l.target[k*l.samples+sample] == 0 {
-				v = -v
-			}
-			loss += softplus(-v)
-			z[k] = sigmoid(z[k])
-		}
-		return loss
+	for k, v := range z {
+		loss -= float64(v * target[k*stride])
+	}
+	if !multi {
+		return loss + softmax(z)
 	}
 	for k, v := range z {
-		loss -= float64(v * l.target[k*l.samples+sample])
+		loss += softplus(v)
+		z[k] = sigmoid(v)
 	}
-	return loss + softmax(z)
+	return loss
 }
 
 // softmax turns logits into probabilities and returns the log of the sum of e^logit.
@@ -224,58 +208,20 @@ func sigmoid(z float64) float64 {
 // softplus is log(1 + e^z).
 func softplus(z float64) float64 { return max(z, 0) + log(1+exp(-math.Abs(z))) }
 
-// search finds about the best step along a direction: Newton's method between bounds,
-// which takes no product of samples.
+// search finds about the best step along a direction. It takes no product of samples.
 func (l *logistic) search(x, d *vector, slope, strength float64) float64 {
-	at, low, high := 1.0, 0.0, math.Inf(1)
 	linear, square := dot(x.alpha, d.dots), dot(d.alpha, d.dots)
-	for range 30 {
-		first, second := l.along(x, d, at)
-		first = linear + float64(at*square) + float64(strength*first)
-		second = square + float64(strength*second)
-		if math.Abs(first) <= -0.1*slope {
-			break
-		}
-		if first < 0 {
-			low = at
-		} else {
-			high = at
-		}
-		at -= first / second
-		if !(at > low && at < high) {
-			if at = 2 * low; !math.IsInf(high, 1) {
-				at = (low + high) / 2
-			}
-		}
-	}
-	return at
-}
-
-// along is the first and second derivative of the loss at x + at*d.
-func (l *logistic) along(x, d *vector, at float64) (first, second float64) {
 	z, v := make([]float64, l.classes), make([]float64, l.classes)
-	for i, w := range l.weight {
-		if w == 0 {
-			continue
-		}
-		for k := range z {
-			v[k] = d.dots[k*l.samples+i] + d.bias[k]
-			z[k] = x.dots[k*l.samples+i] + x.bias[k] + float64(at*v[k])
-		}
-		l.loss(z, i)
-		mean, squares := 0.0, 0.0
-		for k, p := range z {
-			first += float64(float64(w*v[k]) * (p - l.target[k*l.samples+i]))
-			if l.multi {
-				p = float64(p * (1 - p))
+	return minimum(0, 1, -0.1*slope, func(at float64) (first, second float64) {
+		for i, w := range l.weight {
+			for k := range z {
+				v[k] = d.dots[k*l.samples+i] + d.bias[k]
+				z[k] = x.dots[k*l.samples+i] + x.bias[k] + float64(at*v[k])
 			}
-			mean += float64(p * v[k])
-			squares += float64(float64(p*v[k]) * v[k])
+			_, f, s := along(z, l.target[i:], v, l.samples, l.multi)
+			first += float64(w * f)
+			second += float64(w * s)
 		}
-		if !l.multi {
-			squares -= float64(mean * mean)
-		}
-		second += float64(w * squares)
-	}
-	return first, second
+		return linear + float64(at*square) + float64(strength*first), square + float64(strength*second)
+	})
 }

@@ -26,7 +26,7 @@ func exp(x float64) float64 {
 	for _, c := range inverseFactorials {
 		sum = float64(sum*r) + c
 	}
-	return math.Ldexp(sum, int(n))
+	return sum * math.Float64frombits(uint64(int(n)+1023)<<52)
 }
 
 // inverseFactorials are 1/k! for k from 13 to 0: the series of e^r.
@@ -50,14 +50,20 @@ func log(x float64) float64 {
 	return float64(float64(2*f)*sum) + float64(float64(e)*math.Ln2)
 }
 
-// dot is the sum of products, in index order.
+// dot is the sum of products: four sums, which do not wait for each other, and then
+// theirs.
 func dot(a, b []float64) float64 {
-	sum := 0.0
-	b = b[:len(a)]
-	for i, v := range a {
-		sum += float64(v * b[i])
+	var s0, s1, s2, s3 float64
+	for b = b[:len(a)]; len(a) >= 4 && len(b) >= 4; a, b = a[4:], b[4:] {
+		s0 += float64(a[0] * b[0])
+		s1 += float64(a[1] * b[1])
+		s2 += float64(a[2] * b[2])
+		s3 += float64(a[3] * b[3])
 	}
-	return sum
+	for i, v := range a {
+		s0 += float64(v * b[i])
+	}
+	return (s0 + s1) + (s2 + s3)
 }
 
 // add adds factor times v to dst.

@@ -1,5 +1,7 @@
 package teach
 
+import "edgeclassify/internal/stats"
+
 // Report says how a head was made, and what is to be expected of it. Shares are of
 // photographs that were left out of training.
 type Report struct {
@@ -58,10 +60,18 @@ type Suspect struct {
 	Name        string  `json:"name"`
 	Sample      int     `json:"sample"` // in the set
 	Label       string  `json:"label"`
-	Looks       string  `json:"looks"`       // like this label
-	Probability float64 `json:"probability"` // of Looks
 	Reason      string  `json:"reason"`
+	Looks       string  `json:"looks,omitempty"`       // the label that it looks like
+	Probability float64 `json:"probability,omitempty"` // of Looks, by those that were taught without it
+	Other       string  `json:"other,omitempty"`       // name of the photograph that it is like
 }
+
+// Reasons for suspicion.
+const (
+	Mislabelled = "looks like another class"
+	Ambiguous   = "the same picture has another label, too"
+	Redundant   = "almost the same as another photograph of the class"
+)
 
 // Point is the accuracy with so many photographs of each class.
 type Point struct {
@@ -84,15 +94,11 @@ type Quantization struct {
 	Difference float64 `json:"difference"` // largest, of a probability
 }
 
-func (t *trainer) report(set *Set, b *base, h *Head, r *regression, c *choice) *Report {
-	p := &Report{Photographs: t.total, Samples: len(t.samples), Method: Method{
-		Name: "logistic", Pooled: c.share, Strength: c.strength, Temperature: c.temperature, Folds: t.folds, Candidates: c.tried,
-	}}
-	for k, label := range t.labels {
-		p.Classes = append(p.Classes, ClassReport{Label: label, Photographs: t.counts[k]})
+func share(count, total int) Share {
+	s := Share{Count: count, Total: total}
+	if total > 0 {
+		s.Share = float64(count) / float64(total)
 	}
-	if c.logits != nil {
-		p.Accuracy = t.right(c.logits)
-	}
-	return p
+	s.Low, s.High = stats.Wilson(count, total)
+	return s
 }

@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"edgeclassify/int8"
 	"edgeclassify/labels"
@@ -67,43 +68,85 @@ func Train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 	return h, r, nil
 }
 
+// Limits: the first is of samples whose products are computed; where there are more,
+// the choice is made with as many of them. The second is of the bytes of all embeddings.
+const (
+	maxProducts = 2000
+	maxLabels   = maxProducts / 2
+	maxBytes    = 2 << 30
+)
+
 func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*Head, *Report, error) {
 	b, err := baseOf(network)
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := newData(b, set, o)
+	index := make([]int, len(set.Samples))
+	for i := range index {
+		index[i] = i
+	}
+	all, err := newData(b, set, index, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &trainer{Options: o, data: d}
-	if t.vectors, err = b.embed(ctx, d.samples, o.Threads); err != nil {
+	if width := 2 * (b.tensor.Shape.C + b.classes()); len(index) > maxBytes/width {
+		return nil, nil, fmt.Errorf("%d samples are too many, at most %d fit into %d GB of memory: take fewer photographs or views", len(index), maxBytes/width, maxBytes>>30)
+	}
+	v, err := b.embed(ctx, all.samples, o.Threads)
+	if err != nil {
 		return nil, nil, err
+	}
+	t := &trainer{Options: o, data: all, vectors: v, buffers: make([][]float64, max(1, o.Threads))}
+	if len(index) > maxProducts {
+		if t.data, err = newData(b, set, all.sample(maxProducts), o); err != nil {
+			return nil, nil, err
+		}
+		if t.vectors, err = b.embed(ctx, t.samples, o.Threads); err != nil {
+			return nil, nil, err
+		}
 	}
 	if t.gram, err = newGram(ctx, t.vectors, o.Threads); err != nil {
 		return nil, nil, err
 	}
-	chosen, err := t.choose(ctx)
+	c, err := t.choose(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	x := d.regression(t.gram.mix(chosen.share), d.weight)
-	v := x.vector()
-	if err := x.solve(ctx, v, chosen.strength, finalTolerance); err != nil {
+	x, err := t.fit(ctx, all, v, c)
+	if err != nil {
 		return nil, nil, err
 	}
-	names := d.labels
-	r := t.vectors.regression(v, chosen.share, 1/chosen.temperature)
-	if d.unknown {
-		names = append(append([]string{}, names...), Unknown)
-		r.weight, r.bias = append(r.weight, make([]float64, t.vectors.width)), append(r.bias, chosen.unknown)
+	r := v.regression(x, c.share, 1/c.temperature)
+	names, activation := all.labels, labels.Softmax
+	if all.unknown {
+		names = append(slices.Clone(names), Unknown)
+		r.weight, r.bias = append(r.weight, make([]float64, v.width)), append(r.bias, c.unknown)
 	}
-	activation := labels.Softmax
 	if o.Multi {
 		activation = labels.Sigmoid
 	}
 	h := b.quantize(r, names, activation)
-	return h, t.report(set, b, h, r, chosen), nil
+	report, err := t.report(ctx, all, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	report.Quantization = h.compare(t.vectors, t.samples)
+	if o.Progress != nil {
+		o.Progress(steps, steps)
+	}
+	return h, report, nil
+}
+
+// fit trains on all samples.
+func (t *trainer) fit(ctx context.Context, all *data, v *vectors, c *choice) (*vector, error) {
+	index := all.where(func(int) bool { return true })
+	var k products = &explicit{v, c.share, t.Threads}
+	if all == t.data {
+		k = t.gram.mix(c.share, index, t.buffer(0))
+	}
+	l := all.regression(k, index, nil)
+	x := l.vector()
+	return x, l.solve(ctx, x, c.strength, finalTolerance)
 }
 
 // regression is the weights themselves, times a factor.

@@ -80,11 +80,15 @@ func (c *collector) collecting() string {
 func (t *Trainer) Model(m stream.Model) {
 	base := t.options.Models.Base()
 	t.lock.Lock()
-	defer t.lock.Unlock()
-	if t.base != "" && t.base != base {
+	another := t.base != "" && t.base != base
+	t.base, t.fits = base, m.FeatureScale != 0 && (m.SHA256 == base || m.Base == base)
+	t.lock.Unlock()
+	if another {
+		t.mu.Lock()
+		t.headBase = ""
+		t.mu.Unlock()
 		signal(t.rebased)
 	}
-	t.base, t.fits = base, m.FeatureScale != 0 && (m.SHA256 == base || m.Base == base)
 	t.note()
 }
 

@@ -3,4 +3,4 @@
 package trainer
 
 // background is for Linux: elsewhere priorities are a whole program's.
-func background() {}
+func background(do func()) { do() }

@@ -61,7 +61,7 @@ type Trainer struct {
 	collector
 
 	mu       sync.Mutex
-	headBase string // of the head in use, where that could be run; else empty
+	headBase string // of the head in use, where that could be run, until another comes
 	full     string // why no more samples are taken
 	training live.Training
 	cancel   context.CancelFunc // of training that goes on
@@ -163,7 +163,7 @@ func (t *Trainer) State() live.TeachState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := live.TeachState{
-		Collecting: t.collecting(), Full: t.full, Missing: missing(labels), Training: t.training,
+		Labels: make([]live.TeachLabel, 0, len(labels)), Collecting: t.collecting(), Full: t.full, Missing: missing(labels), Training: t.training,
 		Trained: newest(kept) != inUse && newest(kept) != 0, InUse: inUse, CanUndo: undo,
 	}
 	if inUse != 0 && t.headBase != t.options.Models.Base() {
@@ -198,9 +198,9 @@ func missing(labels []samples.Label) string {
 	case len(with) >= 2:
 		return ""
 	case len(without) > 0:
-		return "pictures of " + strings.Join(without, ", ")
+		return "photographs of " + strings.Join(without, ", ")
 	}
-	return "pictures of at least two labels"
+	return "photographs of at least two labels"
 }
 
 // changes notes what a call changed.

@@ -12,6 +12,7 @@ import (
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/q8"
+	"edgeclassify/runtime"
 )
 
 // described is a line with -features list.
@@ -66,6 +67,19 @@ func TestFeatures(t *testing.T) {
 		_, out, _ = classifyHere(t, nil, "-model", model, "-json", dir)
 		require.NotContains(t, out, "feature")
 	}
+}
+
+// Whatever reads a model file takes a taught one.
+func TestTaughtModel(t *testing.T) {
+	path := write(t, "taught.q8", tested(t, nettest.Taught(4)))
+	for _, kernel := range runtime.Kernels() {
+		_, _, checks := diagnose(t, "-model", path, "-kernel", kernel.Name)
+		require.Equal(t, fine("self-test", "all logits are right to the bit"), checks["self-test"], kernel.Name)
+	}
+	code, out, errs := classifyHere(t, nil, "bench", "-model", path, "-layers", "-n", "5")
+	require.Zero(t, code, errs)
+	require.Contains(t, out, ".embedding")
+	require.Contains(t, out, "0 allocations a frame")
 }
 
 func TestFeaturesThatThereAreNot(t *testing.T) {

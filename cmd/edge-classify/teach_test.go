@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,9 +18,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"edgeclassify/classify"
+	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/live"
+	"edgeclassify/q8"
+	"edgeclassify/tensor"
 )
 
 // scene is what a camera sees: a program that shows the same frame again and again.
@@ -236,4 +241,219 @@ func TestTaughtThroughThePage(t *testing.T) {
 	require.Equal(t, base.sha256, p.sees("blue"))
 	require.False(t, p.state().CanUndo)
 	p.stop()
+}
+
+// Who may teach: nobody without the token, no other page, and everyone on the network
+// never.
+func TestWhoMayTeach(t *testing.T) {
+	needSignals(t)
+	base := know(t, nettest.Colours())
+	path, dir, built, view := filepath.Join(t.TempDir(), "model.q8"), t.TempDir(), buildProgram(t), newScene(t)
+	require.NoError(t, os.WriteFile(path, base.file, 0o600))
+	p := startPupil(t, built, append(view.camera(), "-model", path, "-teach", dir, "-token", "teach-me-not")...)
+	const body, bearer = `{"label": "cup"}`, "Bearer teach-me-not"
+	for want, header := range map[int][]string{
+		http.StatusUnauthorized: nil,
+		http.StatusForbidden:    {"Authorization", bearer, "Sec-Fetch-Site", "cross-site", "Origin", "http://elsewhere.example"},
+		http.StatusNoContent:    {"Authorization", bearer},
+	} {
+		status, text := p.ask("POST", "add", body, header...)
+		require.Equal(t, want, status, "%v: %s", header, text)
+		require.Equal(t, want == http.StatusNoContent, exists(filepath.Join(dir, "samples", "cup")))
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "samples", "cup")))
+	}
+	status, _ := p.ask("GET", "", "")
+	require.Equal(t, http.StatusUnauthorized, status)
+	p.stop()
+
+	for want, flags := range map[string][]string{
+		"set a token":       {"-teach", dir, "-http", ":0"},
+		"use with -http":    {"-teach", dir},
+		"no global average": {"-teach", dir, "-http", "0", "-model", write(t, "flat.q8", withoutAverage(t))},
+		"-camera SPEC":      nil,
+	} {
+		args := append([]string{"-model", path, "-camera", "test"}, flags...)
+		if flags == nil {
+			args = []string{"-model", path, "-teach", dir}
+		}
+		code, _, errs := classifyHere(t, nil, args...)
+		require.NotZero(t, code)
+		require.Contains(t, errs, want)
+	}
+}
+
+// withoutAverage is a network whose classifier reads many pixels.
+func withoutAverage(t *testing.T) *q8.Model {
+	m := nettest.Colours()
+	layers := []int8.Layer{m.Layers[0], m.Layers[2]}
+	in := layers[0].Out.Shape.Elements()
+	layers[1].Inputs = []tensor.ID{1}
+	layers[1].Op = &int8.Dense{In: in, Out: 3, Weight: make([]int8.Value, 3*in), Bias: make([]int32, 3), Scale: []float32{1, 1, 1}}
+	n, err := int8.NewNetwork("flat", m.Input, layers)
+	require.NoError(t, err)
+	m, err = q8.New(n, m.Preprocess, m.Classes, m.Activation, m.Provenance, nil)
+	require.NoError(t, err)
+	return m
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Another model takes the place of what is taught on the one before, be it by its file or
+// through a broker: it is what its owner wants to run, and what runs at the next start.
+func TestModelIsReplacedUnderATaughtHead(t *testing.T) {
+	needSignals(t)
+	base, other := know(t, nettest.Colours()), know(t, otherTool(nettest.Colours()))
+	path, dir, built, view := filepath.Join(t.TempDir(), "model.q8"), t.TempDir(), buildProgram(t), newScene(t)
+	put := func(k answered) {
+		require.NoError(t, os.WriteFile(path+".part", k.file, 0o600))
+		require.NoError(t, os.Rename(path+".part", path))
+	}
+	put(base)
+	args := append(view.camera(), "-model", path, "-teach", dir)
+	p := startPupil(t, built, append(args, "-watch", "red")...)
+	p.wish("add", `{"label": "cup"}`)
+	p.wish("add", `{"label": "keys"}`)
+	p.collect("cup", 3, view.cup)
+	p.collect("keys", 3, view.keys)
+	p.train()
+	status, text := p.ask("POST", "use", "{}")
+	require.Equal(t, http.StatusConflict, status)
+	require.Contains(t, text, `-watch: no class "red"`)
+	require.Equal(t, base.sha256, p.result().Model)
+	p.stop()
+
+	p = startPupil(t, built, args...)
+	require.True(t, p.state().Trained, "it waits still")
+	p.wish("use", "{}")
+	taught := p.sees("keys")
+	require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour))) // touched
+	p.logged("the model is the one that runs", 1, func() { require.Equal(t, taught, p.result().Model) })
+	put(other)
+	require.Equal(t, other.sha256, p.sees("blue"))
+	p.logged("does not run", 1, func() { require.Equal(t, other.sha256, p.result().Model) })
+	s := p.until("base changed", func(s live.TeachState) bool { return s.BaseChanged })
+	require.Zero(t, s.InUse)
+	p.stop()
+	p = startPupil(t, built, args...)
+	require.Equal(t, other.sha256, p.sees("blue"))
+	require.Contains(t, p.errs.String(), "taught on another model")
+	put(base)
+	require.Equal(t, taught, p.sees("keys"))
+	put(other)
+	require.Equal(t, other.sha256, p.sees("blue"))
+
+	p.train() // on features that are computed again
+	p.wish("use", "{}")
+	require.NotContains(t, []string{taught, other.sha256}, p.sees("keys"))
+	require.False(t, p.state().BaseChanged)
+	doctor := func(model string) check {
+		_, _, checks := diagnose(t, "-model", model, "-teach", dir)
+		return checks["teaching"]
+	}
+	require.Contains(t, doctor(path).Found, "locked by another program")
+	p.stop()
+	require.Equal(t, statusOK, doctor(path).Status)
+	require.Contains(t, doctor(path).Found, "2 labels, ")
+	require.Contains(t, doctor(path).Found, "2.q8 is in use")
+	require.Equal(t, statusWarn, doctor(write(t, "base.q8", nettest.Colours())).Status)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "heads", "2.q8"), nil, 0o600))
+	require.Contains(t, doctor(path).Found, "the file is empty")
+}
+
+// The program is killed at any moment of collecting, training and use: it starts again
+// each time, with every sample that it has told of, the head in use that it has said is,
+// and heads that are whole.
+func TestKilledWhileTaught(t *testing.T) {
+	needSignals(t)
+	times := 50
+	if testing.Short() {
+		times = 6
+	}
+	path, dir, built, view := filepath.Join(t.TempDir(), "model.q8"), t.TempDir(), buildProgram(t), newScene(t)
+	require.NoError(t, os.WriteFile(path, know(t, nettest.Colours()).file, 0o600))
+	args := append(view.camera(), "-model", path, "-teach", dir)
+	p := startPupil(t, built, args...)
+	p.wish("add", `{"label": "cup"}`)
+	p.wish("add", `{"label": "keys"}`)
+	p.collect("cup", 2, view.cup)
+	p.collect("keys", 2, view.keys)
+	told := map[string]bool{} // samples
+	inUse := []int{0}         // as told; none where that may change
+	did, samples := map[string]int{}, 0
+	rng := rand.New(rand.NewPCG(1, 0))
+	for round := range times {
+		kill := time.AfterFunc(time.Duration(rng.IntN(500))*time.Millisecond, func() { _ = p.cmd.Process.Kill() })
+		label := []string{"cup", "keys"}[rng.IntN(2)]
+		for alive := true; alive; {
+			switch round % 3 {
+			case 0:
+				alive = p.try("collect", fmt.Sprintf(`{"label": %q, "on": true}`, label)) != 0
+			case 1:
+				alive = p.try("train", "{}") != 0
+			case 2:
+				inUse = nil // what it is asked to do may be done or not
+				alive = p.try([]string{"use", "undo", "train"}[rng.IntN(3)], "{}") != 0
+			}
+			if s, ok := p.tryState(); ok {
+				if inUse = []int{s.InUse}; s.Training.Running {
+					did["seen in training"]++
+				}
+				for _, l := range s.Labels {
+					for _, id := range l.IDs {
+						told[filepath.Join(dir, "samples", l.Name, id+".jpg")] = true
+					}
+				}
+			} else {
+				alive = false
+			}
+		}
+		kill.Stop()
+		_ = p.cmd.Wait()
+		p = startPupil(t, built, args...)
+		s := p.state()
+		for file := range told {
+			require.FileExists(t, file)
+		}
+		samples = samplesOf(s, "cup") + samplesOf(s, "keys")
+		require.GreaterOrEqual(t, samples, len(told))
+		if inUse != nil {
+			require.Equal(t, inUse[0], s.InUse)
+		}
+		require.NotContains(t, p.errs.String(), "does not run")
+		heads, err := filepath.Glob(filepath.Join(dir, "heads", "*"))
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(heads), 3)
+		for _, head := range heads {
+			m, err := classify.Open(head, classify.Options{Threads: 1})
+			require.NoError(t, err)
+			require.NoError(t, selfTest(m))
+			require.NoError(t, m.Close())
+			did[filepath.Base(head)]++
+		}
+	}
+	require.Greater(t, samples, 4)
+	t.Log(samples, "samples", did)
+	p.stop()
+}
+
+// try is wish for a program that may be killed meanwhile: the status is 0 then.
+func (p *pupil) try(name, body string) int {
+	response, err := http.Post(p.page+"/api/teach/"+name, "application/json", strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+func (p *pupil) tryState() (s live.TeachState, ok bool) {
+	response, err := http.Get(p.page + "/api/teach/")
+	if err != nil {
+		return s, false
+	}
+	defer response.Body.Close()
+	return s, json.NewDecoder(response.Body).Decode(&s) == nil
 }

@@ -79,7 +79,7 @@ func (c *Conv) Pack() { c.pack(c.conv) }
 // windows, its outputs and its residuals.
 func (c *Conv) Scratch() int {
 	windows, tile := c.scratch()
-	return ceil(windows+2*tile, 8)
+	return ceil(windows+2*tile, 8) + ceil(c.offsets(), 2)
 }
 
 func (c *Conv) scratch() (windows, tile int) {
@@ -101,6 +101,7 @@ func (c *Conv) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 		Conv: c, t: t, part: part, panels: c.between(part.C0, part.C1),
 		source:  source{data: t.Src, row: t.StrideH * t.SrcRow, pixel: t.StrideW * t.InC, run: dh * t.SrcRow},
 		windows: bytes[:windows], out: bytes[windows:][:tile], res: bytes[windows+tile:][:tile],
+		offsets: unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(scratch[ceil(windows+2*tile, 8):]))), c.offsets()),
 	}
 	if c.chunk > 0 {
 		w.gathered()
@@ -132,6 +133,8 @@ type work struct {
 	windows []int8.Value // scratch: gathered windows
 	out     []int8.Value // scratch: a tile's outputs
 	res     []int8.Value // scratch: a tile's residuals
+	offsets []uint32     // scratch: those of a panel, see offsetsOf
+	bound   *panel       // whose offsets they are
 }
 
 // source is where windows are read: that of output pixel (y, x) begins at
@@ -278,10 +281,14 @@ func (w *work) tiles(s Shape, n int, r run, p *panel) run {
 
 // args is what all tiles of a panel share.
 func (w *work) args(p *panel) Args {
-	return Args{
+	a := Args{
 		Panel: pointer(p.data), Tiles: 1, Runs: w.runs, Steps: w.steps,
 		Shift: int(w.t.Shift), Ratio: int(w.t.Residual), Wide: p.wide,
 	}
+	if w.micro.Bins {
+		a.Runs, a.Steps, a.Offsets = 1, w.runs*w.steps, w.offsetsOf(p)
+	}
+	return a
 }
 
 // windowsOf points to the windows of n tiles.

@@ -40,6 +40,9 @@ type Micro struct {
 	// behind the panel's weights tells the assembly.
 	WideSteps int
 	Wide      func(weights []int8.Value) bool
+	// Bins, for panels of stepBytes a step, says that the assembly takes steps in
+	// bins, whose sums fit 16 bits: see bins.go.
+	Bins bool
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
@@ -72,6 +75,8 @@ type Args struct {
 	Shift   int // left shift of the accumulator
 	Ratio   int // of the residual; 0 without
 	Wide    int // number of the panel's flags that are set
+	// With Micro.Bins, uint32 from a window to each step; Steps are those of all rows.
+	Offsets unsafe.Pointer
 }
 
 // Vector is the number of values that Dense and Max take at once.

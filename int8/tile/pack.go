@@ -13,6 +13,12 @@ import (
 //	int8 weight[Runs][Steps][NR][KR]
 //	int8 wide[Runs*Steps/WideSteps]: 1 where Micro.Wide says so
 //
+// or, with Micro.Bins, from the weights on:
+//
+//	int8 weight[Runs*Steps][NR][KR], in the order of bins
+//	uint32 bins[4]: those of 3 steps, of 2 and of 1; steps in none
+//	uint32 place[Runs*Steps]: see Conv.place
+//
 // The places of missing channels and of values behind the end of a run are
 // zero.
 type panel struct {
@@ -34,7 +40,11 @@ func (c *Conv) groupOut() int { return c.inputs * c.conv.OutC / c.conv.InC }
 func (c *Conv) layout() (groups, panels, size int) {
 	m := c.micro
 	weights := c.runs * c.steps * m.NR * m.KR
-	size = ceil(8*m.NR+weights+m.flags(c.runs*c.steps), align) * align
+	size = 8*m.NR + weights + m.flags(c.runs*c.steps)
+	if m.Bins {
+		size += binHeader + 4*c.runs*c.steps
+	}
+	size = ceil(size, align) * align
 	return ceil(c.conv.OutC, c.groupOut()), ceil(c.groupOut(), m.NR), size
 }
 
@@ -44,18 +54,22 @@ func (c *Conv) pack(conv *int8.Conv) {
 	m, groupOut := c.micro, c.groupOut()
 	groups, panels, size := c.layout()
 	memory := make([]int8.Value, groups*panels*size+align)
+	var b *binner
+	if m.Bins {
+		b = &binner{steps: make([][laneWords]uint64, c.runs*c.steps)}
+	}
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
 	for g := range groups {
 		for o := 0; o < groupOut; o += m.NR {
 			p := panel{channel: g*groupOut + o, lanes: min(m.NR, groupOut-o, conv.OutC-g*groupOut-o), group: g, data: memory[:size:size]}
 			memory = memory[size:]
-			c.fill(&p, conv)
+			c.fill(&p, conv, b)
 			c.panels = append(c.panels, p)
 		}
 	}
 }
 
-func (c *Conv) fill(p *panel, conv *int8.Conv) {
+func (c *Conv) fill(p *panel, conv *int8.Conv, b *binner) {
 	m, run := c.micro, c.run
 	words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(p.data))), 2*m.NR)
 	rows := make([][]int8.Value, m.NR) // by place; nil where no channel is
@@ -76,6 +90,9 @@ func (c *Conv) fill(p *panel, conv *int8.Conv) {
 		words[m.NR+place] = conv.Multiplier[o]
 	}
 	weights := p.data[8*m.NR:][:c.runs*c.steps*m.NR*m.KR]
+	if b != nil {
+		weights = b.clear()
+	}
 	for r := range c.runs {
 		part := weights[r*c.steps*m.NR*m.KR:]
 		for first := 0; first < run; first += block {
@@ -85,6 +102,10 @@ func (c *Conv) fill(p *panel, conv *int8.Conv) {
 				}
 			}
 		}
+	}
+	if b != nil {
+		b.fill(p.data[8*m.NR:], c.place)
+		return
 	}
 	p.wide = m.mark(weights, p.data[8*m.NR+len(weights):])
 }

@@ -13,8 +13,8 @@ var peaks = map[string]map[string]float64{
 	"avx512vnni": { // VPDPBUSD: 64, on two ports
 		"Ice Lake server": 128, "Sapphire Rapids": 128, "Emerald Rapids": 128, "Granite Rapids": 128,
 	},
-	"avx2": { // VPMADDWD: 16, on two ports
-		"Ice Lake server": 32, "Sapphire Rapids": 32, "Emerald Rapids": 32, "Granite Rapids": 32,
+	"avx2": { // VPMADDUBSW: 32, on two ports, and a VPMADDWD for three of them
+		"Ice Lake server": 48, "Sapphire Rapids": 48, "Emerald Rapids": 48, "Granite Rapids": 48,
 	},
 	"i8mm": { // SMMLA: 32, on two pipes or four
 		"Cortex-A710": 64, "Neoverse-N2": 64, "Neoverse-V1": 128, "Neoverse-V2": 128,

@@ -65,10 +65,10 @@ func (s *source) activations(b []int8.Value, flip int8.Value) {
 }
 
 // weightKinds is the number of ways to draw weights.
-const weightKinds = 7
+const weightKinds = 8
 
 // weights draws the weights of one output: the two ends, one end only, small
-// ones, none, a single one, or anything.
+// ones, none, a single one, some of which a few fill a 16-bit lane, or anything.
 func (s *source) weights(w []int8.Value, kind int) {
 	end := pick[int8.Value](s, -127, 127)
 	for i := range w {
@@ -81,6 +81,8 @@ func (s *source) weights(w []int8.Value, kind int) {
 			w[i] = int8.Value(s.between(-12, 12))
 		case 3, 4:
 			w[i] = 0
+		case 5:
+			w[i] = int8.Value(s.between(-45, 45))
 		default:
 			w[i] = int8.Value(s.between(-127, 127))
 		}

@@ -1,0 +1,190 @@
+package tile
+
+import (
+	"math/bits"
+	"slices"
+	"unsafe"
+
+	"edgeclassify/int8"
+)
+
+// Some CPUs multiply unsigned by signed bytes and add two products in a 16-bit
+// lane, which saturates. That is exact where a lane's positive weights add up to
+// at most binRoom, and its negative ones too: 255*127 fits. Most steps are such, and
+// mostly some of them together, so that their lanes are added up before they are
+// widened to 32 bits, once. Integers may be summed in any order: a panel's steps
+// go into bins that have room for them. (First fit with few open bins: Csirik,
+// Johnson: Bounded Space On-Line Bin Packing, 2001.)
+const (
+	binRoom   = 127
+	binSteps  = 3  // of a full bin
+	openBins  = 16 // that a step is tried in
+	stepBytes = 64 // of the weights of a step
+	laneWords = stepBytes / 8
+)
+
+// binHeader is the bytes of the numbers of bins: of 3 steps, of 2 and of 1, and of
+// steps in none, which are widened before they are multiplied.
+const binHeader = 4 * (binSteps + 1)
+
+// lanes are a step's sums of positive and of negative weights, or what is left of
+// a bin's room for them: a byte for each lane, in no particular order.
+type lanes [laneWords]uint64
+
+const (
+	signBit   = 0x8080808080808080
+	evenBytes = 0x00ff00ff00ff00ff
+)
+
+// measure adds up a step's weights. It fails where a lane has more than binRoom.
+func measure(step *[laneWords]uint64) (l lanes, ok bool) {
+	var all uint64
+	for i, w := range step {
+		one := w & signBit >> 7 // for each negative byte
+		mask := one * 255
+		positive, negative := w&^mask, mask&^w+one
+		positive = positive&evenBytes + positive>>8&evenBytes
+		negative = negative&evenBytes + negative>>8&evenBytes
+		all |= positive | negative
+		l[i/2] |= positive << (i % 2 * 8)
+		l[laneWords/2+i/2] |= negative << (i % 2 * 8)
+	}
+	return l, all&^(binRoom*0x0001000100010001) == 0
+}
+
+// bin is up to binSteps steps, by number.
+type bin struct {
+	room  lanes
+	steps [binSteps]int32
+	n     int
+}
+
+// put adds a step if there is room.
+func (b *bin) put(step int32, l *lanes) bool {
+	fits := uint64(signBit)
+	for i, sum := range l {
+		fits &= b.room[i] | signBit - sum
+	}
+	if fits != signBit {
+		return false
+	}
+	for i, sum := range l {
+		b.room[i] -= sum
+	}
+	b.steps[b.n] = step
+	b.n++
+	return true
+}
+
+// binner puts the steps of panels into bins, one panel after the other.
+type binner struct {
+	steps [][laneWords]uint64   // weights
+	order [binSteps + 1][]int32 // steps in bins of 3, of 2, of 1, and of none
+	open  []bin
+}
+
+// clear makes the weights of a panel zero, for fill to come.
+func (b *binner) clear() []int8.Value {
+	clear(b.steps)
+	return unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(b.steps))), len(b.steps)*stepBytes)
+}
+
+// fill writes a panel behind its multipliers.
+func (b *binner) fill(dst []int8.Value, place func(step int) uint32) {
+	b.sort()
+	steps := unsafe.Slice((*[laneWords]uint64)(unsafe.Pointer(unsafe.SliceData(dst))), len(b.steps))
+	words := unsafe.Slice((*uint32)(unsafe.Pointer(&dst[len(b.steps)*stepBytes])), binSteps+1+len(b.steps))
+	places := words[binSteps+1:]
+	for i, order := range b.order {
+		words[i] = uint32(len(order) / max(binSteps-i, 1))
+		for j, step := range order {
+			steps[j], places[j] = b.steps[step], place(int(step))
+		}
+		steps, places = steps[len(order):], places[len(order):]
+	}
+}
+
+func (b *binner) close(i int) {
+	k := &b.order[binSteps-b.open[i].n]
+	*k = append(*k, b.open[i].steps[:b.open[i].n]...)
+	b.open = slices.Delete(b.open, i, i+1)
+}
+
+// sort puts all steps into order.
+func (b *binner) sort() {
+	for i := range b.order {
+		b.order[i] = b.order[i][:0]
+	}
+	for i := range b.steps {
+		if l, ok := measure(&b.steps[i]); ok {
+			b.add(int32(i), &l)
+		} else {
+			b.order[binSteps] = append(b.order[binSteps], int32(i))
+		}
+	}
+	for len(b.open) > 0 {
+		b.close(0)
+	}
+}
+
+// add puts a step into the first bin that has room, or else into another one.
+func (b *binner) add(step int32, l *lanes) {
+	for i := range b.open {
+		if b.open[i].put(step, l) {
+			if b.open[i].n == binSteps {
+				b.close(i)
+			}
+			return
+		}
+	}
+	if len(b.open) == openBins {
+		b.close(0)
+	}
+	b.open = append(b.open, bin{})
+	last := &b.open[len(b.open)-1]
+	for i := range last.room {
+		last.room[i] = binRoom * 0x0101010101010101
+	}
+	last.put(step, l)
+}
+
+// place is where a step lies in a window: its row, above rowShift bits for the bytes
+// from the row's start. Networks of int8.NewNetwork have both in 32 bits.
+func (c *Conv) place(step int) uint32 {
+	return uint32(step/c.steps)<<c.rowShift() | uint32(step%c.steps*c.micro.KR)
+}
+
+func (c *Conv) rowShift() int { return bits.Len(uint(c.steps*c.micro.KR - 1)) }
+
+// places are those of a panel's steps, in the order of bins.
+func (c *Conv) places(p *panel) []uint32 {
+	n := c.runs * c.steps
+	first := 8*c.micro.NR + n*stepBytes + binHeader
+	return unsafe.Slice((*uint32)(unsafe.Pointer(&p.data[first])), n)
+}
+
+// offsets is the number of offsets that scratch is to hold: with one row in a
+// window, places are offsets.
+func (c *Conv) offsets() int {
+	if !c.micro.Bins || c.runs == 1 {
+		return 0
+	}
+	return c.runs * c.steps
+}
+
+// offsetsOf is the bytes from a window to each step of a panel.
+func (w *work) offsetsOf(p *panel) unsafe.Pointer {
+	places := w.places(p)
+	if w.runs == 1 {
+		return unsafe.Pointer(unsafe.SliceData(places))
+	}
+	if w.bound != p {
+		shift, row := w.rowShift(), uint32(w.source.run)
+		offsets := w.offsets[:len(places)]
+		for i, place := range places {
+			offsets[i] = place>>(shift&31)*row + place&(1<<(shift&31)-1)
+		}
+		w.bound = p
+	}
+	return unsafe.Pointer(unsafe.SliceData(w.offsets))
+}
