@@ -170,8 +170,9 @@ func (p *program) usage() (u guest.Usage) {
 	return u
 }
 
-// resumeTime is how soon there must be results after a fault has gone.
-const resumeTime = 3 * time.Second
+// resumeTime is how soon there must be results after a fault has gone, and what else
+// should come at once, on a busy host.
+const resumeTime = 20 * time.Second
 
 // resumes waits for results of frames captured after a time. They must come
 // soon, and show nothing but what the camera sees since then. It returns how
