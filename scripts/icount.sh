@@ -1,10 +1,10 @@
 #!/bin/sh
 # Counts instructions under QEMU, by class, on one thread: of one inference, between
-# the call of Session.RunTimed and its return, and on the last core of training on a
-# board, between those of teach.Train.
+# the call of Session.RunTimed and its return, and of training, between
+# those of teach.Train.
 # Usage: scripts/icount.sh MODEL QEMU CORE...
 set -eu
-model=$1 qemu=$2
+model=$1 qemu=$2 board=cortex-a76 frame=0 # the Pi 5's, on which training is counted
 shift 2
 
 for tool in "$qemu" "${CC:=gcc}"; do
@@ -44,12 +44,12 @@ for core; do
 	count "$core" 'edgeclassify/runtime.(*Session).RunTimed' bin/edge-classify-arm64 bench -model "$model" -n 2 -threads 1 -json
 	kernel=$(sed -n 's/.*"kernel": *"\([^"]*\)".*/\1/p' "$dir/out")
 	tell "$core, kernel $kernel" inference
-	frame=$(cat "$dir/total") last=$core
+	test "$core" != "$board" || frame=$(cat "$dir/total")
 done
 
 GOOS=linux GOARCH=arm64 CGO_ENABLED=0 "${GO:-go}" test -c -o "$dir/teach.test" ./teach
 for cost in 2x20 10x50; do
 	export COST=$cost
-	count "$last" edgeclassify/teach.Train "$dir/teach.test" -test.run '^TestTrainingTakesLittleMemory$'
-	tell "$last, labels x samples $cost" training "$frame"
+	count "$board" edgeclassify/teach.Train "$dir/teach.test" -test.run '^TestTrainingTakesLittleMemory$'
+	tell "$board, labels x samples $cost" training "$frame"
 done
