@@ -151,7 +151,9 @@ func (t *trainer) validate(ctx context.Context, share, strength float64, by spli
 		}
 		return nil
 	})
-	t.step()
+	if err == nil {
+		t.step()
+	}
 	return logits, solutions, err
 }
 

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"edgeclassify/labels"
 )
 
 // data is the samples in an order of their own, which their contents alone decide.
@@ -55,6 +57,9 @@ func (d *data) check(b *base, set *Set) error {
 			return fmt.Errorf("label %q: take another name", label)
 		case slices.Index(d.labels, label) < k:
 			return fmt.Errorf("label %q stands there twice", label)
+		}
+		if err := labels.Check([]labels.Class{{ID: label, Name: label}}); err != nil {
+			return fmt.Errorf("label %q: %w", label, err)
 		}
 	}
 	if len(d.labels) < 2 {

@@ -20,9 +20,9 @@ func (t *trainer) report(ctx context.Context, all *data, c *choice) (*Report, er
 	}
 	r.Accuracy = share(0, 0)
 	if c.logits != nil {
-		answers := t.answers(c, t.unknown)
-		t.count(r, answers)
-		r.Calibration = t.calibrationError(t.answers(c, false))
+		t.count(r, t.answers(c, t.unknown))
+		answers := t.answers(c, false)
+		r.Calibration = t.calibrationError(answers)
 		r.Suspects = t.mislabelled(answers)
 		if err := t.learn(ctx, r, c); err != nil {
 			return nil, err
@@ -154,7 +154,7 @@ func (t *trainer) mislabelled(answers [][]float64) (list []Suspect) {
 		if !t.judged(i) || t.multi {
 			continue
 		}
-		if k := largest(p[:len(t.labels)]); k != t.samples[i].Classes[0] && p[k] > 0.5 {
+		if k := largest(p); k != t.samples[i].Classes[0] && p[k] > 0.5 {
 			s := t.suspect(i, Mislabelled)
 			s.Looks, s.Probability = t.labels[k], p[k]
 			list = append(list, s)
@@ -256,6 +256,12 @@ func (t *trainer) openness(c *choice) *OpenSet {
 			out = append(out, strange[i])
 		}
 	}
+	return &OpenSet{AUC: area(in, out), Found: below(out, c.unknown), Mistaken: below(in, c.unknown)}
+}
+
+// area under the curve of receiver operating characteristics: how often one of in is
+// above one of out.
+func area(in, out []float64) float64 {
 	above := 0.0
 	for _, a := range in {
 		for _, b := range out {
@@ -266,7 +272,7 @@ func (t *trainer) openness(c *choice) *OpenSet {
 			}
 		}
 	}
-	return &OpenSet{AUC: above / float64(len(in)*len(out)), Found: below(out, c.unknown), Mistaken: below(in, c.unknown)}
+	return above / float64(len(in)*len(out))
 }
 
 // below is the share of energies below a logit.
@@ -309,24 +315,16 @@ func (d *data) warnings(r *Report) (list []string) {
 // maxCompared samples are those on which the int8 head is compared with the float one.
 const maxCompared = 1000
 
-// compare runs the head beside the float regression.
-func (t *trainer) compare(h *Head, r *regression) (q Quantization) {
+// compare runs the head beside the float one that it was made of.
+func (h *Head) compare(v *vectors, samples []*Sample) (q Quantization) {
 	logits, scaled := make([]int32, h.Dense.Out), make([]float32, h.Dense.Out)
 	multi := h.Activation == labels.Sigmoid
-	pooled, share := lengths(r.share)
-	for i := 0; i < len(t.samples); i += 1 + len(t.samples)/maxCompared {
-		h.Logits(logits, t.samples[i].Features)
+	for i := 0; i < len(samples); i += 1 + len(samples)/maxCompared {
+		h.Logits(logits, samples[i].Features)
 		h.Dense.Scaled(scaled, logits)
-		want, got := make([]float64, h.Dense.Out), make([]float64, h.Dense.Out)
-		for k, w := range r.weight {
-			got[k], want[k] = float64(scaled[k]), r.bias[k]
-			for j, v := range t.vectors.row(i) {
-				if j < t.vectors.pooled {
-					want[k] += float64(w[j] * float64(pooled/unit*float64(v)))
-				} else {
-					want[k] += float64(w[j] * float64(share/unit*float64(v)))
-				}
-			}
+		want, got := h.float.logits(v, i), make([]float64, h.Dense.Out)
+		for k, z := range scaled {
+			got[k] = float64(z)
 		}
 		probabilities(want, multi)
 		probabilities(got, multi)

@@ -20,7 +20,8 @@ type Head struct {
 	Classes    []labels.Class
 	Activation labels.Activation
 
-	base *base
+	base  *base
+	float *regression // what it was quantized from
 }
 
 // regression is a head in float.
@@ -30,10 +31,27 @@ type regression struct {
 	bias   []float64
 }
 
+// logits of a sample.
+func (r *regression) logits(v *vectors, sample int) []float64 {
+	z := make([]float64, len(r.weight))
+	pooled, logits := lengths(r.share)
+	for k, w := range r.weight {
+		z[k] = r.bias[k]
+		for j, q := range v.row(sample) {
+			length := pooled
+			if j >= v.pooled {
+				length = logits
+			}
+			z[k] += float64(w[j] * float64(length/unit*float64(q)))
+		}
+	}
+	return z
+}
+
 // quantize makes the head. Each class's weights have a scale of their own; the
 // embedding's values are as large as int32 sums allow.
 func (b *base) quantize(r *regression, classes []string, a labels.Activation) *Head {
-	h := &Head{Embedding: b.embedding(r.share), Activation: a, base: b}
+	h := &Head{Embedding: b.embedding(r.share), Activation: a, base: b, float: r}
 	width := b.tensor.Shape.C + len(h.Embedding.Scale)
 	d := &int8.Dense{In: width, Out: len(classes), Weight: make([]int8.Value, 0, width*len(classes))}
 	h.Dense = d

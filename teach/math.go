@@ -26,7 +26,7 @@ func exp(x float64) float64 {
 	for _, c := range inverseFactorials {
 		sum = float64(sum*r) + c
 	}
-	return math.Ldexp(sum, int(n))
+	return sum * math.Float64frombits(uint64(int(n)+1023)<<52)
 }
 
 // inverseFactorials are 1/k! for k from 13 to 0: the series of e^r.

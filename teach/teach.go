@@ -130,7 +130,7 @@ func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 	if err != nil {
 		return nil, nil, err
 	}
-	report.Quantization = t.compare(h, r)
+	report.Quantization = h.compare(t.vectors, t.samples)
 	if o.Progress != nil {
 		o.Progress(steps, steps)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"edgeclassify/classify"
+	"edgeclassify/int8"
 	"edgeclassify/live"
 	"edgeclassify/q8"
 	"edgeclassify/samples"
@@ -89,23 +90,45 @@ func (t *Trainer) train(ctx context.Context) (*teach.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer file.Close() // of which the head reads the classifier
+	releaseConvolutions(file)
 	head, report, err := teach.Train(ctx, file.Network, set, teach.Options{
 		Threads: 1, Progress: func(done, total int) { t.step("training", done, total) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	t.step("writing", 0, 0)
 	from := file.Provenance
 	from.Tool, from.Base, from.Method, from.Seed = t.options.Tool, base, report.Method.Name, 0
 	from.Images, from.ImagesHash = len(set.Samples), hash(set)
+	set = nil
+	debug.FreeOSMemory() // for all weights
+	return report, t.write(ctx, head, from, selfTest)
+}
+
+// releaseConvolutions gives back the memory of weights that training does not read.
+func releaseConvolutions(file *q8.File) {
+	for i := range file.Layers {
+		if conv, ok := file.Layers[i].Op.(*int8.Conv); ok {
+			file.Release(conv.Weight)
+		}
+	}
+}
+
+// write keeps the base's model with a head as a trained one.
+func (t *Trainer) write(ctx context.Context, head *teach.Head, from q8.Provenance, selfTest []int16) error {
+	t.step("writing", 0, 0)
+	file, err := t.open(from.Base)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
 	model, err := head.Model(file.Model, from, selfTest)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, err = t.options.Store.Trained(func(path string) error { return errors.Join(ctx.Err(), q8.Write(path, model)) })
-	return report, err
+	return err
 }
 
 // open opens the base's file, if it is still what runs.

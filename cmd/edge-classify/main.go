@@ -48,6 +48,7 @@ With -json every picture gives one line on standard output:
 Cameras:
   edge-classify -model resnet50.q8 -camera test
   edge-classify -model resnet50.q8 -camera auto -http :8080
+  edge-classify -model resnet50.q8 -camera auto -http 8080 -teach taught/
   edge-classify -model resnet50.q8 -camera usb -size 1280x720 -json
   edge-classify -model resnet50.q8 -camera csi -watch tabby,"Persian cat"
   edge-classify -model resnet50.q8 -camera auto -trigger GPIO17 -led GPIO27=tabby
@@ -63,6 +64,10 @@ are dropped. A camera that is unplugged is waited for. The program runs until it
 is interrupted, and logs to standard error. A model file that is replaced, or copied
 over, is taken up while it runs, unless it is damaged or lacks a label in use; SIGHUP
 has it read at once.
+
+With -teach one adds labels on the live page, holds a button while the thing is before
+the camera, trains, and uses what was trained. It runs at the next start, too, until
+it is undone or another model takes the place of the one that it was taught on.
 
 With -json every result gives one line on standard output:
   time (of capture), sequence, age_ms (from capture to result), dropped (frames
