@@ -59,7 +59,7 @@ type bin struct {
 	n     int
 }
 
-// put adds a step if there is room: if no lane borrows from the bit above it.
+// put adds a step if there is room: if no lane borrows from its sign bit.
 func (b *bin) put(step int32, l *lanes) bool {
 	r := &b.room
 	left := lanes{r[0] - l[0], r[1] - l[1], r[2] - l[2], r[3] - l[3], r[4] - l[4], r[5] - l[5], r[6] - l[6], r[7] - l[7]}
@@ -95,9 +95,22 @@ func (b *binner) fill(dst []int8.Value, place func(step int) uint32) {
 		words[i] = uint32(len(order) / max(binSteps-i, 1))
 		for j, step := range order {
 			steps[j], places[j] = b.steps[step], place(int(step))
+			if i == binSteps {
+				steps[j] = parted(steps[j])
+			}
 		}
 		steps, places = steps[len(order):], places[len(order):]
 	}
+}
+
+// parted has the even bytes of a step before the odd ones: once widened, they are
+// multiplied apart.
+func parted(step [laneWords]uint64) (p [laneWords]uint64) {
+	from, to := (*[stepBytes]int8.Value)(unsafe.Pointer(&step)), (*[stepBytes]int8.Value)(unsafe.Pointer(&p))
+	for i, w := range from {
+		to[i%2*stepBytes/2+i/2] = w
+	}
+	return p
 }
 
 func (b *binner) close(i int) {
