@@ -62,7 +62,7 @@ func TestProgramGivesFrames(t *testing.T) {
 		number, err := strconv.Atoi(string(f.Data[:4]))
 		require.NoError(t, err)
 		require.Equal(t, f.Sequence, uint64(number), "frames are whole")
-		require.Less(t, time.Since(f.Time), time.Second)
+		require.WithinDuration(t, time.Now(), f.Time, 10*time.Second)
 	}
 	s := c.Status()
 	require.Equal(t, []any{"csi:0", Streaming, I420, 128, 32, 12.5},
@@ -81,13 +81,13 @@ func TestProgramIsKilled(t *testing.T) {
 	nextWithin(t, c, 10*time.Second)
 	began := time.Now()
 	require.NoError(t, c.Close())
-	require.Less(t, time.Since(began), time.Second)
+	require.Less(t, time.Since(began), 10*time.Second)
 	for _, name := range []string{"parent", "child"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		id, err := strconv.Atoi(strings.TrimSpace(string(text)))
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return ended(id) }, 5*time.Second, 5*time.Millisecond, name)
+		require.Eventually(t, func() bool { return ended(id) }, 20*time.Second, 5*time.Millisecond, name)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestListHangs(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "rpicam-vid")
 	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\nsleep 1000 & echo $! >"+dir+"/child; wait"), 0o700))
-	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(300*time.Millisecond))
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(3*time.Second)) // in which it starts one
 	defer cancel()
 	_, err := listCSI(ctx, program)
 	require.ErrorContains(t, err, "--list-cameras hangs: no answer")
@@ -171,7 +171,7 @@ func TestListHangs(t *testing.T) {
 	require.NoError(t, err)
 	id, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return ended(id) }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return ended(id) }, 20*time.Second, 5*time.Millisecond)
 }
 
 func TestRpicamOptions(t *testing.T) {

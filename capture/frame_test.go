@@ -185,3 +185,27 @@ func BenchmarkMJPEGFrame(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkJPEG is what a picture of a frame costs that is kept or shown.
+func BenchmarkJPEG(b *testing.B) {
+	file, err := os.ReadFile("../testdata/photos/rocket.jpg")
+	require.NoError(b, err)
+	img, err := jpeg.Decode(bytes.NewReader(file))
+	require.NoError(b, err)
+	photo := img.(*image.YCbCr)
+	frames := map[string]*Frame{
+		"YUYV": frame(photo, YUYV, false, 0), "NV12": frame(photo, NV12, false, 0),
+		"MJPEG": {Format: MJPEG, Data: file}, "turned": {Format: MJPEG, Data: file, Orientation: 6},
+	}
+	for name, f := range frames {
+		b.Run(name, func(b *testing.B) {
+			var e Encoder
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.JPEG(f); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

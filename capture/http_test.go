@@ -169,8 +169,8 @@ func TestStillPictures(t *testing.T) {
 		w.Header().Set("Content-Type", "image/jpeg")
 		_, _ = w.Write(numbered(t, int(n), 64))
 	}))
-	c := openAddress(t, "http://"+address+"/snap.jpg", Options{FPS: 50})
 	began, last := time.Now(), 0
+	c := openAddress(t, "http://"+address+"/snap.jpg", Options{FPS: 50})
 	for last < 10 {
 		f := nextWithin(t, c, 10*time.Second)
 		if f.Image(new(preprocess.Image)) != nil {

@@ -215,6 +215,26 @@ func (m *Model) Run(p *preprocess.Image) error {
 // image.
 func (m *Model) Logits() []int32 { return m.logits }
 
+// Features are what the network's classifier read of the last image, as steps of
+// FeatureScale, with the same bits on every machine: images alike have features that
+// point in like directions. They are the model's, until its next image; nil where the
+// network has none, see int8.Network.Features, and before the first image.
+func (m *Model) Features() []int16 {
+	if m.logits == nil {
+		return nil
+	}
+	return m.session.Features()
+}
+
+// FeatureScale is the real value of one step of Features; 0 where there are none.
+func (m *Model) FeatureScale() float32 {
+	id, ok := m.file.Network.Features()
+	if !ok {
+		return 0
+	}
+	return m.file.Network.Tensor(id).Scale
+}
+
 // Phases tell how long the last image took. Decode is 0 behind Run.
 func (m *Model) Phases() Phases { return m.phases }
 

@@ -244,7 +244,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 	for _, kernel := range runtime.Kernels() {
 		for _, threads := range []int{1, 4} {
-			m := open(t, nettest.Model(3, false), classify.Options{Kernel: kernel.Name, Threads: threads})
+			m := open(t, nettest.Taught(3), classify.Options{Kernel: kernel.Name, Threads: threads})
 			top, probs := make([]classify.Prediction, 5), make([]float64, len(m.Classes()))
 			for _, img := range pictures {
 				var p preprocess.Image
@@ -257,6 +257,7 @@ func TestNothingIsAllocated(t *testing.T) {
 					}
 					m.Top(top)
 					m.Probabilities(probs)
+					m.Features()
 				}
 				for range 20 {
 					show() // until all threads have begun to work

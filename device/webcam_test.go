@@ -2,7 +2,6 @@ package device
 
 import (
 	"bytes"
-	"encoding/json"
 	"image"
 	"image/color"
 	"image/draw"
@@ -19,7 +18,6 @@ import (
 	"edgeclassify/device/internal/guest"
 	"edgeclassify/device/internal/machine"
 	"edgeclassify/internal/testneed"
-	"edgeclassify/stream"
 )
 
 // webcamModules are the driver of USB webcams, and the virtual USB host.
@@ -194,17 +192,16 @@ func TestPhotographs(t *testing.T) {
 	}
 	d := boot(t, setup{board: machine.Virt("cortex-a76"), modules: webcamModules(), files: files})
 	d.at("Plug", cameras[0])
-	p := d.watch("usb", "-wait", "-every", "1s")
+	p, want := d.watch("usb", "-wait", "-every", "1s"), best(t, model, photographs)
 	for i, ph := range photographs {
 		if i > 0 {
 			d.at("Unplug", guest.None{})
 			d.at("Plug", cameras[i])
 		}
 		got := p.from(d.at("Now", guest.None{}), time.Minute)
-		want := best(t, model, filepath.Join("../testdata/photos", ph.name))
-		t.Logf("%s by %s: %s %.2f, the file %s %.2f; %.0f ms", ph.name, ph.format, got.label(), got.Top[0].Probability, want.Label, want.Probability, got.MS.Infer)
-		require.Equal(t, want.Label, got.label())
-		require.InDelta(t, want.Probability, got.Top[0].Probability, 0.1)
+		t.Logf("%s by %s: %s %.2f, the file %s %.2f; %.0f ms", ph.name, ph.format, got.label(), got.Top[0].Probability, want[i].Label, want[i].Probability, got.MS.Infer)
+		require.Equal(t, want[i].Label, got.label())
+		require.InDelta(t, want[i].Probability, got.Top[0].Probability, 0.1)
 	}
 }
 
@@ -219,16 +216,18 @@ func resnet50(t testing.TB) string {
 	return path
 }
 
-// best is the most probable class of a file, by this machine's program.
-func best(t testing.TB, model, path string) classify.Prediction {
+// best are the most probable classes of the files, on this machine.
+func best(t testing.TB, model string, photographs []photograph) (all []classify.Prediction) {
 	t.Helper()
-	cmd := exec.Command("go", "run", "edgeclassify/cmd/edge-classify", "-model", model, "-json", path)
-	out, err := cmd.Output()
-	require.NoError(t, err, "%s", cmd)
-	var r stream.Result
-	require.NoError(t, json.Unmarshal(out, &r))
-	require.NotEmpty(t, r.Top)
-	return r.Top[0]
+	m, err := classify.Open(model, classify.Options{})
+	require.NoError(t, err)
+	defer m.Close()
+	for _, ph := range photographs {
+		top, err := m.ClassifyFile(filepath.Join("../testdata/photos", ph.name))
+		require.NoError(t, err)
+		all = append(all, top[0])
+	}
+	return all
 }
 
 func decode(t testing.TB, path string) *image.RGBA {

@@ -1,26 +1,17 @@
 package evaluate
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"image"
-	"image/jpeg"
 	"path/filepath"
 	"slices"
 
-	xdraw "golang.org/x/image/draw"
-
 	"edgeclassify/calibrate/diagnose"
+	"edgeclassify/internal/images"
 	"edgeclassify/labels"
-	"edgeclassify/tensor"
 )
 
-const (
-	thumbnail        = 160 // pixels on a side
-	thumbnailQuality = 80
-	mostProbable     = 3 // classes for each image and network
-)
+const mostProbable = 3 // classes for each image and network
 
 // ImageResult is one image's outcome.
 type ImageResult struct {
@@ -64,7 +55,7 @@ func (e *Evaluation) Worst(ctx context.Context, threads, n int) ([]ImageResult, 
 		if v.Class >= 0 {
 			out[k].Truth = classes[v.Class].Name
 		}
-		out[k].JPEG, err = encodeThumbnail(rgb, e.model.Input.Shape)
+		out[k].JPEG, err = images.Thumbnail(rgb, e.model.Input.Shape)
 		return err
 	})
 	return out, err
@@ -104,21 +95,4 @@ func predictions(logits []float32, classes []labels.Class, a labels.Activation) 
 		out = append(out, Prediction{Class: classes[c].Name, Probability: scores[c]})
 	}
 	return out
-}
-
-// encodeThumbnail makes a small JPEG of size x size RGB pixels.
-func encodeThumbnail(pix []uint8, s tensor.Shape) ([]byte, error) {
-	full := image.NewRGBA(image.Rect(0, 0, s.W, s.H))
-	for i := range s.H * s.W {
-		for c := range 3 {
-			full.Pix[4*i+c] = pix[s.C*i+c%s.C]
-		}
-		full.Pix[4*i+3] = 0xff
-	}
-	long := max(s.H, s.W, thumbnail)
-	small := image.NewRGBA(image.Rect(0, 0, s.W*thumbnail/long, s.H*thumbnail/long))
-	xdraw.CatmullRom.Scale(small, small.Bounds(), full, full.Bounds(), xdraw.Src, nil)
-	var b bytes.Buffer
-	err := jpeg.Encode(&b, small, &jpeg.Options{Quality: thumbnailQuality})
-	return b.Bytes(), err
 }

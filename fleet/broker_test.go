@@ -31,6 +31,8 @@ import (
 	"edgeclassify/stream"
 )
 
+const soon = 20 * time.Second // on a busy machine
+
 // broker is a mosquitto of the test's own.
 type broker struct {
 	t       *testing.T
@@ -73,7 +75,7 @@ func (b *broker) start() *broker {
 			conn.Close()
 		}
 		return err == nil
-	}, 5*time.Second, 10*time.Millisecond)
+	}, soon, 10*time.Millisecond)
 	return b
 }
 
@@ -141,17 +143,25 @@ func (l *listener) all(end string) (found []paho.Publish) {
 
 // last waits for a message of topics with that end, and gives the newest.
 func (l *listener) last(t *testing.T, end string) paho.Publish {
-	require.Eventually(t, func() bool { return len(l.all(end)) > 0 }, 5*time.Second, 5*time.Millisecond, end)
+	require.Eventually(t, func() bool { return len(l.all(end)) > 0 }, soon, 5*time.Millisecond, end)
 	all := l.all(end)
 	return all[len(all)-1]
 }
 
-// wait waits for a payload.
-func (l *listener) wait(t *testing.T, end, payload string) {
+// until waits for the newest message of topics with that end to be as wanted:
+// messages of other topics may come before it.
+func (l *listener) until(t *testing.T, end string, wanted func(payload []byte) bool, what ...any) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		all := l.all(end)
-		return len(all) > 0 && string(all[len(all)-1].Payload) == payload
-	}, 10*time.Second, 5*time.Millisecond, "%s: %s", end, payload)
+		return len(all) > 0 && wanted(all[len(all)-1].Payload)
+	}, soon, 5*time.Millisecond, append([]any{end}, what...))
+}
+
+// wait waits for a payload.
+func (l *listener) wait(t *testing.T, end, payload string) {
+	t.Helper()
+	l.until(t, end, func(got []byte) bool { return string(got) == payload }, payload)
 }
 
 // logs keeps lines for tests to read.

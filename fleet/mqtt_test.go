@@ -83,9 +83,9 @@ func TestEverythingIsPublished(t *testing.T) {
 	require.EqualValues(t, 3, d.Dropped)
 
 	m.Status(capture.Status{State: capture.Missing, Error: "unplugged"})
-	require.Eventually(t, func() bool {
-		return json.Unmarshal(l.last(t, base+"camera").Payload, &camera) == nil && camera.State == capture.Missing
-	}, 5*time.Second, time.Millisecond)
+	l.until(t, base+"camera", func(payload []byte) bool {
+		return json.Unmarshal(payload, &camera) == nil && camera.State == capture.Missing
+	})
 	require.Equal(t, "unplugged", camera.Error)
 }
 
@@ -244,7 +244,7 @@ func TestCloseSaysOffline(t *testing.T) {
 	l.wait(t, "availability", "online")
 	start := time.Now()
 	require.NoError(t, m.Close())
-	require.Less(t, time.Since(start), time.Second)
+	require.Less(t, time.Since(start), patience/2, "a wait for the broker would take all of it")
 	l.wait(t, "availability", "offline")
 	require.NoError(t, m.Close())
 }
@@ -279,7 +279,7 @@ func TestBrokerRestart(t *testing.T) {
 	m.Status(streaming)
 	b.listen().wait(t, "availability", "online")
 	b.stop()
-	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, 2*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, soon, time.Millisecond)
 	m.Event(stream.Event{Label: "while away", Kind: stream.Start}, nil)
 	time.Sleep(1200 * time.Millisecond) // some attempts fail
 	b.start()
@@ -299,8 +299,8 @@ func TestBrokerThatComesLater(t *testing.T) {
 	b := newBroker(t, "allow_anonymous true")
 	start := time.Now()
 	open(t, Options{URL: b.url(), Log: lines.logger()})
-	require.Less(t, time.Since(start), time.Second)
-	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, 5*time.Second, time.Millisecond)
+	require.Less(t, time.Since(start), firstAttempt, "nobody waits for it")
+	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, soon, time.Millisecond)
 	b.start().listen().wait(t, "availability", "online")
 }
 
@@ -310,7 +310,7 @@ func TestTLS(t *testing.T) {
 	url := "mqtts://" + b.address() + "/kitchen"
 	var lines logs
 	open(t, Options{URL: url, CA: a.caFile, Log: lines.logger()})
-	require.Eventually(t, func() bool { return lines.count("mqtt: connected") == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("mqtt: connected") == 1 }, soon, time.Millisecond)
 
 	for want, o := range map[string]Options{
 		"give the certificate of the authority": {URL: url},
@@ -340,7 +340,7 @@ func TestMistakenTLS(t *testing.T) {
 			require.ErrorContains(t, err, want)
 			continue
 		}
-		require.Eventually(t, func() bool { return lines.count(want) == 1 }, 5*time.Second, time.Millisecond, &lines)
+		require.Eventually(t, func() bool { return lines.count(want) == 1 }, soon, time.Millisecond, &lines)
 		require.NoError(t, m.Close())
 	}
 	_, err := Connect(t.Context(), Options{URL: answering(t, func(c net.Conn) { _, _ = c.Write([]byte{0x15, 3, 3, 0, 2, 2, 70}) })})
@@ -369,7 +369,7 @@ func TestExpiredCertificateIsTriedAgain(t *testing.T) {
 	b := newBroker(t, a.server(time.Now().Add(-time.Hour))...).start()
 	var lines logs
 	open(t, Options{URL: "mqtts://" + b.address() + "/kitchen", CA: a.caFile, Log: lines.logger()})
-	require.Eventually(t, func() bool { return lines.count("is this machine's clock right?") == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("is this machine's clock right?") == 1 }, soon, time.Millisecond)
 }
 
 func TestPasswords(t *testing.T) {
@@ -387,7 +387,7 @@ func TestPasswords(t *testing.T) {
 		var lines logs
 		o.Log = lines.logger()
 		open(t, o)
-		require.Eventually(t, func() bool { return lines.count("mqtt: connected") == 1 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return lines.count("mqtt: connected") == 1 }, soon, time.Millisecond)
 	}
 	for want, url := range map[string]string{
 		`user "cam" is refused (not authorized): check user name and password`: "mqtt://cam:guess@" + b.address() + "/a",
@@ -406,13 +406,13 @@ func TestTakenOver(t *testing.T) {
 	b := newBroker(t, "allow_anonymous true").start()
 	open(t, Options{URL: b.url(), Log: lines.logger()})
 	open(t, Options{URL: b.url()})
-	require.Eventually(t, func() bool { return lines.count("if another client has the same ID") >= 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("if another client has the same ID") >= 1 }, soon, time.Millisecond)
 
 	open(t, Options{Log: lines.logger(), URL: answering(t, func(c net.Conn) {
 		acknowledges(c)
 		_, _ = c.Write([]byte{0xe0, 1, 0x8e})
 	})})
-	require.Eventually(t, func() bool { return lines.count("session taken over: if another client has the same ID") >= 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("session taken over: if another client has the same ID") >= 1 }, soon, time.Millisecond)
 }
 
 // A broker may refuse a topic, or a picture's size.
@@ -428,7 +428,7 @@ func TestRejectedMessages(t *testing.T) {
 		m.Result(seen, frameOf(capture.YUYV))
 	}
 	l.last(t, "result")
-	require.Eventually(t, func() bool { return lines.count("kitchen/picture err=\"the broker does not take it: ") == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("kitchen/picture err=\"the broker does not take it: ") == 1 }, soon, time.Millisecond)
 	require.Equal(t, 1, lines.count("topic=homeassistant/sensor/kitchen/fps/config"))
 	require.Equal(t, 1, lines.count("mqtt: connected"))
 }
@@ -459,7 +459,7 @@ func TestRejectedSubscriptions(t *testing.T) {
 	})})
 	const refused = "the broker does not let this device subscribe\" topic=edge-classify/kitchen/"
 	reached := func(times int64) {
-		require.Eventually(t, func() bool { return online.Load() == times }, 5*time.Second, time.Millisecond, &lines)
+		require.Eventually(t, func() bool { return online.Load() == times }, soon, time.Millisecond, &lines)
 		require.Equal(t, 2, lines.count(refused), "once each")
 	}
 	reached(1)
@@ -491,11 +491,13 @@ func TestHangingBroker(t *testing.T) {
 			m.Status(capture.Status{State: capture.Streaming, Since: start})
 			worst = max(worst, time.Since(start))
 		}
-		require.Less(t, worst, time.Second, name) // a wait for the broker would take 20
+		require.Less(t, worst, patience/2, "%s: a wait for the broker would take all of it", name)
+		m.mu.Lock()
 		require.LessOrEqual(t, len(m.events), maxEvents, name)
+		m.mu.Unlock()
 		start := time.Now()
 		require.NoError(t, m.Close())
-		require.Less(t, time.Since(start), time.Second, name)
+		require.Less(t, time.Since(start), patience/2, name)
 	}
 }
 
@@ -503,7 +505,7 @@ func TestHangingBroker(t *testing.T) {
 func TestOtherAnswers(t *testing.T) {
 	var lines logs
 	open(t, Options{URL: answering(t, func(c net.Conn) { c.Close() }), Log: lines.logger()})
-	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("no connection") == 1 }, soon, time.Millisecond)
 	for code, want := range map[byte]string{0x84: "unsupported protocol version", 0x85: "client identifier not valid", 0x8a: "banned"} {
 		_, err := Connect(t.Context(), Options{URL: answering(t, func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1024))
@@ -516,7 +518,7 @@ func TestOtherAnswers(t *testing.T) {
 		_, _ = c.Write([]byte{0x20, 3, 0, 0x89, 0})
 	})})
 	require.NotNil(t, busy)
-	require.Eventually(t, func() bool { return lines.count("server busy") == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return lines.count("server busy") == 1 }, soon, time.Millisecond)
 }
 
 func TestBadOptions(t *testing.T) {

@@ -153,6 +153,11 @@ func (b *broker) publish(topic string, payload []byte) {
 	require.NoError(b.t, err)
 }
 
+// contains asks whether a payload has that part.
+func contains(part string) func([]byte) bool {
+	return func(payload []byte) bool { return strings.Contains(string(payload), part) }
+}
+
 // A retained order is followed, is not followed again when it comes again, and how it
 // went is retained, too.
 func TestModelIsSet(t *testing.T) {
@@ -176,10 +181,10 @@ func TestModelIsSet(t *testing.T) {
 	close(ready)
 	l := b.listen()
 	state := func(want modelState) {
-		require.Eventually(t, func() bool {
+		l.until(t, is, func(payload []byte) bool {
 			var got modelState
-			return json.Unmarshal(l.last(t, is).Payload, &got) == nil && got == want
-		}, 10*time.Second, 5*time.Millisecond, want)
+			return json.Unmarshal(payload, &got) == nil && got == want
+		}, want)
 		require.True(t, b.listen().last(t, is).Retain)
 	}
 	done := modelState{State: installed, Wanted: fill("a"), Model: "https://models/a.q8", SHA256: fill("e"), Kernel: "portable"}
@@ -192,7 +197,7 @@ func TestModelIsSet(t *testing.T) {
 	l = b.listen()
 	state(modelState{State: failed, Wanted: fill("b"), Error: "the server is down", Model: done.Model, SHA256: done.SHA256, Kernel: done.Kernel})
 	b.publish(set, []byte("?"))
-	require.Eventually(t, func() bool { return strings.Contains(string(l.last(t, is).Payload), `"error":"model/set: want`) }, 5*time.Second, 5*time.Millisecond)
+	l.until(t, is, contains(`"error":"model/set: want`))
 	require.EqualValues(t, 2, times.Load())
 }
 
@@ -217,10 +222,10 @@ func TestWatchedLabels(t *testing.T) {
 	cat := slugOf("Persian cat")
 	require.Regexp(t, "^persian_cat_[0-9a-f]{6}$", cat)
 	kind := func(l *listener, slug, want string) {
-		require.Eventually(t, func() bool {
+		l.until(t, base+slug, func(payload []byte) bool {
 			var e stream.Event
-			return json.Unmarshal(l.last(t, base+slug).Payload, &e) == nil && e.Kind == want
-		}, 5*time.Second, 5*time.Millisecond, slug)
+			return json.Unmarshal(payload, &e) == nil && e.Kind == want
+		}, want)
 	}
 	l := b.listen()
 	kind(l, "tabby", stream.End)
@@ -241,7 +246,7 @@ func TestWatchedLabels(t *testing.T) {
 		later.last(t, "kitchen/watched/dog")
 		later.last(t, "NotOurs")
 		return len(later.all(cat)) == 0 && len(later.all(cat+"/config")) == 0
-	}, 10*time.Second, 10*time.Millisecond)
+	}, soon, 10*time.Millisecond)
 	later := b.listen()
 	kind(later, "tabby", stream.End) // nobody has seen it since the start
 	require.NotEmpty(t, later.last(t, entity+"dog/config").Payload)
@@ -261,10 +266,9 @@ func TestLabelsOfAnotherModel(t *testing.T) {
 	other.Classes = other.Classes[:2]
 	m.Model(other)
 	l.last(t, "watched/wolf")
-	require.Eventually(t, func() bool {
-		return len(l.last(t, "watched/tabby").Payload) == 0 && len(l.last(t, "watched_tabby/config").Payload) == 0
-	}, 5*time.Second, 5*time.Millisecond)
-	require.Contains(t, string(l.last(t, "model/state").Payload), `"model":"wild"`)
+	l.wait(t, "watched/tabby", "")
+	l.wait(t, "watched_tabby/config", "")
+	l.until(t, "model/state", contains(`"model":"wild"`))
 }
 
 func TestSlugs(t *testing.T) {

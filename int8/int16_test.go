@@ -100,7 +100,7 @@ func TestValidateInt16(t *testing.T) {
 		"convolution of sums": {func(n *int8.Network) {
 			n.Layers[4], n.Layers[5] = n.Layers[5], n.Layers[4]
 			n.Layers[4].Inputs[0], n.Layers[5].Inputs[0] = 4, 5
-		}, `layer "pool" (maxpool): input "add": the sums of a global average pool are for a dense layer only`},
+		}, `layer "pool" (maxpool): input "add": sums are for a dense layer or an embedding only`},
 		"no layers":             {func(n *int8.Network) { n.Layers = nil }, `network "int16": no layers`},
 		"no classifier":         {func(n *int8.Network) { n.Layers = n.Layers[:6] }, `the last layer is not a dense classifier`},
 		"image of two channels": {func(n *int8.Network) { n.Input.Shape.C = 2 }, `input is 1x1x2 int8, want an int8 image of 1 or 3 channels`},
@@ -111,7 +111,7 @@ func TestValidateInt16(t *testing.T) {
 		"reader of logits": {func(n *int8.Network) {
 			n.Layers = append(n.Layers, n.Layers[6])
 			n.Layers[7].Name, n.Layers[7].Inputs = "more", []tensor.ID{7}
-		}, `layer "more" (dense): input "fc": nothing can read the logits of a dense layer`},
+		}, `layer "more" (dense): input "fc": only an embedding can read the logits of a dense layer`},
 		"classifier of two inputs": {func(n *int8.Network) { n.Layers[6].Inputs = []tensor.ID{5, 6} }, `layer "fc" (dense): has 2 inputs, want 1`},
 		"classifier too large":     {func(n *int8.Network) { n.Layers[6].Op.(*int8.Dense).In = 2 }, `layer "fc" (dense): 2 inputs and 1 outputs do not fit input 1x1x1`},
 	} {

@@ -74,6 +74,22 @@
 // The fully connected layer, which is the last one, multiplies sums or activations, in
 // HWC order, by int8 into int32 logits, which are never requantized; an activation's
 // zero point is folded into Bias. Logit c is Scale[c] times its int32 value.
+//
+// # Embedding
+//
+// What a classifier of few images reads: features x = q - Zero and, where the network's
+// own classifier stands before it, its logits v, both brought to a length. B is the
+// output's Bound:
+//
+//	q = floor(x/|x| * (Pooled*B) + 1/2)
+//	z = v * Scale
+//	t = max(0, (z - mean(z))/deviation(z) - Threshold)
+//	q = floor(t/|t| * (Logits*B) + 1/2)
+//
+// in float64, sums in the order of the values, and 0 where a length or the deviation,
+// that of all values, is 0. IEEE 754 defines each bit of these operations: they are the
+// same on every machine. An embedding alone may read the logits of a fully connected
+// layer that is not the last one.
 package int8
 
 import (
@@ -187,9 +203,9 @@ func (takes Content) fits(content Content) error {
 	case takes&content != 0:
 		return nil
 	case content == Logits:
-		return errors.New("nothing can read the logits of a dense layer")
+		return errors.New("only an embedding can read the logits of a dense layer")
 	default:
-		return errors.New("the sums of a global average pool are for a dense layer only")
+		return errors.New("sums are for a dense layer or an embedding only")
 	}
 }
 
@@ -226,6 +242,19 @@ func (n *Network) Content(id tensor.ID) Content {
 // Classifier is the last layer's operation: it gives the logits.
 func (n *Network) Classifier() *Dense {
 	return n.Layers[len(n.Layers)-1].Op.(*Dense)
+}
+
+// Features is the tensor that describes the image to the classifier, or to its
+// embedding: the values of one pixel. ok is false where the classifier reads a plane.
+func (n *Network) Features() (id tensor.ID, ok bool) {
+	id = n.Layers[len(n.Layers)-1].Inputs[0]
+	if id != tensor.Input {
+		if l := &n.Layers[id.Node()]; l.Op.Kind() == (*Embedding)(nil).Kind() {
+			id = l.Inputs[0]
+		}
+	}
+	s := n.Tensor(id).Shape
+	return id, id != tensor.Input && s.H == 1 && s.W == 1
 }
 
 // MACs is the number of multiply-accumulates of the layer.

@@ -26,8 +26,8 @@ type Op interface {
 // Content is what the values of a tensor are, or may be: a set.
 type Content uint8
 
-// The contents of tensors: quantized activations, the sums of a global average
-// pool, and logits.
+// The contents of tensors: quantized activations, the sums of a global average pool
+// or an embedding, which are int16 without halves, and logits.
 const (
 	Activation Content = 1 << iota
 	Sums

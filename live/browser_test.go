@@ -35,7 +35,8 @@ type browser struct {
 	out     *bufio.Reader
 	session string
 	id      int
-	errors  []string // that the page logged
+	errors  []string       // that the page logged
+	pointed map[string]any // where the mouse was pressed
 }
 
 type message struct {

@@ -42,7 +42,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		switch {
 		case s.options.Token != "" && r.Method == http.MethodPost && r.URL.Path == loginPath:
 			s.serveLogin(w, r)
-		case r.ContentLength != 0:
+		case r.ContentLength != 0 && !s.takesBody(r):
 			w.Header().Set("Connection", "close")
 			http.Error(w, "requests have no body here", http.StatusRequestEntityTooLarge)
 		case strings.Contains(r.Header.Get("Range"), ","):
@@ -58,6 +58,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// takesBody tells whether a request may have a body, which is read only once the
+// request may pass.
+func (s *Server) takesBody(r *http.Request) bool {
+	return s.options.Teach != nil && r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, teachPath)
 }
 
 // localName tells whether a Host header is an address, a name without dots or

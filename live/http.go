@@ -23,7 +23,7 @@ const (
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", file("page/index.html"))
-	for _, name := range []string{"style.css", "region.js", "script.js", "icon.svg"} {
+	for _, name := range []string{"style.css", "region.js", "teach.js", "script.js", "icon.svg"} {
 		mux.HandleFunc("GET /"+name, file("page/"+name))
 	}
 	mux.HandleFunc("GET /stream.mjpg", s.serveStream)
@@ -32,6 +32,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /api/events", s.serveEvents)
 	mux.Handle("GET /metrics", s.metrics.handler())
 	mux.HandleFunc("GET "+health, s.serveHealth)
+	s.handleTeaching(mux)
 	mux.Handle("GET "+loginPath, http.RedirectHandler("/", http.StatusSeeOther))
 	return s.guard(mux)
 }
@@ -60,8 +61,10 @@ func refuseMore(w http.ResponseWriter, err error) {
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
 
-func (s *Server) serveLatest(w http.ResponseWriter, r *http.Request) {
-	body, err := json.MarshalIndent(s.state(), "", "  ")
+func (s *Server) serveLatest(w http.ResponseWriter, r *http.Request) { s.sendJSON(w, r, s.state()) }
+
+func (s *Server) sendJSON(w http.ResponseWriter, r *http.Request, value any) {
+	body, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -165,6 +168,16 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.events.leave(events)
+	lessons, err := s.lessons.join(origin(r.RemoteAddr))
+	if err != nil {
+		refuseMore(w, err)
+		return
+	}
+	defer s.lessons.leave(lessons)
+	select {
+	case s.pupil <- struct{}{}:
+	default:
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	v := s.viewer(w, r)
 	v.send([]byte("retry: 2000\n\n"))
@@ -178,6 +191,8 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 			v.event("result", message)
 		case message := <-events:
 			v.event("watched", message)
+		case message := <-lessons:
+			v.event("teach", message)
 		case <-check.C:
 			s.writeState(v)
 		}
@@ -199,6 +214,7 @@ type viewer struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration
+	sent     int // bytes
 	err      error
 }
 
@@ -219,12 +235,19 @@ func (v *viewer) send(parts ...[]byte) {
 	}
 	for _, part := range parts {
 		if v.err == nil {
-			_, v.err = v.w.Write(part)
+			var n int
+			n, v.err = v.w.Write(part)
+			v.sent += n
 		}
 	}
 	if v.err == nil {
 		v.err = v.control.Flush()
 	}
+}
+
+func (v *viewer) Write(data []byte) (int, error) {
+	v.send(data)
+	return len(data), v.err
 }
 
 // event sends a server-sent event (WHATWG HTML, 9.2.6).

@@ -137,8 +137,8 @@ func TestStreamOfRawFrames(t *testing.T) {
 		f.Sequence = n
 		return f
 	})
-	parts := partsOf(t, open(t, s.url("/stream.mjpg")))
 	last, start := 0, time.Now()
+	parts := partsOf(t, open(t, s.url("/stream.mjpg")))
 	for range 5 {
 		data, header := nextPart(t, parts)
 		img, err := jpeg.Decode(bytes.NewReader(data))
@@ -400,10 +400,13 @@ func at(t *testing.T, ip string) *http.Client {
 	return c
 }
 
+// patient drops no viewer that reads nothing.
+func patient(s *Server) { s.patience = time.Hour }
+
 // One address takes its share of viewers, all addresses take all, and other
 // requests are served all the same.
 func TestViewersAreLimited(t *testing.T) {
-	s := serve(t, Options{Stale: time.Minute})
+	s := serve(t, Options{Stale: time.Minute}, patient)
 	film(t, s, photo(t, "cat.jpg"))
 	for _, path := range []string{"/stream.mjpg", "/api/events"} {
 		for i := range maxViewers + 1 {
@@ -533,7 +536,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 
 // With all of its viewers one address still gets an answer of other kinds.
 func TestViewersLeaveConnections(t *testing.T) {
-	s := serve(t, Options{Stale: time.Minute})
+	s := serve(t, Options{Stale: time.Minute}, patient)
 	film(t, s, photo(t, "cat.jpg"))
 	for range viewersEach {
 		open(t, s.url("/stream.mjpg"))
@@ -585,7 +588,7 @@ func stuck[T any](f *fanout[T]) bool {
 // Viewers that read nothing and are never dropped, of pictures and of events, do
 // not hold up the loop: a sink that waited for one of them would wait for ever.
 func TestStuckViewersDoNotHoldUpTheLoop(t *testing.T) {
-	s := serve(t, Options{Stale: -1}, func(s *Server) { s.patience = time.Hour })
+	s := serve(t, Options{Stale: -1}, patient)
 	const viewers = 10 // of each kind
 	for range viewers {
 		for _, path := range []string{"/stream.mjpg", "/api/events"} {

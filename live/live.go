@@ -11,6 +11,16 @@
 //	GET /healthz       200, or 503 when there has been no frame for a while
 //	POST /login        the token, from the form that browsers without it get
 //
+// With Options.Teach also the following. What changes something is a POST of a JSON
+// object, {"label", "to", "id", "on"} as far as it is needed, from the page itself or a
+// program; 204 is success, 409 tells why not in a line.
+//
+//	GET /api/teach/    TeachState, which is also the server-sent event "teach"
+//	GET /api/teach/sample.jpg?label=&id=
+//	GET /api/teach/export.zip
+//	POST /api/teach/   add, rename, remove, collect (again each second, or it ends),
+//	                   delete, train, cancel, use, undo
+//
 // Pictures carry their age when they were sent, in the header X-Age-Ms, their
 // number in X-Sequence, and in X-Sent-Ms when that was, in milliseconds of a
 // clock that only ever goes forward. No frame older than Options.Stale is
@@ -68,6 +78,7 @@ type Options struct {
 	ROI     preprocess.ROI // to outline: what is classified
 	Watch   []string       // labels or class ids to show at the top
 	Version string         // of the program
+	Teach   Teacher        // shown as a panel of the page; nil is none
 	Log     *slog.Logger   // nil is silent
 }
 
@@ -88,6 +99,8 @@ type Server struct {
 	watched chan stream.Event // to publish
 	results *fanout[[]byte]   // JSON
 	events  *fanout[[]byte]   // JSON
+	pupil   chan struct{}     // wants to know what is taught
+	lessons *fanout[[]byte]   // JSON
 	serving sync.WaitGroup
 }
 
@@ -122,6 +135,12 @@ func Listen(addr string, o Options) (*Server, error) {
 		watched:  make(chan stream.Event, eventBacklog),
 		results:  newFanout[[]byte](1, maxViewers, viewersEach),
 		events:   newFanout[[]byte](eventBacklog, maxViewers, viewersEach),
+		pupil:    make(chan struct{}, 1),
+		lessons:  newFanout[[]byte](1, maxViewers, viewersEach),
+	}
+	if o.Teach != nil && s.Public() {
+		listener.Close()
+		return nil, fmt.Errorf("live: everyone on the network could teach at %q: set a token, or serve this machine only", addr)
 	}
 	s.metrics = newMetrics(s)
 	return s, nil
@@ -153,6 +172,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	s.serving.Go(func() { s.screen.run(ctx) })
 	s.serving.Go(func() { s.publish(ctx) })
+	s.serving.Go(func() { s.tellTaught(ctx) })
 	s.serving.Go(func() {
 		<-ctx.Done()
 		grace, done := context.WithTimeout(context.WithoutCancel(ctx), farewell)

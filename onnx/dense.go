@@ -15,7 +15,8 @@ func floatDense(n *floatNode, op models.Op) error {
 }
 
 // quantizedDense writes the classifier. An average pool's values have more than 8 bits;
-// they stay real, or are rounded in steps that suit the picture.
+// they stay real, or are rounded in steps that suit the picture. An embedding's stay
+// real: the steps of its largest values would be too large for most.
 func quantizedDense(e *exporter, l *layer) error {
 	d, in := l.Op.(*int8.Dense), e.tensors[l.Inputs[0]]
 	if in.Type == int8.Int8 {
@@ -29,7 +30,7 @@ func quantizedDense(e *exporter, l *layer) error {
 	weights := oihw(d.Weight, in.Shape.H*in.Shape.W, in.Shape.C)
 	x := e.node("Flatten", name+".flatten", name+".input", l.inputs)
 	bias := constant(g, name+".bias", reals, d.Out)
-	if e.Exact {
+	if e.Exact || e.network.Layers[l.Inputs[0].Node()].Op.Kind() == (*int8.Embedding)(nil).Kind() {
 		weight := e.weight(name+".weight", weights, scales, d.Out, d.In)
 		e.node("Gemm", name, name, []string{x, weight, bias}, integer("transB", 1))
 		return nil

@@ -63,7 +63,7 @@ func WriteQuantized(w io.Writer, m *q8.Model, o Options) error {
 	if !slices.Contains(Formats(), o.Format) {
 		return fmt.Errorf("onnx: unknown format %q, want one of %q", o.Format, Formats())
 	}
-	e := exporter{Options: o, image: m.Input, tensors: map[tensor.ID]int8.Tensor{}}
+	e := exporter{Options: o, network: m.Network, image: m.Input, tensors: map[tensor.ID]int8.Tensor{}}
 	// The image gets a scale; its zero points stay in the first bias.
 	image := m.Input
 	image.Scale, image.Zero = 1, []int8.Value{0}
@@ -98,11 +98,13 @@ var quantizedOps = map[string]func(e *exporter, l *layer) error{
 	"conv": quantizedConv, "dense": quantizedDense, "maxpool": quantizedMaxPool, "avgpool": quantizedAveragePool,
 	"globalsum": quantizedGlobalAveragePool, "mean": quantizedMean, "add": quantizedAdd, "mul": quantizedMul,
 	"concat": quantizedConcat, "lookup": quantizedLookup,
+	"embedding": quantizedEmbedding,
 }
 
 type exporter struct {
 	graph
 	Options
+	network *int8.Network
 	image   int8.Tensor               // with its zero points per channel
 	tensors map[tensor.ID]int8.Tensor // as the model quantizes them
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate/fp32"
+	"edgeclassify/int8"
 	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/onnxruntime"
@@ -43,7 +44,7 @@ func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
 
 func TestQuantizedRunsAsTheReference(t *testing.T) {
 	networks, int16s := exportable(9, false), exportable(4, true)
-	operations := exportableOf(7, nettest.OperationsModel)
+	operations, taught := exportableOf(7, nettest.OperationsModel), exportableOf(12, nettest.Taught)
 	for _, c := range []struct {
 		name     string
 		networks []*q8.Model
@@ -60,10 +61,16 @@ func TestQuantizedRunsAsTheReference(t *testing.T) {
 		{"operations", operations, onnx.Options{}, 28},
 		{"operations s8s8", operations, onnx.Options{Format: onnx.S8S8}, 28},
 		{"operations exact", operations, onnx.Options{Exact: true}, 30},
+		{"taught", taught, onnx.Options{}, 25},
+		{"taught exact", taught, onnx.Options{Format: onnx.S8S8, Exact: true}, 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, n := range c.networks {
-				clear(n.Classifier().Bias) // its extremes would hide everything else
+				for _, l := range n.Layers { // their extremes would hide everything else
+					if d, ok := l.Op.(*int8.Dense); ok {
+						clear(d.Bias)
+					}
+				}
 				s := load(t, func(w io.Writer) error { return onnx.WriteQuantized(w, n, c.options) })
 				for picture := range uint64(2) {
 					rgb := nettest.Image(n.Network, picture)

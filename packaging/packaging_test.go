@@ -147,5 +147,5 @@ func TestUnit(t *testing.T) {
 	for line := range strings.Lines(out) {
 		require.NotContains(t, line, "edge-classify.service", "of our unit")
 	}
-	run(t, nil, analyze, "security", "--offline=yes", "--threshold=17", local)
+	run(t, nil, analyze, "security", "--offline=yes", "--threshold=19", local)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"unsafe"
 
@@ -14,8 +15,8 @@ import (
 // array ties an array of a layer to the tensor that stores it.
 type array struct {
 	name   string
-	shape  []int
-	values any // *[]int8, *[]int32 or *[]float32
+	shape  []int // nil for one axis of any length
+	values any   // *[]int8, *[]int32 or *[]float32
 }
 
 // arrays lists the arrays of a layer, in the order of the format.
@@ -31,6 +32,9 @@ func arrays(l *int8.Layer) []array {
 // little-endian copy.
 func (a array) tensor() safetensors.Tensor {
 	t := safetensors.Tensor{Name: a.name, DType: a.dtype(), Shape: a.shape}
+	if t.Shape == nil {
+		t.Shape = []int{a.len()}
+	}
 	switch v := a.values.(type) {
 	case *[]int8.Value:
 		t.Data = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(*v))), len(*v))
@@ -46,6 +50,8 @@ func (a array) tensor() safetensors.Tensor {
 	return t
 }
 
+func (a array) len() int { return reflect.ValueOf(a.values).Elem().Len() }
+
 func (a array) dtype() safetensors.DType {
 	switch a.values.(type) {
 	case *[]int8.Value:
@@ -60,6 +66,9 @@ func (a array) dtype() safetensors.DType {
 // load fills the array from its stored form: weights as a view, which needs no
 // alignment and has no byte order, the rest as a copy.
 func (a array) load(t safetensors.Tensor) error {
+	if a.shape == nil && len(t.Shape) == 1 {
+		a.shape = t.Shape
+	}
 	if t.DType != a.dtype() || !slices.Equal(t.Shape, a.shape) {
 		return fmt.Errorf("tensor %q is %s%v, want %s%v", a.name, t.DType, t.Shape, a.dtype(), a.shape)
 	}
@@ -72,9 +81,9 @@ func (a array) load(t safetensors.Tensor) error {
 			(*v)[i] = int32(binary.LittleEndian.Uint32(t.Data[4*i:]))
 		}
 	case *[]float32:
-		*v = make([]float32, len(t.Data)/4)
-		for i := range *v {
-			(*v)[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		*v = slices.Grow(*v, len(t.Data)/4) // nil stays nil
+		for b := range slices.Chunk(t.Data, 4) {
+			*v = append(*v, math.Float32frombits(binary.LittleEndian.Uint32(b)))
 		}
 	}
 	return nil

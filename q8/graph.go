@@ -46,6 +46,9 @@ type layer struct {
 	Residual    int32          `json:"residual,omitempty"`     // conv
 	// Of an int16 residual, conv.
 	ResidualShift uint8       `json:"residual_shift,omitempty"`
+	Pooled        float32     `json:"pooled,omitempty"`    // embedding
+	Logits        float32     `json:"logits,omitempty"`    // embedding
+	Threshold     float32     `json:"threshold,omitempty"` // embedding
 	Output        int8.Tensor `json:"output"`
 }
 
@@ -157,7 +160,7 @@ type codec struct {
 var codecs = map[string]codec{
 	"conv": convCodec, "dense": denseCodec, "maxpool": maxPoolCodec, "avgpool": averagePoolCodec,
 	"globalsum": globalAveragePoolCodec, "mean": meanCodec,
-	"add": addCodec, "mul": mulCodec, "lookup": lookupCodec, "concat": concatCodec,
+	"add": addCodec, "mul": mulCodec, "lookup": lookupCodec, "concat": concatCodec, "embedding": embeddingCodec,
 }
 
 // unmarshal is json.Unmarshal, but refuses unknown fields.

@@ -127,7 +127,7 @@ func TestHostileContents(t *testing.T) {
 		"unknown field of layer":  {graph(stem, stem+`,"dilation":2`), `metadata graph: layer 0 "stem": json: unknown field "dilation"`},
 		"field of another op":     {graph(`"op":"globalsum","inputs":["avg"]`, `"op":"globalsum","inputs":["avg"],"shift":1`), "metadata graph is not canonical"},
 		"unknown field of labels": {func(c contents) { c.replace("labels", `"id":"n1"`, `"id":"n1","color":"red"`) }, `metadata labels: json: unknown field "color"`},
-		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows add, avgpool, concat, conv, dense, globalsum, lookup, maxpool, mean, mul`},
+		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows add, avgpool, concat, conv, dense, embedding, globalsum, lookup, maxpool, mean, mul`},
 		"no operation":            {graph(`"op":"maxpool",`, ``), `layer 2 "max": unknown operation ""`},
 		"no window":               {graph(`"window":{"kh":1,"kw":1,"stride_h":2,"stride_w":2,"top":0,"left":0,"bottom":0,"right":0},`, ``), "metadata graph is not canonical"},
 		"layer is a number":       {graph(`"layers":[`, `"layers":[7,`), `layer 0 "": json: cannot unmarshal number`},
@@ -240,6 +240,69 @@ func TestHostileOperations(t *testing.T) {
 			table := c.tensor("curve.table")
 			table.Shape, table.Data = []int{255}, table.Data[:255]
 		}, `tensor "curve.table" is I8[255], want I8[256]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := takeApart(t, file)
+			test.edit(c)
+			_, err := q8.Decode(c.bytes())
+			require.ErrorContains(t, err, test.want)
+			require.Regexp(t, "^q8: ", err.Error())
+		})
+	}
+}
+
+func TestHostileEmbedding(t *testing.T) {
+	file := encode(t, taught())
+	const lengths, inputs = `"pooled":0.6,"logits":0.8,"threshold":1,`, `"inputs":["sum","fc"]`
+	out := `"output":{"shape":{"h":1,"w":1,"c":5},"type":"int16","scale":0.00011111111,"bound":9000}`
+	of := func(class int, scale float64) func(contents) {
+		return func(c contents) {
+			binary.LittleEndian.PutUint32(c.tensor("embedding.scale").Data[4*class:], math.Float32bits(float32(scale)))
+		}
+	}
+	cut := func(n int) func(contents) {
+		return func(c contents) {
+			scale := c.tensor("embedding.scale")
+			scale.Shape, scale.Data = []int{n}, scale.Data[:4*n]
+		}
+	}
+	for name, test := range map[string]struct {
+		edit func(contents)
+		want string
+	}{
+		"NaN scale":              {of(1, math.NaN()), `layer "embedding" (embedding): class 1: logit scale NaN is not positive and finite`},
+		"no scale":               {of(0, 0), `class 0: logit scale 0 is not positive`},
+		"negative scale":         {of(2, -1), `class 2: logit scale -1 is not positive`},
+		"infinite scale":         {of(2, math.Inf(1)), `class 2: logit scale +Inf is not positive`},
+		"too few scales":         {cut(2), `second input is 1x1x3 int32, want 2 int32 logits`},
+		"no scales":              {cut(0), `has 2 inputs and 0 scales of logits`},
+		"scales of two axes":     {func(c contents) { c.tensor("embedding.scale").Shape = []int{3, 1} }, `tensor "embedding.scale" is F32[3 1]`},
+		"scales of another sort": {func(c contents) { c.tensor("embedding.scale").DType = safetensors.I32 }, `tensor "embedding.scale" is I32[3], want F32[3]`},
+		"missing scales":         {func(c contents) { c.tensor("embedding.scale").Name = "embedding.scales" }, `tensor "embedding.scale" is missing`},
+		"long first part":        {graph(lengths, `"pooled":60,"logits":0.8,"threshold":1,`), `lengths 60 and 0.8 of the two parts do not make one of 1`},
+		"negative part":          {graph(lengths, `"pooled":0.6,"logits":-0.8,"threshold":1,`), `lengths 0.6 and -0.8`},
+		"no parts":               {graph(lengths, `"threshold":1,`), `lengths 0 and 0`},
+		"negative threshold":     {graph(`"threshold":1`, `"threshold":-1`), `threshold -1 is not finite and at least 0`},
+		"threshold of zero":      {graph(`"threshold":1`, `"threshold":0`), "metadata graph is not canonical"},
+		"threshold beyond":       {graph(`"threshold":1`, `"threshold":1e39`), "cannot unmarshal number 1e39"},
+		"threshold of a sum":     {graph(`"op":"globalsum","inputs":["avg"]`, `"op":"globalsum","inputs":["avg"],"threshold":1`), "metadata graph is not canonical"},
+		"one input":              {graph(inputs, `"inputs":["sum"]`), `has 1 inputs and 3 scales of logits, want features, or features and logits`},
+		"three inputs":           {graph(inputs, `"inputs":["sum","fc","fc"]`), `has 3 inputs and 3 scales`},
+		"no inputs":              {graph(inputs, `"inputs":[]`), `has 0 inputs and 3 scales`},
+		"inputs in other order":  {graph(inputs, `"inputs":["fc","sum"]`), `layer "embedding" (embedding): first input is int32, want int8 or int16`},
+		"features twice":         {graph(inputs, `"inputs":["sum","sum"]`), `second input is 1x1x2 int16, want 3 int32 logits`},
+		"features of a plane":    {graph(inputs, `"inputs":["max","fc"]`), `features are 2x2x2, want one pixel`},
+		"features of the image":  {graph(inputs, `"inputs":["image","fc"]`), `features are 9x9x3, want one pixel`},
+		"logits to a dense":      {graph(`"inputs":["embedding"]`, `"inputs":["fc"]`), `input "fc": only an embedding can read`},
+		"embedding at the end":   {graph(`,{"name":"head","op":"dense","inputs":["embedding"],"in_channels":5,"out_channels":3,"output":{"shape":{"h":1,"w":1,"c":3},"type":"int32","scale":0}}`, ``), `belongs to no layer`},
+		"other channels":         {graph(out, strings.Replace(out, `"c":5`, `"c":4`, 1)), `output is 1x1x4 int16 of scale 0.00011111111, want 1x1x5 int16`},
+		"gigantic output":        {graph(out, strings.Replace(out, `"c":5`, `"c":`+huge, 1)), `shape 1x1x` + huge + ` is out of range`},
+		"another scale":          {graph(out, strings.Replace(out, `0.00011111111`, `0.5`, 1)), `of scale 0.5, want 1x1x5 int16 of scale 0.00011111111`},
+		"no bound":               {graph(out, strings.Replace(out, `,"bound":9000`, ``, 1)), `has bound 0, want 1..32767`},
+		"bound beyond int16":     {graph(out, strings.Replace(out, `9000`, `32768`, 1)), `has bound 32768, want 1..32767`},
+		"int8 output":            {graph(out, `"output":{"shape":{"h":1,"w":1,"c":5},"type":"int8","scale":1,"zero":[0]}`), `layer "embedding" (embedding): `},
+		"head beyond int32":      {func(c contents) { copy(c.tensor("head.bias").Data, []byte{0xff, 0xff, 0xff, 0x7f}) }, `layer "head" (dense): class 0: the accumulator can reach`},
+		"a base's escape":        {func(c contents) { c.replace("provenance", `"base_sha256":"fedc"`, `"base_sha256":"\u001b"`) }, "has control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := takeApart(t, file)
@@ -508,10 +571,10 @@ func check(t *testing.T, b []byte) {
 // checksum they have and with the right one. The fuzzer sees the changes alone: it
 // would spend its time on making whole files smaller.
 func FuzzDecode(f *testing.F) {
-	files := [][]byte{encode(f, tiny()), encode(f, withInt16()), encode(f, withOperations()), raw(manyTensors(3)),
+	files := [][]byte{encode(f, tiny()), encode(f, withInt16()), encode(f, withOperations()), encode(f, taught()), raw(manyTensors(3)),
 		raw(`{"__metadata__":{"format":"q8","version":"1","sha256":"` + string(zeros) + `"}}`)}
 	for seed := range uint64(4) {
-		files = append(files, encode(f, nettest.Model(seed, seed%2 == 1)), encode(f, nettest.OperationsModel(seed)))
+		files = append(files, encode(f, nettest.Model(seed, seed%2 == 1)), encode(f, nettest.OperationsModel(seed)), encode(f, nettest.Taught(seed)))
 	}
 	for i := range files {
 		f.Add(byte(i), uint16(0), []byte{0, 0, 0})
@@ -533,7 +596,7 @@ func FuzzDecode(f *testing.F) {
 // FuzzMetadata mutates a layer or another JSON document, and the tensors' data, of a
 // file that is otherwise well formed.
 func FuzzMetadata(f *testing.F) {
-	files := []contents{takeApart(f, encode(f, tiny())), takeApart(f, encode(f, withInt16())), takeApart(f, encode(f, withOperations()))}
+	files := []contents{takeApart(f, encode(f, tiny())), takeApart(f, encode(f, withInt16())), takeApart(f, encode(f, withOperations())), takeApart(f, encode(f, taught()))}
 	type place struct{ key, text string }
 	places := make([][]place, len(files))
 	for i, c := range files {

@@ -47,7 +47,7 @@ func (m *Model) check() error {
 		return err
 	}
 	from := m.Provenance
-	for _, text := range []string{m.Name, from.Tool, from.Source, from.SourceHash, from.Method, from.ImagesHash, from.RangesHash} {
+	for _, text := range []string{m.Name, from.Tool, from.Source, from.SourceHash, from.Method, from.ImagesHash, from.RangesHash, from.Base} {
 		if printable.Text(text) != text {
 			return fmt.Errorf("%q has control characters: name the network otherwise and quantize it again", text)
 		}
@@ -72,4 +72,7 @@ type Provenance struct {
 	ImagesHash string `json:"images_sha256,omitempty"` // SHA-256 over the calibration images' pixels
 	Seed       uint64 `json:"seed"`                    // which images were drawn
 	RangesHash string `json:"ranges_sha256,omitempty"` // SHA-256 of the range table, where one was given
+	// Base is the SHA-256 of the model file whose classifier was replaced by a taught
+	// one: Method, Images, ImagesHash and Seed are then the teaching's. Empty of others.
+	Base string `json:"base_sha256,omitempty"`
 }

@@ -43,7 +43,7 @@ type pythonTensor struct {
 
 func TestPythonReads(t *testing.T) {
 	python := testneed.Python(t, "pip install safetensors numpy", "safetensors.numpy")
-	for _, n := range []*q8.Model{tiny(), nettest.Model(3, false)} {
+	for _, n := range []*q8.Model{tiny(), taught(), nettest.Model(3, false), nettest.Taught(2)} {
 		m := open(t, write(t, encode(t, n)))
 		cmd := exec.Command(python, "-c", script, write(t, encode(t, n)))
 		cmd.Stderr = os.Stderr
@@ -70,6 +70,8 @@ func TestPythonReads(t *testing.T) {
 				want[l.Name+".bias"] = pythonTensor{"int32", []int{op.OutC}, numbers(op.Bias)}
 				want[l.Name+".multiplier"] = pythonTensor{"int32", []int{op.OutC}, numbers(op.Multiplier)}
 				want[l.Name+".scale"] = pythonTensor{"float32", []int{op.OutC}, numbers(op.Scale)}
+			case *int8.Embedding:
+				want[l.Name+".scale"] = pythonTensor{"float32", []int{len(op.Scale)}, numbers(op.Scale)}
 			case *int8.Dense:
 				want[l.Name+".weight"] = pythonTensor{"int8", []int{op.Out, op.In}, numbers(op.Weight)}
 				want[l.Name+".bias"] = pythonTensor{"int32", []int{op.Out}, numbers(op.Bias)}

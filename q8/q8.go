@@ -9,7 +9,8 @@
 //	NAME.weight      I8   conv: [OutC, KH, KW, InC/Groups]; dense: [Out, In]
 //	NAME.bias        I32  [OutC], in accumulator units
 //	NAME.multiplier  I32  [OutC], conv only
-//	NAME.scale       F32  [OutC]: of one weight step; dense: of one logit step
+//	NAME.scale       F32  [OutC]: of one weight step; dense: of one logit step;
+//	                      embedding: of one step of each logit that it reads
 //
 // and the header's metadata has these keys, all but the first three being JSON:
 //

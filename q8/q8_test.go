@@ -81,6 +81,19 @@ func withInt16() *q8.Model {
 	return rebuilt(n)
 }
 
+// taught is tiny with another classifier, of an embedding of its sums and logits.
+func taught() *q8.Model {
+	n := tiny()
+	e := &int8.Embedding{Pooled: 0.6, Logits: 0.8, Threshold: 1, Scale: []float32{0.5, 0.25, 3}}
+	n.Layers = append(n.Layers,
+		int8.Layer{Name: "embedding", Inputs: []tensor.ID{5, 6}, Out: e.Output(2, 9000), Op: e},
+		int8.Layer{Name: "head", Inputs: []tensor.ID{7}, Out: n.Layers[5].Out, Op: &int8.Dense{
+			In: 5, Out: 3, Weight: []int8.Value{1, 2, 3, 4, 5, -6, 7, 8, 9, 10, 11, 12, 13, 14, -15}, Bias: []int32{0, 1, 2}, Scale: []float32{1, 1, 2},
+		}})
+	n.Provenance.Base = "fedc"
+	return rebuilt(n)
+}
+
 func encode(t testing.TB, m *q8.Model) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -98,9 +111,9 @@ func rounds(all, short int) int {
 }
 
 func TestRoundTrip(t *testing.T) {
-	networks := []*q8.Model{tiny(), withInt16()}
+	networks := []*q8.Model{tiny(), withInt16(), taught()}
 	for seed := range uint64(rounds(300, 40)) {
-		networks = append(networks, nettest.Model(seed, false), nettest.Model(seed, true), nettest.OperationsModel(seed))
+		networks = append(networks, nettest.Model(seed, false), nettest.Model(seed, true), nettest.OperationsModel(seed), nettest.Taught(seed))
 	}
 	for _, n := range networks {
 		file := encode(t, n)
@@ -118,6 +131,8 @@ func TestFormatIsPinned(t *testing.T) {
 	require.Equal(t, "d67cfe98b8febcaa777448f2e5f692afa23b76e8d134ae678a0768196f4ef6f0", m.SHA256)
 	m = open(t, write(t, encode(t, withInt16())))
 	require.Equal(t, "19d432ce23d64b05bedb6a9af27220531415cbbcf5f424f81be934a34d788b37", m.SHA256)
+	m = open(t, write(t, encode(t, taught())))
+	require.Equal(t, "265a3fc87cb505b4b74b59f6e5f55eafc39da1f7b77b870e4d6f6e0ae0c087fa", m.SHA256)
 }
 
 func TestWeightsAreViews(t *testing.T) {

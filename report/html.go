@@ -15,34 +15,41 @@ import (
 	"edgeclassify/evaluate"
 )
 
-//go:embed page.html style.css
+//go:embed page.html teaching.html style.css
 var files embed.FS
 
 // WriteHTML writes the report as one HTML page that needs no other file and
 // no script. The same report gives the same bytes.
 func (r *Report) WriteHTML(w io.Writer) error {
-	style, err := files.ReadFile("style.css")
-	if err != nil {
-		return fmt.Errorf("report page: %w", err)
-	}
-	page, err := template.New("page.html").Funcs(template.FuncMap{
-		"style": func() template.CSS { return template.CSS(style) },
-
-		"amount": amount, "bytes": bytesOf, "decibels": decibels, "fixed": fixed, "gain": gain, "interval": interval,
-		"number": number, "optional": optional, "percent": percent, "shape": shape, "significant": significant, "size": size, "span": span,
+	return writePage(w, "page.html", r.Model.Name, r, template.FuncMap{
+		"amount": amount, "decibels": decibels, "gain": gain, "interval": interval,
+		"number": number, "optional": optional, "shape": shape, "significant": significant, "span": span,
 		"base64": base64.StdEncoding.EncodeToString,
 
 		"arenaChart": arenaChart, "depthChart": depthChart, "histogramChart": histogramChart, "noiseChart": noiseChart,
 
 		"accuracy": accuracy, "chance": chance, "classes": worstFirst, "drawn": drawn, "guesses": guesses,
 		"int16": rankInt16, "numbered": numbered, "steps": steps,
-	}).ParseFS(files, "page.html")
+	})
+}
+
+// writePage writes a page by its template and the functions that this needs besides
+// those of all pages.
+func writePage(w io.Writer, name, model string, data any, functions template.FuncMap) error {
+	style, err := files.ReadFile("style.css")
+	if err != nil {
+		return fmt.Errorf("report page: %w", err)
+	}
+	page, err := template.New(name).Funcs(functions).Funcs(template.FuncMap{
+		"style": func() template.CSS { return template.CSS(style) },
+		"bytes": bytesOf, "fixed": fixed, "percent": percent, "size": size,
+	}).ParseFS(files, name)
 	if err != nil {
 		return fmt.Errorf("report page: %w", err)
 	}
 	var b bytes.Buffer
-	if err := page.Execute(&b, r); err != nil {
-		return fmt.Errorf("report page of model %s: %w", r.Model.Name, err)
+	if err := page.Execute(&b, data); err != nil {
+		return fmt.Errorf("report page of model %s: %w", model, err)
 	}
 	_, err = b.WriteTo(w)
 	return err

@@ -10,10 +10,13 @@ import (
 )
 
 func TestBuffers(t *testing.T) {
-	for seed := range uint64(60) {
-		n := nettest.Random(seed / 2)
-		if seed%2 == 1 {
-			n = nettest.Operations(seed / 2)
+	for seed := range uint64(90) {
+		n := nettest.Taught(seed / 3).Network
+		switch seed % 3 {
+		case 1:
+			n = nettest.Random(seed / 3)
+		case 2:
+			n = nettest.Operations(seed / 3)
 		}
 		p, err := runtime.Compile(n, runtime.Options{Threads: 1})
 		require.NoError(t, err)

@@ -31,7 +31,8 @@ func (h halo) union(o halo) halo {
 	return halo{max(h.top, o.top), max(h.left, o.left), max(h.bottom, o.bottom), max(h.right, o.right)}
 }
 
-// buffer makes that of a tensor, alive from its step to its last use.
+// buffer makes that of a tensor, alive from its step to its last use: the caller reads
+// logits and features after the last step.
 func (p *Plan) buffer(id tensor.ID) buffer {
 	b := buffer{tensor: p.network.Tensor(id), halves: 1, root: id, life: arena.Buffer{First: int(id), Last: int(id), Over: -1}}
 	if p.network.Content(id) == int8.Activation && b.tensor.Type == int8.Int16 {
@@ -40,8 +41,9 @@ func (p *Plan) buffer(id tensor.ID) buffer {
 	if consumers := p.network.Topology().Consumers(id); len(consumers) > 0 {
 		b.life.Last = int(tensor.Output(consumers[len(consumers)-1]))
 	}
-	if p.network.Content(id) == int8.Logits { // the caller reads them after the last step
-		b.life.Last++
+	steps := p.network.Topology().Len()
+	if features, ok := p.network.Features(); int(id) == steps-1 || ok && id == features {
+		b.life.Last = steps
 	}
 	return b
 }

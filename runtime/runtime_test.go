@@ -38,14 +38,28 @@ func TestOperationsGiveTheReferencesBits(t *testing.T) {
 	}
 }
 
+func TestTaughtNetworksGiveTheReferencesBits(t *testing.T) {
+	for seed := range seeds(90) {
+		checkBits(t, nettest.Taught(seed).Network, 1, 3)
+	}
+}
+
 // checkBits compares every kernel with the reference, for these numbers of
 // threads.
 func checkBits(t *testing.T, n *int8.Network, threads ...int) {
 	const images = 3
 	var want [images][]int32
+	var features [images][]int16
+	id, ok := n.Features()
 	for image := range want {
 		var err error
-		want[image], err = n.Reference(nettest.Image(n, uint64(image)), nil)
+		want[image], err = n.Reference(nettest.Image(n, uint64(image)), func(l *int8.Layer, values []int32) {
+			if ok && l == &n.Layers[id.Node()] {
+				for _, q := range values {
+					features[image] = append(features[image], int16(q-int32(l.Out.ZeroAt(0))))
+				}
+			}
+		})
 		require.NoError(t, err)
 	}
 	for _, kernel := range Kernels() {
@@ -57,6 +71,7 @@ func checkBits(t *testing.T, n *int8.Network, threads ...int) {
 				got, err := s.Run(nettest.Image(n, uint64(image)))
 				require.NoError(t, err)
 				require.Equal(t, want, got, "%s, kernel %s, %d threads, image %d", n.Name, kernel.Name, threads, image)
+				require.Equal(t, features[image], s.Features(), "%s, kernel %s, %d threads, image %d", n.Name, kernel.Name, threads, image)
 			}
 			s.Close()
 		}
@@ -87,7 +102,8 @@ func TestConcurrentSessionsOfOnePlan(t *testing.T) {
 
 func TestFramesDoNotAllocate(t *testing.T) {
 	for _, n := range []*int8.Network{nettest.Random(3), nettest.Int16(3), nettest.Int16(8),
-		nettest.Operations(1), nettest.Operations(2), nettest.Operations(3), nettest.Operations(4)} {
+		nettest.Operations(1), nettest.Operations(2), nettest.Operations(3), nettest.Operations(4),
+		nettest.Taught(1).Network, nettest.Taught(2).Network, nettest.Taught(3).Network} {
 		for _, kernel := range Kernels() {
 			for _, threads := range []int{1, 4} {
 				require.Zero(t, allocations(t, n, kernel.Name, threads), "%s, kernel %s, %d threads", n.Name, kernel.Name, threads)
@@ -107,6 +123,7 @@ func allocations(t *testing.T, n *int8.Network, kernel string, threads int) floa
 		if _, err := s.Run(rgb); err != nil {
 			t.Fatal(err)
 		}
+		s.Features()
 	}
 	for range 20 {
 		frame()

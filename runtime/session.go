@@ -22,9 +22,12 @@ type Session struct {
 	tasks   []task    // of each step
 	scratch [][]int64 // one for each thread
 	logits  []int32
-	times   []time.Duration // where to record the steps' times; nil for nowhere
-	pool    *threadpool.Pool
-	closed  atomic.Bool
+	// pooled are the features; where they are an activation, read gets them there.
+	pooled []int16
+	read   func(dst []int16)
+	times  []time.Duration // where to record the steps' times; nil for nowhere
+	pool   *threadpool.Pool
+	closed atomic.Bool
 }
 
 // NewSession allocates everything that the plan needs to run.
@@ -42,6 +45,9 @@ func (p *Plan) NewSession() *Session {
 		s.scratch = append(s.scratch, make([]int64, words))
 	}
 	s.logits = values[int32](s, tensor.ID(len(p.buffers)-1))
+	if id, ok := p.network.Features(); ok {
+		s.pooled, s.read = s.pixel(id)
+	}
 	s.pool = threadpool.New(p.threads, DefaultThreads(), chunks)
 	cores := fastCores()
 	for t := 1; t < p.threads; t++ {
@@ -82,6 +88,16 @@ func (s *Session) RunTimed(image []uint8, times []time.Duration) ([]int32, error
 		return nil, errClosed
 	}
 	return s.logits, nil
+}
+
+// Features are what the classifier read in the last run, q - Zero of each value: see
+// int8.Network.Features. They belong to the session and are valid until its next run;
+// nil where the network has none. Features does not allocate.
+func (s *Session) Features() []int16 {
+	if s.read != nil {
+		s.read(s.pooled)
+	}
+	return s.pooled
 }
 
 // check reports why the session cannot run on an image.

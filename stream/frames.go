@@ -24,7 +24,7 @@ func NewClassifier(m *classify.Model, roi preprocess.ROI) Classifier {
 // Model implements Classifier.
 func (c *frames) Model() Model {
 	m := c.model
-	return Model{Name: m.File().Name, SHA256: m.File().SHA256, Kernel: m.Plan().Kernel(), Classes: m.Classes(), Independent: m.Independent()}
+	return Model{Name: m.File().Name, SHA256: m.File().SHA256, Base: m.File().Provenance.Base, Kernel: m.Plan().Kernel(), Classes: m.Classes(), Independent: m.Independent(), FeatureScale: m.FeatureScale()}
 }
 
 // Classify implements Classifier.
@@ -48,5 +48,8 @@ func (c *frames) Classify(f *capture.Frame, probs []float64) (took classify.Phas
 
 // Logits implements Classifier.
 func (c *frames) Logits() []int32 { return c.model.Logits() }
+
+// Features implements Classifier.
+func (c *frames) Features() []int16 { return c.model.Features() }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

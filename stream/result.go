@@ -26,8 +26,10 @@ type Result struct {
 	Model        string `json:"model,omitempty"`
 	LogitsSHA256 Digest `json:"logits_sha256,omitzero"`
 	// Probabilities are those of all classes, smoothed, in their order.
-	Probabilities []float64       `json:"-"`
-	MS            classify.Phases `json:"ms"`
+	Probabilities []float64 `json:"-"`
+	// Features are those of this frame alone; nil of a network that has none.
+	Features []int16         `json:"-"`
+	MS       classify.Phases `json:"ms"`
 	// What the system tells of the board; absent where it does not.
 	TemperatureC float64  `json:"temperature_c,omitempty"`
 	Throttled    []string `json:"throttled,omitempty"`
@@ -78,10 +80,12 @@ type Event struct {
 type Model struct {
 	Name    string         // of the network
 	SHA256  string         // the file's checksum
+	Base    string         // that of the model whose classifier was replaced by a taught one; else empty
 	Kernel  string         // that runs it
 	Classes []labels.Class // in the order of Result.Probabilities
 	// Independent says that classes are independent of each other.
-	Independent bool
+	Independent  bool
+	FeatureScale float32 // real value of one step of Result.Features; 0 without any
 }
 
 // Sink gets what Run makes, in Run's goroutine: it must not block. r and f are

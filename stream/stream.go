@@ -22,6 +22,9 @@ type Classifier interface {
 	Classify(f *capture.Frame, probs []float64) (classify.Phases, error)
 	// Logits are the last frame's.
 	Logits() []int32
+	// Features are the last frame's; nil of a network that has none, see
+	// classify.Model.Features.
+	Features() []int16
 }
 
 // Options of Run.
@@ -254,6 +257,7 @@ func (l *loop) take(ctx context.Context, f *capture.Frame) bool {
 	r.TemperatureC, r.Throttled = l.heat.read()
 	l.logits = int8.AppendLogits(l.logits[:0], l.classifier.Logits())
 	r.LogitsSHA256 = sha256.Sum256(l.logits)
+	r.Features = l.classifier.Features()
 	r.Top = l.view.add(f.Time)
 	r.AgeMS = ms(time.Since(f.Time))
 	for _, s := range l.sinks {

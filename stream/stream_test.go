@@ -26,7 +26,10 @@ import (
 
 var classes = []labels.Class{{ID: "n1", Name: "cat"}, {ID: "n2", Name: "dog"}, {ID: "n3", Name: "crane"}, {ID: "n4", Name: "crane"}}
 
-var logits = []int32{1, -2, 1 << 30}
+var (
+	logits   = []int32{1, -2, 1 << 30}
+	features = []int16{3, -4}
+)
 
 // fakeCamera gives the frames that a test puts into it.
 type fakeCamera struct {
@@ -66,6 +69,8 @@ func (c *fakeCamera) Close() error { return nil }
 type fakeClassifier struct{}
 
 func (fakeClassifier) Logits() []int32 { return logits }
+
+func (fakeClassifier) Features() []int16 { return features }
 
 func (fakeClassifier) Model() Model { return Model{Name: "fake", Classes: classes} }
 
@@ -190,7 +195,7 @@ func TestResult(t *testing.T) {
 		require.True(t, b.show(20, 50, 10, 20))
 		require.Equal(t, Result{
 			Time: captured, Sequence: 1, AgeMS: 1, Dropped: 7, MS: classify.Phases{Infer: 1},
-			LogitsSHA256: sha256.Sum256(int8.AppendLogits(nil, logits)),
+			LogitsSHA256: sha256.Sum256(int8.AppendLogits(nil, logits)), Features: features,
 			Top:          []classify.Prediction{prediction(1, 0.5), prediction(0, 0.2), prediction(3, 0.2)},
 			TemperatureC: celsius, Throttled: []string{"under-voltage"},
 		}, b.last())
@@ -459,6 +464,9 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// neverOld is the time of a frame that is taken however busy the machine is.
+var neverOld = time.Now().Add(24 * time.Hour)
+
 // interrupted is a classifier that takes long enough to be told to stop.
 type interrupted struct {
 	fakeClassifier
@@ -472,7 +480,7 @@ func (i interrupted) Classify(f *capture.Frame, probs []float64) (classify.Phase
 
 func TestNoResultAfterTheEnd(t *testing.T) {
 	cam, rec := newFakeCamera(), &recorder{}
-	go func() { cam.frames <- answer{frame: &capture.Frame{Time: time.Now(), Data: []byte{1, 2, 3, 4}}} }()
+	go func() { cam.frames <- answer{frame: &capture.Frame{Time: neverOld, Data: []byte{1, 2, 3, 4}}} }()
 	ctx, stop := context.WithCancel(t.Context())
 	require.ErrorIs(t, Run(ctx, cam, interrupted{stop: stop}, Options{}, rec), context.Canceled)
 	require.Equal(t, []string{"model fake", capture.Streaming}, rec.log)
@@ -498,7 +506,7 @@ func TestNoAllocationPerFrame(t *testing.T) {
 	show := func() {
 		sequence++
 		frame := &frames[sequence%2] // the loop may still have the other one
-		frame.Sequence, frame.Time = sequence, time.Now()
+		frame.Sequence, frame.Time = sequence, neverOld.Add(time.Duration(sequence)*time.Millisecond)
 		frame.Data[0] = uint8(100 * (sequence / 4 % 2)) // with events
 		cam.frames <- answer{frame: frame}
 		<-done

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -35,15 +36,21 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	models := &reloader{options: o, log: log, model: m, replace: make(chan stream.Classifier)}
+	models := newReloader(o, m, log)
 	busy := false // still with a frame: what it uses is left to the system
 	defer func() {
 		if !busy {
 			models.close()
 		}
 	}()
-	if err := findAll(m.Classes(), o.watch); err != nil {
+	if err := o.teach.begin(&o, models); err != nil {
+		return err
+	}
+	if err := findAll(models.model.Classes(), o.watch); err != nil {
 		return usageError(err)
+	}
+	if err := o.features.fits(m); err != nil {
+		return fmt.Errorf("%s: %w", o.model, err)
 	}
 	camera, err := capture.Open(ctx, o.camera, capture.Options{
 		Width: o.size.width, Height: o.size.height, FPS: o.fps, Format: capture.Format(strings.ToUpper(o.format)), Wait: o.wait, Log: log,
@@ -75,7 +82,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	smooth, hold := o.steady()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- stream.Run(ctx, camera, stream.NewClassifier(m, o.roi), stream.Options{
+		ended <- stream.Run(ctx, camera, stream.NewClassifier(models.model, o.roi), stream.Options{
 			Every: o.every, Smooth: smooth, Hold: hold, MinProb: o.minProb, Watch: o.watch, Top: o.top,
 			Trigger: out.trigger, Replace: models.replace, Board: readBoard, Log: log,
 		}, out.sinks...)

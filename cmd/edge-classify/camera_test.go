@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -42,7 +43,7 @@ type camera struct {
 // watch runs the program until the test ends.
 func watch(t *testing.T, args ...string) *camera {
 	out, in := io.Pipe()
-	ctx, stop := context.WithTimeout(context.Background(), soon)
+	ctx, stop := context.WithTimeout(context.Background(), 3*soon) // for all that the test does
 	c := &camera{t: t, lines: bufio.NewScanner(out), errs: &bytes.Buffer{}}
 	code := make(chan int, 1)
 	go func() {
@@ -315,25 +316,26 @@ func TestProgramStopsWhenAsked(t *testing.T) {
 			require.True(t, json.Valid(lines.Bytes()), lines.Text())
 		}
 		require.NoError(t, cmd.Wait(), "exit code 0")
-		require.Less(t, time.Since(start), time.Second)
+		require.Less(t, time.Since(start), soon/4, "the viewer's patience would take half of it")
 	}
 }
 
 // A frame that takes seconds does not keep the program from stopping.
 func TestStopDoesNotWaitForASlowFrame(t *testing.T) {
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	ended <- io.ErrUnexpectedEOF
-	busy, err := await(ctx, ended)
-	require.False(t, busy)
-	require.Equal(t, io.ErrUnexpectedEOF, err)
-	stop()
-	start := time.Now()
-	busy, err = await(ctx, ended)
-	require.True(t, busy)
-	require.ErrorIs(t, err, context.Canceled)
-	require.GreaterOrEqual(t, time.Since(start), halt)
-	require.Less(t, time.Since(start), time.Second)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		ended <- io.ErrUnexpectedEOF
+		busy, err := await(ctx, ended)
+		require.False(t, busy)
+		require.Equal(t, io.ErrUnexpectedEOF, err)
+		stop()
+		start := time.Now()
+		busy, err = await(ctx, ended)
+		require.True(t, busy)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, halt, time.Since(start))
+	})
 }
 
 func TestCamerasAsJSON(t *testing.T) {

@@ -13,13 +13,13 @@ import (
 	"edgeclassify/runtime"
 )
 
-const doctorUsage = `Usage: edge-classify doctor [-model FILE.q8] [-camera SPEC] [-json]
+const doctorUsage = `Usage: edge-classify doctor [-model FILE.q8] [-teach DIR] [-camera SPEC] [-json]
 
 Finds out why it is slow, or wrong. Looks at the processor and the kernel picked
 for it, clock, governor, temperature, throttling, memory and cameras; with
 -model at the file's checksum, the speed, and the answer to a picture that
-the file carries, which must be right to the bit; with -camera at the frames
-that this camera gives.
+the file carries, which must be right to the bit; with -teach at what was taught
+there; with -camera at the frames that this camera gives.
 
 Each check is ok, warn or fail, and says what to do. With -json one object is
 printed: ok, and checks (check, status, found, advice).
@@ -64,6 +64,7 @@ func runDoctor(ctx context.Context, args []string, s cli.Streams) error {
 	e.flags(f)
 	var camera cameraOptions
 	camera.source(f)
+	camera.teach.flags(f)
 	asJSON := f.Bool("json", false, "print one JSON object")
 	rest, err := cli.Parse(f, args)
 	switch {
@@ -79,6 +80,9 @@ func runDoctor(ctx context.Context, args []string, s cli.Streams) error {
 	d.add(checkProgram(), checkProcessor(root), checkKernel(e.kernel))
 	if e.model != "" {
 		d.add(checkModel(ctx, &e)...)
+	}
+	if camera.teach.dir != "" {
+		d.add(checkTaught(camera.teach.dir, e))
 	}
 	d.add(checkMachine(root)...)
 	d.add(checkCameras()...)

@@ -22,6 +22,7 @@ type result struct {
 	Top        []classify.Prediction `json:"top,omitempty"`
 	Ms         *classify.Phases      `json:"ms,omitempty"`
 	LogitsHash string                `json:"logits_sha256,omitempty"`
+	features
 }
 
 // runFiles classifies every picture and prints the results. One that fails is
@@ -32,6 +33,9 @@ func runFiles(ctx context.Context, o options, s cli.Streams) error {
 		return err
 	}
 	defer m.Close()
+	if err := o.features.fits(m); err != nil {
+		return fmt.Errorf("%s: %w", o.model, err)
+	}
 	failed := false
 	show := func(r result, err error) error {
 		if err != nil {
@@ -55,7 +59,7 @@ func runFiles(ctx context.Context, o options, s cli.Streams) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := show(classifyFile(m, o.limits(), file, s.In)); err != nil {
+			if err := show(classifyFile(m, &o, file, s.In)); err != nil {
 				return err
 			}
 		}
@@ -67,11 +71,11 @@ func runFiles(ctx context.Context, o options, s cli.Streams) error {
 }
 
 // classifyFile classifies one picture; path "-" is standard input.
-func classifyFile(m *classify.Model, limits preprocess.Limits, path string, stdin io.Reader) (r result, err error) {
+func classifyFile(m *classify.Model, o *options, path string, stdin io.Reader) (r result, err error) {
 	r.Path = path
 	var read time.Duration
 	if path == "-" {
-		r.Top, read, err = classifyInput(m, limits, stdin)
+		r.Top, read, err = classifyInput(m, o.limits(), stdin)
 	} else {
 		r.Top, err = m.ClassifyFile(path)
 	}
@@ -80,7 +84,7 @@ func classifyFile(m *classify.Model, limits preprocess.Limits, path string, stdi
 	}
 	took := m.Phases()
 	took.Decode += ms(read)
-	r.Ms, r.LogitsHash = &took, int8.HashLogits(m.Logits())
+	r.Ms, r.LogitsHash, r.features = &took, int8.HashLogits(m.Logits()), o.features.of(m.Features(), m.FeatureScale())
 	return r, nil
 }
 

@@ -29,6 +29,7 @@ type cameraOptions struct {
 	passwordFile string
 
 	pins    pinOptions
+	teach   teachOptions
 	page    pageOptions
 	broker  brokerOptions
 	events  eventOptions
@@ -61,7 +62,7 @@ func (o *cameraOptions) source(f *flag.FlagSet) {
 
 // outputs are the places where results go, beside standard output.
 func (o *cameraOptions) outputs() []output {
-	return []output{&o.pins, &o.page, &o.broker, &o.events, &o.service}
+	return []output{&o.teach, &o.pins, &o.page, &o.broker, &o.events, &o.service}
 }
 
 // interval is the least time between two results, as asked for.
@@ -96,6 +97,8 @@ func (o *cameraOptions) check() error {
 		return cli.Usagef("-min-prob %v: want 0 to 1", o.minProb)
 	case o.events.given() && len(o.watch) == 0:
 		return cli.Usagef("-save and -exec are of use with -watch only, whose labels make events")
+	case o.teach.dir != "" && o.page.http == "":
+		return cli.Usagef("-teach is of use with -http only, on whose page one teaches")
 	}
 	for _, out := range o.outputs() {
 		if err := out.check(); err != nil {

@@ -41,12 +41,14 @@ Pictures:
 
 With -json every picture gives one line on standard output:
   path, top (class, id, label, prob), ms (decode, preprocess, infer) and
-  logits_sha256, over the int32 logits in little-endian order;
+  logits_sha256, over the int32 logits in little-endian order; with -features also
+  features (a list, or base64 of int16 in little-endian order) and feature_scale;
   a picture that cannot be classified gives path and error.
 
 Cameras:
   edge-classify -model resnet50.q8 -camera test
   edge-classify -model resnet50.q8 -camera auto -http :8080
+  edge-classify -model resnet50.q8 -camera auto -http 8080 -teach taught/
   edge-classify -model resnet50.q8 -camera usb -size 1280x720 -json
   edge-classify -model resnet50.q8 -camera csi -watch tabby,"Persian cat"
   edge-classify -model resnet50.q8 -camera auto -trigger GPIO17 -led GPIO27=tabby
@@ -63,11 +65,16 @@ is interrupted, and logs to standard error. A model file that is replaced, or co
 over, is taken up while it runs, unless it is damaged or lacks a label in use; SIGHUP
 has it read at once.
 
+With -teach one adds labels on the live page, holds a button while the thing is before
+the camera, trains, and uses what was trained. It runs at the next start, too, until
+it is undone or another model takes the place of the one that it was taught on.
+
 With -json every result gives one line on standard output:
   time (of capture), sequence, age_ms (from capture to result), dropped (frames
   lost on the way to the program), top, independent (true where any number of
   classes may be there), model (its file's sha256), logits_sha256 (of this frame),
-  ms, temperature_c and throttled (where the system tells them);
+  ms, temperature_c and throttled (where the system tells them), and what -features
+  adds to pictures;
   and every event of -watch: time, label, event (start or end), prob. To
   these -save and -exec add of the result: camera, top, sequence, age_ms, model,
   model_name, logits_sha256 and picture (its file, if any).
@@ -135,6 +142,7 @@ type options struct {
 	cameraOptions
 	top           int
 	json, version bool
+	features      featureForm
 	config        string
 	paths         []string
 }
@@ -147,6 +155,7 @@ func parse(args []string, s cli.Streams) (options, error) {
 	o.cameraOptions.flags(f)
 	f.IntVar(&o.top, "top", 5, "tell the `N` most probable classes")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+	f.StringVar((*string)(&o.features), "features", "", "print what the classifier reads of a picture, too, with -json, for search or clustering: `FORM` is list or base64")
 	f.StringVar(&o.config, "config", "", "read flags from `FILE`, with lines such as 'camera = auto'; the command line overrides it")
 	f.BoolVar(&o.version, "version", false, "print the version and exit")
 	paths, err := cli.Parse(f, args)
@@ -165,7 +174,7 @@ func parse(args []string, s cli.Streams) (options, error) {
 // check finds values that make no sense. cameraFlags are those given that need
 // -camera.
 func (o *options) check(cameraFlags string) error {
-	if err := cmp.Or(o.engine.check(), o.pictureOptions.check()); err != nil {
+	if err := cmp.Or(o.engine.check(), o.pictureOptions.check(), o.features.check(o.json)); err != nil {
 		return err
 	}
 	switch {

@@ -23,7 +23,7 @@ const clearLine = "\r\x1b[K"
 // newPrinter is a sink that prints on standard output.
 func newPrinter(o options, w io.Writer, log *slog.Logger) closingSink {
 	if o.json {
-		return jsonPrinter{newLines(w, log)}
+		return &jsonPrinter{lines: newLines(w, log), form: o.features}
 	}
 	if cli.Terminal(w) != nil {
 		w = cli.Raw(w) // for clearLine; textPrinter makes the rest printable
@@ -32,14 +32,24 @@ func newPrinter(o options, w io.Writer, log *slog.Logger) closingSink {
 }
 
 // jsonPrinter prints one object a line: a stream.Result or a stream.Event.
-type jsonPrinter struct{ *lines }
+type jsonPrinter struct {
+	*lines
+	form  featureForm
+	scale float32 // of features
+}
 
-func (p jsonPrinter) Result(r *stream.Result, _ *capture.Frame) { p.print(r) }
-func (p jsonPrinter) Event(e stream.Event, _ *capture.Frame)    { p.print(e) }
-func (p jsonPrinter) Model(stream.Model)                        {}
-func (p jsonPrinter) Status(capture.Status)                     {}
+func (p *jsonPrinter) Result(r *stream.Result, _ *capture.Frame) {
+	p.print(struct {
+		*stream.Result
+		features
+	}{r, p.form.of(r.Features, p.scale)})
+}
 
-func (p jsonPrinter) print(value any) {
+func (p *jsonPrinter) Event(e stream.Event, _ *capture.Frame) { p.print(e) }
+func (p *jsonPrinter) Model(m stream.Model)                   { p.scale = m.FeatureScale }
+func (p *jsonPrinter) Status(capture.Status)                  {}
+
+func (p *jsonPrinter) print(value any) {
 	text, err := json.Marshal(value)
 	if err != nil { // not a number: no class has a probability
 		p.log.Error("result cannot be printed", "err", err)

@@ -44,9 +44,11 @@ func (o *pageOptions) open(_ context.Context, all *options, _ *classify.Model, o
 	if err != nil {
 		return err
 	}
-	page, err := live.Listen(o.http, live.Options{
-		Token: token, Stale: all.stale(), ROI: all.roi, Watch: all.watch, Version: cli.Version(), Log: out.log,
-	})
+	show := live.Options{Token: token, Stale: all.stale(), ROI: all.roi, Watch: all.watch, Version: cli.Version(), Log: out.log}
+	if all.teach.trainer != nil {
+		show.Teach = all.teach.trainer
+	}
+	page, err := live.Listen(o.http, show)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,11 @@ type program struct {
 }
 
 func startProgram(t *testing.T, args ...string) *program {
-	p := &program{t: t, cmd: exec.Command(buildProgram(t), append(args, "-json")...)}
+	return startBuilt(t, buildProgram(t), args...)
+}
+
+func startBuilt(t *testing.T, path string, args ...string) *program {
+	p := &program{t: t, cmd: exec.Command(path, append(args, "-json")...)}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.cmd.Stderr = &p.errs

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 
 	"edgeclassify/classify"
 	"edgeclassify/labels"
+	"edgeclassify/q8"
 	"edgeclassify/stream"
 )
 
@@ -25,11 +28,12 @@ const (
 	copyTime  = 10 * time.Second // that a file which cannot be used stays as it is before it is complained of
 )
 
-// reloader takes up another model while the camera runs.
+// reloader takes up another model while the camera runs: what -model's file becomes,
+// and what is taught on that.
 type reloader struct {
 	options options
 	out     *outputs        // whose sinks may refuse a model
-	ended   <-chan struct{} // the loop
+	ended   <-chan struct{} // the loop; nil before it begins
 	log     *slog.Logger
 	// replace has no buffer: the loop has what was sent, and has let go of the model
 	// before.
@@ -37,11 +41,42 @@ type reloader struct {
 
 	mu    sync.Mutex
 	model *classify.Model // that runs
+	base  atomic.Value    // see Base
 }
 
+func newReloader(o options, m *classify.Model, log *slog.Logger) *reloader {
+	r := &reloader{options: o, log: log, model: m, replace: make(chan stream.Classifier), out: &outputs{}}
+	r.base.Store(m.File().SHA256)
+	return r
+}
+
+// Base is the checksum of the model that runs, or that what runs was taught on. It is
+// right from when sinks are told of a model until they are told of the next.
+func (r *reloader) Base() string { return r.base.Load().(string) }
+
 // Load has the model in a file take over between two frames. It is checked beside
-// the one that runs, which goes on where Load fails.
+// the one that runs, which goes on where Load fails. What was taught on the same model
+// goes on, too.
 func (r *reloader) Load(path string) error {
+	return r.load(path, func(f *q8.File) (base string, again bool, err error) {
+		return f.SHA256, f.SHA256 == r.Base(), nil
+	})
+}
+
+// Use has what was taught on the model take over, or the model itself again, as Load
+// does.
+func (r *reloader) Use(path string) error {
+	return r.load(path, func(f *q8.File) (base string, again bool, err error) {
+		if base = r.Base(); f.SHA256 != base && f.Provenance.Base != base {
+			return "", false, fmt.Errorf("%s: it was taught on another model than the one in use: train again", path)
+		}
+		return base, f.SHA256 == r.model.File().SHA256, nil
+	})
+}
+
+// load has a model take over unless it is the one in use again. fits tells that, and
+// the model's base.
+func (r *reloader) load(path string, fits func(*q8.File) (base string, again bool, err error)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	start, e := time.Now(), r.options.engine
@@ -50,7 +85,12 @@ func (r *reloader) Load(path string) error {
 	if err != nil {
 		return err
 	}
-	if m.File().SHA256 == r.model.File().SHA256 {
+	base, again, err := fits(m.File())
+	if err != nil {
+		m.Close()
+		return err
+	}
+	if again {
 		r.log.Info("the model is the one that runs", "file", path)
 		return m.Close()
 	}
@@ -58,11 +98,14 @@ func (r *reloader) Load(path string) error {
 		m.Close()
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	select {
-	case r.replace <- stream.NewClassifier(m, r.options.roi):
-	case <-r.ended:
-		m.Close()
-		return errors.New("the program is about to end")
+	r.base.Store(base)
+	if r.ended != nil {
+		select {
+		case r.replace <- stream.NewClassifier(m, r.options.roi):
+		case <-r.ended:
+			m.Close()
+			return errors.New("the program is about to end")
+		}
 	}
 	r.log.Info("another model runs", "file", path, "name", m.File().Name, "sha256", m.File().SHA256, "took", time.Since(start).Round(time.Millisecond))
 	err = r.model.Close()
@@ -83,7 +126,7 @@ func (r *reloader) check(m *classify.Model) error {
 			}
 		}
 	}
-	return selfTest(m)
+	return cmp.Or(r.options.features.fits(m), selfTest(m))
 }
 
 func findAll(classes []labels.Class, watch []string) error {

@@ -160,8 +160,8 @@ func TestModelFileIsFollowed(t *testing.T) {
 		m, err := classify.Open(path, classify.Options{Threads: 1})
 		require.NoError(t, err)
 		var log syncbuffer.Buffer
-		r := &reloader{model: m, log: slog.New(slog.NewTextHandler(&log, nil)), replace: make(chan stream.Classifier), ended: t.Context().Done(), out: &outputs{}}
-		r.options.model, r.options.threads, r.options.top = path, 1, 1
+		r := newReloader(options{engine: engine{model: path, threads: 1}, top: 1}, m, slog.New(slog.NewTextHandler(&log, nil)))
+		r.ended = t.Context().Done()
 		var took []string // models
 		go func() {
 			for c := range r.replace {

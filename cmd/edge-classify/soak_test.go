@@ -46,6 +46,7 @@ func TestSoak(t *testing.T) {
 		"-mqtt", "mqtt://"+broker.address+"/soak", "-mqtt-pictures", "1s",
 		"-save", dir, "-save-max", "5", "-exec", "sh -c 'cat > /dev/null'")
 	first := p.result()
+	p.logged("address=http", 1, func() { p.result() })
 	page := regexp.MustCompile(`address=(http://\S+)`).FindStringSubmatch(p.errs.String())
 	require.NotNil(t, page, p.errs.String())
 	views := viewers(t, page[1])

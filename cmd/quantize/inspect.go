@@ -143,7 +143,12 @@ func (r inspection) print(w io.Writer) error {
 	fmt.Fprintf(t, "input\tresize %v, crop %v, %s, order %s, mean %v, std %v\n",
 		r.Preprocess.Resize, r.Preprocess.Crop, r.Preprocess.Filter, r.Preprocess.Order, r.Preprocess.Mean, r.Preprocess.Std)
 	fmt.Fprintf(t, "source\t%s, SHA-256 %s\n", r.Provenance.Source, r.Provenance.SourceHash)
-	fmt.Fprintf(t, "made by\t%s, ranges by %s from %d pictures, seed %d\n", r.Provenance.Tool, r.Provenance.Method, r.Provenance.Images, r.Provenance.Seed)
+	how := "ranges"
+	if r.Provenance.Base != "" {
+		fmt.Fprintf(t, "base\tmodel file of SHA-256 %s\n", r.Provenance.Base)
+		how = "taught"
+	}
+	fmt.Fprintf(t, "made by\t%s, %s by %s from %d pictures, seed %d\n", r.Provenance.Tool, how, r.Provenance.Method, r.Provenance.Images, r.Provenance.Seed)
 	if r.SelfTest != nil {
 		fmt.Fprintf(t, "self-test\tpicture %d gives logits of SHA-256 %s\n", r.SelfTest.Seed, r.SelfTest.LogitsSHA256)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/labels"
+	"edgeclassify/onnx"
 	"edgeclassify/q8"
 )
 
@@ -28,6 +30,35 @@ func TestInspectTellsLabels(t *testing.T) {
 	code, out, errs = execute("inspect", "-json", file)
 	require.Zero(t, code, errs)
 	require.Contains(t, out, `"activation": "sigmoid"`)
+}
+
+// Whatever shows or reads a model file takes a taught one.
+func TestTaughtModel(t *testing.T) {
+	dir, m := t.TempDir(), nettest.Taught(0)
+	for seed := uint64(1); len(m.Layers[len(m.Layers)-2].Inputs) < 2 || onnx.WriteQuantized(io.Discard, m, onnx.Options{}) != nil; seed++ {
+		m = nettest.Taught(seed)
+	}
+	file := filepath.Join(dir, "taught.q8")
+	require.NoError(t, q8.Write(file, m))
+	code, out, errs := execute("inspect", file)
+	require.Zero(t, code, errs)
+	require.Regexp(t, `base +model file of SHA-256 `+m.Provenance.Base+"\n", out)
+	require.Regexp(t, `made by +nettest, taught by random from `, out)
+	code, out, errs = execute("inspect", "-plan", file)
+	require.Zero(t, code, errs)
+	require.Regexp(t, `layer\d+\.embedding +embedding`, out)
+	code, out, errs = execute("inspect", "-json", file)
+	require.Zero(t, code, errs)
+	var r inspection
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	require.Equal(t, m.Provenance, r.Provenance)
+	for _, args := range [][]string{
+		{"export", "-onnx", filepath.Join(dir, "taught.onnx"), file},
+		{"eval", "-model", file, "-images", "../../testdata/photos"},
+	} {
+		code, _, errs := execute(args...)
+		require.Zero(t, code, errs)
+	}
 }
 
 func TestInspectShowsInt16Layers(t *testing.T) {

@@ -18,6 +18,7 @@ Turns trained float networks into int8 model files for edge-classify.
 Commands:
   fetch    get the weights of a known network
   build    quantize a network into a .q8 file
+  teach    teach a .q8 file classes of your own, from a few photographs of each
   label    give the classes of a .q8 file other labels
   eval     measure a .q8 file on pictures, beside its float network
   inspect  show what a .q8 file holds
@@ -37,7 +38,7 @@ func main() { os.Exit(cli.Main("quantize", run)) }
 
 func run(ctx context.Context, args []string, s cli.Streams) error {
 	commands := map[string]func(context.Context, []string, cli.Streams) error{
-		"fetch": fetchCommand, "build": buildCommand, "label": labelCommand, "eval": evalCommand, "inspect": inspectCommand,
+		"fetch": fetchCommand, "build": buildCommand, "teach": teachCommand, "label": labelCommand, "eval": evalCommand, "inspect": inspectCommand,
 		"export": exportCommand, "deploy": deployCommand,
 	}
 	if len(args) == 0 {

@@ -8,14 +8,17 @@ import (
 
 	"edgeclassify/internal/atomicfile"
 	"edgeclassify/internal/printable"
-	"edgeclassify/report"
 )
 
+// reporter is a report of any kind.
+type reporter interface {
+	WriteHTML(w io.Writer) error
+	WriteJSON(w io.Writer) error
+}
+
 // reportWriters write a report by the suffix of its file.
-func reportWriters() map[string]func(*report.Report, io.Writer) error {
-	return map[string]func(*report.Report, io.Writer) error{
-		".html": (*report.Report).WriteHTML, ".json": (*report.Report).WriteJSON,
-	}
+func reportWriters() map[string]func(reporter, io.Writer) error {
+	return map[string]func(reporter, io.Writer) error{".html": reporter.WriteHTML, ".json": reporter.WriteJSON}
 }
 
 // reportFiles is a flag that may be given several times.
@@ -32,7 +35,7 @@ func (f *reportFiles) Set(file string) error {
 }
 
 // write writes a report to all the files.
-func (f reportFiles) write(r *report.Report) error {
+func (f reportFiles) write(r reporter) error {
 	for _, file := range f {
 		write := reportWriters()[filepath.Ext(file)]
 		if err := atomicfile.Write(file, 0o644, func(w io.Writer) error { return write(r, printable.Writer{Raw: w}) }); err != nil {

@@ -130,6 +130,20 @@ func removeStale(path, own string) {
 	}
 }
 
+// Lock has path, a file made for it, to itself until it is closed or the program ends,
+// and fails if another has it. Where the system has no locks it does not fail.
+func Lock(path string) (io.Closer, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("atomicfile: %w", err)
+	}
+	if errors.Is(lock(f), errHeld) {
+		f.Close()
+		return nil, fmt.Errorf("atomicfile: %s: %w by another program", path, errHeld)
+	}
+	return f, nil
+}
+
 func fill(f *os.File, write func(io.Writer) error) error {
 	b := bufio.NewWriterSize(f, 1<<16)
 	if err := write(b); err != nil {

@@ -71,7 +71,7 @@ func (f *Found) folder(path, real string) error {
 		return err
 	}
 	for _, entry := range entries {
-		if !ignored(entry.Name()) {
+		if !Ignored(entry.Name()) {
 			if err := f.entry(filepath.Join(path, entry.Name()), filepath.Join(real, entry.Name()), entry.Type()); err != nil {
 				return err
 			}
@@ -166,8 +166,8 @@ func (f *Found) LeftOut() string {
 	return "left out: " + strings.Join(parts, ", ")
 }
 
-// ignored tells what is hidden or left behind by systems, ._* of macOS among it.
-func ignored(name string) bool {
+// Ignored tells what is hidden or left behind by systems, ._* of macOS among it.
+func Ignored(name string) bool {
 	switch strings.ToLower(name) {
 	case "thumbs.db", "desktop.ini", "__macosx":
 		return true

@@ -14,7 +14,7 @@ import (
 
 func TestRandomNetworksAreValid(t *testing.T) {
 	for seed := range uint64(3000) {
-		require.NotPanics(t, func() { nettest.Random(seed); nettest.Operations(seed) }, "seed %d", seed)
+		require.NotPanics(t, func() { nettest.Random(seed); nettest.Operations(seed); nettest.Taught(seed) }, "seed %d", seed)
 	}
 }
 
@@ -108,14 +108,14 @@ func convFeatures(f map[string]bool, c *int8.Conv) {
 // TestNetworksCompute checks that the networks are not dead: a comparison with
 // the reference would prove little if all activations were saturated.
 func TestNetworksCompute(t *testing.T) {
-	for name, network := range map[string]func(uint64) *int8.Network{"int8": nettest.Random, "int16": nettest.Int16, "operations": nettest.Operations} {
+	for name, network := range map[string]func(uint64) *int8.Network{"int8": nettest.Random, "int16": nettest.Int16, "operations": nettest.Operations, "taught": taught} {
 		const networks = 40
 		alive, inner, all := 0, 0, 0
 		for seed := range uint64(networks) {
 			n := network(seed)
 			a, err := n.Reference(nettest.Image(n, 1), func(l *int8.Layer, values []int32) {
 				switch l.Op.(type) {
-				case int8.GlobalAveragePool, *int8.Dense:
+				case int8.GlobalAveragePool, *int8.Embedding, *int8.Dense:
 					return
 				}
 				low, high := l.Out.Limits()
@@ -133,8 +133,47 @@ func TestNetworksCompute(t *testing.T) {
 				alive++
 			}
 		}
-		require.GreaterOrEqual(t, alive, networks*9/10, "%s: networks whose logits depend on the picture", name)
+		least := networks * 9 / 10
+		if name == "taught" { // the direction of one feature, or of one logit, is always the same
+			least = networks * 6 / 10
+		}
+		require.GreaterOrEqual(t, alive, least, "%s: networks whose logits depend on the picture", name)
 		require.Greater(t, inner*2, all, "%s: %d of %d activations are not saturated", name, inner, all)
+	}
+}
+
+func taught(seed uint64) *int8.Network { return nettest.Taught(seed).Network }
+
+// TestTaughtVariety finds every kind of features and of embedding, with values in both
+// parts.
+func TestTaughtVariety(t *testing.T) {
+	seen := map[string]int{}
+	for seed := range uint64(300) {
+		n := nettest.Taught(seed)
+		features, ok := n.Features()
+		require.True(t, ok)
+		e := n.Layers[len(n.Layers)-2].Op.(*int8.Embedding)
+		seen[fmt.Sprint("features ", n.Content(features), " ", n.Tensor(features).Type)]++
+		seen[fmt.Sprint("logits ", len(e.Scale) > 0)]++
+		seen[fmt.Sprint("one part ", len(e.Scale) > 0 && e.Pooled*e.Logits == 0)]++
+		_, err := n.Reference(nettest.Image(n.Network, 1), func(l *int8.Layer, values []int32) {
+			if l.Op != e {
+				return
+			}
+			pooled := len(values) - len(e.Scale)
+			for i, v := range values {
+				if v != 0 {
+					seen[fmt.Sprint("value of logits ", i >= pooled)]++
+				}
+			}
+		})
+		require.NoError(t, err)
+	}
+	for _, want := range []string{
+		"features 2 int16", "features 1 int8", "features 1 int16", "logits true", "logits false", "one part true",
+		"value of logits false", "value of logits true",
+	} {
+		require.GreaterOrEqual(t, seen[want], 3, "%s; all: %v", want, seen)
 	}
 }
 

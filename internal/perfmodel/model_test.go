@@ -179,6 +179,7 @@ func TestRecordedTilesCoverTheLayer(t *testing.T) {
 		for _, k := range []arm64.Description{arm64.I8MM(), arm64.NeonDot(), arm64.Neon(), arm64.NeonA53()} {
 			checkCovered(t, nettest.Random(seed), k)
 			checkCovered(t, nettest.Operations(2*seed), k) // without int16
+			checkCovered(t, nettest.Taught(3*seed+1).Network, k)
 			if k.Sums.Function != "" {
 				checkCovered(t, nettest.Int16(seed), k)
 			}

@@ -277,6 +277,7 @@ var operations = map[string]func(l *int8.Layer, in []*int8.Tensor) (class string
 	(*int8.Lookup)(nil).Kind():      describeInputs,
 	(*int8.Mean)(nil).Kind():        describeInputs,
 	int8.Concat{}.Kind():            describeInputs,
+	(*int8.Embedding)(nil).Kind():   describeInputs,
 }
 
 // describeInputs is for operations that pass once over what they read.

@@ -35,6 +35,7 @@ function listen() {
     tune();
   });
   source.addEventListener("result", message => showResult(JSON.parse(message.data)));
+  source.addEventListener("teach", message => showTaught(JSON.parse(message.data)));
   source.addEventListener("error", () => {
     if (source.readyState === EventSource.CLOSED && !document.hidden) setTimeout(relisten, 5000);
   });

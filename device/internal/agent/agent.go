@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -76,6 +78,37 @@ func (a *agent) Copy(c guest.Copy, done *time.Time) error {
 		err = os.WriteFile(c.To, contents, 0o644)
 	}
 	*done = time.Now()
+	return err
+}
+
+// Mount mounts a disk.
+func (a *agent) Mount(m guest.Mount, done *time.Time) error {
+	err := await(m.Device, true)
+	if err == nil {
+		err = os.MkdirAll(m.Folder, 0o755)
+	}
+	if err == nil {
+		err = unix.Mount(m.Device, m.Folder, "ext4", 0, "")
+	}
+	*done = time.Now()
+	return err
+}
+
+// Ask asks a web server, as its own page does.
+func (a *agent) Ask(r guest.Request, answer *guest.Answer) error {
+	request, err := http.NewRequest(r.Method, r.URL, strings.NewReader(r.Body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Sec-Fetch-Site", "same-origin")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	*answer = guest.Answer{Status: response.StatusCode, Body: string(body)}
 	return err
 }
 

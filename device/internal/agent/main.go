@@ -32,6 +32,9 @@ func run() error {
 		if err := mount(); err != nil {
 			return err
 		}
+		if err := loopback(); err != nil {
+			return fmt.Errorf("loopback: %w", err)
+		}
 	}
 	if err := raw(int(os.Stdin.Fd())); err != nil {
 		return fmt.Errorf("console: %w", err)
@@ -55,6 +58,21 @@ func mount() error {
 		return fmt.Errorf("mount debugfs: %w", err)
 	}
 	return nil
+}
+
+// loopback brings up the network that the machine has with itself.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	r, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	r.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
 }
 
 // console is the serial line, where the kernel has opened it for its first

@@ -62,6 +62,18 @@ type Webcam struct {
 	Frame         string
 }
 
+// Mount is a disk to mount on a folder, with the file system ext4.
+type Mount struct{ Device, Folder string }
+
+// Request is one to a web server inside the machine.
+type Request struct{ Method, URL, Body string }
+
+// Answer is its.
+type Answer struct {
+	Status int
+	Body   string
+}
+
 // None is no argument, or no answer.
 type None struct{}
 

@@ -28,7 +28,8 @@ type Board struct {
 	Console      string // the serial line, in Linux's words
 	SecondLine   bool   // the console is the second serial line of the board
 	Cores        int
-	Memory       int // in MiB
+	Memory       int    // in MiB
+	Disk         string // a file with what is on it; empty is none
 
 	// System is what runs, with the agent as a service; nil is nothing but the
 	// agent.
@@ -164,6 +165,9 @@ func (m *Machine) arguments(k *Kernel, b Board, files Files, dir string) ([]stri
 			return nil, err
 		}
 		args = append(args, "-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=")
+	}
+	if b.Disk != "" {
+		args = append(args, "-drive", "if=none,id=disk,format=raw,file="+b.Disk, "-device", "virtio-blk-pci,drive=disk")
 	}
 	if b.DeviceTree != "" {
 		tree, err := k.DeviceTree(b.DeviceTree)

@@ -1,0 +1,176 @@
+// Package teach makes a classifier of own classes from a few photographs: a head for a
+// network whose other layers stay as they are. It learns from the features that the
+// integer engine itself computes, so that what was trained is what runs; only the head
+// is quantized.
+//
+// # Method
+//
+// The head reads int8.Embedding: the features' direction, and what the network's own
+// classifier takes the image for. On it, logistic regression with L2 (see logistic)
+// separates the classes; the weaker its strength, the nearer it is to comparing with the
+// classes' means. Strength and the weights of the embedding's parts are those that
+// predict photographs best which were left out: views of one photograph stay together.
+// The logits are divided by a temperature (Guo et al., "On Calibration of Modern Neural
+// Networks", 2017) chosen the same way, so that probabilities are shares of right
+// answers. A class "unknown" has a constant logit, set by leaving out whole classes.
+//
+// The result depends neither on the order of samples nor on the machine or the number
+// of threads: products of embeddings are exact integers, and all else is float64 with
+// each rounding written down.
+package teach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"edgeclassify/int8"
+	"edgeclassify/labels"
+)
+
+// Labels with a meaning of their own: None is the class of what is none of the others;
+// Unknown is the answer of a head that was taught no such class.
+const (
+	None    = "none"
+	Unknown = "unknown"
+)
+
+// Sample is one view of a photograph.
+type Sample struct {
+	Features []int16 // of the network that is taught, see int8.Network.Features
+	Classes  []int   // one of Set.Labels; any number with Options.Multi
+	Group    int     // samples of one group are views of one photograph, or a burst
+	Name     string  // for reports
+}
+
+// Set is what a head is taught.
+type Set struct {
+	Labels  []string
+	Samples []Sample
+}
+
+// Options of Train.
+type Options struct {
+	Threads   int  // 1 works in the caller's thread alone
+	Multi     bool // classes are independent of each other
+	NoUnknown bool // adds no class Unknown
+	Seed      uint64
+	Progress  func(done, total int) // in steps of about equal length; may be nil
+}
+
+// Train makes a head for the network. Of the network it reads the classifier alone.
+func Train(ctx context.Context, network *int8.Network, set *Set, o Options) (*Head, *Report, error) {
+	h, r, err := train(ctx, network, set, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("teach: %w", err)
+	}
+	return h, r, nil
+}
+
+// Limits: the first is of samples whose products are computed; where there are more,
+// the choice is made with as many of them. The second is of the bytes of all embeddings.
+const (
+	maxProducts = 2000
+	maxLabels   = maxProducts / 2
+	maxBytes    = 2 << 30
+)
+
+func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*Head, *Report, error) {
+	b, err := baseOf(network)
+	if err != nil {
+		return nil, nil, err
+	}
+	index := make([]int, len(set.Samples))
+	for i := range index {
+		index[i] = i
+	}
+	all, err := newData(b, set, index, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if width := 2 * (b.tensor.Shape.C + b.classes()); len(index) > maxBytes/width {
+		return nil, nil, fmt.Errorf("%d samples are too many, at most %d fit into %d GB of memory: take fewer photographs or views", len(index), maxBytes/width, maxBytes>>30)
+	}
+	v, err := b.embed(ctx, all.samples, o.Threads)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &trainer{Options: o, data: all, vectors: v, buffers: make([][]float64, max(1, o.Threads))}
+	if len(index) > maxProducts {
+		if t.data, err = newData(b, set, all.sample(maxProducts), o); err != nil {
+			return nil, nil, err
+		}
+		if t.vectors, err = b.embed(ctx, t.samples, o.Threads); err != nil {
+			return nil, nil, err
+		}
+	}
+	if t.gram, err = newGram(ctx, t.vectors, o.Threads); err != nil {
+		return nil, nil, err
+	}
+	c, err := t.choose(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := t.fit(ctx, all, v, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := v.regression(x, c.share, 1/c.temperature)
+	names, activation := all.labels, labels.Softmax
+	if all.unknown {
+		names = append(slices.Clone(names), Unknown)
+		r.weight, r.bias = append(r.weight, make([]float64, v.width)), append(r.bias, c.unknown)
+	}
+	if o.Multi {
+		activation = labels.Sigmoid
+	}
+	h := b.quantize(r, names, activation)
+	report, err := t.report(ctx, all, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	report.Quantization = h.compare(t.vectors, t.samples)
+	if o.Progress != nil {
+		o.Progress(steps, steps)
+	}
+	return h, report, nil
+}
+
+// fit trains on all samples.
+func (t *trainer) fit(ctx context.Context, all *data, v *vectors, c *choice) (*vector, error) {
+	index := all.where(func(int) bool { return true })
+	var k products = &explicit{v, c.share, t.Threads}
+	if all == t.data {
+		k = t.gram.mix(c.share, index, t.buffer(0))
+	}
+	l := all.regression(k, index, nil)
+	x := l.vector()
+	return x, l.solve(ctx, x, c.strength, finalTolerance)
+}
+
+// regression is the weights themselves, times a factor.
+func (v *vectors) regression(x *vector, share, factor float64) *regression {
+	classes := len(x.bias)
+	r := &regression{share: share, weight: make([][]float64, classes), bias: make([]float64, classes)}
+	pooled, logits := lengths(share)
+	for k := range classes {
+		w := make([]float64, v.width)
+		for i, a := range x.alpha[k*v.samples : (k+1)*v.samples] {
+			for j, q := range v.row(i) {
+				w[j] += float64(a * float64(q))
+			}
+		}
+		for j := range w {
+			if j < v.pooled {
+				w[j] *= float64(pooled*factor) / unit
+			} else {
+				w[j] *= float64(logits*factor) / unit
+			}
+		}
+		r.weight[k], r.bias[k] = w, x.bias[k]*factor
+	}
+	return r
+}
+
+var errFewClasses = errors.New("one class alone cannot be told from anything: add a second one, or photographs of anything else in a folder " + None)
