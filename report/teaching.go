@@ -73,7 +73,8 @@ const enough = 8
 func (t *Teaching) advise(m *q8.Model) {
 	say := func(format string, args ...any) { t.Advice = append(t.Advice, fmt.Sprintf(format, args...)) }
 	if wrong := t.mislabelled(); len(wrong) > 0 {
-		say("look at %s and the other suspects: those in the wrong folder cost more than they teach", wrong[0].Name)
+		say("look at %s%s: photographs in the wrong folder cost more than they teach", wrong[0].Name,
+			map[bool]string{true: " and the other suspects"}[len(wrong) > 1])
 	}
 	fewest := slices.MinFunc(t.Taught.Classes, func(a, b teach.ClassReport) int { return cmp.Compare(a.Photographs, b.Photographs) })
 	if fewest.Photographs < enough {

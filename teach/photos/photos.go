@@ -1,5 +1,10 @@
 // Package photos reads photographs that are sorted into folders, one for each class,
 // and runs a network on them: what package teach learns from.
+//
+// Each photograph is looked at once. Mirrored, nearer, darker or tinted, it gives much
+// the same features: by ten drawings of 1 to 8 photographs of seven classes, none of
+// these changed the accuracy by more than its error, on pictures as they are nor on ones
+// changed so.
 package photos
 
 import (
