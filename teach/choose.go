@@ -125,6 +125,9 @@ func (t *trainer) validate(ctx context.Context, share, strength float64, by spli
 		index := t.where(func(i int) bool { return by.fold[i] != fold && (by.uses == nil || by.uses(fold, i)) })
 		without := func(class int) bool { return by.without != nil && by.without(fold, class) }
 		l := t.regression(t.gram.mix(share, index, t.buffer(thread)), index, without)
+		if by.uses != nil && !t.multi {
+			l.balance()
+		}
 		x := l.vector()
 		if starts != nil {
 			x.copy(starts[fold])

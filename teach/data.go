@@ -237,6 +237,23 @@ func (d *data) regression(k products, index []int, without func(class int) bool)
 	return l
 }
 
+// balance makes classes weigh the same, of which unlike parts are used.
+func (l *logistic) balance() {
+	sums, all := make([]float64, l.classes), 0.0
+	for k := range sums {
+		sums[k] = dot(l.target[k*l.samples:(k+1)*l.samples], l.weight)
+		all += sums[k]
+	}
+	for i := range l.weight {
+		for k, sum := range sums {
+			if l.target[k*l.samples+i] == 1 {
+				l.weight[i] *= all / float64(l.classes) / sum
+				break
+			}
+		}
+	}
+}
+
 // where is the samples that are so.
 func (d *data) where(is func(sample int) bool) (index []int) {
 	for i := range d.samples {

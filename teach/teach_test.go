@@ -295,6 +295,13 @@ func TestUnevenClasses(t *testing.T) {
 	require.Greater(t, right[0], 25)
 }
 
+// With few photographs of each class those weigh the same, too.
+func TestCurveOfUnevenClasses(t *testing.T) {
+	_, r := train(t, network(t), newObjects(4).set(4000, 8, 10, 12, 90), teach.Options{Threads: 2})
+	t.Log(r.Curve)
+	require.Greater(t, r.Curve[0].Accuracy, 0.8)
+}
+
 // Copies and views of a photograph are left out with it.
 func TestCopiesStayTogether(t *testing.T) {
 	m, o := network(t), newObjects(2)
