@@ -8,10 +8,10 @@
 // saturates its sums of two products, and VPADDW would wrap around with more:
 // in the bins of up to three steps that tile.Micro.Bins makes they cannot.
 // VPMADDWD by ones widens a bin's sums. Of steps in no bin both sides are widened
-// to 16 bits before they are multiplied: even bytes by a mask or a shift up and
-// down, odd ones by a shift down. Of a panel's 16 channels, the first register
-// holds those whose number has bit 2 clear, so that VPACKSSDW, which works
-// within 128-bit lanes, brings them back into order.
+// to 16 bits before they are multiplied, even and odd bytes apart: weights lie
+// that way, pixels take a mask or a shift. Of a panel's 16 channels, the first
+// register holds those whose number has bit 2 clear, so that VPACKSSDW, which
+// works within 128-bit lanes, brings them back into order.
 
 DATA evenBytes<>+0(SB)/8, $0x00ff00ff00ff00ff
 DATA evenBytes<>+8(SB)/8, $0x00ff00ff00ff00ff
@@ -79,15 +79,13 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	FIRST(window); \
 	WIDEN(low, high)
 
-// SPLIT leaves the odd bytes of the weights in Y8 and Y9, and the even ones in
-// Y10 and Y11.
-#define SPLIT \
-	VPSLLW $8, Y8, Y10; \
-	VPSLLW $8, Y9, Y11; \
-	VPSRAW $8, Y8, Y8; \
-	VPSRAW $8, Y9, Y9; \
-	VPSRAW $8, Y10, Y10; \
-	VPSRAW $8, Y11, Y11
+// WIDE has the even bytes of a step's weights in Y10 and Y11, the odd ones in Y8
+// and Y9.
+#define WIDE \
+	VPMOVSXBW (DI), Y10; \
+	VPMOVSXBW 16(DI), Y11; \
+	VPMOVSXBW 32(DI), Y8; \
+	VPMOVSXBW 48(DI), Y9
 
 #define STEP(window, low, high) \
 	VPBROADCASTD (window)(AX*1), Y12; \
@@ -213,8 +211,7 @@ wide: \
 	JZ summed; \
 step: \
 	MOVL (R9), AX; \
-	WEIGHTS; \
-	SPLIT; \
+	WIDE; \
 	pixels(STEP); \
 	ADDQ $4, R9; \
 	ADDQ $64, DI; \

@@ -14,17 +14,19 @@ const jpegQuality = 80
 
 // Encoder makes JPEG files of frames. It keeps its memory.
 type Encoder struct {
+	ROI preprocess.ROI // of frames, as turned; zero is all
+
 	picture      preprocess.Image
 	img          image.YCbCr
 	luma, chroma [256]uint8 // full-range values of the frame's
 	file         bytes.Buffer
 }
 
-// JPEG returns the frame as a JPEG file. Where f.Data is one, it is that, with the
-// frame's orientation told to viewers by Exif; other frames are turned. The file
-// lasts until the next call, or as long as the frame.
+// JPEG returns the frame as a JPEG file. Where f.Data is one, all of which is wanted, it
+// is that, with the frame's orientation told to viewers by Exif; other frames are
+// turned. The file lasts until the next call, or as long as the frame.
 func (e *Encoder) JPEG(f *Frame) ([]byte, error) {
-	if f.Format == MJPEG {
+	if f.Format == MJPEG && e.ROI == (preprocess.ROI{}) {
 		return e.tell(f)
 	}
 	if err := e.planes(f); err != nil {
@@ -57,15 +59,23 @@ func (e *Encoder) tell(f *Frame) ([]byte, error) {
 	return e.file.Bytes(), nil
 }
 
-// planes copies a frame's samples as image/jpeg wants them: in three planes, upright
-// and of full range.
+// planes copies a frame's samples as image/jpeg wants them: in three planes, upright,
+// of full range and cut.
 func (e *Encoder) planes(f *Frame) error {
 	if err := f.Image(&e.picture); err != nil {
 		return err
 	}
+	if err := e.ROI.Crop(&e.picture); err != nil {
+		return err
+	}
+	if m := e.picture.Model; m != preprocess.ModelYCbCr && m != preprocess.ModelYCbCrLimited {
+		return fmt.Errorf("capture: frame %d: a region is cut out of JPEG files in colour, YCbCr, alone", f.Sequence)
+	}
 	across, down := e.picture.Chroma[0], e.picture.Chroma[1]
 	ratio := image.YCbCrSubsampleRatio420
 	switch {
+	case down.Factor == 1 && across.Factor == 1:
+		ratio = image.YCbCrSubsampleRatio444
 	case down.Factor == 1:
 		ratio = image.YCbCrSubsampleRatio422
 	case across.Factor == 1:
@@ -75,7 +85,7 @@ func (e *Encoder) planes(f *Frame) error {
 	if e.img.Rect != bounds || e.img.SubsampleRatio != ratio {
 		e.img = *image.NewYCbCr(bounds, ratio)
 	}
-	e.setRange(f.FullRange)
+	e.setRange(e.picture.Model == preprocess.ModelYCbCr)
 	read(e.img.Y, e.img.YStride, &e.picture.Planes[0], &e.luma)
 	read(e.img.Cb, e.img.CStride, &e.picture.Planes[1], &e.chroma)
 	read(e.img.Cr, e.img.CStride, &e.picture.Planes[2], &e.chroma)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/capture"
+	"edgeclassify/preprocess"
 )
 
 // halves is a frame whose left half is red and whose right half is blue, in
@@ -75,6 +76,31 @@ func TestPicturesKeepTheirColours(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A region has the colours that are in it, also of JPEG files.
+func TestPicturesOfARegion(t *testing.T) {
+	for _, format := range []capture.Format{capture.YUYV, capture.NV12, capture.I420, capture.MJPEG} {
+		f := halves(format, 64, 32, false)
+		if format == capture.MJPEG {
+			file, err := new(capture.Encoder).JPEG(halves(capture.NV12, 64, 32, false))
+			require.NoError(t, err)
+			f = &capture.Frame{Format: format, Width: 64, Height: 32, Data: file}
+		}
+		e := capture.Encoder{ROI: preprocess.ROI{X: 31, Y: 3, W: 33, H: 20}}
+		file, err := e.JPEG(f)
+		require.NoError(t, err)
+		picture, err := jpeg.Decode(bytes.NewReader(file))
+		require.NoError(t, err)
+		require.Equal(t, image.Rect(0, 0, 33, 20), picture.Bounds())
+		r, _, b, _ := picture.At(0, 10).RGBA()
+		require.Greater(t, r, b, format)
+		r, _, b, _ = picture.At(8, 10).RGBA()
+		require.True(t, b>>8 > 230 && r>>8 < 25, "%s: %d %d", format, r>>8, b>>8)
+		e.ROI.W = 100
+		_, err = e.JPEG(f)
+		require.ErrorIs(t, err, preprocess.ErrROI)
 	}
 }
 

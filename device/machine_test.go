@@ -2,11 +2,8 @@ package device
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -85,23 +82,9 @@ func findKernel(t testing.TB) *machine.Kernel {
 	return kernel
 }
 
-// builds are those of programs for machines, by package: functions that do it once.
-var builds sync.Map
-
-// build builds a program for machines, beside their kernel.
+// build builds a program for machines.
 func build(t testing.TB, pkg string) string {
-	t.Helper()
-	path := filepath.Join(os.Getenv("DEVICE_CACHE"), filepath.Base(pkg))
-	once, _ := builds.LoadOrStore(pkg, sync.OnceValue(func() error {
-		cmd := exec.Command("go", "build", "-trimpath", "-o", path, pkg)
-		cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", cmd, err, out)
-		}
-		return nil
-	}))
-	require.NoError(t, once.(func() error)())
-	return path
+	return testneed.Built(t, pkg, "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
 }
 
 // shortDir is a temporary folder whose path is short enough for a socket,

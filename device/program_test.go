@@ -1,6 +1,7 @@
 package device
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"syscall"
@@ -32,10 +33,29 @@ func (d *device) start(args ...string) *program {
 	d.call("Start", guest.Command{Args: append([]string{"/bin/edge-classify"}, args...)}, &p.number)
 	d.Cleanup(func() {
 		if d.Failed() {
+			p.tellWhere()
 			d.Logf("edge-classify %s: standard error:\n%s", joined(args), strings.Join(p.errors, "\n"))
 		}
 	})
 	return p
+}
+
+// tellWhere has a program that runs say where it waits, and end.
+func (p *program) tellWhere() {
+	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	defer cancel()
+	var done time.Time
+	var printed guest.Printed
+	for p.machine.Call(ctx, "Signal", guest.Signal{Process: p.number, Number: int(syscall.SIGQUIT)}, &done) == nil && !printed.Exited {
+		printed = guest.Printed{}
+		if p.machine.Call(ctx, "Tail", guest.Tail{Process: p.number, First: p.next, Wait: 5 * time.Second}, &printed) != nil {
+			return
+		}
+		p.next += len(printed.Lines)
+		for _, line := range printed.Lines {
+			p.errors = append(p.errors, line.Text)
+		}
+	}
 }
 
 // watch starts edge-classify with a camera, such that each result tells of one
@@ -170,8 +190,9 @@ func (p *program) usage() (u guest.Usage) {
 	return u
 }
 
-// resumeTime is how soon there must be results after a fault has gone.
-const resumeTime = 3 * time.Second
+// resumeTime is how soon there must be results after a fault has gone, and what else
+// should come at once, on a busy host.
+const resumeTime = 20 * time.Second
 
 // resumes waits for results of frames captured after a time. They must come
 // soon, and show nothing but what the camera sees since then. It returns how

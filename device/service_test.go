@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"edgeclassify/device/internal/guest"
 	"edgeclassify/device/internal/machine"
+	"edgeclassify/internal/testneed"
 )
 
 const (
@@ -118,9 +118,7 @@ func (b *board) byPackage(plug func()) {
 }
 
 func (b *board) byDeploy(files machine.Files) {
-	quantize := filepath.Join(b.TempDir(), "quantize")
-	out, err := exec.Command("go", "build", "-o", quantize, "edgeclassify/cmd/quantize").CombinedOutput()
-	require.NoError(b, err, "%s", out)
+	quantize := testneed.Built(b, "edgeclassify/cmd/quantize")
 	deploy := func(args ...string) string {
 		c := exec.Command(quantize, append([]string{"deploy", "pi@board"}, args...)...)
 		c.Env = append(os.Environ(), "PATH="+b.bin+":"+os.Getenv("PATH"))

@@ -31,7 +31,7 @@ func TestTaught(t *testing.T) {
 	}
 	disk := emptyDisk(t)
 	p := startPupil(t, files, disk, viewOf("rocket", 0))
-	require.Contains(t, colours(), p.count(1, callTime)[0].label())
+	require.Contains(t, colours(), p.count(1, bootTime)[0].label())
 	for label := range photographs {
 		p.wish("add", fmt.Sprintf(`{"label": %q}`, label))
 		for i := range views - 1 {
@@ -55,7 +55,7 @@ func TestTaught(t *testing.T) {
 	p.state("one more", func(now live.TeachState) bool { return samples(now) > samples(s) })
 	p.machine.Close() // as if the plug were pulled
 	again := startPupil(t, files, disk, viewOf("rocket", views-1))
-	r := again.count(1, callTime)[0]
+	r := again.count(1, bootTime)[0]
 	require.Equal(t, taught.Model, r.Model, "from the first frame on")
 	require.Equal(t, "rocket", r.label())
 	after := again.state("in use", func(s live.TeachState) bool { return s.InUse == 1 })

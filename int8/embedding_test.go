@@ -13,8 +13,6 @@ import (
 	"edgeclassify/tensor"
 )
 
-func half() float32 { return float32(math.Sqrt(0.5)) }
-
 // The values are computed by hand.
 func TestEmbeddingOf(t *testing.T) {
 	dst := make([]int16, 3)

@@ -115,8 +115,7 @@ func TestSettings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "all.conf")
 	require.NoError(t, os.WriteFile(path, all, 0o600))
 
-	program := filepath.Join(t.TempDir(), "edge-classify")
-	run(t, nil, "go", "build", "-o", program, "../cmd/edge-classify")
+	program := testneed.Built(t, "edgeclassify/cmd/edge-classify")
 	help := run(t, nil, program, "-h")
 	f := flag.NewFlagSet("", flag.ContinueOnError)
 	f.SetOutput(io.Discard)

@@ -125,7 +125,7 @@ func (t *Trainer) Status(s capture.Status) {
 
 // keepSamples keeps what the sink copied, until the program ends.
 func (t *Trainer) keepSamples() {
-	var e capture.Encoder
+	e := capture.Encoder{ROI: t.options.ROI}
 	var s sample
 	for {
 		select {

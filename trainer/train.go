@@ -154,7 +154,7 @@ func (t *Trainer) check(file *q8.File, base string) error {
 // compute computes the features of samples that have another model's, and returns those
 // of the self-test.
 func (t *Trainer) compute(ctx context.Context, base string) (selfTest []int16, err error) {
-	m, err := classify.Open(t.options.Model, classify.Options{Threads: 1, ROI: t.options.ROI, Limits: t.options.Limits})
+	m, err := classify.Open(t.options.Model, classify.Options{Threads: 1, Limits: t.options.Limits})
 	if err != nil {
 		return nil, err
 	}

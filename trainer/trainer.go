@@ -44,8 +44,8 @@ type Options struct {
 	Store  *samples.Store // the trainer's, which closes it
 	Model  string         // the base's file
 	Models Models
-	ROI    preprocess.ROI    // of pictures that is classified
-	Limits preprocess.Limits // on what decoding a picture takes
+	ROI    preprocess.ROI    // of frames: what is classified, and is kept of them
+	Limits preprocess.Limits // on what decoding a photograph takes
 	Tool   string            // program and version, for the provenance of heads
 	Log    *slog.Logger      // nil is silent
 }

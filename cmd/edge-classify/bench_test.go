@@ -155,9 +155,7 @@ func TestOnePictureTakesLittleMemory(t *testing.T) {
 	testneed.Long(t, "quantizes a whole network")
 	const limit = 64 << 20
 	model := realModel(t)
-	program := filepath.Join(t.TempDir(), "edge-classify")
-	text, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(text))
+	program := buildProgram(t)
 	out, err := exec.Command(program, "bench", "-model", model, "-json", "-n", "20", filepath.Join(photos, "cat.jpg")).Output()
 	require.NoError(t, err)
 	var r report

@@ -273,9 +273,7 @@ func TestProgramStopsWhenAsked(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no SIGTERM")
 	}
-	program := filepath.Join(t.TempDir(), "edge-classify")
-	text, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(text))
+	program := buildProgram(t)
 	model := smallModel(t)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		cmd := exec.Command(program, "-model", model, "-camera", "test", "-json", "-http", "localhost:0")

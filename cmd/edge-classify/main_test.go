@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,19 +27,28 @@ import (
 
 const photos = "../../testdata/photos"
 
-// realModel quantizes ResNet50 with the shipped range table.
+// quantized is ResNet50 with the shipped range table, once for all tests.
+var quantized struct {
+	sync.Once
+	model *q8.Model
+}
+
+// realModel writes it.
 func realModel(t *testing.T) string {
-	imported, err := importer.Import(testneed.Weights(t, "resnet50-keras"), models.ImportOptions{})
-	require.NoError(t, err)
-	g, err := imported.Fold()
-	require.NoError(t, err)
-	tables, err := models.RangeTables()
-	require.NoError(t, err)
-	table, err := quantize.ReadRanges(bytes.NewReader(tables["resnet50-keras.json"]))
-	require.NoError(t, err)
-	m, err := calibrate.Model(g, table, q8.Provenance{}, 2)
-	require.NoError(t, err)
-	return write(t, "resnet50.q8", m)
+	weights := testneed.Weights(t, "resnet50-keras")
+	quantized.Do(func() {
+		imported, err := importer.Import(weights, models.ImportOptions{})
+		require.NoError(t, err)
+		g, err := imported.Fold()
+		require.NoError(t, err)
+		tables, err := models.RangeTables()
+		require.NoError(t, err)
+		table, err := quantize.ReadRanges(bytes.NewReader(tables["resnet50-keras.json"]))
+		require.NoError(t, err)
+		quantized.model, err = calibrate.Model(g, table, q8.Provenance{}, 2)
+		require.NoError(t, err)
+	})
+	return write(t, "resnet50.q8", quantized.model)
 }
 
 // classifyHere runs the program and returns exit code and streams.
@@ -76,11 +86,7 @@ func TestPhotographsGetTheirLabelsAndTheSameBitsEverywhere(t *testing.T) {
 	requireSameBits(t, want, parseResults(t, out), "4 threads")
 
 	qemu := testneed.Program(t, "qemu-aarch64", "apt-get install qemu-user")
-	program := filepath.Join(t.TempDir(), "edge-classify")
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	text, err := build.CombinedOutput()
-	require.NoError(t, err, string(text))
+	program := buildProgram(t, forBoards...)
 	// An emulated frame takes seconds: each photograph is tried somewhere. Each is
 	// on every core in 'make demo'.
 	names := slices.Sorted(maps.Keys(want))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -16,16 +15,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/internal/syncbuffer"
+	"edgeclassify/internal/testneed"
 	"edgeclassify/stream"
 )
 
 // buildProgram builds the real program.
-func buildProgram(t *testing.T) (path string) {
-	path = filepath.Join(t.TempDir(), "edge-classify")
-	text, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
-	require.NoError(t, err, string(text))
-	return path
+func buildProgram(t *testing.T, env ...string) (path string) {
+	return testneed.Built(t, "edgeclassify/cmd/edge-classify", env...)
 }
+
+// forBoards are the variables for a program that boards run.
+var forBoards = []string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0"}
 
 // program is the real program, running with -json.
 type program struct {

@@ -19,9 +19,7 @@ func TestInterruptWithinAPicture(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a program on Windows cannot be sent a signal")
 	}
-	program := filepath.Join(t.TempDir(), "edge-classify")
-	text, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(text))
+	program := buildProgram(t)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		cmd := exec.CommandContext(t.Context(), program, "-model", smallModel(t), filepath.Join(photos, "cat.jpg"), "-")
 		var errs bytes.Buffer

@@ -301,8 +301,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Another model takes the place of what is taught on the one before, be it by its file or
-// through a broker: it is what its owner wants to run, and what runs at the next start.
+// Another model takes the place of what is taught on the one before: it is what its owner
+// wants to run, and what runs at the next start.
 func TestModelIsReplacedUnderATaughtHead(t *testing.T) {
 	needSignals(t)
 	base, other := know(t, nettest.Colours()), know(t, otherTool(nettest.Colours()))
@@ -361,6 +361,41 @@ func TestModelIsReplacedUnderATaughtHead(t *testing.T) {
 	require.Equal(t, statusWarn, doctor(write(t, "base.q8", nettest.Colours())).Status)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "heads", "2.q8"), nil, 0o600))
 	require.Contains(t, doctor(path).Found, "the file is empty")
+}
+
+// A broker's message names the model that runs: what is taught on it goes on, at each
+// start. One that names another has that run.
+func TestBrokerAndATaughtHead(t *testing.T) {
+	needSignals(t)
+	if testing.Short() {
+		t.Skip("starts a broker, and the program twice")
+	}
+	broker := startBroker(t)
+	base, other := know(t, nettest.Colours()), know(t, otherTool(nettest.Colours()))
+	server := serveModel(t, other.file)
+	t.Setenv("SSL_CERT_FILE", server.authority)
+	path, built, view := filepath.Join(t.TempDir(), "model.q8"), buildProgram(t), newScene(t)
+	require.NoError(t, os.WriteFile(path, base.file, 0o600))
+	args := append(view.camera(), "-model", path, "-teach", t.TempDir(), "-mqtt", "mqtt://"+broker.address+"/board", "-mqtt-update")
+	set := func(k answered) {
+		retain(t, broker.address, "edge-classify/board/model/set", fmt.Appendf(nil, `{"url": %q, "sha256": %q}`, server.URL+"/model.q8", sumOf(k.file)))
+	}
+	set(base)
+	p := startPupil(t, built, args...)
+	p.wish("add", `{"label": "cup"}`)
+	p.wish("add", `{"label": "keys"}`)
+	p.collect("cup", 2, view.cup)
+	p.collect("keys", 2, view.keys)
+	p.train()
+	p.wish("use", "{}")
+	taught := p.sees("keys")
+	p.stop()
+	p = startPupil(t, built, args...)
+	p.logged("the model is the one that runs", 1, func() { require.Equal(t, taught, p.result().Model) })
+	set(other)
+	require.Equal(t, other.sha256, p.sees("blue"))
+	p.until("base changed", func(s live.TeachState) bool { return s.BaseChanged })
+	p.stop()
 }
 
 // The program is killed at any moment of collecting, training and use: it starts again

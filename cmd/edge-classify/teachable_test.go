@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -17,17 +16,13 @@ func TestTeachableMachineOnABoard(t *testing.T) {
 	testneed.Long(t, "quantizes a network and emulates a board")
 	qemu := testneed.Program(t, "qemu-aarch64", "apt-get install qemu-user")
 	dir := t.TempDir()
-	program, model, photo := filepath.Join(dir, "edge-classify"), filepath.Join(dir, "my.q8"), filepath.Join(photos, "cat.jpg")
+	program, model, photo := buildProgram(t, forBoards...), filepath.Join(dir, "my.q8"), filepath.Join(photos, "cat.jpg")
 	quantize := exec.Command("go", "run", "../quantize", "build", "-model", kerastest.TeachableMachine(t, 96, "Katze", "Hund", "Maus"), "-images", photos, "-method", "fast", "-out", model)
 	text, err := quantize.CombinedOutput()
 	require.NoError(t, err, string(text))
 	require.Contains(t, string(text), "labels: 3, Katze to Maus, by softmax (from metadata.json)")
 	require.Contains(t, string(text), "mean 127.5, std 127.5")
 
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	text, err = build.CombinedOutput()
-	require.NoError(t, err, string(text))
 	board, err := exec.Command(qemu, "-cpu", "cortex-a53", program, "-model", model, "-json", photo).Output()
 	require.NoError(t, err)
 	_, here, errs := classifyHere(t, nil, "-model", model, "-json", photo)

@@ -73,11 +73,8 @@ func TestEvalOnFoldersNamedByLabels(t *testing.T) {
 // The whole program with real weights on the photographs of this project,
 // interrupted before and resumed.
 func TestEvalOnPhotographs(t *testing.T) {
-	needWeights(t)
 	dir := t.TempDir()
-	model, truth, journal := filepath.Join(dir, "r.q8"), filepath.Join(dir, "truth.txt"), filepath.Join(dir, "journal")
-	code, _, errs := execute("build", "-model", "resnet50-keras", "-out", model)
-	require.Zero(t, code, errs)
+	model, truth, journal := shippedModel(t), filepath.Join(dir, "truth.txt"), filepath.Join(dir, "journal")
 	require.NoError(t, os.WriteFile(truth, []byte("cat.jpg n02123045\nespresso.jpg espresso\nrocket.jpg missile\ntripod.jpg 872\nastronaut.jpg space shuttle\n"), 0o600))
 	args := []string{"eval", "-model", model, "-images", "../../testdata/photos", "-float", "resnet50-keras", "-truth", truth, "-resume", journal}
 

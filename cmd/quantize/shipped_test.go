@@ -21,11 +21,8 @@ import (
 // The network of the shipped table keeps its float origin's answers on pictures
 // it has not seen.
 func TestAccuracyOnHeldOutPictures(t *testing.T) {
-	needWeights(t)
-	pictures, shipped := testneed.Sample(t, "images"), filepath.Join(t.TempDir(), "a.q8")
-	code, _, errs := execute("build", "-model", "resnet50-keras", "-out", shipped)
-	require.Zero(t, code, errs)
-	code, out, errs := execute("eval", "-model", shipped, "-images", pictures, "-float", "resnet50-keras", "-holdout", "-json")
+	pictures := testneed.Sample(t, "images")
+	code, out, errs := execute("eval", "-model", shippedModel(t), "-images", pictures, "-float", "resnet50-keras", "-holdout", "-json")
 	require.Zero(t, code, errs)
 	var r evaluate.Result
 	require.NoError(t, json.Unmarshal([]byte(out), &r))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/internal/cli"
+	"edgeclassify/internal/testneed"
 )
 
 // A build can be interrupted at any time, and leaves nothing.
@@ -20,10 +21,7 @@ func TestInterruptWithinABuild(t *testing.T) {
 		t.Skip("a program on Windows cannot be sent a signal")
 	}
 	needWeights(t)
-	dir, out := t.TempDir(), t.TempDir()
-	program := filepath.Join(dir, "quantize")
-	text, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(text))
+	out, program := t.TempDir(), testneed.Built(t, "edgeclassify/cmd/quantize")
 	cmd := exec.CommandContext(t.Context(), program, "build", "-model", "resnet50-keras", "-images", "../../testdata/photos", "-out", filepath.Join(out, "out.q8"))
 	errs, err := cmd.StderrPipe()
 	require.NoError(t, err)

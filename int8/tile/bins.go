@@ -27,8 +27,8 @@ const (
 // steps in none, which are widened before they are multiplied.
 const binHeader = 4 * (binSteps + 1)
 
-// lanes are a step's sums of positive and of negative weights, or what is left of
-// a bin's room for them: a byte for each lane, in no particular order.
+// lanes are a step's sums of positive and of negative weights: a byte for each
+// lane, in no particular order.
 type lanes [laneWords]uint64
 
 const (
@@ -54,23 +54,19 @@ func measure(step *[laneWords]uint64) (l lanes, ok bool) {
 
 // bin is up to binSteps steps, by number.
 type bin struct {
-	room  lanes
+	room  lanes // that is left, each byte with its sign bit set
 	steps [binSteps]int32
 	n     int
 }
 
-// put adds a step if there is room.
+// put adds a step if there is room: if no lane borrows from its sign bit.
 func (b *bin) put(step int32, l *lanes) bool {
-	fits := uint64(signBit)
-	for i, sum := range l {
-		fits &= b.room[i] | signBit - sum
-	}
-	if fits != signBit {
+	r := &b.room
+	left := lanes{r[0] - l[0], r[1] - l[1], r[2] - l[2], r[3] - l[3], r[4] - l[4], r[5] - l[5], r[6] - l[6], r[7] - l[7]}
+	if left[0]&left[1]&left[2]&left[3]&left[4]&left[5]&left[6]&left[7]&signBit != signBit {
 		return false
 	}
-	for i, sum := range l {
-		b.room[i] -= sum
-	}
+	b.room = left
 	b.steps[b.n] = step
 	b.n++
 	return true
@@ -99,9 +95,22 @@ func (b *binner) fill(dst []int8.Value, place func(step int) uint32) {
 		words[i] = uint32(len(order) / max(binSteps-i, 1))
 		for j, step := range order {
 			steps[j], places[j] = b.steps[step], place(int(step))
+			if i == binSteps {
+				steps[j] = parted(steps[j])
+			}
 		}
 		steps, places = steps[len(order):], places[len(order):]
 	}
+}
+
+// parted has the even bytes of a step before the odd ones: once widened, they are
+// multiplied apart.
+func parted(step [laneWords]uint64) (p [laneWords]uint64) {
+	from, to := (*[stepBytes]int8.Value)(unsafe.Pointer(&step)), (*[stepBytes]int8.Value)(unsafe.Pointer(&p))
+	for i, w := range from {
+		to[i%2*stepBytes/2+i/2] = w
+	}
+	return p
 }
 
 func (b *binner) close(i int) {
@@ -143,7 +152,7 @@ func (b *binner) add(step int32, l *lanes) {
 	b.open = append(b.open, bin{})
 	last := &b.open[len(b.open)-1]
 	for i := range last.room {
-		last.room[i] = binRoom * 0x0101010101010101
+		last.room[i] = signBit | binRoom*0x0101010101010101
 	}
 	last.put(step, l)
 }

@@ -15,7 +15,7 @@ import (
 //
 // or, with Micro.Bins, from the weights on:
 //
-//	int8 weight[Runs*Steps][NR][KR], in the order of bins
+//	int8 weight[Runs*Steps][NR][KR], in the order of bins; of steps in none, see parted
 //	uint32 bins[4]: those of 3 steps, of 2 and of 1; steps in none
 //	uint32 place[Runs*Steps]: see Conv.place
 //

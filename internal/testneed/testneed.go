@@ -45,6 +45,25 @@ func Program(t testing.TB, name, install string) string {
 	return path
 }
 
+// Built is the path of a program of this project, built with such variables as
+// GOARCH=arm64 in the environment. It stays in the folder build/tests for all tests of
+// a package, since go build leaves alone what is up to date.
+func Built(t testing.TB, pkg string, env ...string) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	name := strings.Join(append([]string{filepath.Base(dir), filepath.Base(pkg)}, env...), "-")
+	path := filepath.Join(root(t), "build", "tests", strings.ReplaceAll(name, "=", "-"))
+	build := exec.Command("go", "build", "-o", path, pkg)
+	build.Env = append(os.Environ(), env...)
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v: %s", build, err, text)
+	}
+	return path
+}
+
 // Python is an interpreter that can import the modules, which the command
 // install brings: the one in the environment variable PYTHON, the one in PATH,
 // or the system's, which has the modules that Debian packages.

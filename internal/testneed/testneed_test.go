@@ -94,3 +94,11 @@ func TestSample(t *testing.T) {
 	t.Setenv("CI", "true")
 	require.Contains(t, outcomeOf(func(t testing.TB) { testneed.Sample(t, "images") }).skipped, "set IMAGENET_SAMPLE")
 }
+
+func TestBuilt(t *testing.T) {
+	path := testneed.Built(t, "edgeclassify/internal/gotest", "GOARCH=arm64")
+	require.FileExists(t, path)
+	require.Equal(t, path, testneed.Built(t, "edgeclassify/internal/gotest", "GOARCH=arm64"))
+	require.NotEqual(t, path, testneed.Built(t, "edgeclassify/internal/gotest"), "another program")
+	require.Contains(t, outcomeOf(func(t testing.TB) { testneed.Built(t, "edgeclassify/none") }).failed, "edgeclassify/none")
+}

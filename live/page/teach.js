@@ -57,7 +57,8 @@ function showTaught(now) {
   showCards();
   showTraining(before);
   showUse(before);
-  if (before?.collecting && !taught.collecting) tell(`${before.collecting}: ${photographs(countOf(before.collecting))}`);
+  const failed = $("teach-said").classList.contains("warning"); // which is still to be read
+  if (before?.collecting && !taught.collecting && !failed) tell(`${before.collecting}: ${photographs(countOf(before.collecting))}`);
   say("teach-full", taught.full ?? "");
   if (taught.full && taught.full !== before?.full) tell(taught.full, true);
   if (focused !== document.body && !usable(document.activeElement)) {
@@ -146,7 +147,7 @@ const write = (e, text) => { if (e.textContent !== text) e.textContent = text; }
 
 function hint(n) {
   if (n === 0) return "Hold the button while the camera sees it.";
-  if (n < enough) return `${enough} or more of each work best. Hold it at different angles.`;
+  if (n < enough) return `${enough} or more of each work best. Press several times, with it at different angles.`;
   return "Enough to begin with. Other angles, distances and backgrounds make it surer.";
 }
 
@@ -371,12 +372,11 @@ function outcome(t) {
 
 // showOutcome says how well it went, in words.
 function showOutcome(t) {
-  $("teach-result").hidden = t.running || !taught.trained && !(taught.in_use && t.of > 0);
+  const lines = [...t.warnings ?? []], suspects = t.suspects ?? [];
+  $("teach-result").hidden = t.running || !(taught.trained || t.of > 0 || lines.length);
   say("teach-accuracy", t.of > 0
     ? `${Math.round(t.accuracy * t.of)} of ${photographs(t.of)} were recognized by what was learnt from the others. Of 100 further ones like them, expect ${range(t.low, t.high)}.`
-    : "There are too few photographs to tell how well it works.");
-  const suspects = t.suspects ?? [];
-  const lines = [...t.warnings ?? []];
+    : "How well it works can be told where each label has photographs of several presses.");
   if (suspects.length) lines.push(`${photographs(suspects.length)} may be under the wrong label: see the ones with a dashed frame.`);
   $("teach-warnings").replaceChildren(...lines.map(line => element("li", "", line)));
   document.querySelectorAll(".thumbs .suspect").forEach(thumb => thumb.classList.remove("suspect"));
