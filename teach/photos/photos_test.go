@@ -6,11 +6,13 @@ import (
 	"context"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +22,7 @@ import (
 	"edgeclassify/preprocess"
 	"edgeclassify/q8"
 	"edgeclassify/runtime"
+	"edgeclassify/samples"
 	"edgeclassify/teach"
 	"edgeclassify/teach/photos"
 	"edgeclassify/tensor"
@@ -138,6 +141,37 @@ func TestExamplesAreTheSameHoweverTheyAreRead(t *testing.T) {
 	require.NotEqual(t, want.Hash, other.Hash)
 }
 
+// What a board has collected comes with its labels, and bursts stay together.
+func TestWhatABoardExports(t *testing.T) {
+	store, err := samples.Open(t.TempDir(), samples.Options{})
+	require.NoError(t, err)
+	defer store.Close()
+	for l, label := range []string{"on/off", "50% red"} {
+		require.NoError(t, store.AddLabel(label))
+		for i := range 4 {
+			img, err := png.Decode(bytes.NewReader(picture(t, uint8(60*i), uint8(200*l), 9)))
+			require.NoError(t, err)
+			var file bytes.Buffer
+			require.NoError(t, jpeg.Encode(&file, img, nil))
+			_, err = store.Add(label, file.Bytes(), &samples.Features{Base: strings.Repeat("0", 64), Group: int64(1000 + 10*l + i/3), Values: []int16{1}})
+			require.NoError(t, err)
+		}
+	}
+	var export bytes.Buffer
+	require.NoError(t, store.Export(&export))
+	file := filepath.Join(t.TempDir(), "export.zip")
+	require.NoError(t, os.WriteFile(file, export.Bytes(), 0o600))
+	e, err := look(t, file, nettest.Colours(), photos.Options{Threads: 2})
+	require.NoError(t, err)
+	require.Equal(t, []string{"50% red", "on/off"}, e.Labels)
+	var groups []int
+	for _, s := range e.Samples {
+		groups = append(groups, s.Group)
+	}
+	require.Equal(t, []int{0, 0, 0, 3, 4, 4, 4, 7}, groups)
+	require.Empty(t, e.Warnings)
+}
+
 func TestOneLinkMayStandForAFolder(t *testing.T) {
 	dir := folder(t, toys(t), "")
 	links := t.TempDir()
@@ -225,9 +259,9 @@ func TestNetworksWithoutFeatures(t *testing.T) {
 func TestThumbnail(t *testing.T) {
 	f, err := photos.Open(folder(t, toys(t), ""))
 	require.NoError(t, err)
-	jpeg, err := f.Thumbnail("red/1.png", nettest.Colours().Preprocess)
+	thumbnail, err := f.Thumbnail("red/1.png", nettest.Colours().Preprocess)
 	require.NoError(t, err)
-	require.Equal(t, "\xff\xd8", string(jpeg[:2]))
+	require.Equal(t, "\xff\xd8", string(thumbnail[:2]))
 	_, err = f.Thumbnail("red/half.png", nettest.Colours().Preprocess)
 	require.ErrorIs(t, err, preprocess.ErrDamaged)
 }
