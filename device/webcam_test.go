@@ -198,7 +198,7 @@ func TestPhotographs(t *testing.T) {
 			d.at("Unplug", guest.None{})
 			d.at("Plug", cameras[i])
 		}
-		got := p.from(d.at("Now", guest.None{}), time.Minute)
+		got := p.from(d.at("Now", guest.None{}), bootTime)
 		t.Logf("%s by %s: %s %.2f, the file %s %.2f; %.0f ms", ph.name, ph.format, got.label(), got.Top[0].Probability, want[i].Label, want[i].Probability, got.MS.Infer)
 		require.Equal(t, want[i].Label, got.label())
 		require.InDelta(t, want[i].Probability, got.Top[0].Probability, 0.1)
