@@ -73,7 +73,7 @@ func Train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 const (
 	maxProducts = 2000
 	maxLabels   = maxProducts / 2
-	maxBytes    = 2 << 30
+	maxBytes    = 1<<31 - 1 // an int has 32 bits on some boards
 )
 
 func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*Head, *Report, error) {
@@ -90,7 +90,7 @@ func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 		return nil, nil, err
 	}
 	if width := 2 * (b.tensor.Shape.C + b.classes()); len(index) > maxBytes/width {
-		return nil, nil, fmt.Errorf("%d samples are too many, at most %d fit into %d GB of memory: take fewer photographs or views", len(index), maxBytes/width, maxBytes>>30)
+		return nil, nil, fmt.Errorf("%d samples are too many, at most %d fit into %d GB of memory: take fewer photographs or views", len(index), maxBytes/width, (maxBytes+1)>>30)
 	}
 	v, err := b.embed(ctx, all.samples, o.Threads)
 	if err != nil {
