@@ -42,7 +42,7 @@ RUN_GO := -p 4 -timeout 30m ./...
 # Memory that threads share. Kernels in Go, since the race detector sees no
 # assembly; it needs cgo, which no program here does.
 RUN_RACE := -need "gcc: apt-get install gcc libc6-dev" CGO_ENABLED=1 -p 4 -race -short -tags purego \
-  ./internal/threadpool ./stream ./capture ./live ./fleet ./events ./classify ./runtime
+  ./internal/threadpool ./stream ./capture ./live ./fleet ./events ./trainer ./classify ./runtime
 # What runs on CPUs without kernels of their own.
 RUN_PUREGO := -short -tags purego ./int8/... ./q8 ./runtime ./internal/sgemm ./internal/kerneltest
 # The packages whose bits count, as arm64 programs: kernels on every class of

@@ -37,9 +37,9 @@ type TeachState struct {
 	Missing     string       `json:"missing,omitempty"`    // before Train can begin, in words
 	Training    Training     `json:"training"`
 	Trained     bool         `json:"trained"` // a classifier waits for Use
-	InUse       int          `json:"in_use"`  // number of the taught classifier, 0 for the model's own
+	InUse       int          `json:"in_use"`  // number of the taught classifier that runs, 0 for the model's own
 	CanUndo     bool         `json:"can_undo"`
-	BaseChanged bool         `json:"base_changed"` // since the classifier in use was trained
+	BaseChanged bool         `json:"base_changed"` // what was in use does not run, since it is for another model
 }
 
 // TeachLabel is a label and its samples.

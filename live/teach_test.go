@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -457,19 +458,19 @@ func TestViewersAreToldWhatIsTaught(t *testing.T) {
 		go s.tellTaught(ctx)
 		pupil.tell()
 		time.Sleep(time.Second)
-		require.Zero(t, counted.states, "nobody looks")
+		require.Zero(t, counted.states.Load(), "nobody looks")
 		box, err := s.lessons.join(here)
 		require.NoError(t, err)
 		s.pupil <- struct{}{}
 		require.Contains(t, string(<-box), `"name":"cup"`)
 		time.Sleep(time.Hour)
-		require.Equal(t, 1, counted.states, "nothing changed")
+		require.EqualValues(t, 1, counted.states.Load(), "nothing changed")
 		for range 1000 {
 			pupil.tell()
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
-		require.InDelta(t, 11, counted.states, 2, "ten times a second at most")
+		require.InDelta(t, 11, counted.states.Load(), 2, "ten times a second at most")
 		require.NotEmpty(t, <-box)
 		stop()
 		synctest.Wait()
@@ -478,11 +479,11 @@ func TestViewersAreToldWhatIsTaught(t *testing.T) {
 
 type countedTeacher struct {
 	*teacher
-	states int
+	states atomic.Int32
 }
 
 func (t *countedTeacher) State() TeachState {
-	t.states++
+	t.states.Add(1)
 	return t.teacher.State()
 }
 

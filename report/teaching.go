@@ -92,6 +92,9 @@ func (t *Teaching) advise(m *q8.Model) {
 			say("twice as many photographs may be right on %s instead of %s", percent(more.Accuracy), percent(now.Accuracy))
 		}
 	}
+	if u := t.Taught.Unknown; u != nil && u.Mistaken > 0.1 {
+		say("%s of the classes' own photographs are answered with %q: they are hard to tell from anything; -no-unknown always answers with a class", percent(u.Mistaken), teach.Unknown)
+	}
 	if !m.Independent() && !slices.ContainsFunc(t.Taught.Classes, func(c teach.ClassReport) bool { return c.Label == teach.None }) {
 		say("a folder %s, of whatever else the camera sees, tells it better from the classes than guessing does", teach.None)
 	}

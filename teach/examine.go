@@ -248,15 +248,29 @@ func (t *trainer) before(sample, fold int) int {
 func (t *trainer) openness(c *choice) *OpenSet {
 	known, strange := t.energies(c.logits, c.temperature), t.energies(c.strange, c.temperature)
 	var in, out []float64
+	mistaken, found := 0, 0
 	for i := range t.samples {
 		if t.judged(i) {
 			in = append(in, known[i])
+			mistaken += t.strange(c.logits, i, c)
 		}
 		if t.first[i] {
 			out = append(out, strange[i])
+			found += t.strange(c.strange, i, c)
 		}
 	}
-	return &OpenSet{AUC: area(in, out), Found: below(out, c.unknown), Mistaken: below(in, c.unknown)}
+	return &OpenSet{AUC: area(in, out), Found: float64(found) / float64(len(out)), Mistaken: float64(mistaken) / float64(len(in))}
+}
+
+// strange is 1 if the answer for a sample is Unknown, which may be less likely than all
+// classes together.
+func (t *trainer) strange(logits []float64, sample int, c *choice) int {
+	for n := len(t.samples); sample < len(logits); sample += n {
+		if logits[sample]/c.temperature >= c.unknown {
+			return 0
+		}
+	}
+	return 1
 }
 
 // area under the curve of receiver operating characteristics: how often one of in is
@@ -273,17 +287,6 @@ func area(in, out []float64) float64 {
 		}
 	}
 	return above / float64(len(in)*len(out))
-}
-
-// below is the share of energies below a logit.
-func below(energies []float64, limit float64) float64 {
-	count := 0
-	for _, e := range energies {
-		if e < limit {
-			count++
-		}
-	}
-	return float64(count) / float64(len(energies))
 }
 
 // few photographs of a class make a warning, and so do many times as many of another.

@@ -11,10 +11,11 @@ import (
 //	|W|^2/2 + strength * sum of weight * loss(W x + b, target)
 //
 // where the loss is the negative log-likelihood of the softmax, or the sum of those of
-// independent sigmoids; biases are not held down (Bishop, Pattern Recognition and
-// Machine Learning, 2006, 4.3.4; the form is scikit-learn's, strength is its C). That the best W is such a sum is the representer
-// theorem; working with Alpha, an iteration takes one multiplication by the matrix of
-// products, whatever the embedding's length.
+// independent sigmoids; biases are not held down (Bishop, Pattern Recognition and Machine
+// Learning, 2006, 4.3.4). The form is scikit-learn's, strength is its C. That the best W
+// is such a sum is the representer theorem (Schölkopf et al., 2001). By Alpha, an
+// iteration takes one multiplication by the matrix of products, whatever the embedding's
+// length.
 type logistic struct {
 	products products
 	samples  int

@@ -120,7 +120,11 @@ type judged struct {
 // makes of the same embeddings; the other 342 are none of these.
 func TestPhotographs(t *testing.T) {
 	testneed.Long(t, "runs ResNet50 on 500 photographs")
-	p := readPhotographs(t)
+	readPhotographs(t).judge(t)
+}
+
+func (p *photographs) judge(t *testing.T) {
+	t.Helper()
 	seconds := scikitLearn(t, p)
 	for i, shots := range []int{1, 3, 5, 8} {
 		var j judged
@@ -221,6 +225,7 @@ func scikitLearn(t *testing.T, p *photographs) (accuracies []float64) {
 	raw, err := json.Marshal(map[string]any{"vectors": v.values, "samples": v.samples, "pooled": v.pooled, "truth": p.truth, "draws": draws})
 	require.NoError(t, err)
 	cmd := exec.Command(python, "testdata/photographs.py")
+	cmd.Env = append(os.Environ(), "OMP_NUM_THREADS=2", "OPENBLAS_NUM_THREADS=2")
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(raw), os.Stderr
 	out, err := cmd.Output()
 	require.NoError(t, err)

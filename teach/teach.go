@@ -73,7 +73,7 @@ func Train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 const (
 	maxProducts = 2000
 	maxLabels   = maxProducts / 2
-	maxBytes    = 2 << 30
+	maxBytes    = 1<<31 - 1 // an int has 32 bits on some boards
 )
 
 func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*Head, *Report, error) {
@@ -90,7 +90,7 @@ func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 		return nil, nil, err
 	}
 	if width := 2 * (b.tensor.Shape.C + b.classes()); len(index) > maxBytes/width {
-		return nil, nil, fmt.Errorf("%d samples are too many, at most %d fit into %d GB of memory: take fewer photographs or views", len(index), maxBytes/width, maxBytes>>30)
+		return nil, nil, fmt.Errorf("%d samples are too many, at most %d fit into %d GB of memory: take fewer photographs or views", len(index), maxBytes/width, (maxBytes+1)>>30)
 	}
 	v, err := b.embed(ctx, all.samples, o.Threads)
 	if err != nil {
@@ -108,6 +108,7 @@ func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 	if t.gram, err = newGram(ctx, t.vectors, o.Threads); err != nil {
 		return nil, nil, err
 	}
+	t.vectors.values = nil // computing them again takes less time than a board has memory
 	c, err := t.choose(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -115,6 +116,17 @@ func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 	x, err := t.fit(ctx, all, v, c)
 	if err != nil {
 		return nil, nil, err
+	}
+	report, err := t.report(ctx, all, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.gram, t.buffers = nil, nil
+	if t.vectors, err = b.embed(ctx, t.samples, o.Threads); err != nil {
+		return nil, nil, err
+	}
+	if all == t.data {
+		v = t.vectors
 	}
 	r := v.regression(x, c.share, 1/c.temperature)
 	names, activation := all.labels, labels.Softmax
@@ -126,10 +138,6 @@ func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 		activation = labels.Sigmoid
 	}
 	h := b.quantize(r, names, activation)
-	report, err := t.report(ctx, all, c)
-	if err != nil {
-		return nil, nil, err
-	}
 	report.Quantization = h.compare(t.vectors, t.samples)
 	if o.Progress != nil {
 		o.Progress(steps, steps)

@@ -302,6 +302,17 @@ func TestCurveOfUnevenClasses(t *testing.T) {
 	require.Greater(t, r.Curve[0].Accuracy, 0.8)
 }
 
+// What is counted of Unknown are its answers.
+func TestUnknownIsCountedByAnswers(t *testing.T) {
+	_, r := train(t, network(t), newObjects(8).set(9000, 8, 8, 8, 8, 8, 8, 8, 8), teach.Options{Threads: 2})
+	unknown := 0
+	for _, row := range r.Confusion {
+		unknown += row[len(r.Classes)]
+	}
+	require.Positive(t, unknown)
+	require.InDelta(t, float64(unknown)/float64(r.Accuracy.Total), r.Unknown.Mistaken, 1e-12)
+}
+
 // Copies and views of a photograph are left out with it.
 func TestCopiesStayTogether(t *testing.T) {
 	m, o := network(t), newObjects(2)

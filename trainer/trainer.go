@@ -60,6 +60,8 @@ type Trainer struct {
 	working sync.WaitGroup
 	collector
 
+	using sync.Mutex // another head is being put in use
+
 	mu       sync.Mutex
 	headBase string // of the head in use, where that could be run, until another comes
 	full     string // why no more samples are taken
@@ -118,6 +120,8 @@ func (t *Trainer) follow() {
 
 // resume has the head in use run, if there is one and it was taught on the base.
 func (t *Trainer) resume() {
+	t.using.Lock()
+	defer t.using.Unlock()
 	path, ok := t.options.Store.InUse()
 	if !ok {
 		return
@@ -222,6 +226,7 @@ func (t *Trainer) RenameLabel(from, to string) error {
 	if err := checkLabel(to); err != nil {
 		return err
 	}
+	t.end(from)
 	return t.changes(t.options.Store.RenameLabel(from, to))
 }
 
@@ -234,6 +239,7 @@ func checkLabel(name string) error {
 
 // RemoveLabel implements live.Teacher.
 func (t *Trainer) RemoveLabel(name string) error {
+	t.end(name)
 	return t.freed(t.options.Store.RemoveLabel(name))
 }
 
@@ -267,6 +273,8 @@ func (t *Trainer) Export(w io.Writer) error { return t.options.Store.Export(w) }
 
 // Use implements live.Teacher.
 func (t *Trainer) Use() error {
+	t.using.Lock()
+	defer t.using.Unlock()
 	kept, inUse := t.options.Store.Heads()
 	n := newest(kept)
 	if n == inUse || n == 0 {
@@ -277,6 +285,8 @@ func (t *Trainer) Use() error {
 
 // Undo implements live.Teacher.
 func (t *Trainer) Undo() error {
+	t.using.Lock()
+	defer t.using.Unlock()
 	n, ok := t.options.Store.Before()
 	if !ok {
 		return errors.New("trainer: nothing was in use before")

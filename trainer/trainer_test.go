@@ -308,6 +308,12 @@ func TestCollecting(t *testing.T) {
 	require.Equal(t, "cup", b.State().Collecting)
 	require.NoError(t, b.Collect("keys", true))
 	require.Equal(t, "keys", b.State().Collecting)
+	require.NoError(t, b.RenameLabel("keys", "key"))
+	require.Empty(t, b.State().Collecting)
+	require.NoError(t, b.Collect("key", true))
+	require.NoError(t, b.RemoveLabel("key"))
+	require.Empty(t, b.State().Collecting)
+	require.NoError(t, b.Collect("cup", true))
 	b.Status(capture.Status{State: capture.Missing})
 	require.Empty(t, b.State().Collecting, "nothing is collected blindly when the camera is back")
 

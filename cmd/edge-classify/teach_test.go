@@ -144,8 +144,10 @@ func (p *pupil) collect(label string, bursts int, show func(*testing.T, byte)) {
 		show(p.t, byte(10*i))
 		p.frames(5) // of what was shown before
 		have := samplesOf(p.state(), label)
-		p.wish("collect", body)
-		p.until("a sample of "+label, func(s live.TeachState) bool { return samplesOf(s, label) > have })
+		p.until("a sample of "+label, func(s live.TeachState) bool {
+			p.wish("collect", body) // again and again, as the page does while the button is held
+			return samplesOf(s, label) > have
+		})
 		p.wish("collect", strings.Replace(body, "true", "false", 1))
 	}
 }
@@ -201,6 +203,10 @@ func TestTaughtThroughThePage(t *testing.T) {
 	require.Contains(t, p.state().Missing, "keys")
 	p.collect("keys", 4, view.keys)
 	require.Empty(t, p.state().Missing)
+
+	p.wish("collect", `{"label": "keys", "on": true}`)
+	require.Equal(t, "keys", p.state().Collecting)
+	p.until("the end of collecting, as nobody holds the button", func(s live.TeachState) bool { return s.Collecting == "" })
 
 	s = p.train()
 	require.Positive(t, s.Training.Of)

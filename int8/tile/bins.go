@@ -178,22 +178,29 @@ func (c *Conv) offsets() int {
 	if !c.micro.Bins || c.runs == 1 {
 		return 0
 	}
-	return c.runs * c.steps
+	groups, panels, _ := c.layout()
+	return groups * panels * c.runs * c.steps
+}
+
+// setOffsets fills the scratch of the part's panels.
+func (w *work) setOffsets() {
+	if len(w.offsets) == 0 {
+		return
+	}
+	shift, row := w.rowShift()&31, uint32(w.source.run)
+	for i := range w.panels {
+		offsets := w.offsetsOf(&w.panels[i])
+		for j, place := range w.places(&w.panels[i]) {
+			offsets[j] = place>>shift*row + place&(1<<shift-1)
+		}
+	}
 }
 
 // offsetsOf is the bytes from a window to each step of a panel.
-func (w *work) offsetsOf(p *panel) unsafe.Pointer {
-	places := w.places(p)
-	if w.runs == 1 {
-		return unsafe.Pointer(unsafe.SliceData(places))
+func (w *work) offsetsOf(p *panel) []uint32 {
+	if len(w.offsets) == 0 {
+		return w.places(p)
 	}
-	if w.bound != p {
-		shift, row := w.rowShift(), uint32(w.source.run)
-		offsets := w.offsets[:len(places)]
-		for i, place := range places {
-			offsets[i] = place>>(shift&31)*row + place&(1<<(shift&31)-1)
-		}
-		w.bound = p
-	}
-	return unsafe.Pointer(unsafe.SliceData(w.offsets))
+	n := w.runs * w.steps
+	return w.offsets[p.number*n:][:n]
 }

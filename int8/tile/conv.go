@@ -133,8 +133,7 @@ type work struct {
 	windows []int8.Value // scratch: gathered windows
 	out     []int8.Value // scratch: a tile's outputs
 	res     []int8.Value // scratch: a tile's residuals
-	offsets []uint32     // scratch: those of a panel, see offsetsOf
-	bound   *panel       // whose offsets they are
+	offsets []uint32     // scratch: see offsetsOf
 }
 
 // source is where windows are read: that of output pixel (y, x) begins at
@@ -155,6 +154,7 @@ type run struct{ y, x, pixels int }
 // direct computes with windows read in place. Either all panels pass over a
 // row and then over the next, or each panel passes over all rows.
 func (w *work) direct() {
+	w.setOffsets()
 	rows, first, length := w.part.Y1-w.part.Y0, run{y: w.part.Y0, pixels: w.t.OW}, 0
 	if w.contiguous() {
 		length, rows = rows*w.t.OW, 1
@@ -286,7 +286,7 @@ func (w *work) args(p *panel) Args {
 		Shift: int(w.t.Shift), Ratio: int(w.t.Residual), Wide: p.wide,
 	}
 	if w.micro.Bins {
-		a.Runs, a.Steps, a.Offsets = 1, w.runs*w.steps, w.offsetsOf(p)
+		a.Runs, a.Steps, a.Offsets = 1, w.runs*w.steps, unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
 	}
 	return a
 }
@@ -343,6 +343,7 @@ func (w *work) gathered() {
 	if w.strip > 0 {
 		w.source.pixel, w.source.run = w.t.StrideW*w.inputs, w.strip
 	}
+	w.setOffsets()
 	for y := w.part.Y0; y < w.part.Y1; y++ {
 		for x := 0; x < w.t.OW; x += w.chunk {
 			r := run{y, x, min(w.chunk, w.t.OW-x)}

@@ -22,6 +22,7 @@ import (
 // The places of missing channels and of values behind the end of a run are
 // zero.
 type panel struct {
+	number  int // of the layer's panels
 	channel int // the first one
 	lanes   int // channels that exist
 	group   int
@@ -61,7 +62,7 @@ func (c *Conv) pack(conv *int8.Conv) {
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
 	for g := range groups {
 		for o := 0; o < groupOut; o += m.NR {
-			p := panel{channel: g*groupOut + o, lanes: min(m.NR, groupOut-o, conv.OutC-g*groupOut-o), group: g, data: memory[:size:size]}
+			p := panel{number: len(c.panels), channel: g*groupOut + o, lanes: min(m.NR, groupOut-o, conv.OutC-g*groupOut-o), group: g, data: memory[:size:size]}
 			memory = memory[size:]
 			c.fill(&p, conv, b)
 			c.panels = append(c.panels, p)

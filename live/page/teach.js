@@ -390,7 +390,7 @@ function showUse(before) {
   $("teach-undo").hidden = !taught.can_undo;
   $("teach-export").hidden = !taught.labels.some(label => label.count > 0);
   const what = taught.in_use ? `taught classifier ${taught.in_use}` : "the model's own labels";
-  say("teach-in-use", `In use: ${what}.` + (taught.base_changed ? " The model was replaced since that was taught: train again." : ""));
+  say("teach-in-use", `In use: ${what}.` + (taught.base_changed ? " What was taught is for another model: train again to use it with this one." : ""));
   if (before && before.in_use !== taught.in_use) tell(`In use: ${what}`);
 }
 

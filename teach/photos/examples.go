@@ -12,6 +12,7 @@ import (
 	"edgeclassify/preprocess"
 	"edgeclassify/q8"
 	"edgeclassify/runtime"
+	"edgeclassify/samples"
 	"edgeclassify/teach"
 )
 
@@ -60,7 +61,7 @@ func (f *Folder) Examples(ctx context.Context, m *q8.Model, o Options) (*Example
 	if err != nil {
 		return nil, err
 	}
-	c := &collector{folder: f, multi: o.Multi, seen: seen, first: map[[sha256.Size]byte]int{}, lost: make([]int, len(f.Labels))}
+	c := &collector{folder: f, multi: o.Multi, seen: seen, first: map[[sha256.Size]byte]int{}, bursts: map[int64]int{}, lost: make([]int, len(f.Labels))}
 	if _, err := viewers[0].session.Run(teach.SelfTestImage(m.Network)); err != nil {
 		return nil, err
 	}
@@ -85,6 +86,7 @@ func noFeatures(m *q8.Model) error {
 type view struct {
 	features []int16
 	hash     [sha256.Size]byte // of the pixels that the network saw
+	burst    int64             // that a board took it in; 0 for none
 	err      error
 }
 
@@ -104,8 +106,12 @@ func newViewer(f *Folder, m *q8.Model, plan *runtime.Plan) (*viewer, error) {
 	return &viewer{f, plan.NewSession(), resizer, make([]uint8, m.Input.Shape.Elements())}, nil
 }
 
-func (v *viewer) look(file string) (seen view) {
-	p, err := v.folder.decode(file)
+func (v *viewer) look(name string) (seen view) {
+	file, err := v.folder.read(name)
+	if err != nil {
+		return view{err: err}
+	}
+	p, err := preprocess.Decode(file)
 	if err == nil {
 		err = v.resizer.Resize(v.rgb, p)
 	}
@@ -115,7 +121,9 @@ func (v *viewer) look(file string) (seen view) {
 	if err != nil {
 		return view{err: err}
 	}
-	return view{features: slices.Clone(v.session.Features()), hash: sha256.Sum256(v.rgb)}
+	seen = view{features: slices.Clone(v.session.Features()), hash: sha256.Sum256(v.rgb)}
+	seen.burst, _ = samples.GroupOf(file)
+	return seen
 }
 
 // collector makes examples of views.
@@ -125,6 +133,7 @@ type collector struct {
 	seen   []view // of each file
 
 	first     map[[sha256.Size]byte]int // the sample that pixels became
+	bursts    map[int64]int             // the groups of their samples
 	lost      []int                     // files that cannot be read, by class
 	hashes    dataset.Hashes
 	conflicts []error
@@ -147,10 +156,10 @@ func (c *collector) collect() (*Examples, error) {
 			c.lost[file.Class]++
 			c.warn("left out: %s: %v", file.Path, seen.err)
 		case again:
-			c.repeat(first, file)
+			c.repeat(&c.Samples[first], file)
 		default:
 			c.first[seen.hash] = len(c.Samples)
-			c.Samples = append(c.Samples, teach.Sample{Features: seen.features, Classes: c.classes(file), Group: i, Name: file.Path})
+			c.Samples = append(c.Samples, teach.Sample{Features: seen.features, Classes: c.classes(file), Group: c.group(i), Name: file.Path})
 			c.hashes = append(c.hashes, seen.hash[:])
 		}
 	}
@@ -168,12 +177,23 @@ func (c *collector) classes(file File) []int {
 	return []int{file.Class}
 }
 
+// group is that of a file: those of one burst, which show much the same, stay together.
+func (c *collector) group(file int) int {
+	burst := c.seen[file].burst
+	if burst == 0 {
+		return file
+	}
+	if _, ok := c.bursts[burst]; !ok {
+		c.bursts[burst] = file
+	}
+	return c.bursts[burst]
+}
+
 // repeat is told of a file with the pixels of a sample.
-func (c *collector) repeat(first int, file File) {
-	s, classes := &c.Samples[first], c.classes(file)
-	before := c.folder.Files[s.Group]
+func (c *collector) repeat(s *teach.Sample, file File) {
+	classes := c.classes(file)
 	switch {
-	case before.Class == file.Class || len(classes) == 1 && slices.Contains(s.Classes, file.Class):
+	case len(classes) == 0 && len(s.Classes) == 0, slices.Contains(s.Classes, file.Class):
 		c.warn("left out: %s: the same picture as %s", file.Path, s.Name)
 	case c.multi && len(classes) > 0 && len(s.Classes) > 0:
 		s.Classes = append(s.Classes, file.Class)
@@ -220,7 +240,11 @@ func (c *collector) warn(format string, args ...any) {
 
 // Thumbnail is a small JPEG file of what a network sees of the photograph of a path.
 func (f *Folder) Thumbnail(file string, s preprocess.Spec) ([]byte, error) {
-	p, err := f.decode(file)
+	content, err := f.read(file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := preprocess.Decode(content)
 	if err != nil {
 		return nil, err
 	}

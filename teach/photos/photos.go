@@ -20,11 +20,12 @@ import (
 	"edgeclassify/internal/images"
 	"edgeclassify/labels"
 	"edgeclassify/preprocess"
+	"edgeclassify/samples"
 	"edgeclassify/teach"
 )
 
-// Folder is a folder, or a .zip of one, that has a folder for each class, right in
-// which its photographs are. What is hidden, and what systems leave behind, is not
+// Folder is a folder, or a .zip of one (what a board exports, too: see samples), that
+// has a folder for each class, right in which its photographs are. What is hidden, and what systems leave behind, is not
 // looked at.
 type Folder struct {
 	Labels []string // the names of the folders in lexical order; teach.None, if any, is the last
@@ -129,7 +130,7 @@ func (f *Folder) add(classes map[string][]string) error {
 
 // labelOf is the label that a class's folder gives.
 func labelOf(folder string) string {
-	if label := path.Base(folder); !strings.EqualFold(strings.TrimPrefix(label, "_"), teach.None) {
+	if label := samples.LabelOf(path.Base(folder)); !strings.EqualFold(strings.TrimPrefix(label, "_"), teach.None) {
 		return label
 	}
 	return teach.None
@@ -157,8 +158,8 @@ func (f *Folder) list(folder string) (folders, files []string, err error) {
 	return folders, files, err
 }
 
-// decode reads the photograph of a path.
-func (f *Folder) decode(name string) (*preprocess.Image, error) {
+// read reads the file of a path.
+func (f *Folder) read(name string) ([]byte, error) {
 	if info, err := fs.Stat(f.fsys, name); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() { // opening a pipe would not end
@@ -169,9 +170,5 @@ func (f *Folder) decode(name string) (*preprocess.Image, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := preprocess.Limits{}.Read(file)
-	if err != nil {
-		return nil, err
-	}
-	return preprocess.Decode(content)
+	return preprocess.Limits{}.Read(file)
 }

@@ -6,11 +6,13 @@ import (
 	"context"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +22,7 @@ import (
 	"edgeclassify/preprocess"
 	"edgeclassify/q8"
 	"edgeclassify/runtime"
+	"edgeclassify/samples"
 	"edgeclassify/teach"
 	"edgeclassify/teach/photos"
 	"edgeclassify/tensor"
@@ -86,11 +89,13 @@ func TestExamplesAreTheFeaturesOfPhotographs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"green", "red", teach.None}, e.Labels)
 	var names []string
+	groups := map[int]bool{}
 	for i, s := range e.Samples {
 		names = append(names, s.Name)
 		require.Equal(t, []int{[]int{0, 0, 1, 1, 1, 2}[i]}, s.Classes)
-		require.Equal(t, s.Group, e.Samples[i].Group)
+		groups[s.Group] = true
 	}
+	require.Len(t, groups, len(e.Samples))
 	require.Equal(t, []string{"green/1.png", "green/2.png", "red/1.png", "red/2", "red/3.PNG", "_none/1.png"}, names)
 	require.Equal(t, 6, e.Images)
 	require.Equal(t, []string{
@@ -136,6 +141,37 @@ func TestExamplesAreTheSameHoweverTheyAreRead(t *testing.T) {
 	other, err := look(t, folder(t, files, ""), nettest.Colours(), photos.Options{Threads: 1})
 	require.NoError(t, err)
 	require.NotEqual(t, want.Hash, other.Hash)
+}
+
+// What a board has collected comes with its labels, and bursts stay together.
+func TestWhatABoardExports(t *testing.T) {
+	store, err := samples.Open(t.TempDir(), samples.Options{})
+	require.NoError(t, err)
+	defer store.Close()
+	for l, label := range []string{"on/off", "50% red"} {
+		require.NoError(t, store.AddLabel(label))
+		for i := range 4 {
+			img, err := png.Decode(bytes.NewReader(picture(t, uint8(60*i), uint8(200*l), 9)))
+			require.NoError(t, err)
+			var file bytes.Buffer
+			require.NoError(t, jpeg.Encode(&file, img, nil))
+			_, err = store.Add(label, file.Bytes(), &samples.Features{Base: strings.Repeat("0", 64), Group: int64(1000 + 10*l + i/3), Values: []int16{1}})
+			require.NoError(t, err)
+		}
+	}
+	var export bytes.Buffer
+	require.NoError(t, store.Export(&export))
+	file := filepath.Join(t.TempDir(), "export.zip")
+	require.NoError(t, os.WriteFile(file, export.Bytes(), 0o600))
+	e, err := look(t, file, nettest.Colours(), photos.Options{Threads: 2})
+	require.NoError(t, err)
+	require.Equal(t, []string{"50% red", "on/off"}, e.Labels)
+	var groups []int
+	for _, s := range e.Samples {
+		groups = append(groups, s.Group)
+	}
+	require.Equal(t, []int{0, 0, 0, 3, 4, 4, 4, 7}, groups)
+	require.Empty(t, e.Warnings)
 }
 
 func TestOneLinkMayStandForAFolder(t *testing.T) {
@@ -225,9 +261,9 @@ func TestNetworksWithoutFeatures(t *testing.T) {
 func TestThumbnail(t *testing.T) {
 	f, err := photos.Open(folder(t, toys(t), ""))
 	require.NoError(t, err)
-	jpeg, err := f.Thumbnail("red/1.png", nettest.Colours().Preprocess)
+	thumbnail, err := f.Thumbnail("red/1.png", nettest.Colours().Preprocess)
 	require.NoError(t, err)
-	require.Equal(t, "\xff\xd8", string(jpeg[:2]))
+	require.Equal(t, "\xff\xd8", string(thumbnail[:2]))
 	_, err = f.Thumbnail("red/half.png", nettest.Colours().Preprocess)
 	require.ErrorIs(t, err, preprocess.ErrDamaged)
 }
