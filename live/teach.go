@@ -46,7 +46,7 @@ type TeachState struct {
 type TeachLabel struct {
 	Name  string   `json:"name"`
 	Count int      `json:"count"`
-	IDs   []string `json:"ids"` // of samples, newest first; of many the newest may do
+	IDs   []string `json:"ids"` // of samples, newest first
 }
 
 // Training is what goes on, or what came of it last.

@@ -155,12 +155,6 @@ func between(low, high float64) string {
 	return fixed(100*low, 1) + "–" + fixed(100*high, 1) + space + "%"
 }
 
-// DescribeMethod says in words how a head was trained.
-func DescribeMethod(m teach.Method) string {
-	return fmt.Sprintf("%s regression of strength %g on an embedding, of which pooled features are %g %%, temperature %.3g",
-		m.Name, m.Strength, 100*m.Pooled, m.Temperature)
-}
-
 // listedMistakes and listedSuspects are as many as a terminal shows.
 const (
 	listedMistakes = 5

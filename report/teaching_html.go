@@ -17,7 +17,7 @@ import (
 // Times are not on it: the same report gives the same bytes.
 func (t *Teaching) WriteHTML(w io.Writer) error {
 	return writePage(w, "teaching.html", t.Model.Name, t, template.FuncMap{
-		"answers": t.answers, "between": between, "cells": t.cells, "learningChart": learningChart, "summary": t.Summary, "method": DescribeMethod,
+		"answers": t.answers, "between": between, "cells": t.cells, "learningChart": learningChart, "summary": t.Summary,
 		"thumbnail": func(name string) string { return base64.StdEncoding.EncodeToString(t.thumbnails[name]) },
 	})
 }

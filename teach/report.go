@@ -1,6 +1,10 @@
 package teach
 
-import "edgeclassify/internal/stats"
+import (
+	"fmt"
+
+	"edgeclassify/internal/stats"
+)
 
 // Report says how a head was made, and what is to be expected of it. Shares are of
 // photographs that were left out of training.
@@ -45,6 +49,12 @@ type Method struct {
 	Temperature float64     `json:"temperature"` // of the logits
 	Folds       int         `json:"folds"`       // of the cross-validation; 0: there was none
 	Candidates  []Candidate `json:"candidates,omitempty"`
+}
+
+// String is for people and provenances.
+func (m Method) String() string {
+	return fmt.Sprintf("%s regression of strength %g on an embedding, of which pooled features are %g %%, temperature %.3g",
+		m.Name, m.Strength, 100*m.Pooled, m.Temperature)
 }
 
 // Candidate is one that cross-validation tried.

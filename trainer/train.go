@@ -99,7 +99,7 @@ func (t *Trainer) train(ctx context.Context) (*teach.Report, error) {
 		return nil, err
 	}
 	from := file.Provenance
-	from.Tool, from.Base, from.Method, from.Seed = t.options.Tool, base, report.Method.Name, 0
+	from.Tool, from.Base, from.Method, from.Seed = t.options.Tool, base, report.Method.String(), 0
 	from.Images, from.ImagesHash = len(set.Samples), hash(set)
 	set = nil
 	debug.FreeOSMemory() // for all weights

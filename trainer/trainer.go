@@ -157,8 +157,6 @@ func signal(c chan struct{}) {
 // Changed implements live.Teacher.
 func (t *Trainer) Changed() <-chan struct{} { return t.changed }
 
-const shownIDs = 60 // of a label
-
 // State implements live.Teacher.
 func (t *Trainer) State() live.TeachState {
 	kept, inUse := t.options.Store.Heads()
@@ -174,9 +172,8 @@ func (t *Trainer) State() live.TeachState {
 		s.InUse, s.BaseChanged = 0, true
 	}
 	for _, l := range labels {
-		ids := l.IDs[max(0, len(l.IDs)-shownIDs):]
-		slices.Reverse(ids)
-		s.Labels = append(s.Labels, live.TeachLabel{Name: l.Name, Count: l.Count, IDs: ids})
+		slices.Reverse(l.IDs)
+		s.Labels = append(s.Labels, live.TeachLabel{Name: l.Name, Count: l.Count, IDs: l.IDs})
 	}
 	return s
 }

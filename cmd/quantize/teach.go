@@ -170,7 +170,7 @@ func (o *teachOptions) teach(ctx context.Context, base *q8.File, folder *photos.
 	}
 	taught.Warnings = nil
 	from := base.Provenance
-	from.Tool, from.Method, from.Seed, from.RangesHash = quantizer, report.DescribeMethod(taught.Method), o.seed, ""
+	from.Tool, from.Method, from.Seed, from.RangesHash = quantizer, taught.Method.String(), o.seed, ""
 	from.Base, from.Images, from.ImagesHash = base.SHA256, examples.Images, examples.Hash
 	m, err := head.Model(named(base.Model, o.name), from, examples.SelfTest)
 	if err != nil {
