@@ -252,25 +252,18 @@ func (t *trainer) openness(c *choice) *OpenSet {
 	for i := range t.samples {
 		if t.judged(i) {
 			in = append(in, known[i])
-			mistaken += t.strange(c.logits, i, c)
+			if t.highest(c, c.logits, i) < c.unknown {
+				mistaken++
+			}
 		}
 		if t.first[i] {
 			out = append(out, strange[i])
-			found += t.strange(c.strange, i, c)
+			if t.highest(c, c.strange, i) < c.unknown {
+				found++
+			}
 		}
 	}
 	return &OpenSet{AUC: area(in, out), Found: float64(found) / float64(len(out)), Mistaken: float64(mistaken) / float64(len(in))}
-}
-
-// strange is 1 if the answer for a sample is Unknown, which may be less likely than all
-// classes together.
-func (t *trainer) strange(logits []float64, sample int, c *choice) int {
-	for n := len(t.samples); sample < len(logits); sample += n {
-		if logits[sample]/c.temperature >= c.unknown {
-			return 0
-		}
-	}
-	return 1
 }
 
 // area under the curve of receiver operating characteristics: how often one of in is
