@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"edgeclassify/labels"
 )
@@ -289,13 +290,17 @@ const (
 )
 
 func (d *data) warnings(r *Report) (list []string) {
+	var weak []string
 	for k, n := range d.counts {
 		if n < few {
-			list = append(list, fmt.Sprintf("%q has %d photographs or bursts: at least %d, better 10, from all sides and in the light of the place, make it reliable", d.labels[k], n, few))
+			weak = append(weak, fmt.Sprintf("%q (%d)", d.labels[k], n))
 		}
 	}
+	if len(weak) > 0 {
+		list = append(list, fmt.Sprintf("few photographs or bursts of %s: at least %d, better 10, from all sides and in the light of the place, make a class reliable", strings.Join(weak, ", "), few))
+	}
 	if low, high := slices.Min(d.counts), slices.Max(d.counts); high >= uneven*low {
-		list = append(list, fmt.Sprintf("%q has %d photographs and %q %d: more of the former would help most", d.labels[slices.Index(d.counts, low)], low, d.labels[slices.Index(d.counts, high)], high))
+		list = append(list, fmt.Sprintf("few photographs of %q (%d) beside %q (%d): more of the former would help most", d.labels[slices.Index(d.counts, low)], low, d.labels[slices.Index(d.counts, high)], high))
 	}
 	for _, s := range r.Suspects {
 		if s.Reason == Ambiguous {

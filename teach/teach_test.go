@@ -261,9 +261,9 @@ func TestNone(t *testing.T) {
 }
 
 func TestOnePhotographOfEach(t *testing.T) {
-	m, o := network(t), newObjects(4)
-	for _, counts := range [][]int{{1, 1}, {1, 1, 1, 1}, {1, 5}} {
-		set := o.set(300, counts...)
+	m := network(t)
+	for _, counts := range [][]int{{1, 1}, {1, 1, 1, 1}, slices.Repeat([]int{1}, 101), {1, 5}} {
+		set := newObjects(len(counts)).set(300, counts...)
 		h, r := train(t, m, set, teach.Options{Threads: 1})
 		require.NotEmpty(t, r.Warnings)
 		for k, label := range set.Labels {
@@ -282,7 +282,7 @@ func TestOnePhotographOfEach(t *testing.T) {
 func TestUnevenClasses(t *testing.T) {
 	m, o := network(t), newObjects(3)
 	h, r := train(t, m, o.set(3000, 4, 60, 60), teach.Options{Threads: 2, NoUnknown: true})
-	require.Contains(t, r.Warnings[0], `"class 0" has 4 photographs`)
+	require.Contains(t, r.Warnings[0], `few photographs of "class 0" (4) beside "class 1" (60)`)
 	var right [3]int
 	for range 50 {
 		for k := range 3 {
