@@ -78,7 +78,7 @@ func (t *Teaching) advise(m *q8.Model) {
 	}
 	fewest := slices.MinFunc(t.Taught.Classes, func(a, b teach.ClassReport) int { return cmp.Compare(a.Photographs, b.Photographs) })
 	if fewest.Photographs < enough {
-		say("take more photographs of %q, of which there are %d, from all sides and where the camera will be", fewest.Label, fewest.Photographs)
+		say("take more photographs of %q, which has %d, from all sides and where the camera will be", fewest.Label, fewest.Photographs)
 	}
 	for _, m := range t.Mistaken() {
 		if m.Answer != teach.Unknown && m.Count > 1 {
@@ -91,9 +91,6 @@ func (t *Teaching) advise(m *q8.Model) {
 		if gained := more.Accuracy - now.Accuracy; gained >= 0.005 {
 			say("twice as many photographs may be right on %s instead of %s", percent(more.Accuracy), percent(now.Accuracy))
 		}
-	}
-	if u := t.Taught.Unknown; u != nil && u.Mistaken > 0.1 {
-		say("%s of the classes' own photographs are answered with %q: they are hard to tell from anything; -no-unknown always answers with a class", percent(u.Mistaken), teach.Unknown)
 	}
 	if !m.Independent() && !slices.ContainsFunc(t.Taught.Classes, func(c teach.ClassReport) bool { return c.Label == teach.None }) {
 		say("a folder %s, of whatever else the camera sees, tells it better from the classes than guessing does", teach.None)

@@ -56,7 +56,7 @@ func TestTeachingSaysWhatToDo(t *testing.T) {
 	require.True(t, r.Good)
 	require.Equal(t, []report.Mistake{{True: "mug", Answer: "cup", Count: 3}}, r.Mistaken()[:1])
 	require.Contains(t, r.Advice[0], "look at cup/3.jpg:")
-	require.Contains(t, r.Advice[1], `more photographs of "<b>", of which there are 7`)
+	require.Contains(t, r.Advice[1], `more photographs of "<b>", which has 7`)
 	require.Contains(t, r.Advice[2], `what tells "mug" from "cup"`)
 	require.Contains(t, r.Advice[3], "twice as many photographs may be right on 93.0\u00a0% instead of 87.5")
 	require.Contains(t, r.Advice[4], "a folder none")

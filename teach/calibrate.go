@@ -3,6 +3,7 @@ package teach
 import (
 	"context"
 	"math"
+	"slices"
 )
 
 // sharpness is the factor of logits, one over the temperature, that makes the samples
@@ -111,7 +112,26 @@ func (t *trainer) openSet(ctx context.Context, c *choice) error {
 		strange = t.energies(c.strange, c.temperature)
 	}
 	c.unknown = t.boundary(known, strange)
+	if c.logits != nil {
+		c.unknown = min(c.unknown, t.limit(c))
+	}
 	return nil
+}
+
+// maxMistaken is the share of photographs left out that may be answered with Unknown:
+// where classes are mixed, what is strange to one is not to tell from what is in it.
+const maxMistaken = 0.05
+
+// limit is the logit above which Unknown would be the answer for more than those.
+func (t *trainer) limit(c *choice) float64 {
+	var tops []float64
+	for i := range t.samples {
+		if t.judged(i) {
+			tops = append(tops, t.highest(c, c.logits, i))
+		}
+	}
+	slices.Sort(tops)
+	return tops[int(maxMistaken*float64(len(tops)))]
 }
 
 // energies are those of all samples.

@@ -208,3 +208,8 @@ func (t *trainer) top(logits []float64, sample int) int {
 	}
 	return best
 }
+
+// highest is the largest of a sample's logits, calibrated.
+func (t *trainer) highest(c *choice, logits []float64, sample int) float64 {
+	return logits[t.top(logits, sample)*len(t.samples)+sample] / c.temperature
+}

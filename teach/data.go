@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-
-	"edgeclassify/labels"
 )
 
 // data is the samples in an order of their own, which their contents alone decide.
@@ -30,7 +28,10 @@ type data struct {
 
 // newData checks samples of a set, by their numbers.
 func newData(b *base, set *Set, index []int, o Options) (*data, error) {
-	d := &data{labels: set.Labels, multi: o.Multi, unknown: !o.Multi && !o.NoUnknown && !slices.Contains(set.Labels, None)}
+	d := &data{labels: set.Labels, multi: o.Multi, unknown: o.addsUnknown(set.Labels)}
+	if err := o.Check(set.Labels); err != nil {
+		return nil, err
+	}
 	if err := d.check(b, set); err != nil {
 		return nil, err
 	}
@@ -51,23 +52,6 @@ func newData(b *base, set *Set, index []int, o Options) (*data, error) {
 }
 
 func (d *data) check(b *base, set *Set) error {
-	for k, label := range d.labels {
-		switch {
-		case label == "" || label == Unknown && d.unknown:
-			return fmt.Errorf("label %q: take another name", label)
-		case slices.Index(d.labels, label) < k:
-			return fmt.Errorf("label %q stands there twice", label)
-		}
-		if err := labels.Check([]labels.Class{{ID: label, Name: label}}); err != nil {
-			return fmt.Errorf("label %q: %w", label, err)
-		}
-	}
-	if len(d.labels) < 2 {
-		return errFewClasses
-	}
-	if len(d.labels) > maxLabels {
-		return fmt.Errorf("%d labels, at most %d are possible", len(d.labels), maxLabels)
-	}
 	for i := range set.Samples {
 		s := &set.Samples[i]
 		if err := b.check(s); err != nil {
@@ -166,7 +150,7 @@ func (d *data) divide(seed uint64) {
 		d.folds = max(d.folds, len(g))
 	}
 	d.folds = min(d.folds, mostFolds)
-	if d.total > many {
+	if d.folds > 1 && d.total > many {
 		d.folds = manyFolds
 	}
 	fold, rank, next := map[int]int{}, map[int]int{}, 0

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"edgeclassify/labels"
 )
@@ -252,25 +253,18 @@ func (t *trainer) openness(c *choice) *OpenSet {
 	for i := range t.samples {
 		if t.judged(i) {
 			in = append(in, known[i])
-			mistaken += t.strange(c.logits, i, c)
+			if t.highest(c, c.logits, i) < c.unknown {
+				mistaken++
+			}
 		}
 		if t.first[i] {
 			out = append(out, strange[i])
-			found += t.strange(c.strange, i, c)
+			if t.highest(c, c.strange, i) < c.unknown {
+				found++
+			}
 		}
 	}
 	return &OpenSet{AUC: area(in, out), Found: float64(found) / float64(len(out)), Mistaken: float64(mistaken) / float64(len(in))}
-}
-
-// strange is 1 if the answer for a sample is Unknown, which may be less likely than all
-// classes together.
-func (t *trainer) strange(logits []float64, sample int, c *choice) int {
-	for n := len(t.samples); sample < len(logits); sample += n {
-		if logits[sample]/c.temperature >= c.unknown {
-			return 0
-		}
-	}
-	return 1
 }
 
 // area under the curve of receiver operating characteristics: how often one of in is
@@ -296,17 +290,21 @@ const (
 )
 
 func (d *data) warnings(r *Report) (list []string) {
+	var weak []string
 	for k, n := range d.counts {
 		if n < few {
-			list = append(list, fmt.Sprintf("%q has %d photographs or bursts: at least %d, better 10, from all sides and in the light of the place, make it reliable", d.labels[k], n, few))
+			weak = append(weak, fmt.Sprintf("%q (%d)", d.labels[k], n))
 		}
 	}
+	if len(weak) > 0 {
+		list = append(list, fmt.Sprintf("few photographs or bursts of %s: at least %d, better 10, from all sides and in the light of the place, make a class reliable", strings.Join(weak, ", "), few))
+	}
 	if low, high := slices.Min(d.counts), slices.Max(d.counts); high >= uneven*low {
-		list = append(list, fmt.Sprintf("%q has %d photographs and %q %d: more of the former would help most", d.labels[slices.Index(d.counts, low)], low, d.labels[slices.Index(d.counts, high)], high))
+		list = append(list, fmt.Sprintf("few photographs of %q (%d) beside %q (%d): more of the former would help most", d.labels[slices.Index(d.counts, low)], low, d.labels[slices.Index(d.counts, high)], high))
 	}
 	for _, s := range r.Suspects {
 		if s.Reason == Ambiguous {
-			list = append(list, fmt.Sprintf("%s (%s) and %s show the same and have different labels: remove one", s.Name, s.Label, s.Other))
+			list = append(list, fmt.Sprintf("%s (%s) and %s look alike to the network and have different labels: remove one if they show the same", s.Name, s.Label, s.Other))
 		}
 	}
 	if d.folds == 0 {

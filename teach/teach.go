@@ -59,6 +59,35 @@ type Options struct {
 	Progress  func(done, total int) // in steps of about equal length; may be nil
 }
 
+// addsUnknown says whether a class Unknown is added.
+func (o Options) addsUnknown(classes []string) bool {
+	return !o.Multi && !o.NoUnknown && !slices.Contains(classes, None)
+}
+
+// Check says why Train would refuse a set of these labels, before it has samples.
+func (o Options) Check(classes []string) error {
+	for k, label := range classes {
+		switch {
+		case label == "":
+			return errors.New("a label is empty: give it a name")
+		case label == Unknown && o.addsUnknown(classes):
+			return fmt.Errorf("label %q is the answer to what was not taught: take another name, or %q for what is none of the classes", label, None)
+		case slices.Index(classes, label) < k:
+			return fmt.Errorf("label %q stands there twice", label)
+		}
+		if err := labels.Check([]labels.Class{{ID: label, Name: label}}); err != nil {
+			return fmt.Errorf("label %q: %w", label, err)
+		}
+	}
+	if len(classes) < 2 {
+		return errFewClasses
+	}
+	if len(classes) > maxLabels {
+		return fmt.Errorf("%d labels, at most %d are possible", len(classes), maxLabels)
+	}
+	return nil
+}
+
 // Train makes a head for the network. Of the network it reads the classifier alone.
 func Train(ctx context.Context, network *int8.Network, set *Set, o Options) (*Head, *Report, error) {
 	h, r, err := train(ctx, network, set, o)

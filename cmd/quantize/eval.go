@@ -164,6 +164,9 @@ func (o evalOptions) loadFloat(m *q8.Model, warnings io.Writer) (folded *models.
 	if o.float == "" {
 		return nil, "", nil
 	}
+	if m.Provenance.Base != "" {
+		return nil, "", fmt.Errorf("-float %s: %s was taught, and no float network has its classes: leave -float out, or compare the model that it was taught on", o.float, o.model)
+	}
 	o.weights.Input = m.Preprocess.Crop
 	g, err := load(o.float, o.weights)
 	if err != nil {

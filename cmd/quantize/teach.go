@@ -152,15 +152,17 @@ func (o *teachOptions) teach(ctx context.Context, base *q8.File, folder *photos.
 	stage := func(name string) func(done, total int) {
 		return func(done, total int) { bars.move(name, done, total) }
 	}
+	options := teach.Options{Threads: o.threads, Multi: o.multi, NoUnknown: o.noUnknown, Seed: o.seed, Progress: stage("training")}
+	if err := options.Check(folder.Labels); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", o.images, err)
+	}
 	start := time.Now()
 	examples, err := folder.Examples(ctx, base.Model, photos.Options{Threads: o.threads, Multi: o.multi, Progress: stage("features")})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", o.model, err)
 	}
 	seen := time.Now()
-	head, taught, err := teach.Train(ctx, base.Network, &examples.Set, teach.Options{
-		Threads: o.threads, Multi: o.multi, NoUnknown: o.noUnknown, Seed: o.seed, Progress: stage("training"),
-	})
+	head, taught, err := teach.Train(ctx, base.Network, &examples.Set, options)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", o.images, err)
 	}

@@ -112,6 +112,10 @@ func TestTeachMakesAModelOfOwnClasses(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "brick to unknown, by softmax")
 	require.Contains(t, stdout, "embedding")
+
+	code, _, stderr = execute("eval", "-model", out, "-images", dir, "-float", base)
+	require.Equal(t, cli.ExitFailure, code)
+	require.Contains(t, stderr, "toys.q8 was taught, and no float network has its classes: leave -float out")
 }
 
 func TestTeachMulti(t *testing.T) {
@@ -156,6 +160,7 @@ func TestTeachRefusesWhatIsNotFitForUse(t *testing.T) {
 
 func TestTeachUsage(t *testing.T) {
 	base, dir, out := colours(t), threeToys(t), filepath.Join(t.TempDir(), "out.q8")
+	unknown := toys(t, map[string]color.RGBA{"cup": {}, teach.Unknown: {}}, 1) // the same picture, which nobody has seen
 	for _, c := range []struct {
 		args []string
 		code int
@@ -169,6 +174,7 @@ func TestTeachUsage(t *testing.T) {
 		{[]string{"-model", base, "-images", dir, "-out", base}, cli.ExitUsage, "is the file of -model, too"},
 		{[]string{"-model", base, "-images", dir, "-out", out, "-report", "r.txt"}, cli.ExitUsage, "FILE.html or FILE.json"},
 		{[]string{"-model", base, "-images", filepath.Join(dir, "brick"), "-out", out}, cli.ExitFailure, "it has no folders: want one for each class"},
+		{[]string{"-model", base, "-images", unknown, "-out", out}, cli.ExitFailure, `label "unknown" is the answer to what was not taught`},
 		{[]string{"-model", filepath.Join(dir, "brick", "00.png"), "-images", dir, "-out", out}, cli.ExitFailure, "00.png"},
 	} {
 		code, _, errs := execute(append([]string{"teach"}, c.args...)...)
