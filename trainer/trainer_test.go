@@ -308,7 +308,7 @@ func TestFramesThatCannotBeKept(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(b.State().Full, "RGB3") }, soon, time.Millisecond)
 	require.Empty(t, b.State().Collecting)
 	b.take("cup", cup)
-	require.Empty(t, b.State().Full)
+	require.Eventually(t, func() bool { return b.State().Full == "" }, soon, time.Millisecond)
 }
 
 func TestCollecting(t *testing.T) {
