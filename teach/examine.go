@@ -304,7 +304,7 @@ func (d *data) warnings(r *Report) (list []string) {
 	}
 	for _, s := range r.Suspects {
 		if s.Reason == Ambiguous {
-			list = append(list, fmt.Sprintf("%s (%s) and %s show the same and have different labels: remove one", s.Name, s.Label, s.Other))
+			list = append(list, fmt.Sprintf("%s (%s) and %s look alike to the network and have different labels: remove one if they show the same", s.Name, s.Label, s.Other))
 		}
 	}
 	if d.folds == 0 {

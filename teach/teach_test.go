@@ -359,7 +359,7 @@ func TestSuspects(t *testing.T) {
 	require.Len(t, reasons[teach.Ambiguous], 1)
 	require.Subset(t, []string{"almost.jpg", "2/4.jpg"}, reasons[teach.Redundant])
 	require.Len(t, reasons[teach.Redundant], 1)
-	require.Contains(t, fmt.Sprint(r.Warnings), "show the same and have different labels")
+	require.Contains(t, fmt.Sprint(r.Warnings), "look alike to the network and have different labels")
 }
 
 func TestMulti(t *testing.T) {
