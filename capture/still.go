@@ -29,11 +29,12 @@ func (e *Encoder) JPEG(f *Frame) ([]byte, error) {
 	if f.Format == MJPEG && e.ROI == (preprocess.ROI{}) {
 		return e.tell(f)
 	}
-	if err := e.planes(f); err != nil {
+	img, err := e.image(f)
+	if err != nil {
 		return nil, err
 	}
 	e.file.Reset()
-	if err := jpeg.Encode(&e.file, &e.img, &jpeg.Options{Quality: jpegQuality}); err != nil {
+	if err := jpeg.Encode(&e.file, img, &jpeg.Options{Quality: jpegQuality}); err != nil {
 		return nil, fmt.Errorf("capture: frame %d: %w", f.Sequence, err)
 	}
 	return e.file.Bytes(), nil
@@ -59,18 +60,29 @@ func (e *Encoder) tell(f *Frame) ([]byte, error) {
 	return e.file.Bytes(), nil
 }
 
-// planes copies a frame's samples as image/jpeg wants them: in three planes, upright,
-// of full range and cut.
-func (e *Encoder) planes(f *Frame) error {
+// image copies a frame's samples as image/jpeg wants them: upright, of full range and
+// cut.
+func (e *Encoder) image(f *Frame) (image.Image, error) {
 	if err := f.Image(&e.picture); err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.ROI.Crop(&e.picture); err != nil {
-		return err
+		return nil, err
 	}
-	if m := e.picture.Model; m != preprocess.ModelYCbCr && m != preprocess.ModelYCbCrLimited {
-		return fmt.Errorf("capture: frame %d: a region is cut out of JPEG files in colour, YCbCr, alone", f.Sequence)
+	e.setRange(e.picture.Model != preprocess.ModelYCbCrLimited)
+	switch e.picture.Model {
+	case preprocess.ModelYCbCr, preprocess.ModelYCbCrLimited:
+		return e.planes(), nil
+	case preprocess.ModelGray:
+		img := image.NewGray(image.Rect(0, 0, e.picture.Width, e.picture.Height))
+		read(img.Pix, img.Stride, &e.picture.Planes[0], &e.luma)
+		return img, nil
 	}
+	return nil, fmt.Errorf("capture: frame %d: a region can be cut out of JPEG files of YCbCr and grey, not of RGB or CMYK: set the camera to another format", f.Sequence)
+}
+
+// planes copies the three planes of YCbCr.
+func (e *Encoder) planes() *image.YCbCr {
 	across, down := e.picture.Chroma[0], e.picture.Chroma[1]
 	ratio := image.YCbCrSubsampleRatio420
 	switch {
@@ -85,11 +97,10 @@ func (e *Encoder) planes(f *Frame) error {
 	if e.img.Rect != bounds || e.img.SubsampleRatio != ratio {
 		e.img = *image.NewYCbCr(bounds, ratio)
 	}
-	e.setRange(e.picture.Model == preprocess.ModelYCbCr)
 	read(e.img.Y, e.img.YStride, &e.picture.Planes[0], &e.luma)
 	read(e.img.Cb, e.img.CStride, &e.picture.Planes[1], &e.chroma)
 	read(e.img.Cr, e.img.CStride, &e.picture.Planes[2], &e.chroma)
-	return nil
+	return &e.img
 }
 
 // read copies a plane's samples through a table to lines of that width.

@@ -20,7 +20,8 @@ func TestEncoderPlacesSamples(t *testing.T) {
 		I420: {2*stride + 4, 4*stride + 8 + 2, 4*stride + 16 + 8 + 2},
 	} {
 		var e Encoder
-		require.NoError(t, e.planes(&Frame{Format: format, Width: width, Height: height, Stride: stride, FullRange: true, Data: data}))
+		_, err := e.image(&Frame{Format: format, Width: width, Height: height, Stride: stride, FullRange: true, Data: data})
+		require.NoError(t, err)
 		require.Equal(t, color.YCbCr{Y: uint8(want[0]), Cb: uint8(want[1]), Cr: uint8(want[2])}, e.img.YCbCrAt(4, 2), format)
 	}
 }

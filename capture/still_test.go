@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"image/png"
 	"math"
 	"testing"
 
@@ -102,6 +103,26 @@ func TestPicturesOfARegion(t *testing.T) {
 		_, err = e.JPEG(f)
 		require.ErrorIs(t, err, preprocess.ErrROI)
 	}
+}
+
+// Cameras that see in the dark may be grey. What they never send is not cut.
+func TestRegionsOfGreyAndRGB(t *testing.T) {
+	grey, rgb := image.NewGray(image.Rect(0, 0, 64, 32)), image.NewNRGBA(image.Rect(0, 0, 64, 32))
+	for i := range grey.Pix {
+		grey.Pix[i] = uint8(4 * (i % 64))
+	}
+	var gray, colour bytes.Buffer
+	require.NoError(t, jpeg.Encode(&gray, grey, &jpeg.Options{Quality: 100}))
+	require.NoError(t, png.Encode(&colour, rgb))
+	e := capture.Encoder{ROI: preprocess.ROI{X: 32, Y: 3, W: 20, H: 18}}
+	file, err := e.JPEG(&capture.Frame{Format: capture.MJPEG, Data: gray.Bytes()})
+	require.NoError(t, err)
+	picture, err := jpeg.Decode(bytes.NewReader(file))
+	require.NoError(t, err)
+	require.Equal(t, image.Rect(0, 0, 20, 18), picture.Bounds())
+	require.InDelta(t, 4*(32+10), picture.(*image.Gray).GrayAt(10, 9).Y, 8)
+	_, err = e.JPEG(&capture.Frame{Format: capture.MJPEG, Data: colour.Bytes()})
+	require.ErrorContains(t, err, "not of RGB")
 }
 
 func TestJPEGFramesAreTakenAsTheyAre(t *testing.T) {

@@ -53,7 +53,8 @@ func TestFramesAreTurned(t *testing.T) {
 				var p preprocess.Image
 				var e Encoder
 				require.NoError(t, f.Image(&p))
-				require.NoError(t, e.planes(f))
+				_, err := e.image(f)
+				require.NoError(t, err)
 				require.Equal(t, [2]int{p.Width, p.Height}, [2]int{e.img.Rect.Dx(), e.img.Rect.Dy()})
 				require.Equal(t, o.Transposed(), p.Width == size[1])
 				sample := func(plane, x, y int) uint8 {

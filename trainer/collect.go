@@ -142,11 +142,9 @@ func (t *Trainer) keepSamples() {
 
 func (t *Trainer) keep(e *capture.Encoder, s *sample) {
 	file, err := e.JPEG(&s.frame)
-	if err != nil {
-		t.options.Log.Debug("frame not kept", "err", err) // the next may do better
-		return
+	if err == nil {
+		_, err = t.options.Store.Add(s.label, file, &s.features)
 	}
-	_, err = t.options.Store.Add(s.label, file, &s.features)
 	if err != nil && !errors.Is(err, samples.ErrNone) { // its label is gone
 		t.end("")
 		t.options.Log.Warn("no more samples are taken", "err", err)

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"edgeclassify/int8"
 	"edgeclassify/internal/nettest"
 	"edgeclassify/internal/syncbuffer"
+	"edgeclassify/labels"
 	"edgeclassify/live"
 	"edgeclassify/preprocess"
 	"edgeclassify/q8"
@@ -298,6 +300,17 @@ func TestFullStore(t *testing.T) {
 	b.take("cup", cup)
 }
 
+func TestFramesThatCannotBeKept(t *testing.T) {
+	b := newBoard(t, nettest.Colours(), samples.Options{})
+	require.NoError(t, b.AddLabel("cup"))
+	require.NoError(t, b.Collect("cup", true))
+	b.Result(&stream.Result{Features: []int16{1}}, &capture.Frame{Format: "RGB3"})
+	require.Eventually(t, func() bool { return strings.Contains(b.State().Full, "RGB3") }, soon, time.Millisecond)
+	require.Empty(t, b.State().Collecting)
+	b.take("cup", cup)
+	require.Empty(t, b.State().Full)
+}
+
 func TestCollecting(t *testing.T) {
 	b := newBoard(t, nettest.Colours(), samples.Options{})
 	require.ErrorContains(t, b.Collect("cup", true), "add it first")
@@ -334,7 +347,6 @@ func TestCollecting(t *testing.T) {
 		return nil
 	}))
 	require.Len(t, groups, 2)
-
 }
 
 // While the button is held at most five samples a second are taken, however fast frames
@@ -364,21 +376,60 @@ func TestSamplesASecond(t *testing.T) {
 	})
 }
 
+// tireless is a camera and a classifier that take no memory.
+type tireless struct {
+	running
+	frames   chan *capture.Frame
+	features []int16
+}
+
+func (c *tireless) Status() capture.Status { return capture.Status{State: capture.Streaming} }
+func (c *tireless) Close() error           { return nil }
+func (c *tireless) Logits() []int32        { return nil }
+func (c *tireless) Features() []int16      { return c.features }
+func (c *tireless) Next(ctx context.Context) (*capture.Frame, error) {
+	select {
+	case f := <-c.frames:
+		return f, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+func (c *tireless) Model() stream.Model {
+	return stream.Model{Classes: []labels.Class{{Name: "red"}}, SHA256: c.base, FeatureScale: 1}
+}
+func (c *tireless) Classify(_ *capture.Frame, probs []float64) (p classify.Phases, err error) {
+	probs[0] = 1
+	return p, nil
+}
+
+// The loop with the sink in it, which takes a sample of each frame.
 func TestSinkAllocatesNothing(t *testing.T) {
-	tr := &Trainer{collector: newCollector()}
-	tr.label, tr.fits = "cup", true
-	r := &stream.Result{Features: make([]int16, 2048)}
-	taken := 0
+	c := &tireless{running{base: "base"}, make(chan *capture.Frame), make([]int16, 2048)}
+	tr := &Trainer{collector: newCollector(), options: Options{Models: c}}
+	tr.label = "cup"
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- stream.Run(ctx, c, c, stream.Options{}, tr) }()
+	frames := [2]capture.Frame{*cup, *cup}
+	later := time.Now().Add(24 * time.Hour) // not too old, however busy the machine is
+	n := 0
 	show := func() {
-		tr.next, tr.waits = time.Time{}, false
-		tr.Result(r, cup)
-		tr.Status(capture.Status{State: capture.Streaming})
-		taken += len(tr.wake)
+		n++
+		frame := &frames[n%2] // the loop may still have the other one
+		frame.Sequence, frame.Time = uint64(n), later.Add(time.Duration(n)*time.Millisecond)
+		c.frames <- frame
 		<-tr.wake
+		tr.lock.Lock()
+		tr.next, tr.waits = time.Time{}, false
+		tr.lock.Unlock()
 	}
 	show()
-	require.Zero(t, testing.AllocsPerRun(100, show))
-	require.Equal(t, 102, taken)
+	require.Zero(t, testing.AllocsPerRun(1000, show))
+	require.Equal(t, cup.Data, tr.sample.frame.Data)
+	require.Equal(t, c.features, tr.sample.features.Values)
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
 }
 
 func TestTrainingIsCancelled(t *testing.T) {

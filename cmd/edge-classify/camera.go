@@ -49,7 +49,7 @@ func runCamera(ctx context.Context, o options, s cli.Streams) error {
 	if err := findAll(models.model.Classes(), o.watch); err != nil {
 		return usageError(err)
 	}
-	if err := o.features.fits(m); err != nil {
+	if err := o.features.fits(models.model); err != nil {
 		return fmt.Errorf("%s: %w", o.model, err)
 	}
 	camera, err := capture.Open(ctx, o.camera, capture.Options{
