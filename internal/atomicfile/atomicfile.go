@@ -139,7 +139,7 @@ func Lock(path string) (io.Closer, error) {
 	}
 	if errors.Is(lock(f), errHeld) {
 		f.Close()
-		return nil, fmt.Errorf("atomicfile: %s: %w by another program", path, errHeld)
+		return nil, fmt.Errorf("atomicfile: %s: %w by another program: stop that first", path, errHeld)
 	}
 	return f, nil
 }

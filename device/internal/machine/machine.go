@@ -167,8 +167,8 @@ func (m *Machine) arguments(k *Kernel, b Board, files Files, dir string) ([]stri
 		args = append(args, "-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=")
 	}
 	if b.Disk != "" {
-		// Unsafe without the host's power alone: what was written outlives QEMU. To have it
-		// synced to the host's own disk, at each of the machine's syncs, may take long.
+		// The host's disk is not synced when the machine syncs its own, which may take
+		// long: what was written outlives QEMU all the same.
 		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=unsafe,file="+b.Disk, "-device", "virtio-blk-pci,drive=disk")
 	}
 	if b.DeviceTree != "" {
