@@ -133,7 +133,7 @@ func interval(s *evaluate.Share) string {
 	if s == nil || !finite(100*s.Low, 100*s.High) {
 		return unknown
 	}
-	return fixed(100*s.Low, 1) + "–" + fixed(100*s.High, 1) + space + "%"
+	return between(s.Low, s.High)
 }
 
 func shape(s [3]int) string { return fmt.Sprintf("%d×%d×%d", s[0], s[1], s[2]) }

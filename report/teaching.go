@@ -80,9 +80,9 @@ func (t *Teaching) advise(m *q8.Model) {
 	if fewest.Photographs < enough {
 		say("take more photographs of %q, which has %d, from all sides and where the camera will be", fewest.Label, fewest.Photographs)
 	}
-	for _, m := range t.Mistaken() {
-		if m.Answer != teach.Unknown && m.Count > 1 {
-			say("photograph what tells %q from %q: of mistakes, that is the most frequent one", m.True, m.Answer)
+	for _, m := range t.mistakes() {
+		if m.answer != teach.Unknown && m.count > 1 {
+			say("photograph what tells %q from %q: of mistakes, that is the most frequent one", m.truth, m.answer)
 			break
 		}
 	}
@@ -106,23 +106,23 @@ func (t *Teaching) mislabelled() (list []teach.Suspect) {
 	return list
 }
 
-// Mistake is one class taken for another.
-type Mistake struct {
-	True, Answer string
-	Count        int
+// mistake is one class taken for another.
+type mistake struct {
+	truth, answer string
+	count         int
 }
 
-// Mistaken are the mistakes of the confusion matrix, the most frequent first.
-func (t *Teaching) Mistaken() (pairs []Mistake) {
+// mistakes are those of the confusion matrix, the most frequent first.
+func (t *Teaching) mistakes() (pairs []mistake) {
 	answers := t.answers()
 	for i, row := range t.Taught.Confusion {
 		for j, n := range row {
 			if i != j && n > 0 {
-				pairs = append(pairs, Mistake{answers[i], answers[j], n})
+				pairs = append(pairs, mistake{answers[i], answers[j], n})
 			}
 		}
 	}
-	slices.SortStableFunc(pairs, func(a, b Mistake) int { return cmp.Compare(b.Count, a.Count) })
+	slices.SortStableFunc(pairs, func(a, b mistake) int { return cmp.Compare(b.count, a.count) })
 	return pairs
 }
 
@@ -178,8 +178,8 @@ func (t *Teaching) WriteText(w io.Writer) error {
 		line("learning", "%s", curve)
 	}
 	title := "mistakes"
-	for _, m := range first(t.Mistaken(), listedMistakes) {
-		line(title, "%s taken for %s: %d", m.True, m.Answer, m.Count)
+	for _, m := range first(t.mistakes(), listedMistakes) {
+		line(title, "%s taken for %s: %d", m.truth, m.answer, m.count)
 		title = ""
 	}
 	title = "suspects"

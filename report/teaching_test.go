@@ -54,7 +54,6 @@ func page(t *testing.T, r *report.Teaching) []byte {
 func TestTeachingSaysWhatToDo(t *testing.T) {
 	r := teaching(t)
 	require.True(t, r.Good)
-	require.Equal(t, []report.Mistake{{True: "mug", Answer: "cup", Count: 3}}, r.Mistaken()[:1])
 	require.Contains(t, r.Advice[0], "look at cup/3.jpg:")
 	require.Contains(t, r.Advice[1], `more photographs of "<b>", which has 7`)
 	require.Contains(t, r.Advice[2], `what tells "mug" from "cup"`)

@@ -119,8 +119,8 @@ func (t *trainer) openSet(ctx context.Context, c *choice) error {
 }
 
 // maxMistaken is the share of photographs left out that may be answered with Unknown:
-// where classes are mixed, what is strange to one is not to tell from what is in it.
-const maxMistaken = 0.05
+// where classes are mixed, what belongs to none is not to be told from what does.
+const maxMistaken = 0.1
 
 // limit is the logit above which Unknown would be the answer for more than those.
 func (t *trainer) limit(c *choice) float64 {

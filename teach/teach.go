@@ -38,7 +38,7 @@ const (
 
 // Sample is one view of a photograph.
 type Sample struct {
-	Features []int16 // of the network that is taught, see int8.Network.Features
+	Features []int16 // [channels], q - Zero of int8.Network.Features of the network that is taught
 	Classes  []int   // one of Set.Labels; any number with Options.Multi
 	Group    int     // samples of one group are views of one photograph, or a burst
 	Name     string  // for reports
@@ -158,20 +158,26 @@ func train(ctx context.Context, network *int8.Network, set *Set, o Options) (*He
 		v = t.vectors
 	}
 	r := v.regression(x, c.share, 1/c.temperature)
-	names, activation := all.labels, labels.Softmax
-	if all.unknown {
-		names = append(slices.Clone(names), Unknown)
-		r.weight, r.bias = append(r.weight, make([]float64, v.width)), append(r.bias, c.unknown)
-	}
-	if o.Multi {
-		activation = labels.Sigmoid
-	}
-	h := b.quantize(r, names, activation)
+	h := b.head(r, all, c.unknown)
 	report.Quantization = h.compare(t.vectors, t.samples)
 	if o.Progress != nil {
 		o.Progress(steps, steps)
 	}
 	return h, report, nil
+}
+
+// head has, besides the classes, Unknown where that is to be added: of no weights, and
+// this logit.
+func (b *base) head(r *regression, all *data, unknown float64) *Head {
+	classes, activation := all.labels, labels.Softmax
+	if all.unknown {
+		classes = append(slices.Clone(classes), Unknown)
+		r.weight, r.bias = append(r.weight, make([]float64, len(r.weight[0]))), append(r.bias, unknown)
+	}
+	if all.multi {
+		activation = labels.Sigmoid
+	}
+	return b.quantize(r, classes, activation)
 }
 
 // fit trains on all samples.

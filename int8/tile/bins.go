@@ -2,7 +2,6 @@ package tile
 
 import (
 	"math/bits"
-	"slices"
 	"unsafe"
 
 	"edgeclassify/int8"
@@ -18,7 +17,7 @@ import (
 const (
 	binRoom   = 127
 	binSteps  = 3  // of a full bin
-	openBins  = 16 // that a step is tried in
+	openBins  = 12 // that a step is tried in
 	stepBytes = 64 // of the weights of a step
 	laneWords = stepBytes / 8
 )
@@ -36,9 +35,10 @@ const (
 	evenBytes = 0x00ff00ff00ff00ff
 )
 
-// measure adds up a step's weights. It fails where a lane has more than binRoom.
-func measure(step *[laneWords]uint64) (l lanes, ok bool) {
-	var all uint64
+// measure adds up a step's weights, by lane and all. It fails where a lane has more
+// than binRoom.
+func measure(step *[laneWords]uint64) (l lanes, sum int, ok bool) {
+	var all, sums uint64
 	for i, w := range step {
 		one := w & signBit >> 7 // for each negative byte
 		mask := one * 255
@@ -46,10 +46,11 @@ func measure(step *[laneWords]uint64) (l lanes, ok bool) {
 		positive = positive&evenBytes + positive>>8&evenBytes
 		negative = negative&evenBytes + negative>>8&evenBytes
 		all |= positive | negative
+		sums += positive + negative
 		l[i/2] |= positive << (i % 2 * 8)
 		l[laneWords/2+i/2] |= negative << (i % 2 * 8)
 	}
-	return l, all&^(binRoom*0x0001000100010001) == 0
+	return l, int(sums * 0x0001000100010001 >> 48), all&^(binRoom*0x0001000100010001) == 0
 }
 
 // bin is up to binSteps steps, by number.
@@ -57,36 +58,44 @@ type bin struct {
 	room  lanes // that is left, each byte with its sign bit set
 	steps [binSteps]int32
 	n     int
+	sum   int // of all lanes
 }
 
-// put adds a step if there is room: if no lane borrows from its sign bit.
-func (b *bin) put(step int32, l *lanes) bool {
+// put adds a step if there is room: if no lane borrows from its sign bit. Words are
+// variables: an array would be kept in memory.
+func (b *bin) put(step int32, l *lanes, sum int) bool {
 	r := &b.room
-	left := lanes{r[0] - l[0], r[1] - l[1], r[2] - l[2], r[3] - l[3], r[4] - l[4], r[5] - l[5], r[6] - l[6], r[7] - l[7]}
-	if left[0]&left[1]&left[2]&left[3]&left[4]&left[5]&left[6]&left[7]&signBit != signBit {
+	r0, r1, r2, r3 := r[0]-l[0], r[1]-l[1], r[2]-l[2], r[3]-l[3]
+	r4, r5, r6, r7 := r[4]-l[4], r[5]-l[5], r[6]-l[6], r[7]-l[7]
+	if r0&r1&r2&r3&r4&r5&r6&r7&signBit != signBit {
 		return false
 	}
-	b.room = left
+	*r = lanes{r0, r1, r2, r3, r4, r5, r6, r7}
 	b.steps[b.n] = step
 	b.n++
+	b.sum += sum
 	return true
 }
 
 // binner puts the steps of panels into bins, one panel after the other.
 type binner struct {
 	steps [][laneWords]uint64   // weights
+	place []uint32              // of each step: see Conv.place
 	order [binSteps + 1][]int32 // steps in bins of 3, of 2, of 1, and of none
 	open  []bin
 }
 
-// clear makes the weights of a panel zero, for fill to come.
-func (b *binner) clear() []int8.Value {
-	clear(b.steps)
+// values are the weights of a panel, to be written: all of its channels, and nothing
+// behind the end of runs, which stays zero. Those of missing channels are made zero.
+func (b *binner) values(missing bool) []int8.Value {
+	if missing {
+		clear(b.steps)
+	}
 	return unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(b.steps))), len(b.steps)*stepBytes)
 }
 
 // fill writes a panel behind its multipliers.
-func (b *binner) fill(dst []int8.Value, place func(step int) uint32) {
+func (b *binner) fill(dst []int8.Value) {
 	b.sort()
 	steps := unsafe.Slice((*[laneWords]uint64)(unsafe.Pointer(unsafe.SliceData(dst))), len(b.steps))
 	words := unsafe.Slice((*uint32)(unsafe.Pointer(&dst[len(b.steps)*stepBytes])), binSteps+1+len(b.steps))
@@ -94,7 +103,7 @@ func (b *binner) fill(dst []int8.Value, place func(step int) uint32) {
 	for i, order := range b.order {
 		words[i] = uint32(len(order) / max(binSteps-i, 1))
 		for j, step := range order {
-			steps[j], places[j] = b.steps[step], place(int(step))
+			steps[j], places[j] = b.steps[step], b.place[step]
 			if i == binSteps {
 				steps[j] = parted(steps[j])
 			}
@@ -106,17 +115,27 @@ func (b *binner) fill(dst []int8.Value, place func(step int) uint32) {
 // parted has the even bytes of a step before the odd ones: once widened, they are
 // multiplied apart.
 func parted(step [laneWords]uint64) (p [laneWords]uint64) {
-	from, to := (*[stepBytes]int8.Value)(unsafe.Pointer(&step)), (*[stepBytes]int8.Value)(unsafe.Pointer(&p))
-	for i, w := range from {
-		to[i%2*stepBytes/2+i/2] = w
+	for i := range laneWords / 2 {
+		a, b := step[2*i], step[2*i+1]
+		p[i] = even(a) | even(b)<<32
+		p[laneWords/2+i] = even(a>>8) | even(b>>8)<<32
 	}
 	return p
+}
+
+// even brings the even bytes of a word together.
+func even(w uint64) uint64 {
+	w &= evenBytes
+	w = (w | w>>8) & 0x0000ffff0000ffff
+	return (w | w>>16) & 0x00000000ffffffff
 }
 
 func (b *binner) close(i int) {
 	k := &b.order[binSteps-b.open[i].n]
 	*k = append(*k, b.open[i].steps[:b.open[i].n]...)
-	b.open = slices.Delete(b.open, i, i+1)
+	last := len(b.open) - 1
+	b.open[i] = b.open[last]
+	b.open = b.open[:last]
 }
 
 // sort puts all steps into order.
@@ -125,8 +144,8 @@ func (b *binner) sort() {
 		b.order[i] = b.order[i][:0]
 	}
 	for i := range b.steps {
-		if l, ok := measure(&b.steps[i]); ok {
-			b.add(int32(i), &l)
+		if l, sum, ok := measure(&b.steps[i]); ok {
+			b.add(int32(i), &l, sum)
 		} else {
 			b.order[binSteps] = append(b.order[binSteps], int32(i))
 		}
@@ -136,25 +155,40 @@ func (b *binner) sort() {
 	}
 }
 
-// add puts a step into the first bin that has room, or else into another one.
-func (b *binner) add(step int32, l *lanes) {
+// add puts a step into the first bin that has room, or else into another one. With
+// too many open, the fullest is closed.
+func (b *binner) add(step int32, l *lanes, sum int) {
+	fullest := 0
 	for i := range b.open {
-		if b.open[i].put(step, l) {
+		if b.open[i].put(step, l, sum) {
 			if b.open[i].n == binSteps {
 				b.close(i)
 			}
 			return
 		}
+		if b.open[i].sum > b.open[fullest].sum {
+			fullest = i
+		}
 	}
 	if len(b.open) == openBins {
-		b.close(0)
+		b.close(fullest)
 	}
 	b.open = append(b.open, bin{})
 	last := &b.open[len(b.open)-1]
 	for i := range last.room {
 		last.room[i] = signBit | binRoom*0x0101010101010101
 	}
-	last.put(step, l)
+	last.put(step, l, sum)
+}
+
+// newBinner is for the layer's panels.
+func (c *Conv) newBinner() *binner {
+	n := c.runs * c.steps
+	b := &binner{steps: make([][laneWords]uint64, n), place: make([]uint32, n)}
+	for i := range b.place {
+		b.place[i] = c.place(i)
+	}
+	return b
 }
 
 // place is where a step lies in a window: its row, above rowShift bits for the bytes

@@ -57,7 +57,7 @@ func (c *Conv) pack(conv *int8.Conv) {
 	memory := make([]int8.Value, groups*panels*size+align)
 	var b *binner
 	if m.Bins {
-		b = &binner{steps: make([][laneWords]uint64, c.runs*c.steps)}
+		b = c.newBinner()
 	}
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
 	for g := range groups {
@@ -92,7 +92,7 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, b *binner) {
 	}
 	weights := p.data[8*m.NR:][:c.runs*c.steps*m.NR*m.KR]
 	if b != nil {
-		weights = b.clear()
+		weights = b.values(p.lanes < m.NR)
 	}
 	for r := range c.runs {
 		part := weights[r*c.steps*m.NR*m.KR:]
@@ -105,7 +105,7 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, b *binner) {
 		}
 	}
 	if b != nil {
-		b.fill(p.data[8*m.NR:], c.place)
+		b.fill(p.data[8*m.NR:])
 		return
 	}
 	p.wide = m.mark(weights, p.data[8*m.NR+len(weights):])
@@ -167,11 +167,25 @@ func spread(dst, src []int8.Value, depth, distance int) {
 	copy(dst, src)
 }
 
-// sum wraps around, as the accumulator that it corrects does.
+// sum wraps around, as the accumulator that it corrects does. Eight values at a time,
+// each + 128, go into 16-bit lanes, which hold those of a sumBlock.
 func sum(row []int8.Value) int32 {
-	var s int32
+	const sumBlock = 8 * 128
+	s := -128 * int32(len(row))
+	for len(row) >= 8 {
+		part := row[:min(len(row)&^7, sumBlock)]
+		row = row[len(part):]
+		var lanes uint64
+		for ; len(part) >= 8; part = part[8:] {
+			w := *(*uint64)(unsafe.Pointer(unsafe.SliceData(part))) ^ signBit
+			lanes += w&evenBytes + w>>8&evenBytes
+		}
+		for ; lanes > 0; lanes >>= 16 {
+			s += int32(lanes & 0xffff)
+		}
+	}
 	for _, w := range row {
-		s += int32(w)
+		s += int32(w) + 128
 	}
 	return s
 }
