@@ -59,19 +59,19 @@ func (t *Trainer) step(name string, done, total int) {
 // finish tells what came of training.
 func (t *Trainer) finish(report *teach.Report, err error) {
 	debug.FreeOSMemory()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.cancel()
-	t.cancel = nil
-	t.training = live.Training{}
+	var training live.Training
 	switch {
 	case errors.Is(err, context.Canceled):
 	case err != nil:
-		t.options.Log.Warn("training failed", "err", err)
-		t.training.Error = err.Error()
+		t.options.Log.Warn("training failed", "err", err) // not under the lock: it may wait
+		training.Error = err.Error()
 	default:
-		t.training = summary(report)
+		training = summary(report)
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cancel()
+	t.cancel, t.training = nil, training
 	t.note()
 }
 

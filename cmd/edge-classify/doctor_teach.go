@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"edgeclassify/classify"
 	"edgeclassify/q8"
@@ -13,7 +14,7 @@ import (
 // is whole and fits the model, if one is given.
 func checkTaught(dir string, e engine) check {
 	const name = "teaching"
-	if _, err := os.Stat(dir); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "samples")); err != nil { // opening would make it
 		return warning(name, err.Error(), "-teach makes the folder when it is first used")
 	}
 	store, err := samples.Open(dir, samples.Options{})
