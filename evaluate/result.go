@@ -16,25 +16,16 @@ type Result struct {
 	Skipped  int `json:"skipped"`
 	// OwnImages says that they are those that the model was calibrated on: on
 	// others it may do worse.
-	OwnImages bool     `json:"own_pictures,omitempty"`
-	Top1      *Share   `json:"top1"`
-	Top5      *Share   `json:"top5"`
-	FloatTop1 *Share   `json:"float_top1"`
-	FloatTop5 *Share   `json:"float_top5"`
-	Agreement *Share   `json:"agreement"` // both give the same answer, see labels.Activation
-	SQNR      *float64 `json:"sqnr_db"`   // of the logits of all images together
-	Flips     *Flips   `json:"flips"`
-	Classes   []Class  `json:"classes,omitempty"` // those with labelled images, the worst first
-	Seconds   float64  `json:"seconds"`           // left to the caller
-}
-
-// Share is a number of images with its 95 % Wilson score interval.
-type Share struct {
-	Count int     `json:"count"`
-	Of    int     `json:"of"`
-	Value float64 `json:"value"`
-	Low   float64 `json:"low"`
-	High  float64 `json:"high"`
+	OwnImages bool         `json:"own_pictures,omitempty"`
+	Top1      *stats.Share `json:"top1"`
+	Top5      *stats.Share `json:"top5"`
+	FloatTop1 *stats.Share `json:"float_top1"`
+	FloatTop5 *stats.Share `json:"float_top5"`
+	Agreement *stats.Share `json:"agreement"` // both give the same answer, see labels.Activation
+	SQNR      *float64     `json:"sqnr_db"`   // of the logits of all images together
+	Flips     *Flips       `json:"flips"`
+	Classes   []Class      `json:"classes,omitempty"` // those with labelled images, the worst first
+	Seconds   float64      `json:"seconds"`           // left to the caller
 }
 
 // Flips are images whose answer changes from float to int8.
@@ -100,7 +91,7 @@ func count(verdicts []verdict, which func(verdict) bool) (n int) {
 	return n
 }
 
-func shareOf(verdicts []verdict, which func(verdict) bool) *Share {
+func shareOf(verdicts []verdict, which func(verdict) bool) *stats.Share {
 	return share(count(verdicts, which), len(verdicts))
 }
 
@@ -158,10 +149,10 @@ func compareClasses(a, b Class) int {
 }
 
 // share is nil of nothing.
-func share(n, of int) *Share {
+func share(n, of int) *stats.Share {
 	if of == 0 {
 		return nil
 	}
-	low, high := stats.Wilson(n, of)
-	return &Share{Count: n, Of: of, Value: float64(n) / float64(of), Low: low, High: high}
+	s := stats.ShareOf(n, of)
+	return &s
 }

@@ -7,10 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"gonum.org/v1/plot/plotter"
+
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/runtime"
-	"gonum.org/v1/plot/plotter"
 )
 
 func value(x float64) *float64 { return &x }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/evaluate"
+	"edgeclassify/internal/stats"
 )
 
 // Numbers on the page. What is not known, or is no number, is a dash.
@@ -129,7 +129,7 @@ func span(r *quantize.Range) string {
 }
 
 // interval is the 95 % interval of a share.
-func interval(s *evaluate.Share) string {
+func interval(s *stats.Share) string {
 	if s == nil || !finite(100*s.Low, 100*s.High) {
 		return unknown
 	}

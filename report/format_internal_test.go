@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/evaluate"
+	"edgeclassify/internal/stats"
 )
 
 // plain has ordinary spaces, which are easier to write.
@@ -64,6 +64,6 @@ func TestSpans(t *testing.T) {
 	require.Equal(t, "−1.50 … 6.00", plain(span(&quantize.Range{Min: -1.5, Max: 6})))
 	require.Equal(t, "–", span(nil))
 	require.Equal(t, "–", span(&quantize.Range{Max: math.Inf(1)}))
-	require.Equal(t, "96.9–99.4 %", plain(interval(&evaluate.Share{Low: 0.9689, High: 0.9942})))
-	require.Equal(t, "–", interval(&evaluate.Share{Low: math.NaN()}))
+	require.Equal(t, "96.9–99.4 %", plain(interval(&stats.Share{Low: 0.9689, High: 0.9942})))
+	require.Equal(t, "–", interval(&stats.Share{Low: math.NaN()}))
 }

@@ -13,6 +13,7 @@ import (
 
 	"edgeclassify/calibrate"
 	"edgeclassify/evaluate"
+	"edgeclassify/internal/stats"
 )
 
 //go:embed page.html teaching.html style.css
@@ -107,7 +108,7 @@ func steps(trials []calibrate.Trial) []step {
 // A measure is a share of pictures on a line that starts at Floor.
 type measure struct {
 	Name  string
-	Share *evaluate.Share
+	Share *stats.Share
 	Bar   bar // the interval
 	Dot   bar // the value
 }

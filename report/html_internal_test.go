@@ -8,6 +8,7 @@ import (
 
 	"edgeclassify/calibrate"
 	"edgeclassify/evaluate"
+	"edgeclassify/internal/stats"
 )
 
 func TestStepsStartAtTheKeptTrial(t *testing.T) {
@@ -35,7 +36,7 @@ func TestBarsStayOnTheirLine(t *testing.T) {
 }
 
 func TestAccuracyLeavesOutWhatIsMissing(t *testing.T) {
-	got := accuracy(&evaluate.Result{Top1: &evaluate.Share{Value: 0.8, Low: 0.7, High: 0.9}, Agreement: &evaluate.Share{Value: 1, Low: 0.95, High: 1}})
+	got := accuracy(&evaluate.Result{Top1: &stats.Share{Value: 0.8, Low: 0.7, High: 0.9}, Agreement: &stats.Share{Value: 1, Low: 0.95, High: 1}})
 	require.Len(t, got, 2)
 	require.Equal(t, "Top-1, int8", got[0].Name)
 	require.Equal(t, bar{Left: 25, Width: 50}, got[0].Bar, "on a line from 0.6")
@@ -58,7 +59,7 @@ func TestChanceInWords(t *testing.T) {
 }
 
 func TestClassesAreSortedWorstFirst(t *testing.T) {
-	e := evaluate.Result{FloatTop1: &evaluate.Share{}, Classes: []evaluate.Class{
+	e := evaluate.Result{FloatTop1: &stats.Share{}, Classes: []evaluate.Class{
 		{Index: 1, Images: 9, Top1: 9, FloatTop1: 9, Agree: 9},
 		{Index: 2, Images: 9, Top1: 1, FloatTop1: 1, Agree: 9},
 		{Index: 3, Images: 9, Top1: 8, FloatTop1: 8, Agree: 7},

@@ -17,6 +17,7 @@ import (
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/evaluate"
 	"edgeclassify/int8"
+	"edgeclassify/internal/stats"
 	"edgeclassify/q8"
 	"edgeclassify/report"
 	"edgeclassify/runtime"
@@ -61,9 +62,9 @@ func evaluation(rng *rand.Rand) *evaluate.Result {
 	sqnr := 26.6
 	e := &evaluate.Result{
 		Images: 372, Labelled: 372, Skipped: 1,
-		Top1: &evaluate.Share{Count: 281, Of: 372, Value: 0.7554, Low: 0.7092, High: 0.7963}, FloatTop1: &evaluate.Share{Count: 282, Of: 372, Value: 0.7581, Low: 0.7121, High: 0.7988},
-		Top5: &evaluate.Share{Count: 345, Of: 372, Value: 0.9274, Low: 0.8964, High: 0.9497}, FloatTop5: &evaluate.Share{Count: 346, Of: 372, Value: 0.9301, Low: 0.8995, High: 0.9519},
-		Agreement: &evaluate.Share{Count: 367, Of: 372, Value: 0.9866, Low: 0.9689, High: 0.9942}, SQNR: &sqnr,
+		Top1: &stats.Share{Count: 281, Of: 372, Value: 0.7554, Low: 0.7092, High: 0.7963}, FloatTop1: &stats.Share{Count: 282, Of: 372, Value: 0.7581, Low: 0.7121, High: 0.7988},
+		Top5: &stats.Share{Count: 345, Of: 372, Value: 0.9274, Low: 0.8964, High: 0.9497}, FloatTop5: &stats.Share{Count: 346, Of: 372, Value: 0.9301, Low: 0.8995, High: 0.9519},
+		Agreement: &stats.Share{Count: 367, Of: 372, Value: 0.9866, Low: 0.9689, High: 0.9942}, SQNR: &sqnr,
 		Flips:   &evaluate.Flips{RightToWrong: 2, WrongToRight: 1, WrongToWrong: 2, McNemar: 1},
 		Seconds: 41.3,
 	}

@@ -42,7 +42,7 @@ func (t *Teaching) Complete(m *q8.Model, thumbnail func(name string, s preproces
 		return err
 	}
 	t.Model, t.Provenance = Model{Name: m.Name, Size: SizeOf(plan)}, m.Provenance
-	t.Good = t.Taught.Accuracy.Total == 0 || t.Taught.Accuracy.Share > t.chance()
+	t.Good = t.Taught.Accuracy.Of == 0 || t.Taught.Accuracy.Value > t.chance()
 	t.advise(m)
 	t.thumbnails = map[string][]byte{}
 	for _, s := range t.Taught.Suspects {
@@ -63,8 +63,8 @@ func (t *Teaching) chance() float64 {
 	if t.Taught.Confusion == nil {
 		return 0
 	}
-	largest := slices.MaxFunc(t.Taught.Classes, func(a, b teach.ClassReport) int { return cmp.Compare(a.Accuracy.Total, b.Accuracy.Total) })
-	return float64(largest.Accuracy.Total) / float64(t.Taught.Accuracy.Total)
+	largest := slices.MaxFunc(t.Taught.Classes, func(a, b teach.ClassReport) int { return cmp.Compare(a.Accuracy.Of, b.Accuracy.Of) })
+	return float64(largest.Accuracy.Of) / float64(t.Taught.Accuracy.Of)
 }
 
 // enough photographs of a class are those beyond which more bring less.
@@ -140,11 +140,11 @@ func (t *Teaching) answers() (list []string) {
 // Summary is the accuracy in a sentence.
 func (t *Teaching) Summary() string {
 	a := t.Taught.Accuracy
-	if a.Total == 0 {
+	if a.Of == 0 {
 		return "how often it is right is not known: no photograph could be left out of training"
 	}
 	return fmt.Sprintf("right on %s of photographs that were left out, %d of %d (95%s%% interval %s)",
-		percent(a.Share), a.Count, a.Total, space, between(a.Low, a.High))
+		percent(a.Value), a.Count, a.Of, space, between(a.Low, a.High))
 }
 
 // between is an interval of shares.

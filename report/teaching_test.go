@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/stats"
 	"edgeclassify/preprocess"
 	"edgeclassify/report"
 	"edgeclassify/teach"
@@ -22,8 +23,8 @@ import (
 // teaching is a report as of four classes, with invented numbers.
 func teaching(t *testing.T) *report.Teaching {
 	t.Helper()
-	share := func(count, total int) teach.Share {
-		return teach.Share{Count: count, Total: total, Share: float64(count) / float64(total), Low: 0.6, High: 0.95}
+	share := func(count, total int) stats.Share {
+		return stats.Share{Count: count, Of: total, Value: float64(count) / float64(total), Low: 0.6, High: 0.95}
 	}
 	r := &report.Teaching{Warnings: []string{"left out: cup/7.jpg: damaged"}, Taught: &teach.Report{
 		Photographs: 40, Samples: 40, Method: teach.Method{Name: "logistic", Pooled: 0.5, Strength: 100, Temperature: 0.3, Folds: 10},
@@ -65,10 +66,10 @@ func TestTeachingSaysWhatToDo(t *testing.T) {
 		require.Contains(t, text.String(), want)
 	}
 
-	r.Taught.Accuracy = teach.Share{Count: 10, Total: 40, Share: 0.25}
+	r.Taught.Accuracy = stats.Share{Count: 10, Of: 40, Value: 0.25}
 	require.NoError(t, r.Complete(nettest.Colours(), func(string, preprocess.Spec) ([]byte, error) { return nil, nil }))
 	require.False(t, r.Good, "as often as by always naming one class")
-	r.Taught.Accuracy = teach.Share{}
+	r.Taught.Accuracy = stats.Share{}
 	require.NoError(t, r.Complete(nettest.Colours(), func(string, preprocess.Spec) ([]byte, error) { return nil, nil }))
 	require.True(t, r.Good, "nothing is known against it")
 	require.Contains(t, r.Summary(), "not known")
@@ -86,7 +87,7 @@ func TestTeachingPageIsWellFormed(t *testing.T) {
 	require.Len(t, named(elements, "td"), 4*7)
 	require.Equal(t, page(t, r), page(t, r))
 
-	r.Taught.Confusion, r.Taught.Curve, r.Taught.Unknown, r.Taught.Suspects, r.Warnings, r.Taught.Accuracy = nil, nil, nil, nil, nil, teach.Share{}
+	r.Taught.Confusion, r.Taught.Curve, r.Taught.Unknown, r.Taught.Suspects, r.Warnings, r.Taught.Accuracy = nil, nil, nil, nil, nil, stats.Share{}
 	require.Equal(t, []string{"classes", "provenance"}, sections(parse(t, page(t, r))))
 
 	var b bytes.Buffer

@@ -3,6 +3,8 @@ package teach
 import (
 	"context"
 	"math"
+
+	"edgeclassify/internal/stats"
 )
 
 const (
@@ -169,7 +171,7 @@ func (t *trainer) buffer(thread int) []float64 {
 }
 
 // right counts photographs left out that are answered with their classes.
-func (t *trainer) right(logits []float64) Share {
+func (t *trainer) right(logits []float64) stats.Share {
 	count, total := 0, 0
 	for i := range t.samples {
 		if t.judged(i) {
@@ -179,7 +181,7 @@ func (t *trainer) right(logits []float64) Share {
 			}
 		}
 	}
-	return share(count, total)
+	return stats.ShareOf(count, total)
 }
 
 // judged says whether a sample is a photograph itself, and was left out.

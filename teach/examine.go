@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"edgeclassify/internal/stats"
 	"edgeclassify/labels"
 )
 
@@ -17,9 +18,9 @@ func (t *trainer) report(ctx context.Context, all *data, c *choice) (*Report, er
 		Name: "logistic", Pooled: c.share, Strength: c.strength, Temperature: c.temperature, Folds: t.folds, Candidates: c.tried,
 	}}
 	for k, label := range t.labels {
-		r.Classes = append(r.Classes, ClassReport{Label: label, Photographs: all.counts[k], Accuracy: share(0, 0)})
+		r.Classes = append(r.Classes, ClassReport{Label: label, Photographs: all.counts[k], Accuracy: stats.ShareOf(0, 0)})
 	}
-	r.Accuracy = share(0, 0)
+	r.Accuracy = stats.ShareOf(0, 0)
 	if c.logits != nil {
 		t.count(r, t.answers(c, t.unknown))
 		answers := t.answers(c, false)
@@ -92,9 +93,9 @@ func (t *trainer) count(r *Report, answers [][]float64) {
 			}
 		}
 	}
-	r.Accuracy = share(count, all)
+	r.Accuracy = stats.ShareOf(count, all)
 	for k := range right {
-		r.Classes[k].Accuracy = share(right[k], total[k])
+		r.Classes[k].Accuracy = stats.ShareOf(right[k], total[k])
 	}
 }
 
@@ -219,9 +220,9 @@ func (t *trainer) learn(ctx context.Context, r *Report, c *choice) error {
 		if err != nil {
 			return err
 		}
-		r.Curve = append(r.Curve, Point{Photographs: float64(most), Accuracy: t.right(logits).Share})
+		r.Curve = append(r.Curve, Point{Photographs: float64(most), Accuracy: t.right(logits).Value})
 	}
-	now := t.right(c.logits).Share
+	now := t.right(c.logits).Value
 	r.Curve = append(r.Curve, Point{Photographs: math.Round(all*10) / 10, Accuracy: now})
 	if n := len(r.Curve); n > 1 {
 		before, wrong := 1-r.Curve[n-2].Accuracy, 1-now

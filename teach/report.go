@@ -15,7 +15,7 @@ type Report struct {
 	Method      Method        `json:"method"`
 	// Without cross-validation, as where there is one photograph of each class, Accuracy
 	// is of 0 photographs.
-	Accuracy     Share        `json:"accuracy"`
+	Accuracy     stats.Share  `json:"accuracy"`
 	Confusion    [][]int      `json:"confusion,omitempty"` // [true class][answer], in the order of Classes; answers may have one more, Unknown
 	Calibration  float64      `json:"calibration_error"`   // expected: of probabilities, against shares of right answers
 	Suspects     []Suspect    `json:"suspects,omitempty"`
@@ -27,18 +27,9 @@ type Report struct {
 
 // ClassReport is of one class.
 type ClassReport struct {
-	Label       string `json:"label"`
-	Photographs int    `json:"photographs"`
-	Accuracy    Share  `json:"accuracy"`
-}
-
-// Share is a count among a total, and the interval of Wilson around it.
-type Share struct {
-	Count int     `json:"count"`
-	Total int     `json:"total"`
-	Share float64 `json:"share"`
-	Low   float64 `json:"low"`
-	High  float64 `json:"high"`
+	Label       string      `json:"label"`
+	Photographs int         `json:"photographs"`
+	Accuracy    stats.Share `json:"accuracy"`
 }
 
 // Method is what was chosen, and how.
@@ -59,10 +50,10 @@ func (m Method) String() string {
 
 // Candidate is one that cross-validation tried.
 type Candidate struct {
-	Pooled   float64 `json:"pooled"`
-	Strength float64 `json:"strength"`
-	Loss     float64 `json:"loss"` // mean negative log-likelihood at the best temperature
-	Accuracy Share   `json:"accuracy"`
+	Pooled   float64     `json:"pooled"`
+	Strength float64     `json:"strength"`
+	Loss     float64     `json:"loss"` // mean negative log-likelihood at the best temperature
+	Accuracy stats.Share `json:"accuracy"`
 }
 
 // Suspect is a photograph that is likely mislabelled or of no use.
@@ -102,13 +93,4 @@ type Quantization struct {
 	Samples    int     `json:"samples"`
 	Differ     int     `json:"differ"`     // in the answer
 	Difference float64 `json:"difference"` // largest, of a probability
-}
-
-func share(count, total int) Share {
-	s := Share{Count: count, Total: total}
-	if total > 0 {
-		s.Share = float64(count) / float64(total)
-	}
-	s.Low, s.High = stats.Wilson(count, total)
-	return s
 }

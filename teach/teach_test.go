@@ -144,9 +144,9 @@ func TestTrain(t *testing.T) {
 	require.Greater(t, right, 180)
 	require.Greater(t, unknown, 20)
 	require.Equal(t, 40, r.Photographs)
-	require.Equal(t, 40, r.Accuracy.Total)
-	require.Greater(t, r.Accuracy.Share, 0.8)
-	require.Less(t, r.Accuracy.Low, r.Accuracy.Share)
+	require.Equal(t, 40, r.Accuracy.Of)
+	require.Greater(t, r.Accuracy.Value, 0.8)
+	require.Less(t, r.Accuracy.Low, r.Accuracy.Value)
 	require.Greater(t, r.Unknown.AUC, 0.8)
 	require.Zero(t, r.Quantization.Differ)
 	require.Equal(t, 40, r.Quantization.Samples)
@@ -271,9 +271,9 @@ func TestOnePhotographOfEach(t *testing.T) {
 		}
 		if counts[len(counts)-1] == 1 {
 			require.Zero(t, r.Method.Folds)
-			require.Zero(t, r.Accuracy.Total)
+			require.Zero(t, r.Accuracy.Of)
 		} else {
-			require.Equal(t, 5, r.Accuracy.Total, "one that has no other like it cannot be left out")
+			require.Equal(t, 5, r.Accuracy.Of, "one that has no other like it cannot be left out")
 		}
 	}
 }
@@ -311,7 +311,7 @@ func TestUnknownIsCountedByAnswers(t *testing.T) {
 	}
 	require.Positive(t, unknown)
 	require.LessOrEqual(t, r.Unknown.Mistaken, 0.1)
-	require.InDelta(t, float64(unknown)/float64(r.Accuracy.Total), r.Unknown.Mistaken, 1e-12)
+	require.InDelta(t, float64(unknown)/float64(r.Accuracy.Of), r.Unknown.Mistaken, 1e-12)
 }
 
 // Copies and views of a photograph are left out with it.
@@ -334,8 +334,8 @@ func TestCopiesStayTogether(t *testing.T) {
 	require.Equal(t, alone.Accuracy, r.Accuracy)
 	_, r = train(t, m, &views, teach.Options{Threads: 1, NoUnknown: true})
 	require.Equal(t, 12, r.Photographs)
-	require.Equal(t, 12, r.Accuracy.Total)
-	require.InDelta(t, alone.Accuracy.Share, r.Accuracy.Share, 0.2)
+	require.Equal(t, 12, r.Accuracy.Of)
+	require.InDelta(t, alone.Accuracy.Value, r.Accuracy.Value, 0.2)
 }
 
 func TestSuspects(t *testing.T) {
@@ -386,7 +386,7 @@ func TestMulti(t *testing.T) {
 	h, r := train(t, m, set, teach.Options{Threads: 2, Multi: true})
 	require.Equal(t, labels.Sigmoid, h.Activation)
 	require.Equal(t, set.Labels, names(h.Classes))
-	require.Greater(t, r.Accuracy.Share, 0.8)
+	require.Greater(t, r.Accuracy.Value, 0.8)
 	require.Zero(t, r.Quantization.Differ)
 	logits, right := make([]int32, 3), 0
 	for range 10 {
@@ -412,7 +412,7 @@ func TestManySamples(t *testing.T) {
 	h, r := train(t, m, set, teach.Options{Threads: 2})
 	require.Equal(t, 2500, r.Photographs)
 	require.Equal(t, []int{1500, 400, 600}, []int{r.Classes[0].Photographs, r.Classes[1].Photographs, r.Classes[2].Photographs})
-	require.Equal(t, 2000, r.Accuracy.Total)
+	require.Equal(t, 2000, r.Accuracy.Of)
 	right := 0
 	for range 60 {
 		for k := range 3 {

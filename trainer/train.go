@@ -240,7 +240,7 @@ func hash(set *teach.Set) string {
 // summary is what the page shows of a report.
 func summary(r *teach.Report) live.Training {
 	a := r.Accuracy
-	s := live.Training{Of: a.Total, Accuracy: a.Share, Low: a.Low, High: a.High, Warnings: r.Warnings}
+	s := live.Training{Of: a.Of, Accuracy: a.Value, Low: a.Low, High: a.High, Warnings: r.Warnings}
 	for _, suspect := range r.Suspects {
 		at := strings.LastIndexByte(suspect.Name, '/')
 		s.Suspects = append(s.Suspects, live.TeachSample{Label: suspect.Name[:at], ID: suspect.Name[at+1:]})

@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"edgeclassify/evaluate"
+	"edgeclassify/internal/stats"
 )
 
 // printResult writes the outcome for people.
@@ -28,7 +29,7 @@ func printResult(w io.Writer, r *evaluate.Result) error {
 	return t.Flush()
 }
 
-func printShare(w io.Writer, name string, s *evaluate.Share) {
+func printShare(w io.Writer, name string, s *stats.Share) {
 	if s != nil {
 		fmt.Fprintf(w, "%s\t%.2f %%\t%.2f to %.2f %%, %d of %d\n", name, 100*s.Value, 100*s.Low, 100*s.High, s.Count, s.Of)
 	}

@@ -13,6 +13,7 @@ import (
 	"edgeclassify/evaluate"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/nettest"
+	"edgeclassify/internal/stats"
 	"edgeclassify/q8"
 )
 
@@ -20,9 +21,9 @@ func TestPrintResult(t *testing.T) {
 	ratio := 26.5
 	r := &evaluate.Result{
 		Images: 100, Labelled: 100, SQNR: &ratio,
-		Top1:      &evaluate.Share{Count: 80, Of: 100, Value: 0.8, Low: 0.7112, High: 0.8666},
-		FloatTop1: &evaluate.Share{Count: 95, Of: 100, Value: 0.95, Low: 0.8882, High: 0.9785},
-		Agreement: &evaluate.Share{Count: 70, Of: 100, Value: 0.7, Low: 0.6042, High: 0.7811},
+		Top1:      &stats.Share{Count: 80, Of: 100, Value: 0.8, Low: 0.7112, High: 0.8666},
+		FloatTop1: &stats.Share{Count: 95, Of: 100, Value: 0.95, Low: 0.8882, High: 0.9785},
+		Agreement: &stats.Share{Count: 70, Of: 100, Value: 0.7, Low: 0.6042, High: 0.7811},
 		Flips:     &evaluate.Flips{RightToWrong: 20, WrongToRight: 5, WrongToWrong: 5, McNemar: 0.004},
 		Classes:   []evaluate.Class{{Index: 7, Name: "cock", Images: 3, Top1: 1, FloatTop1: 2, Agree: 3}},
 	}

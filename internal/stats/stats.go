@@ -29,6 +29,22 @@ func Wilson(count, n int) (low, high float64) {
 	return max(centre-half, 0), min(centre+half, 1)
 }
 
+// Share is a count of which there could have been so many, with its 95 % Wilson score
+// interval.
+type Share struct {
+	Count int     `json:"count"`
+	Of    int     `json:"of"`
+	Value float64 `json:"value"` // 0 where Of is
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// ShareOf is the share of count in of.
+func ShareOf(count, of int) Share {
+	low, high := Wilson(count, of)
+	return Share{count, of, float64(count) / float64(max(of, 1)), low, high}
+}
+
 // McNemar returns the two-sided p-value of McNemar's exact test for pairs of
 // yes and no, of which gained went from no to yes and lost from yes to no: how
 // likely the two numbers differ this much where both ways are equally likely.
