@@ -3,7 +3,6 @@
 package capture
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"edgeclassify/internal/syncbuffer"
 
 	"github.com/stretchr/testify/require"
 )
@@ -102,7 +103,7 @@ func ended(id int) bool {
 }
 
 func TestProgramIsStartedAgain(t *testing.T) {
-	var text bytes.Buffer
+	var text syncbuffer.Buffer
 	dir := installProgram(t, "rpicam-vid", `[ -e $DIR/once ] || { touch $DIR/once; head -c 7000 /dev/zero; until [ -e $DIR/taken ]; do sleep 0.01; done; echo "ERROR: camera timed out" >&2; exit 3; }; `+frames)
 	c := openProgram(t, Options{Width: 128, Height: 32, Log: slog.New(slog.NewTextHandler(&text, nil))})
 	require.Zero(t, nextWithin(t, c, 10*time.Second).Data[0])
@@ -127,7 +128,7 @@ func TestBusyCamera(t *testing.T) {
 ERROR: *** failed to acquire camera /base/soc/i2c0mux/i2c@1/imx219@10 ***
 END
 exit 255`)
-	var text bytes.Buffer
+	var text syncbuffer.Buffer
 	_, err := Open(t.Context(), "csi", Options{Log: slog.New(slog.NewTextHandler(&text, nil))})
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"edgeclassify/internal/syncbuffer"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,7 +28,7 @@ func TestExec(t *testing.T) {
 		"JPEG": {append(numbered(t, 1, 80), numbered(t, 2, 80)...), MJPEG, 80},
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "stream"), c.stream, 0o600))
-		var text bytes.Buffer
+		var text syncbuffer.Buffer
 		camera, err := Open(t.Context(), "exec:camera 'a b' secret", Options{Width: 64, Height: 48, Log: slog.New(slog.NewTextHandler(&text, nil))})
 		require.NoError(t, err, name)
 		require.Eventually(t, func() bool { return camera.Status().Frames == 2 }, 10*time.Second, time.Millisecond)

@@ -4,7 +4,6 @@ package capture
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"edgeclassify/internal/syncbuffer"
 
 	"github.com/icholy/digest"
 	"github.com/stretchr/testify/require"
@@ -154,7 +155,7 @@ func TestRTSP(t *testing.T) {
 	address := camera.Addr().String()
 	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte(rtspUser+":"+rtspPassword+"\n"), 0o600))
-	var text bytes.Buffer
+	var text syncbuffer.Buffer
 	c, err := Open(t.Context(), "rtsp://"+address+"/live?channel=1", Options{Width: 120, Height: 119, PasswordFile: file, Log: slog.New(slog.NewTextHandler(&text, nil))})
 	require.NoError(t, err, text.String())
 	t.Cleanup(func() { c.Close() })
@@ -179,7 +180,7 @@ func TestRTSP(t *testing.T) {
 
 func TestRTSPSaysWhy(t *testing.T) {
 	camera := newRTSPCamera(t, "127.0.0.1:0", makeVideo(t))
-	var text bytes.Buffer
+	var text syncbuffer.Buffer
 	_, err := Open(t.Context(), "rtsp://admin:wrongpassword@"+camera.Addr().String()+"/", Options{Log: slog.New(slog.NewTextHandler(&text, nil))})
 	require.ErrorContains(t, err, "401 Unauthorized")
 	camera.unplug()

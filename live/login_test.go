@@ -1,7 +1,6 @@
 package live
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"edgeclassify/internal/syncbuffer"
 
 	"github.com/stretchr/testify/require"
 )
@@ -50,7 +51,7 @@ func TestGuessesAreSlowedDown(t *testing.T) {
 // A program that shows an old token for ever does not lock out its neighbours
 // behind the same proxy.
 func TestTheSameWrongTokenIsOneGuess(t *testing.T) {
-	var log bytes.Buffer
+	var log syncbuffer.Buffer
 	g := newGuesses(token, slog.New(slog.NewTextHandler(&log, nil)))
 	now := time.Now()
 	for range 1000 {
@@ -65,7 +66,7 @@ func TestTheSameWrongTokenIsOneGuess(t *testing.T) {
 }
 
 func TestGuessesAreLoggedSparingly(t *testing.T) {
-	var log bytes.Buffer
+	var log syncbuffer.Buffer
 	g := newGuesses(token, slog.New(slog.NewTextHandler(&log, nil)))
 	now := time.Now()
 	for i := range 3 * maxGuessers {

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"edgeclassify/internal/syncbuffer"
+
 	"github.com/stretchr/testify/require"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 
@@ -219,7 +221,7 @@ func TestDisplayShowsTheNewest(t *testing.T) {
 
 func TestDisplayUnplugged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logged bytes.Buffer
+		var logged syncbuffer.Buffer
 		s := &screen{addr: 0x3c}
 		_, err := newDisplay(s, displaySpec{height: 64, addr: 0x3d}, orSilent(nil))
 		require.ErrorContains(t, err, "no answer")

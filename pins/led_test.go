@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"edgeclassify/internal/syncbuffer"
+
 	"github.com/stretchr/testify/require"
 	"periph.io/x/conn/v3/gpio"
 
@@ -176,7 +178,7 @@ func TestLEDClose(t *testing.T) {
 func TestLEDFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
-		var logged bytes.Buffer
+		var logged syncbuffer.Buffer
 		p := newFakePin()
 		l, err := newLED(rule{classes: []int{0}, min: 0.5}, p, 0, slog.New(slog.NewTextHandler(&logged, nil)))
 		require.NoError(t, err)
@@ -185,7 +187,7 @@ func TestLEDFailures(t *testing.T) {
 			l.Result(result(map[int]float64{0: float64(i % 2)}), nil)
 			synctest.Wait()
 		}
-		require.Equal(t, 1, bytes.Count(logged.Bytes(), []byte("broken")), "told once: %s", &logged)
+		require.Equal(t, 1, bytes.Count([]byte(logged.String()), []byte("broken")), "told once: %s", &logged)
 		require.ErrorIs(t, l.Close(), broken)
 
 		_, err = newLED(rule{}, p, 0, orSilent(nil))

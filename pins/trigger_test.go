@@ -1,12 +1,13 @@
 package pins
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"edgeclassify/internal/syncbuffer"
 
 	"github.com/stretchr/testify/require"
 	"periph.io/x/conn/v3/gpio"
@@ -36,7 +37,7 @@ func TestParseTrigger(t *testing.T) {
 
 func TestTrigger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logged bytes.Buffer
+		var logged syncbuffer.Buffer
 		p := newFakePin()
 		trigger, err := newTrigger(p, gpio.PullUp, gpio.FallingEdge, slog.New(slog.NewTextHandler(&logged, nil)))
 		require.NoError(t, err)
@@ -68,7 +69,7 @@ func TestTriggerFailures(t *testing.T) {
 	_, err := newTrigger(p, gpio.PullUp, gpio.FallingEdge, orSilent(nil))
 	require.ErrorIs(t, err, broken)
 
-	var logged bytes.Buffer
+	var logged syncbuffer.Buffer
 	p = newFakePin()
 	trigger, err := newTrigger(p, gpio.PullUp, gpio.FallingEdge, slog.New(slog.NewTextHandler(&logged, nil)))
 	require.NoError(t, err)

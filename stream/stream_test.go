@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -14,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"edgeclassify/internal/syncbuffer"
 
 	"github.com/stretchr/testify/require"
 
@@ -432,7 +433,7 @@ func TestCameraGoesAndComes(t *testing.T) {
 
 func TestBadFramesAreLoggedSparingly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log syncbuffer.Buffer
 		b := start(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 		for range 100 {
 			require.True(t, b.show(1))

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"testing"
 
+	"edgeclassify/internal/syncbuffer"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -18,12 +20,12 @@ func TestTokenFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(" s3cret-token \n"), 0o600))
 	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o644: runtime.GOOS != "windows"} {
 		require.NoError(t, os.Chmod(file, mode))
-		var log bytes.Buffer
+		var log syncbuffer.Buffer
 		o := pageOptions{tokenFile: file}
 		token, err := o.readToken(slog.New(slog.NewTextHandler(&log, nil)))
 		require.NoError(t, err)
 		require.Equal(t, "s3cret-token", token)
-		require.Equal(t, warns, bytes.Contains(log.Bytes(), []byte("chmod 600")), "%s", &log)
+		require.Equal(t, warns, bytes.Contains([]byte(log.String()), []byte("chmod 600")), "%s", &log)
 		require.NotContains(t, log.String(), token)
 	}
 	require.NoError(t, os.WriteFile(file, []byte("  \n"), 0o600))
