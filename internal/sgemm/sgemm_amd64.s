@@ -118,6 +118,8 @@ stored: \
 	NEAR(DX); NEAR(R15)
 
 #define STEP4 \
+	PREFETCHT1 (DX); \
+	ADDQ R15, DX; \
 	VMOVUPS (DI), Y12; \
 	VMOVUPS 32(DI), Y13; \
 	ROW2((SI), Y0, Y1); \
