@@ -46,6 +46,7 @@ type depthwise struct {
 
 func (d *depthwise) Bytes() int   { return len(d.Weight) + 8*d.OutC }
 func (d *depthwise) Scratch() int { return d.OutC }
+func (d *depthwise) Rows() int    { return 0 }
 
 func (d *depthwise) Run(t *ConvTask, part Part, scratch []int64) {
 	if d.flip == 0 {

@@ -26,6 +26,7 @@ type genericConv struct{ *Conv }
 
 func (c genericConv) Pack()        {}
 func (c genericConv) Bytes() int   { return 0 }
+func (c genericConv) Rows() int    { return 0 }
 func (c genericConv) Scratch() int { return c.depth() * pairs }
 
 // The portable convolution computes a panel of output channels for one pixel

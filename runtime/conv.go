@@ -44,8 +44,14 @@ func (c *conv) inPlace() []int {
 // split is by rows where activations outweigh weights, so that a thread's rows
 // stay in its cache; else by channels, so that each weight is read by one thread
 // only.
-func (c *conv) split() (byRows bool, channels int) {
-	return c.layer.Out.Shape.Elements() > len(c.op.Weight), c.op.Unit(c.kernel.NR)
+func (c *conv) split() (byRows bool, unit int) {
+	if rows := c.packed.Rows(); rows > 0 {
+		return true, rows
+	}
+	if c.layer.Out.Shape.Elements() > len(c.op.Weight) {
+		return true, 1
+	}
+	return false, c.op.Unit(c.kernel.NR)
 }
 
 func (c *conv) pack(packed func(weights []int8.Value)) {

@@ -16,9 +16,8 @@ type operator interface {
 	// inPlace is the numbers of the inputs over which it may write its output, pixel
 	// by pixel.
 	inPlace() []int
-	// split says how threads share it: by rows of the output, or by so many output
-	// channels at a time.
-	split() (byRows bool, channels int)
+	// split says how threads share it: so many rows or channels of the output at a time.
+	split() (byRows bool, unit int)
 	// pack packs its weights for the kernel. Packed, if not nil, is told of those
 	// that were copied.
 	pack(packed func(weights []int8.Value))

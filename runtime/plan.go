@@ -110,7 +110,7 @@ func (p *Plan) split(id tensor.ID) {
 	byRows, unit := s.operator.split()
 	length := shape.C
 	if byRows {
-		length, unit = shape.H, 1
+		length = shape.H
 	}
 	blocks := (length + unit - 1) / unit
 	n := 1

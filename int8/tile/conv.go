@@ -24,6 +24,9 @@ type Conv struct {
 
 // Convolution is that of layer l, whose Op is an *int8.Conv.
 func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
+	if w := m.winograd(l); w != nil {
+		return w
+	}
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
 	if conv.Depthwise() {
@@ -74,6 +77,9 @@ func (c *Conv) Bytes() int {
 
 // Pack implements int8.Convolution.
 func (c *Conv) Pack() { c.pack(c.conv) }
+
+// Rows implements int8.Convolution.
+func (c *Conv) Rows() int { return 0 }
 
 // Scratch is the words of memory that a thread needs: a tile's gathered
 // windows, its outputs and its residuals.

@@ -66,6 +66,9 @@ func (c *convInt16) scratch() (windows, sums int) {
 	return rows * c.window(), rows * panels * c.micro.NR
 }
 
+// Rows implements int8.Convolution.
+func (c *convInt16) Rows() int { return 0 }
+
 // Scratch is the words of memory that a thread needs.
 func (c *convInt16) Scratch() int {
 	windows, sums := c.scratch()

@@ -43,6 +43,8 @@ type Micro struct {
 	// Bins, for panels of stepBytes a step, says that the assembly takes steps in
 	// bins, whose sums fit 16 bits: see bins.go.
 	Bins bool
+	// Winograd, if not nil, is for 3x3 convolutions.
+	Winograd *Winograd
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
