@@ -36,6 +36,10 @@ func avx2() *tile.Micro {
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, Max: maxAVX2,
+		Winograd: &tile.Winograd{
+			Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Block: 28, MinTiles: 16, ByChannels: true,
+			Input: winogradInputAVX2, Multiply: winogradMultiplyAVX2, Output: winogradOutputAVX2,
+		},
 	}
 }
 
@@ -81,3 +85,12 @@ func denseAVX2(a tile.DenseArgs)
 
 //go:noescape
 func maxAVX2(a tile.MaxArgs)
+
+//go:noescape
+func winogradInputAVX2(a tile.WinogradInput)
+
+//go:noescape
+func winogradMultiplyAVX2(a tile.WinogradMultiply)
+
+//go:noescape
+func winogradOutputAVX2(a tile.WinogradOutput)

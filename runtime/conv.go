@@ -43,12 +43,15 @@ func (c *conv) inPlace() []int {
 
 // split is by rows where activations outweigh weights, so that a thread's rows
 // stay in its cache; else by channels, so that each weight is read by one thread
-// only.
+// only; or as the packed layer has it.
 func (c *conv) split() (byRows bool, unit int) {
-	if rows := c.packed.Rows(); rows > 0 {
+	rows, channels := c.packed.Split(c.threads)
+	switch {
+	case rows > 0:
 		return true, rows
-	}
-	if c.layer.Out.Shape.Elements() > len(c.op.Weight) {
+	case channels > 0:
+		return false, channels
+	case c.layer.Out.Shape.Elements() > len(c.op.Weight):
 		return true, 1
 	}
 	return false, c.op.Unit(c.kernel.NR)

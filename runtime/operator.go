@@ -57,16 +57,17 @@ func (p *Plan) operator(id tensor.ID) (operator, error) {
 	if create == nil {
 		return nil, fmt.Errorf("%v is of a kind that the runtime does not have", l)
 	}
-	return create(node{kernel: &p.kernel, layer: l, in: p.network.Inputs(l), out: id}), nil
+	return create(node{kernel: &p.kernel, threads: p.threads, layer: l, in: p.network.Inputs(l), out: id}), nil
 }
 
 // node is an operation between its tensors. Its methods are those of an operator
 // that reads no padding and has no weights, shared by rows.
 type node struct {
-	kernel *int8.Kernel
-	layer  *int8.Layer
-	in     []*int8.Tensor
-	out    tensor.ID
+	kernel  *int8.Kernel
+	threads int
+	layer   *int8.Layer
+	in      []*int8.Tensor
+	out     tensor.ID
 }
 
 func (node) halo() halo              { return halo{} }

@@ -78,8 +78,8 @@ func (c *Conv) Bytes() int {
 // Pack implements int8.Convolution.
 func (c *Conv) Pack() { c.pack(c.conv) }
 
-// Rows implements int8.Convolution.
-func (c *Conv) Rows() int { return 0 }
+// Split implements int8.Convolution.
+func (c *Conv) Split(int) (rows, channels int) { return 0, 0 }
 
 // Scratch is the words of memory that a thread needs: a tile's gathered
 // windows, its outputs and its residuals.

@@ -66,8 +66,8 @@ func (c *convInt16) scratch() (windows, sums int) {
 	return rows * c.window(), rows * panels * c.micro.NR
 }
 
-// Rows implements int8.Convolution.
-func (c *convInt16) Rows() int { return 0 }
+// Split implements int8.Convolution.
+func (c *convInt16) Split(int) (rows, channels int) { return 0, 0 }
 
 // Scratch is the words of memory that a thread needs.
 func (c *convInt16) Scratch() int {
