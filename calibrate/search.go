@@ -167,7 +167,7 @@ type search struct {
 	peaks      map[tensor.ID][]float64 // before any equalization
 	tables     map[source]*quantize.RangeTable
 	best       choices
-	score      float64 // its MeanSQNR
+	score      score
 	trials     []Trial
 }
 
@@ -215,10 +215,14 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 	if err != nil {
 		return err
 	}
-	sqnr, agreement := compare(s.graph.Activation, s.logits, logits)
-	t := Trial{Name: candidate.trial, MeanSQNR: sqnr, Agreement: agreement, Kept: candidate.always || sqnr > s.score}
+	deviations := make([]deviation, len(logits))
+	for i := range logits {
+		deviations[i] = newDeviation(s.graph.Activation, s.logits[i], logits[i])
+	}
+	score := newScore(deviations)
+	t := Trial{Name: candidate.trial, MeanSQNR: score.meanSQNR, Agreement: score.agreement, Kept: candidate.always || score.value > s.score.value}
 	if t.Kept {
-		s.best, s.score = c, sqnr
+		s.best, s.score = c, score
 	}
 	last := len(s.trials) - 1
 	switch {

@@ -95,8 +95,11 @@ func signalToNoise(t *testing.T, g *models.Graph, n *int8.Network, images grapht
 	}
 	logits, err := int8Logits(t.Context(), n, rgbs, 2)
 	require.NoError(t, err)
-	db, _ := compare(labels.Softmax, exact, logits)
-	return db
+	var deviations []deviation
+	for i := range logits {
+		deviations = append(deviations, newDeviation(labels.Softmax, exact[i], logits[i]))
+	}
+	return newScore(deviations).meanSQNR
 }
 
 func TestSearchDoesNotDependOnThreads(t *testing.T) {
