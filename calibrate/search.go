@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"time"
 
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
@@ -20,9 +19,8 @@ type SearchOptions struct {
 	Prior   *quantize.RangeTable // see RangeTable.Blend; may be nil
 	// What is not to be tried.
 	WithoutBias, WithoutEqualization, WithoutRounding bool
-	// Budget ends the search early; 0 lets it try everything. What a search that
-	// ended early finds depends on the machine's speed.
-	Budget   time.Duration
+	// Budget is the number of candidates to try; 0 lets it try all.
+	Budget   int
 	Skip     func(err error) // as in dataset.Pass
 	Progress Progress
 }
@@ -60,9 +58,6 @@ const (
 // at random would favour ranges that are too tight for the rare image.
 func Search(ctx context.Context, g *models.Graph, images dataset.Images, o SearchOptions) (*Found, error) {
 	s := &search{SearchOptions: o, graph: g, tables: map[source]*quantize.RangeTable{}}
-	if o.Budget > 0 {
-		s.deadline = time.Now().Add(o.Budget)
-	}
 	if err := s.prepare(ctx, images); err != nil {
 		return nil, err
 	}
@@ -72,7 +67,7 @@ func Search(ctx context.Context, g *models.Graph, images dataset.Images, o Searc
 	}
 	candidates := s.candidates()
 	for i, c := range candidates {
-		if i > 0 && !s.deadline.IsZero() && time.Now().After(s.deadline) {
+		if i == o.Budget && i > 0 {
 			if i <= len(quantize.Methods()) { // ranges and biases have not been compared yet
 				s.takeGeneral()
 			}
@@ -156,7 +151,6 @@ func (s *search) observed(from source, blended bool) *quantize.RangeTable {
 type search struct {
 	SearchOptions
 	graph      *models.Graph
-	deadline   time.Time
 	fit, held  dataset.Subset // all images but those of the validation set, and these
 	others     dataset.Subset // those of the fit that the search looks at
 	heldHashes dataset.Hashes
