@@ -151,3 +151,8 @@ func shared(a, b *int8.Network) (n int) {
 	}
 	return n
 }
+
+// same tells whether two networks have all layers in common.
+func same(a, b *int8.Network) bool {
+	return a != nil && len(a.Layers) == len(b.Layers) && shared(a, b) == len(b.Layers)
+}
