@@ -152,7 +152,7 @@ func shared(a, b *int8.Network) (n int) {
 	return n
 }
 
-// same tells whether two networks have all layers in common.
-func same(a, b *int8.Network) bool {
+// identical tells whether two networks have all layers in common.
+func identical(a, b *int8.Network) bool {
 	return a != nil && len(a.Layers) == len(b.Layers) && shared(a, b) == len(b.Layers)
 }

@@ -221,7 +221,7 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", candidate.trial, err)
 	}
-	if s.plan != nil && !candidate.always && (same(s.plan.Network(), n) || same(s.rejected, n)) {
+	if s.plan != nil && !candidate.always && (identical(s.plan.Network(), n) || identical(s.rejected, n)) {
 		return nil // a range that limits cut off again, or the same once more
 	}
 	s.rejected = n
