@@ -14,7 +14,7 @@ import (
 //	int8 weight[Runs][Steps][NR][KR]
 //	int8 wide[Runs*Steps/WideSteps]: 1 where Micro.Wide says so
 //
-// or, with Micro.Bins, from the weights on:
+// or, with Micro.Fit, from the weights on:
 //
 //	int8 weight[Runs*Steps][NR][KR], in the order of bins; of steps in none, see parted
 //	uint32 bins[4]: those of 3 steps, of 2 and of 1; steps in none
@@ -43,7 +43,7 @@ func (c *Conv) layout() (groups, panels, size int) {
 	m := c.micro
 	weights := c.runs * c.steps * m.NR * m.KR
 	size = 8*m.NR + weights + m.flags(c.runs*c.steps)
-	if m.Bins {
+	if m.Fit != nil {
 		size += binHeader + 4*c.runs*c.steps
 	}
 	size = ceil(size, align) * align
@@ -57,7 +57,7 @@ func (c *Conv) pack(conv *int8.Conv) {
 	groups, panels, size := c.layout()
 	memory := make([]int8.Value, groups*panels*size+align)
 	var b *binner
-	if m.Bins {
+	if m.Fit != nil {
 		b = c.newBinner()
 	}
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
