@@ -64,6 +64,15 @@ func (c *conv) pack(packed func(weights []int8.Value)) {
 	}
 }
 
+func (c *conv) take(from operator) bool {
+	f, ok := from.(*conv)
+	ok = ok && f.op == c.op && f.kernel.Name == c.kernel.Name && f.layer.Out.Shape == c.layer.Out.Shape && !f.hasInt16() && !c.hasInt16()
+	if ok {
+		c.packed = f.packed
+	}
+	return ok
+}
+
 func (c *conv) packedBytes() int { return c.packed.Bytes() }
 
 func (c *conv) scratch() int { return c.packed.Scratch() }

@@ -21,6 +21,8 @@ type operator interface {
 	// pack packs its weights for the kernel. Packed, if not nil, is told of those
 	// that were copied.
 	pack(packed func(weights []int8.Value))
+	// take takes packed weights over from another plan's operator, if they are the same.
+	take(from operator) bool
 	// packedBytes is the memory of the packed weights; 0 where none are copied.
 	packedBytes() int
 	// scratch is the words of working memory that a thread needs.
@@ -74,6 +76,7 @@ func (node) halo() halo              { return halo{} }
 func (node) inPlace() []int          { return nil }
 func (node) split() (bool, int)      { return true, 1 }
 func (node) pack(func([]int8.Value)) {}
+func (node) take(operator) bool      { return false }
 func (node) packedBytes() int        { return 0 }
 func (node) scratch() int            { return 0 }
 
