@@ -31,9 +31,9 @@ type Convolution interface {
 	Scratch() int
 	// Pack copies the weights into the kernel's order. It comes before all runs.
 	Pack()
-	// Rows is the number of output rows computed together, at whose multiples threads
-	// are to share the work; 0 where channels may be shared as well.
-	Rows() int
+	// Split is how many rows, or else how many channels, of the output so many threads
+	// are to share at a time; both are 0 where any do.
+	Split(threads int) (rows, channels int)
 	// Run computes the rows and output channels of part.
 	Run(t *ConvTask, part Part, scratch []int64)
 }

@@ -78,8 +78,8 @@ func (c *Conv) Bytes() int {
 // Pack implements int8.Convolution.
 func (c *Conv) Pack() { c.pack(c.conv) }
 
-// Rows implements int8.Convolution.
-func (c *Conv) Rows() int { return 0 }
+// Split implements int8.Convolution.
+func (c *Conv) Split(int) (rows, channels int) { return 0, 0 }
 
 // Scratch is the words of memory that a thread needs: a tile's gathered
 // windows, its outputs and its residuals.
@@ -291,7 +291,7 @@ func (w *work) args(p *panel) Args {
 		Panel: pointer(p.data), Tiles: 1, Runs: w.runs, Steps: w.steps,
 		Shift: int(w.t.Shift), Ratio: int(w.t.Residual), Wide: p.wide,
 	}
-	if w.micro.Bins {
+	if w.micro.Fit != nil {
 		a.Runs, a.Steps, a.Offsets = 1, w.runs*w.steps, unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
 	}
 	return a

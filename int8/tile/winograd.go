@@ -15,19 +15,27 @@ import (
 // directions. Sums of products, modulo 1<<32, become those of the convolution times
 // 576 = 9<<6, and times the inverse of 9 they lack nothing but a shift by 6.
 type Winograd struct {
-	Input    func(WinogradInput)
-	Multiply func(WinogradMultiply)
-	Output   func(WinogradOutput)
+	Group    int // tiles that are multiplied together
+	Depth    int // inputs that are, at a time
+	Pair     int // of them whose weights lie side by side
+	Channels int // of a panel
+	Outputs  int // of them that are transformed back together
+	Block    int // tiles, about, whose elements stay near while all panels pass over them
+	// MinTiles is how many tiles are to share each weight, which takes 8 times the
+	// memory of the direct way.
+	MinTiles int
+	// ByChannels says that threads share channels where weights outweigh activations,
+	// though each of them transforms all inputs then.
+	ByChannels bool
+	Input      func(WinogradInput)
+	Multiply   func(WinogradMultiply)
+	Output     func(WinogradOutput)
 }
 
 const (
 	winogradTile     = 4 // outputs of a tile, in both directions
 	winogradWindow   = 6 // inputs
 	winogradElements = winogradWindow * winogradWindow
-	winogradGroup    = 7 // tiles that are multiplied together
-	winogradDepth    = 8 // inputs that are, at a time
-	winogradChannels = 8 // of a panel
-	winogradOutputs  = 4 // channels that are transformed back together
 
 	winogradScale = 24 * 24
 	winogradRange = math.MaxInt32 / 64 // of sums
@@ -36,13 +44,13 @@ const (
 )
 
 // WinogradInput is tiles side by side whose inputs are to be transformed. Elements of
-// a group of tiles are int16 [Blocks][winogradGroup][winogradDepth]. Assembly
+// a group of tiles are int16 [Blocks][Group][Depth]. Assembly
 // relies on the order and size of the fields, here and below. All steps are in bytes.
 type WinogradInput struct {
 	Src     unsafe.Pointer // window of the first tile
 	Dst     unsafe.Pointer // its first element
 	Tiles   int            // at least 1
-	Blocks  int            // of winogradDepth channels, at least 1
+	Blocks  int            // of Depth channels, at least 1
 	SrcRow  int
 	SrcStep int // from one pixel to the next
 	DstStep int // from one element to the next
@@ -50,15 +58,15 @@ type WinogradInput struct {
 
 // WinogradMultiply is products of all elements of some groups of tiles with a panel.
 type WinogradMultiply struct {
-	Src     unsafe.Pointer // int16 [winogradElements][Groups][Steps][winogradGroup][winogradDepth]
-	Weights unsafe.Pointer // int16 [winogradElements][Steps*winogradDepth][winogradChannels]
-	Dst     unsafe.Pointer // int32 [Groups][winogradGroup][winogradElements][winogradChannels]
+	Src     unsafe.Pointer // int16 [winogradElements][Groups][Steps][Group][Depth]
+	Weights unsafe.Pointer // int16 [winogradElements][Steps*Depth/Pair][Channels][Pair]
+	Dst     unsafe.Pointer // int32 [Groups][Group][winogradElements][Channels]
 	Groups  int            // at least 1
-	Steps   int            // of winogradDepth inputs, at least 1
+	Steps   int            // of Depth inputs, at least 1
 }
 
 // WinogradOutput is tiles side by side to be transformed back and requantized,
-// winogradOutputs channels.
+// Outputs channels.
 type WinogradOutput struct {
 	Src        unsafe.Pointer // sums of the first tile
 	Dst        unsafe.Pointer // first pixel's first channel
@@ -77,20 +85,18 @@ type WinogradOutput struct {
 // winograd is a convolution by minimal filtering. It implements int8.Convolution. A
 // panel is, at a multiple of align:
 //
-//	int32 bias[winogradChannels], times winogradScale
-//	int32 multiplier[winogradChannels]
-//	int16 weight[winogradElements][InC][winogradChannels]
+//	int32 bias[Channels], times winogradScale
+//	int32 multiplier[Channels]
+//	int16 weight[winogradElements][InC/Pair][Channels][Pair]
 type winograd struct {
+	*Winograd
 	conv   *int8.Conv
-	code   *Winograd
-	width  int // tiles in a row
-	rows   int // of tiles that are multiplied together
+	flip   int8.Value // of stored inputs
+	split  bool       // by channels
+	width  int        // tiles in a row
+	rows   int        // of tiles that are multiplied together
 	panels [][]int8.Value
 }
-
-// minWinogradTiles is how many tiles are to share each weight, which takes 8 times
-// the memory of the direct way.
-const minWinogradTiles = 32
 
 // winograd is the layer's convolution by minimal filtering, nil where that does not
 // pay or is not exact.
@@ -98,13 +104,15 @@ func (m *Micro) winograd(l *int8.Layer) int8.Convolution {
 	c, out := l.Op.(*int8.Conv), l.Out.Shape
 	dh, dw := c.Steps()
 	if m.Winograd == nil || c.KH != 3 || c.KW != 3 || c.StrideH != 1 || c.StrideW != 1 || dh != 1 || dw != 1 || c.Groups != 1 ||
-		c.InC%winogradDepth != 0 || c.OutC%winogradChannels != 0 || min(c.InC, c.OutC) < 32 || min(out.H, out.W) < winogradTile {
+		c.InC%m.Winograd.Depth != 0 || c.OutC%m.Winograd.Channels != 0 || min(c.InC, c.OutC) < 32 || min(out.H, out.W) < winogradTile {
 		return nil
 	}
-	w := &winograd{conv: c, code: m.Winograd, width: ceil(out.W, winogradTile)}
-	w.rows = max(2*winogradGroup/w.width, 1)
-	tiles := ceil(out.H, winogradTile) * ceil(w.width, winogradGroup) * winogradGroup
-	if tiles < minWinogradTiles || 5*out.H*out.W < 4*tiles*winogradTile*winogradTile || !winogradExact(c) {
+	w := &winograd{Winograd: m.Winograd, conv: c, flip: m.flip(), width: ceil(out.W, winogradTile)}
+	w.split = w.ByChannels && out.Elements() < len(c.Weight)
+	rows := ceil(out.H, winogradTile)
+	w.rows = min(max(w.Block/w.width, 1), rows)
+	tiles := ceil(rows, w.rows) * w.tiles(w.rows)
+	if tiles < w.MinTiles || 4*out.H*out.W < 3*tiles*winogradTile*winogradTile || !winogradExact(c) {
 		return nil
 	}
 	return w
@@ -125,36 +133,43 @@ func winogradExact(c *int8.Conv) bool {
 	return true
 }
 
-// Rows implements int8.Convolution.
-func (w *winograd) Rows() int { return winogradTile }
+// Split implements int8.Convolution.
+func (w *winograd) Split(threads int) (rows, channels int) {
+	if w.split {
+		return 0, ceil(w.conv.OutC/w.Channels, threads) * w.Channels
+	}
+	return winogradTile, 0
+}
 
 func (w *winograd) panelBytes() int {
-	return ceil(8*winogradChannels+2*winogradElements*w.conv.InC*winogradChannels, align) * align
+	return ceil(8*w.Channels+2*winogradElements*w.conv.InC*w.Channels, align) * align
 }
 
 // Bytes implements int8.Convolution.
-func (w *winograd) Bytes() int { return w.conv.OutC / winogradChannels * w.panelBytes() }
+func (w *winograd) Bytes() int { return w.conv.OutC / w.Channels * w.panelBytes() }
 
 // Pack implements int8.Convolution.
 func (w *winograd) Pack() {
 	c, size := w.conv, w.panelBytes()
 	memory := make([]int8.Value, w.Bytes()+winogradAhead+align)
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
-	for first := 0; first < c.OutC; first += winogradChannels {
+	for first := 0; first < c.OutC; first += w.Channels {
 		w.panels = append(w.panels, memory[:size])
-		words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(memory))), 2*winogradChannels)
-		weights := unsafe.Slice((*int16)(unsafe.Pointer(&memory[8*winogradChannels])), winogradElements*c.InC*winogradChannels)
-		for lane := range winogradChannels {
+		words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(memory))), 2*w.Channels)
+		weights := unsafe.Slice((*int16)(unsafe.Pointer(&memory[8*w.Channels])), winogradElements*c.InC*w.Channels)
+		for lane := range w.Channels {
 			o := first + lane
-			words[lane], words[winogradChannels+lane] = winogradScale*c.Bias[o], c.Multiplier[o]
-			transformWeights(weights[lane:], c.Weight[o*9*c.InC:][:9*c.InC], c.InC)
+			row := c.Weight[o*9*c.InC:][:9*c.InC]
+			words[lane], words[w.Channels+lane] = winogradScale*(c.Bias[o]+int32(w.flip)*sum(row)), c.Multiplier[o]
+			w.transformWeights(weights[lane*w.Pair:], row)
 		}
 		memory = memory[size:]
 	}
 }
 
 // transformWeights makes the elements of an output channel's weights.
-func transformWeights(dst []int16, weights []int8.Value, channels int) {
+func (w *winograd) transformWeights(dst []int16, weights []int8.Value) {
+	channels, pair := w.conv.InC, w.Pair
 	for i := range channels {
 		var rows [winogradWindow][3]int16 // transformed in one direction
 		for kx := range 3 {
@@ -165,7 +180,7 @@ func transformWeights(dst []int16, weights []int8.Value, channels int) {
 		}
 		for y, r := range rows {
 			for x, e := range transformed(r[0], r[1], r[2]) {
-				dst[((winogradWindow*y+x)*channels+i)*winogradChannels] = e
+				dst[((winogradWindow*y+x)*channels+i-i%pair)*w.Channels+i%pair] = e
 			}
 		}
 	}
@@ -178,11 +193,11 @@ func transformed(a, b, c int16) [winogradWindow]int16 {
 }
 
 // tiles is those that are multiplied together, up to whole groups.
-func (w *winograd) tiles(rows int) int { return ceil(rows*w.width, winogradGroup) * winogradGroup }
+func (w *winograd) tiles(rows int) int { return ceil(rows*w.width, w.Group) * w.Group }
 
 func (w *winograd) scratch() (inputs, sums, staged int) {
 	n := winogradElements * w.tiles(w.rows)
-	return n * 2 * w.conv.InC, n * 4 * winogradChannels, winogradTile * winogradTile * winogradOutputs
+	return n * 2 * w.conv.InC, n * 4 * w.Channels, winogradTile * winogradTile * w.Outputs
 }
 
 // Scratch implements int8.Convolution: transformed inputs, sums of a panel, and a
@@ -220,18 +235,18 @@ func (w *winogradWork) block() {
 	for r := range w.rows {
 		for i := 0; i < w.width; {
 			k := r*w.width + i
-			n := min(w.regular(i), winogradGroup-k%winogradGroup)
+			n := min(w.regular(i), w.Group-k%w.Group)
 			w.transform(r, i, k, n)
 			i += n
 		}
 	}
 	tiles := w.tiles(w.rows)
-	for p := w.part.C0 / winogradChannels; p*winogradChannels < w.part.C1; p++ {
-		w.code.Multiply(WinogradMultiply{
-			Src: pointer(w.inputs), Weights: pointer(w.panels[p][8*winogradChannels:]), Dst: pointer(w.sums),
-			Groups: tiles / winogradGroup, Steps: w.t.InC / winogradDepth,
+	for p := w.part.C0 / w.Channels; p*w.Channels < w.part.C1; p++ {
+		w.Multiply(WinogradMultiply{
+			Src: pointer(w.inputs), Weights: pointer(w.panels[p][8*w.Channels:]), Dst: pointer(w.sums),
+			Groups: tiles / w.Group, Steps: w.t.InC / w.Depth,
 		})
-		for c := max(p*winogradChannels, w.part.C0); c < min((p+1)*winogradChannels, w.part.C1); c += winogradOutputs {
+		for c := max(p*w.Channels, w.part.C0); c < min((p+1)*w.Channels, w.part.C1); c += w.Outputs {
 			for r := range w.rows {
 				w.output(r, c)
 			}
@@ -255,55 +270,60 @@ func (w *winogradWork) transform(row, i, k, n int) {
 	y, x := w.place(row, i)
 	first := y*t.SrcRow + x*t.InC
 	end := first + (winogradWindow-1)*t.SrcRow + (winogradTile*n+2)*t.InC
-	at := 2 * (k/winogradGroup*winogradGroup*t.InC + k%winogradGroup*winogradDepth)
-	w.code.Input(WinogradInput{
+	at := 2 * (k/w.Group*w.Group*t.InC + k%w.Group*w.Depth)
+	w.Input(WinogradInput{
 		Src: pointer(t.Src[first:end]), Dst: pointer(w.inputs[at:]),
-		Tiles: n, Blocks: t.InC / winogradDepth, SrcRow: t.SrcRow, SrcStep: t.InC, DstStep: element,
+		Tiles: n, Blocks: t.InC / w.Depth, SrcRow: t.SrcRow, SrcStep: t.InC, DstStep: element,
 	})
 }
 
-// output stores winogradOutputs channels, from c on, of a row of tiles.
+// output stores w.Outputs channels, from c on, of a row of tiles.
 func (w *winogradWork) output(row, c int) {
-	t, panel, lane := w.t, w.panels[c/winogradChannels], c%winogradChannels
+	t, panel, lane := w.t, w.panels[c/w.Channels], c%w.Channels
 	a := WinogradOutput{
-		Bias: pointer(panel[4*lane:]), Multiplier: pointer(panel[4*(winogradChannels+lane):]),
+		Bias: pointer(panel[4*lane:]), Multiplier: pointer(panel[4*(w.Channels+lane):]),
 		Shift: int(t.Shift), Ratio: int(t.Residual),
 	}
 	sums := func(i int) unsafe.Pointer {
-		return pointer(w.sums[4*((row*w.width+i)*winogradElements*winogradChannels+lane):])
+		return pointer(w.sums[4*((row*w.width+i)*winogradElements*w.Channels+lane):])
 	}
-	y, x := w.place(row, 0)
+	y, _ := w.place(row, 0)
 	i := 0
-	if n := t.OW / winogradTile; y == w.y+winogradTile*row && y+winogradTile <= w.part.Y1 {
-		end := func(row, step int) int { return (winogradTile-1)*row + (winogradTile*n-1)*step + winogradOutputs }
-		a.Src, a.Tiles, a.DstRow, a.DstStep = sums(0), n, t.DstRow, t.DstStep
-		a.Dst = pointer(t.Dst[y*t.DstRow+c:][:end(t.DstRow, t.DstStep)])
+	for y >= w.part.Y0 && y+winogradTile <= w.part.Y1 && i < w.width {
+		_, x := w.place(row, i)
+		if t.Res != nil && (y < w.y+winogradTile*row || x < winogradTile*i) {
+			break // the output may be the residual, whose values are to be read once
+		}
+		n := w.regular(i)
+		end := func(row, step int) int { return (winogradTile-1)*row + (winogradTile*n-1)*step + w.Outputs }
+		a.Src, a.Tiles, a.DstRow, a.DstStep = sums(i), n, t.DstRow, t.DstStep
+		a.Dst = pointer(t.Dst[y*t.DstRow+x*t.DstStep+c:][:end(t.DstRow, t.DstStep)])
 		if t.Res != nil {
 			a.ResRow, a.ResStep = t.ResRow, t.OutC
-			a.Res = pointer(t.Res[y*t.ResRow+c:][:end(t.ResRow, t.OutC)])
+			a.Res = pointer(t.Res[y*t.ResRow+x*t.OutC+c:][:end(t.ResRow, t.OutC)])
 		}
-		w.code.Output(a)
-		i = n
+		w.Output(a)
+		i += n
 	}
-	a.Tiles, a.DstRow, a.DstStep = 1, winogradTile*winogradOutputs, winogradOutputs
+	a.Tiles, a.DstRow, a.DstStep = 1, winogradTile*w.Outputs, w.Outputs
 	a.Dst = pointer(w.out)
 	if t.Res != nil {
 		a.Res, a.ResRow, a.ResStep = pointer(w.res), a.DstRow, a.DstStep
 	}
 	for ; i < w.width; i++ {
-		y, x = w.place(row, i)
+		y, x := w.place(row, i)
 		pixels := func(do func(staged, y, x int)) {
 			for py := w.y + winogradTile*row; py < min(y+winogradTile, w.part.Y1); py++ {
 				for px := winogradTile * i; px < x+winogradTile; px++ {
-					do(((py-y)*winogradTile+px-x)*winogradOutputs, py, px)
+					do(((py-y)*winogradTile+px-x)*w.Outputs, py, px)
 				}
 			}
 		}
 		if t.Res != nil {
-			pixels(func(staged, y, x int) { copy(w.res[staged:][:winogradOutputs], t.Res[y*t.ResRow+x*t.OutC+c:]) })
+			pixels(func(staged, y, x int) { copy(w.res[staged:][:w.Outputs], t.Res[y*t.ResRow+x*t.OutC+c:]) })
 		}
 		a.Src = sums(i)
-		w.code.Output(a)
-		pixels(func(staged, y, x int) { copy(t.Dst[y*t.DstRow+x*t.DstStep+c:], w.out[staged:][:winogradOutputs]) })
+		w.Output(a)
+		pixels(func(staged, y, x int) { copy(t.Dst[y*t.DstRow+x*t.DstStep+c:], w.out[staged:][:w.Outputs]) })
 	}
 }

@@ -94,6 +94,7 @@ func values(channels int) (all []geometry) {
 func planes3x3() (all []geometry) {
 	for i := range 25 {
 		all = append(all, geometry{21 + i%5, 25 + i%4, 3, 3, 1, 1, 1, 32 + 8*(i%3), 32 + 8*(i%2)})
+		all = append(all, geometry{13 + i%4, 12 + i%5, 3, 3, 1, 1, 1, 32 + 16*(i%2), 32 + 16*(i%3)})
 	}
 	return append(all, geometry{24, 56, 3, 3, 1, 1, 1, 32, 32}, geometry{24, 53, 3, 3, 1, 1, 1, 32, 32}, geometry{23, 112, 3, 3, 1, 1, 1, 32, 32})
 }
