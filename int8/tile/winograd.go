@@ -122,11 +122,7 @@ func (m *Micro) winograd(l *int8.Layer) int8.Convolution {
 func winogradExact(c *int8.Conv) bool {
 	depth := len(c.Weight) / c.OutC
 	for o, bias := range c.Bias {
-		reach := max(int64(bias), -int64(bias))
-		for _, w := range c.Weight[o*depth:][:depth] {
-			reach += 128 * max(int64(w), -int64(w))
-		}
-		if reach > winogradRange {
+		if max(int64(bias), -int64(bias))+128*int8.AbsSum(c.Weight[o*depth:][:depth]) > winogradRange {
 			return false
 		}
 	}
@@ -156,31 +152,43 @@ func (w *winograd) Pack() {
 	for first := 0; first < c.OutC; first += w.Channels {
 		w.panels = append(w.panels, memory[:size])
 		words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(memory))), 2*w.Channels)
-		weights := unsafe.Slice((*int16)(unsafe.Pointer(&memory[8*w.Channels])), winogradElements*c.InC*w.Channels)
+		weights := unsafe.Slice((*uint64)(unsafe.Pointer(&memory[8*w.Channels])), winogradElements*c.InC*w.Channels/4)
 		for lane := range w.Channels {
 			o := first + lane
 			row := c.Weight[o*9*c.InC:][:9*c.InC]
 			words[lane], words[w.Channels+lane] = winogradScale*(c.Bias[o]+int32(w.flip)*sum(row)), c.Multiplier[o]
-			w.transformWeights(weights[lane*w.Pair:], row)
 		}
+		w.transformWeights(weights, c.Weight[first*9*c.InC:])
 		memory = memory[size:]
 	}
 }
 
-// transformWeights makes the elements of an output channel's weights.
-func (w *winograd) transformWeights(dst []int16, weights []int8.Value) {
-	channels, pair := w.conv.InC, w.Pair
-	for i := range channels {
-		var rows [winogradWindow][3]int16 // transformed in one direction
+// transformWeights makes the elements of a panel, four that lie side by side at a time:
+// int16 lanes of a word. The transform is linear, so that lanes may borrow from each
+// other until all is done.
+func (w *winograd) transformWeights(dst []uint64, weights []int8.Value) {
+	const lowest = 0x8000800080008000 // int16 as uint16
+	channels, words := w.conv.InC, len(dst)/winogradElements
+	places := make([]int, w.Channels*w.Pair) // of weights of the same tap
+	for i := range places {
+		places[i] = i/w.Pair*9*channels + i%w.Pair
+	}
+	for i := range words {
+		four := places[4*i%len(places):][:4]
+		from := weights[4*i/len(places)*w.Pair:]
+		var rows [winogradWindow][3]uint64 // transformed in one direction
 		for kx := range 3 {
-			at := func(ky int) int16 { return int16(weights[(3*ky+kx)*channels+i]) }
+			at := func(ky int) uint64 {
+				tap := from[(3*ky+kx)*channels:]
+				return uint64(tap[four[0]]) + uint64(tap[four[1]])<<16 + uint64(tap[four[2]])<<32 + uint64(tap[four[3]])<<48
+			}
 			for y, e := range transformed(at(0), at(1), at(2)) {
 				rows[y][kx] = e
 			}
 		}
 		for y, r := range rows {
 			for x, e := range transformed(r[0], r[1], r[2]) {
-				dst[((winogradWindow*y+x)*channels+i-i%pair)*w.Channels+i%pair] = e
+				dst[(winogradWindow*y+x)*words+i] = (e + lowest) ^ lowest
 			}
 		}
 	}
@@ -188,8 +196,8 @@ func (w *winograd) transformWeights(dst []int16, weights []int8.Value) {
 
 // transformed is the transform of weights in one direction, times 24: the last
 // element's other factor 2 is in the transform of outputs, so that all fit int16.
-func transformed(a, b, c int16) [winogradWindow]int16 {
-	return [winogradWindow]int16{6 * a, 4 * (a + b + c), -4 * (a - b + c), a + 2*b + 4*c, a - 2*b + 4*c, 12 * c}
+func transformed(a, b, c uint64) [winogradWindow]uint64 {
+	return [winogradWindow]uint64{6 * a, 4 * (a + b + c), 4 * (b - a - c), a + 2*b + 4*c, a - 2*b + 4*c, 12 * c}
 }
 
 // tiles is those that are multiplied together, up to whole groups.
