@@ -35,9 +35,11 @@ func (s *search) prepare(ctx context.Context, images dataset.Images) error {
 	for _, r := range held {
 		s.logits = append(s.logits, r.logits)
 	}
-	if s.validation, err = load(s.held); err != nil {
+	validation, err := load(s.held)
+	if err != nil {
 		return err
 	}
+	s.validation = newReplay(validation, s.Threads)
 	if err := s.observe(ctx, &s.best); err != nil {
 		return err
 	}

@@ -24,6 +24,9 @@ type Conv struct {
 
 // Convolution is that of layer l, whose Op is an *int8.Conv.
 func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
+	if w := m.winograd(l); w != nil {
+		return w
+	}
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
 	if conv.Depthwise() {
@@ -74,6 +77,9 @@ func (c *Conv) Bytes() int {
 
 // Pack implements int8.Convolution.
 func (c *Conv) Pack() { c.pack(c.conv) }
+
+// Split implements int8.Convolution.
+func (c *Conv) Split(int) (rows, channels int) { return 0, 0 }
 
 // Scratch is the words of memory that a thread needs: a tile's gathered
 // windows, its outputs and its residuals.
@@ -285,7 +291,7 @@ func (w *work) args(p *panel) Args {
 		Panel: pointer(p.data), Tiles: 1, Runs: w.runs, Steps: w.steps,
 		Shift: int(w.t.Shift), Ratio: int(w.t.Residual), Wide: p.wide,
 	}
-	if w.micro.Bins {
+	if w.micro.Fit != nil {
 		a.Runs, a.Steps, a.Offsets = 1, w.runs*w.steps, unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
 	}
 	return a
