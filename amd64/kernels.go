@@ -3,6 +3,8 @@
 package amd64
 
 import (
+	"unsafe"
+
 	"golang.org/x/sys/cpu"
 
 	"edgeclassify/int8"
@@ -32,7 +34,7 @@ func avx512() *tile.Micro {
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", NR: 16, KR: 4, Unsigned: true, Order: order(16), Bins: true,
+		Name: "avx2", NR: 16, KR: 4, Unsigned: true, Order: order(16), Fit: fitAVX2,
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, Max: maxAVX2,
@@ -76,6 +78,9 @@ func conv3AVX2(a tile.Args)
 
 //go:noescape
 func sums4AVX2(a tile.Args)
+
+//go:noescape
+func fitAVX2(step, rooms unsafe.Pointer, open int) (bin, sum int)
 
 //go:noescape
 func requantizeAVX2(a tile.RequantizeArgs)

@@ -291,7 +291,7 @@ func (w *work) args(p *panel) Args {
 		Panel: pointer(p.data), Tiles: 1, Runs: w.runs, Steps: w.steps,
 		Shift: int(w.t.Shift), Ratio: int(w.t.Residual), Wide: p.wide,
 	}
-	if w.micro.Bins {
+	if w.micro.Fit != nil {
 		a.Runs, a.Steps, a.Offsets = 1, w.runs*w.steps, unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
 	}
 	return a
