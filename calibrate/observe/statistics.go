@@ -185,9 +185,15 @@ func (s *Statistics) Table(m quantize.Method) *quantize.RangeTable {
 		units = append(units, o.unit)
 	}
 	behind := quantize.Behind(units)
-	for i := range s.units {
+	ranges := make([]quantize.Range, len(s.units))
+	quantize.Parallel(len(ranges), func(i int) {
 		if o := &s.units[i]; o.ranged {
-			t.Ranges[o.unit.Name] = o.histogram(m).Range(m, behind[o.unit.Output])
+			ranges[i] = o.histogram(m).Range(m, behind[o.unit.Output])
+		}
+	})
+	for i, r := range ranges {
+		if s.units[i].ranged {
+			t.Ranges[s.units[i].unit.Name] = r
 		}
 	}
 	for _, u := range quantize.Averaged(units) {
