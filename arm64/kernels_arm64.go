@@ -39,6 +39,10 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
+		Winograd: &tile.Winograd{
+			Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 14, MinTiles: 32,
+			Input: winogradInput, Multiply: winogradMultiply, Output: winogradOutput,
+		},
 	})
 }
 
@@ -80,3 +84,12 @@ func requantizeNEON(a tile.RequantizeArgs)
 
 //go:noescape
 func maxNEON(a tile.MaxArgs)
+
+//go:noescape
+func winogradInput(a tile.WinogradInput)
+
+//go:noescape
+func winogradMultiply(a tile.WinogradMultiply)
+
+//go:noescape
+func winogradOutput(a tile.WinogradOutput)

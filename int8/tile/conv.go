@@ -24,6 +24,9 @@ type Conv struct {
 
 // Convolution is that of layer l, whose Op is an *int8.Conv.
 func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
+	if w := m.winograd(l); w != nil {
+		return w
+	}
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
 	if conv.Depthwise() {
@@ -74,6 +77,9 @@ func (c *Conv) Bytes() int {
 
 // Pack implements int8.Convolution.
 func (c *Conv) Pack() { c.pack(c.conv) }
+
+// Split implements int8.Convolution.
+func (c *Conv) Split(int) (rows, channels int) { return 0, 0 }
 
 // Scratch is the words of memory that a thread needs: a tile's gathered
 // windows, its outputs and its residuals.
@@ -164,7 +170,7 @@ func (w *work) setArgs() {
 		Runs: w.runs, Steps: w.steps, SrcRow: w.source.run, SrcStep: w.source.pixel, DstStep: t.DstStep,
 		Shift: int(t.Shift), Ratio: int(t.Residual),
 	}
-	if w.micro.Bins {
+	if w.micro.Fit != nil {
 		w.args.Runs, w.args.Steps = 1, w.runs*w.steps
 	}
 	w.below = step{w.source.row, t.DstRow, 0}
@@ -252,7 +258,7 @@ func (w *work) rows(r run, rows int, p *panel) {
 // begin sets what all tiles of a panel share.
 func (w *work) begin(p *panel) {
 	w.args.Panel, w.args.Wide = pointer(p.data), p.wide
-	if w.micro.Bins {
+	if w.micro.Fit != nil {
 		w.args.Offsets = unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
 	}
 }
