@@ -232,15 +232,15 @@ summed: \
 	RET
 
 // func conv4AVX2(a tile.Args)
-TEXT ·conv4AVX2(SB), NOSPLIT, $0-144
+TEXT ·conv4AVX2(SB), NOSPLIT, $0-160
 	TILES(PIXELS4, PLAIN, RESIDUAL)
 
 // func conv3AVX2(a tile.Args)
-TEXT ·conv3AVX2(SB), NOSPLIT, $0-144
+TEXT ·conv3AVX2(SB), NOSPLIT, $0-160
 	TILES(PIXELS3, PLAIN, RESIDUAL)
 
 // func sums4AVX2(a tile.Args)
-TEXT ·sums4AVX2(SB), NOSPLIT, $0-144
+TEXT ·sums4AVX2(SB), NOSPLIT, $0-160
 	TILES(PIXELS4, SUMS, SUMS)
 
 // The first byte of each 32-bit lane, and the second.
