@@ -24,8 +24,12 @@ type Tile struct {
 	Function string
 }
 
-// Winograd is the functions of tile.Winograd.
-type Winograd struct{ Input, Multiply, Output string }
+// Winograd is the functions of tile.Winograd. Block is such that elements of four
+// threads are half of the second cache.
+type Winograd struct {
+	Block                   int
+	Input, Multiply, Output string
+}
 
 // Functions is the code of a kernel, tiles by their names.
 type Functions struct {
@@ -33,7 +37,10 @@ type Functions struct {
 	Requantize func(tile.RequantizeArgs)
 	Dense      func(tile.DenseArgs)
 	Max        func(tile.MaxArgs)
-	Winograd   *tile.Winograd
+	// Those of tile.Winograd, Multiply by their names.
+	WinogradInput  func(tile.WinogradInput)
+	Multiply       map[string]func(tile.WinogradMultiply)
+	WinogradOutput func(tile.WinogradOutput)
 }
 
 // Micro is the kernel with its code.
@@ -45,7 +52,10 @@ func (d Description) Micro(f Functions) *tile.Micro {
 		Dense: f.Dense, Max: f.Max,
 	}
 	if d.Winograd.Multiply != "" {
-		m.Winograd = f.Winograd
+		m.Winograd = &tile.Winograd{
+			Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: d.Winograd.Block, MinTiles: 32,
+			Input: f.WinogradInput, Multiply: f.Multiply[d.Winograd.Multiply], Output: f.WinogradOutput,
+		}
 	}
 	for _, t := range d.Tiles {
 		m.Shapes = append(m.Shapes, tile.Shape{MR: t.MR, Run: f.Tiles[t.Function]})
@@ -79,7 +89,7 @@ func Neon() Description {
 		Name: "neon", NR: 4, KR: 16,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON", Winograd: Winograd{"winogradInput", "winogradMultiply", "winogradOutput"},
+		Dense: "denseNEON", Max: "maxNEON", Winograd: Winograd{14, "winogradInput", "winogradMultiply", "winogradOutput"},
 	}
 }
 
@@ -91,6 +101,6 @@ func NeonA53() Description {
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", Max: "maxNEON", Winograd: Winograd{"winogradInput", "winogradMultiply", "winogradOutput"},
+		Dense: "denseNEON", Max: "maxNEON", Winograd: Winograd{7, "winogradInput", "winogradMultiplyA53", "winogradOutput"},
 	}
 }

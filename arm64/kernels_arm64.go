@@ -39,9 +39,9 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
-		Winograd: &tile.Winograd{
-			Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 14, MinTiles: 32,
-			Input: winogradInput, Multiply: winogradMultiply, Output: winogradOutput,
+		WinogradInput: winogradInput, WinogradOutput: winogradOutput,
+		Multiply: map[string]func(tile.WinogradMultiply){
+			"winogradMultiply": winogradMultiply, "winogradMultiplyA53": winogradMultiplyA53,
 		},
 	})
 }
@@ -90,6 +90,9 @@ func winogradInput(a tile.WinogradInput)
 
 //go:noescape
 func winogradMultiply(a tile.WinogradMultiply)
+
+//go:noescape
+func winogradMultiplyA53(a tile.WinogradMultiply)
 
 //go:noescape
 func winogradOutput(a tile.WinogradOutput)
