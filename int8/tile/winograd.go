@@ -15,6 +15,14 @@ import (
 // directions. Sums of products, modulo 1<<32, become those of the convolution times
 // 576 = 9<<6, and times the inverse of 9 they lack nothing but a shift by 6.
 type Winograd struct {
+	WinogradShape
+	Input    func(WinogradInput)
+	Multiply func(WinogradMultiply)
+	Output   func(WinogradOutput)
+}
+
+// WinogradShape is what the micro-kernels take at a time.
+type WinogradShape struct {
 	Group    int // tiles that are multiplied together
 	Depth    int // inputs that are, at a time
 	Pair     int // of them whose weights lie side by side
@@ -27,9 +35,6 @@ type Winograd struct {
 	// ByChannels says that threads share channels where weights outweigh activations,
 	// though each of them transforms all inputs then.
 	ByChannels bool
-	Input      func(WinogradInput)
-	Multiply   func(WinogradMultiply)
-	Output     func(WinogradOutput)
 }
 
 const (

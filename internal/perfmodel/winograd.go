@@ -17,14 +17,14 @@ type winogradCount struct {
 }
 
 // noteWinograd are routines that note their calls.
-func (r *recorder) noteWinograd() *tile.Winograd {
+func (r *recorder) noteWinograd() tile.Winograd {
 	note := func(kind winogradKind, groups int, arguments func(groups, steps int) []uint64) {
 		c := entry(r.last().winograd, kind)
 		c.calls++
 		c.groups += groups
 		c.arguments = arguments
 	}
-	return &tile.Winograd{
+	return tile.Winograd{
 		Input: func(a tile.WinogradInput) {
 			note(winogradKind{function: r.winograd.Input, steps: a.Blocks}, a.Tiles, func(groups, steps int) []uint64 {
 				a.Tiles, a.Blocks = groups, steps
