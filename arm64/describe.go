@@ -24,8 +24,11 @@ type Tile struct {
 	Function string
 }
 
-// Winograd is the functions of tile.Winograd.
-type Winograd struct{ Input, Multiply, Output string }
+// Winograd is tile.Winograd, its functions by their names.
+type Winograd struct {
+	tile.WinogradShape
+	Input, Multiply, Output string
+}
 
 // Functions is the code of a kernel, tiles by their names.
 type Functions struct {
@@ -33,7 +36,7 @@ type Functions struct {
 	Requantize func(tile.RequantizeArgs)
 	Dense      func(tile.DenseArgs)
 	Max        func(tile.MaxArgs)
-	Winograd   *tile.Winograd
+	Winograd   tile.Winograd
 }
 
 // Micro is the kernel with its code.
@@ -45,7 +48,8 @@ func (d Description) Micro(f Functions) *tile.Micro {
 		Dense: f.Dense, Max: f.Max,
 	}
 	if d.Winograd.Multiply != "" {
-		m.Winograd = f.Winograd
+		f.Winograd.WinogradShape = d.Winograd.WinogradShape
+		m.Winograd = &f.Winograd
 	}
 	for _, t := range d.Tiles {
 		m.Shapes = append(m.Shapes, tile.Shape{MR: t.MR, Run: f.Tiles[t.Function]})
@@ -79,7 +83,14 @@ func Neon() Description {
 		Name: "neon", NR: 4, KR: 16,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON", Winograd: Winograd{"winogradInput", "winogradMultiply", "winogradOutput"},
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(),
+	}
+}
+
+func winograd() Winograd {
+	return Winograd{
+		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 14, MinTiles: 32},
+		"winogradInput", "winogradMultiply", "winogradOutput",
 	}
 }
 
@@ -91,6 +102,6 @@ func NeonA53() Description {
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", Max: "maxNEON", Winograd: Winograd{"winogradInput", "winogradMultiply", "winogradOutput"},
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(),
 	}
 }

@@ -39,10 +39,7 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
-		Winograd: &tile.Winograd{
-			Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 14, MinTiles: 32,
-			Input: winogradInput, Multiply: winogradMultiply, Output: winogradOutput,
-		},
+		Winograd: tile.Winograd{Input: winogradInput, Multiply: winogradMultiply, Output: winogradOutput},
 	})
 }
 

@@ -97,7 +97,7 @@ const outputCalls = 4
 // chunk is the cycles of a chunk.
 func (p *predictor) chunk(c *chunk) (float64, error) {
 	sum := float64(c.copies) * p.Copy
-	for _, part := range []func(*chunk) (float64, error){p.ofTiles, p.ofOutputs, p.ofMaxima, p.ofDense} {
+	for _, part := range []func(*chunk) (float64, error){p.ofTiles, p.ofOutputs, p.ofMaxima, p.ofDense, p.ofWinograd} {
 		cycles, err := part(c)
 		if err != nil {
 			return 0, err

@@ -47,18 +47,20 @@ type denseCount struct{ calls, rows int }
 
 // chunk is what a kernel is asked to do for a part of a layer.
 type chunk struct {
-	tiles   map[tileKind]*tileCount
-	outputs map[outputKind]*outputCount
-	maxima  map[maxKind]*maxCount
-	dense   map[denseKind]*denseCount
-	copies  int // short runs of bytes copied in Go
+	tiles    map[tileKind]*tileCount
+	outputs  map[outputKind]*outputCount
+	maxima   map[maxKind]*maxCount
+	dense    map[denseKind]*denseCount
+	winograd map[winogradKind]*winogradCount
+	copies   int // short runs of bytes copied in Go
 }
 
 // recorder is a kernel that notes what it is asked to do instead of doing it.
 type recorder struct {
-	micro  *tile.Micro
-	chunks []chunk // of the layer at work
-	packed int     // bytes of its weights, if they are
+	micro    *tile.Micro
+	winograd arm64.Winograd
+	chunks   []chunk // of the layer at work
+	packed   int     // bytes of its weights, if they are
 
 	task    *int8.ConvTask
 	windows int // pixels whose windows were copied, once for each panel
@@ -66,8 +68,8 @@ type recorder struct {
 }
 
 func newRecorder(d arm64.Description) *recorder {
-	r := &recorder{}
-	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs}
+	r := &recorder{winograd: d.Winograd}
+	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs, Winograd: r.noteWinograd()}
 	for _, t := range d.Tiles {
 		f.Tiles[t.Function] = func(a tile.Args) { r.note(t, a) }
 	}
@@ -94,7 +96,7 @@ func (r *recorder) kernel() int8.Kernel {
 func (r *recorder) begin() {
 	r.chunks = append(r.chunks, chunk{
 		tiles: map[tileKind]*tileCount{}, outputs: map[outputKind]*outputCount{},
-		maxima: map[maxKind]*maxCount{}, dense: map[denseKind]*denseCount{},
+		maxima: map[maxKind]*maxCount{}, dense: map[denseKind]*denseCount{}, winograd: map[winogradKind]*winogradCount{},
 	})
 }
 
@@ -201,7 +203,7 @@ func (r *recorder) count(t arm64.Tile, a tile.Args) {
 }
 
 // words is a struct of 8-byte fields as assembly finds it on the stack.
-func words[T tile.Args | tile.RequantizeArgs | tile.DenseArgs | tile.MaxArgs](args T) []uint64 {
+func words[T tile.Args | tile.RequantizeArgs | tile.DenseArgs | tile.MaxArgs | tile.WinogradInput | tile.WinogradMultiply | tile.WinogradOutput](args T) []uint64 {
 	size := unsafe.Sizeof(args) / 8
 	w := make([]uint64, size)
 	copy(w, unsafe.Slice((*uint64)(unsafe.Pointer(&args)), size))
