@@ -401,6 +401,10 @@ func (s *search) sums(stage []quantize.Unit) []quantize.Unit {
 	return slices.DeleteFunc(slices.Clone(stage), func(u quantize.Unit) bool { return !summed[u.Output] })
 }
 
+// priceOfReach is what the reach of a stage's sums may cost images without strong
+// responses, in dB.
+const priceOfReach = 0.1
+
 // reaching makes the ranges of a stage's sums reach the strongest of many more images
 // than there are. In a residual stream a channel or two of thousands respond to some
 // class by several times of what all others reach: no image of another class tells of
@@ -408,7 +412,6 @@ func (s *search) sums(stage []quantize.Unit) []quantize.Unit {
 // cannot show what it gives, only what it costs; the later the stage the less, as more
 // pixels are averaged behind.
 func reaching(sums []quantize.Unit) candidate {
-	const price = 0.1
 	c := choose(fmt.Sprintf("sums of the strongest of %d pictures, %s", observe.ReturnPeriod, outputsOf(sums)), func(c *choices) {
 		levels := c.all.ReturnLevels()
 		c.reached = cloned(c.reached)
@@ -416,6 +419,6 @@ func reaching(sums []quantize.Unit) candidate {
 			c.reached[u.Name] = levels[u.Name]
 		}
 	})
-	c.price = price
+	c.price = priceOfReach
 	return c
 }
