@@ -53,11 +53,11 @@ func (m maxima) returnLevel() float64 {
 			octaves = append(octaves, float64(bin)/binsPerOctave)
 		}
 	}
-	index := 0.0
+	index := 0.0 // in octaves
 	for _, o := range octaves {
 		index += float64(o-octaves[tail]) / float64(tail)
 	}
-	beyond := float64(index * math.Log2(ReturnPeriod*float64(tail)/float64(images)))
+	beyond := float64(index * math.Log(ReturnPeriod*float64(tail)/float64(images)))
 	return math.Exp2(min(octaves[tail]+beyond, octaves[0]+math.Log2(farthest)))
 }
 
