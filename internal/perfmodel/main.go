@@ -22,9 +22,14 @@ The assembly is disassembled from the program as built. Its control flow is
 followed for the arguments that the driver passes for each layer of the model,
 and the instructions go, in the order in which they would be executed, through
 llvm-mca (neoverse-n1 stands for the Cortex-A76, from which it derives) or
-through an in-order model of the Cortex-A53. The network's time on a board is
-then the sum over the layers of the slowest thread's cycles or the traffic to
-memory, whichever is longer, with the assumptions that the output lists.
+through an in-order model of the Cortex-A53: cycles with all data near. All that
+they load, store and prefetch goes, call by call, through a simulation of each
+board's caches and memory with its four cores, which adds what these wait.
+
+A board's time is a range. Its lower end takes the model's cycles, and memory at
+its best; the upper end takes products at the best rate that was published for
+a kernel on that core, and memory at its worst. The output lists what it assumes.
+Not simulated: write streaming, TLBs, other programs, heat.
 
 Needs llvm-objdump and llvm-mca (Debian: apt-get install llvm-19).`
 
@@ -78,7 +83,7 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	if r.Cores, err = all(t, cores, functions, m.Network); err != nil {
+	if r.Cores, err = all(t, cores, boards(), functions, m.Network); err != nil {
 		return err
 	}
 	if *asJSON {
@@ -110,11 +115,11 @@ func (r *report) choose(name string, functions map[string]*function) ([]core, er
 }
 
 // all reports on each core, at the same time.
-func all(t tools, cores []core, functions map[string]*function, n *int8.Network) ([]coreReport, error) {
+func all(t tools, cores []core, wanted []board, functions map[string]*function, n *int8.Network) ([]coreReport, error) {
 	reports, errs := make([]coreReport, len(cores)), make([]error, len(cores))
 	var group sync.WaitGroup
 	for i, c := range cores {
-		group.Go(func() { reports[i], errs[i] = one(t, c, functions, n) })
+		group.Go(func() { reports[i], errs[i] = one(t, c, wanted, functions, n) })
 	}
 	group.Wait()
 	for i, err := range errs {
