@@ -101,16 +101,20 @@ cross:
 bench:
 	$(GO) test -run '^$$' -bench . ./...
 
-# Speed and logits beside ONNX Runtime.
+# Speed and logits beside ONNX Runtime, OpenVINO and LiteRT, of any networks: FILE.q8=FLOAT ...
+NETWORKS ?= $(MODEL)=resnet50-keras
 .PHONY: bench-peers peers
-bench-peers: peers weights
-	bin/quantize build -model resnet50-keras -out $(MODEL)
-	$(GO) run ./scripts/bench-peers -model $(MODEL)
+bench-peers: peers $(MODEL)
+	$(GO) run ./scripts/bench-peers $(NETWORKS)
 
 PEERS := build/peers
-peers: $(PEERS)/node_modules/onnxruntime-node
+peers: $(PEERS)/node_modules/onnxruntime-node $(PEERS)/venv/installed
 $(PEERS)/node_modules/onnxruntime-node:
 	npm install --ignore-scripts --no-save --no-audit --no-fund --prefix $(PEERS) onnxruntime-node@1.30.0
+$(PEERS)/venv/installed:
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet openvino==2026.4.1 ai-edge-litert==2.3.0
+	touch $@
 
 # Speed of the arm64 kernels without a board: cycles by a static model, and
 # instructions of an inference under QEMU.

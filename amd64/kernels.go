@@ -3,6 +3,8 @@
 package amd64
 
 import (
+	"unsafe"
+
 	"golang.org/x/sys/cpu"
 
 	"edgeclassify/int8"
@@ -32,10 +34,16 @@ func avx512() *tile.Micro {
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", NR: 16, KR: 4, Unsigned: true, Order: order(16), Bins: true,
+		Name: "avx2", NR: 16, KR: 4, Unsigned: true, Order: order(16), Fit: fitAVX2,
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, Max: maxAVX2,
+		Winograd: &tile.Winograd{
+			WinogradShape: tile.WinogradShape{
+				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Block: 28, MinTiles: 16, ByChannels: true,
+			},
+			Input: winogradInputAVX2, Multiply: winogradMultiplyAVX2, Output: winogradOutputAVX2,
+		},
 	}
 }
 
@@ -74,6 +82,9 @@ func conv3AVX2(a tile.Args)
 func sums4AVX2(a tile.Args)
 
 //go:noescape
+func fitAVX2(step, rooms unsafe.Pointer, open int) (bin, sum int)
+
+//go:noescape
 func requantizeAVX2(a tile.RequantizeArgs)
 
 //go:noescape
@@ -81,3 +92,12 @@ func denseAVX2(a tile.DenseArgs)
 
 //go:noescape
 func maxAVX2(a tile.MaxArgs)
+
+//go:noescape
+func winogradInputAVX2(a tile.WinogradInput)
+
+//go:noescape
+func winogradMultiplyAVX2(a tile.WinogradMultiply)
+
+//go:noescape
+func winogradOutputAVX2(a tile.WinogradOutput)

@@ -13,6 +13,7 @@ type Description struct {
 	Tiles                  []Tile // that requantize, the fastest first
 	Sums                   Tile   // for int16 tensors; none if those of another kernel do
 	Requantize, Dense, Max string
+	Winograd               Winograd // none on cores whose dot product is faster
 	WideSteps              int
 	Wide                   func(weights []int8.Value) bool
 }
@@ -23,12 +24,19 @@ type Tile struct {
 	Function string
 }
 
+// Winograd is tile.Winograd, its functions by their names.
+type Winograd struct {
+	tile.WinogradShape
+	Input, Multiply, Output string
+}
+
 // Functions is the code of a kernel, tiles by their names.
 type Functions struct {
 	Tiles      map[string]func(tile.Args)
 	Requantize func(tile.RequantizeArgs)
 	Dense      func(tile.DenseArgs)
 	Max        func(tile.MaxArgs)
+	Winograd   tile.Winograd
 }
 
 // Micro is the kernel with its code.
@@ -38,6 +46,10 @@ func (d Description) Micro(f Functions) *tile.Micro {
 		Sums: tile.Shape{MR: d.Sums.MR, Run: f.Tiles[d.Sums.Function]}, Requantize: f.Requantize,
 		WideSteps: d.WideSteps, Wide: d.Wide,
 		Dense: f.Dense, Max: f.Max,
+	}
+	if d.Winograd.Multiply != "" {
+		f.Winograd.WinogradShape = d.Winograd.WinogradShape
+		m.Winograd = &f.Winograd
 	}
 	for _, t := range d.Tiles {
 		m.Shapes = append(m.Shapes, tile.Shape{MR: t.MR, Run: f.Tiles[t.Function]})
@@ -71,7 +83,14 @@ func Neon() Description {
 		Name: "neon", NR: 4, KR: 16,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON",
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(),
+	}
+}
+
+func winograd() Winograd {
+	return Winograd{
+		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 14, MinTiles: 32},
+		"winogradInput", "winogradMultiply", "winogradOutput",
 	}
 }
 
@@ -83,6 +102,6 @@ func NeonA53() Description {
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", Max: "maxNEON",
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(),
 	}
 }

@@ -40,10 +40,14 @@
 #define SMULL_4S(m, n, d)  ENCODE_MND(0x0E60C000, m, n, d) // smull  Vd.4S, Vn.4H, Vm.4H
 #define SMULL2_4S(m, n, d) ENCODE_MND(0x4E60C000, m, n, d) // smull2 Vd.4S, Vn.8H, Vm.8H
 
+// Products modulo 1<<32.
+#define MUL_4S(m, n, d) ENCODE_MND(0x4EA09C00, m, n, d) // mul Vd.4S, Vn.4S, Vm.4S
+
 // Requantization. A negative lane of Vm shifts right, in SRSHL with rounding.
 #define SQRDMULH_4S(m, n, d) ENCODE_MND(0x6EA0B400, m, n, d)            // sqrdmulh Vd.4S, Vn.4S, Vm.4S
 #define SSHL_4S(m, n, d)     ENCODE_MND(0x4EA04400, m, n, d)            // sshl     Vd.4S, Vn.4S, Vm.4S
 #define SRSHL_4S(m, n, d)    ENCODE_MND(0x4EA05400, m, n, d)            // srshl    Vd.4S, Vn.4S, Vm.4S
+#define SSHR_4S(s, n, d)     ENCODE_ND(0x4F000400 | (64-(s))<<16, n, d) // sshr     Vd.4S, Vn.4S, #s (1..32)
 #define SQRSHRN_4H(s, n, d)  ENCODE_ND(0x0F009C00 | (32-(s))<<16, n, d) // sqrshrn  Vd.4H, Vn.4S, #s (1..16)
 #define SQRSHRN2_8H(s, n, d) ENCODE_ND(0x4F009C00 | (32-(s))<<16, n, d) // sqrshrn2 Vd.8H, Vn.4S, #s (1..16)
 
@@ -54,6 +58,12 @@
 // Widening with sign; the 2 takes the upper half.
 #define SXTL_8H(n, d)  ENCODE_ND(0x0F08A400, n, d) // sxtl  Vd.8H, Vn.8B
 #define SXTL2_8H(n, d) ENCODE_ND(0x4F08A400, n, d) // sxtl2 Vd.8H, Vn.16B
+
+#define SSHLL_8H(s, n, d) ENCODE_ND(0x0F08A400 | (s)<<16, n, d) // sshll Vd.8H, Vn.8B, #s (0..7)
+
+// Differences of bytes, and of a 16-bit lane and a byte, as 16-bit lanes.
+#define SSUBL_8H(m, n, d) ENCODE_MND(0x0E202000, m, n, d) // ssubl Vd.8H, Vn.8B, Vm.8B
+#define SSUBW_8H(m, n, d) ENCODE_MND(0x0E203000, m, n, d) // ssubw Vd.8H, Vn.8H, Vm.8B
 
 // Two registers to consecutive memory.
 #define STP_Q(n, h, l) WORD $(0xAD000000 | (h)<<10 | (n)<<5 | (l)) // stp Ql, Qh, [Xn]

@@ -33,11 +33,16 @@ var instructions = map[string]string{
 	"SMLAL2_4S":      "smlal2 v{d}.4s, v{n}.8h, v{m}.8h",
 	"SMULL_4S":       "smull v{d}.4s, v{n}.4h, v{m}.4h",
 	"SMULL2_4S":      "smull2 v{d}.4s, v{n}.8h, v{m}.8h",
+	"MUL_4S":         "mul v{d}.4s, v{n}.4s, v{m}.4s",
 	"SRSHL_4S":       "srshl v{d}.4s, v{n}.4s, v{m}.4s",
 	"SMAX_4S":        "smax v{d}.4s, v{n}.4s, v{m}.4s",
 	"SMIN_4S":        "smin v{d}.4s, v{n}.4s, v{m}.4s",
 	"SQRDMULH_4S":    "sqrdmulh v{d}.4s, v{n}.4s, v{m}.4s",
 	"SSHL_4S":        "sshl v{d}.4s, v{n}.4s, v{m}.4s",
+	"SSHR_4S":        "sshr v{d}.4s, v{n}.4s, #{s}",
+	"SSHLL_8H":       "sshll v{d}.8h, v{n}.8b, #{s}",
+	"SSUBL_8H":       "ssubl v{d}.8h, v{n}.8b, v{m}.8b",
+	"SSUBW_8H":       "ssubw v{d}.8h, v{n}.8h, v{m}.8b",
 	"SQRSHRN_4H":     "sqrshrn v{d}.4h, v{n}.4s, #{s}",
 	"SQRSHRN2_8H":    "sqrshrn2 v{d}.8h, v{n}.4s, #{s}",
 	"SQXTN_8B":       "sqxtn v{d}.8b, v{n}.8h",
@@ -120,6 +125,8 @@ func limits(instruction, parameter string) (low, high int) {
 		return 0, 7
 	case parameter == "i":
 		return 0, 3
+	case parameter == "s" && strings.HasPrefix(instruction, "sshll"):
+		return 0, 7
 	case parameter == "s":
 		return 1, 16
 	case parameter == "m" && halfLane:

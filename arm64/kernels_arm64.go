@@ -39,6 +39,7 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
+		Winograd: tile.Winograd{Input: winogradInput, Multiply: winogradMultiply, Output: winogradOutput},
 	})
 }
 
@@ -80,3 +81,12 @@ func requantizeNEON(a tile.RequantizeArgs)
 
 //go:noescape
 func maxNEON(a tile.MaxArgs)
+
+//go:noescape
+func winogradInput(a tile.WinogradInput)
+
+//go:noescape
+func winogradMultiply(a tile.WinogradMultiply)
+
+//go:noescape
+func winogradOutput(a tile.WinogradOutput)

@@ -49,6 +49,11 @@ func TestDescriptionsNameTheCode(t *testing.T) {
 		}
 		require.Equal(t, "edgeclassify/arm64."+d.Dense, nameOf(m.Dense))
 		require.Equal(t, "edgeclassify/arm64."+d.Max, nameOf(m.Max))
+		if w := d.Winograd; w.Multiply != "" {
+			require.Equal(t, "edgeclassify/arm64."+w.Input, nameOf(m.Winograd.Input))
+			require.Equal(t, "edgeclassify/arm64."+w.Multiply, nameOf(m.Winograd.Multiply))
+			require.Equal(t, "edgeclassify/arm64."+w.Output, nameOf(m.Winograd.Output))
+		}
 		if d.Sums.Function != "" {
 			require.Equal(t, "edgeclassify/arm64."+d.Sums.Function, nameOf(m.Sums.Run))
 			require.Equal(t, "edgeclassify/arm64."+d.Requantize, nameOf(m.Requantize))

@@ -10,7 +10,7 @@ import (
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/int8"
 	"edgeclassify/internal/graphtest"
-	"edgeclassify/tensor"
+	"edgeclassify/runtime"
 )
 
 // Logits and means are those of the arithmetic contract.
@@ -18,7 +18,7 @@ func TestInt8LogitsAndMeansAreTheReferences(t *testing.T) {
 	g, images := graphtest.ResidualClassifier(t, rand.New(rand.NewPCG(13, 1)))
 	n := quantized(t, g, seen(t, g, images).Table(quantize.MSE))
 	const count = 5
-	layers := []tensor.ID{tensor.Output(len(n.Layers) - 3), tensor.Output(0)}
+	layers := []int{len(n.Layers) - 2, 1}
 	rgbs, logits, means := make([][]uint8, count), make([][]float32, count), map[string][]float64{}
 	for i := range rgbs {
 		var err error
@@ -41,11 +41,16 @@ func TestInt8LogitsAndMeansAreTheReferences(t *testing.T) {
 		got, err := int8Logits(t.Context(), n, rgbs, threads)
 		require.NoError(t, err)
 		require.Equal(t, logits, got)
-		found, err := int8Means(t.Context(), n, rgbs, threads, layers)
+		plan, err := runtime.Compile(n, runtime.Options{Threads: 1})
 		require.NoError(t, err)
-		require.Len(t, found, len(layers))
-		for i, id := range layers {
-			require.InDeltaSlice(t, means[n.Topology().Name(id)], found[i], 1e-9)
+		r := newReplay(rgbs, threads)
+		for _, layer := range layers {
+			found, err := r.means(t.Context(), plan, layer)
+			require.NoError(t, err)
+			require.Len(t, found, len(n.Layers[layer].Inputs))
+			for i, id := range n.Layers[layer].Inputs {
+				require.InDeltaSlice(t, means[n.Topology().Name(id)], found[i], 1e-9)
+			}
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

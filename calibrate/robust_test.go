@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -89,7 +88,7 @@ func requireEveryMethod(t *testing.T, g *models.Graph, images dataset.Images) {
 	for _, m := range quantize.Methods() {
 		requireSane(t, g, s.Table(m))
 	}
-	requireSane(t, g, find(t, g, images, SearchOptions{Budget: time.Second / 5}).Table)
+	requireSane(t, g, find(t, g, images, SearchOptions{Budget: 20}).Table)
 }
 
 // What no integer network can hold is refused, with the name of the layer.

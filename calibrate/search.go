@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"time"
 
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/models"
+	"edgeclassify/runtime"
 	"edgeclassify/tensor"
 )
 
@@ -19,9 +19,8 @@ type SearchOptions struct {
 	Prior   *quantize.RangeTable // see RangeTable.Blend; may be nil
 	// What is not to be tried.
 	WithoutBias, WithoutEqualization, WithoutRounding bool
-	// Budget ends the search early; 0 lets it try everything. What a search that
-	// ended early finds depends on the machine's speed.
-	Budget   time.Duration
+	// Budget is the number of candidates to try; 0 lets it try all.
+	Budget   int
 	Skip     func(err error) // as in dataset.Pass
 	Progress Progress
 }
@@ -59,19 +58,16 @@ const (
 // at random would favour ranges that are too tight for the rare image.
 func Search(ctx context.Context, g *models.Graph, images dataset.Images, o SearchOptions) (*Found, error) {
 	s := &search{SearchOptions: o, graph: g, tables: map[source]*quantize.RangeTable{}}
-	if o.Budget > 0 {
-		s.deadline = time.Now().Add(o.Budget)
-	}
 	if err := s.prepare(ctx, images); err != nil {
 		return nil, err
 	}
-	if len(s.validation) == 0 {
+	if s.held.Len() == 0 {
 		s.takeGeneral()
 		return s.found(0, 0), nil
 	}
 	candidates := s.candidates()
 	for i, c := range candidates {
-		if i > 0 && !s.deadline.IsZero() && time.Now().After(s.deadline) {
+		if i == o.Budget && i > 0 {
 			if i <= len(quantize.Methods()) { // ranges and biases have not been compared yet
 				s.takeGeneral()
 			}
@@ -155,19 +151,20 @@ func (s *search) observed(from source, blended bool) *quantize.RangeTable {
 type search struct {
 	SearchOptions
 	graph      *models.Graph
-	deadline   time.Time
 	fit, held  dataset.Subset // all images but those of the validation set, and these
 	others     dataset.Subset // those of the fit that the search looks at
 	heldHashes dataset.Hashes
-	validation [][]uint8               // the images of the validation set
+	validation *replay                 // the images of the validation set
 	logits     [][]float32             // their float logits
 	hessians   []*quantize.Hessian     // by unit, of those of the first stages; once sampled
-	images     [][]uint8               // the others, once loaded
+	images     *replay                 // the others, once loaded
 	exact      *observe.Statistics     // of these
 	peaks      map[tensor.ID][]float64 // before any equalization
 	tables     map[source]*quantize.RangeTable
 	best       choices
-	score      float64 // its MeanSQNR
+	plan       *runtime.Plan // of the best choices
+	deviations []deviation   // of its logits
+	score      score         // of these
 	trials     []Trial
 }
 
@@ -195,6 +192,7 @@ func (s *search) observe(ctx context.Context, c *choices) (err error) {
 type candidate struct {
 	trial  string // that it shares with others
 	always bool   // it is taken whatever the validation set says
+	brief  bool   // it is given up as soon as there is little hope
 	change func(ctx context.Context, c *choices) error
 }
 
@@ -211,14 +209,21 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", candidate.trial, err)
 	}
-	logits, err := int8Logits(ctx, n, s.validation, s.Threads)
+	plan, err := runtime.Compile(n, runtime.Options{Threads: 1, Like: s.plan})
 	if err != nil {
 		return err
 	}
-	sqnr, agreement := compare(s.graph.Activation, s.logits, logits)
-	t := Trial{Name: candidate.trial, MeanSQNR: sqnr, Agreement: agreement, Kept: candidate.always || sqnr > s.score}
+	deviations, err := s.measure(ctx, plan, candidate.brief)
+	if err != nil || deviations == nil {
+		return err
+	}
+	score := newScore(deviations)
+	t := Trial{Name: candidate.trial, MeanSQNR: score.meanSQNR, Agreement: score.agreement, Kept: candidate.always || score.value > s.score.value}
 	if t.Kept {
-		s.best, s.score = c, sqnr
+		if s.images != nil {
+			s.images.forget(s.differs(plan))
+		}
+		s.best, s.plan, s.deviations, s.score = c, plan, deviations, score
 	}
 	last := len(s.trials) - 1
 	switch {
@@ -229,6 +234,46 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 		s.trials[last] = t
 	}
 	return nil
+}
+
+// measure runs a network on the validation set, from where it differs from the best
+// one. With brief it gives nil as soon as there is no hope that it is better.
+func (s *search) measure(ctx context.Context, plan *runtime.Plan, brief bool) ([]deviation, error) {
+	next := s.differs(plan)
+	var deviations []deviation
+	for looks := firstLook; len(deviations) < len(s.logits); looks *= 2 {
+		if brief && hopeless(deviations, s.deviations[:len(deviations)]) {
+			return nil, nil
+		}
+		from, to := len(deviations), min(looks, len(s.logits))
+		logits, err := s.validation.logits(ctx, plan, next, from, to)
+		if err != nil {
+			return nil, err
+		}
+		for i := range logits {
+			deviations = append(deviations, newDeviation(s.graph.Activation, s.logits[from+i], logits[i]))
+		}
+	}
+	return deviations, nil
+}
+
+// differs is the first tensor that a network makes in another way than the best one.
+func (s *search) differs(plan *runtime.Plan) tensor.ID {
+	if s.plan == nil {
+		return tensor.Output(0)
+	}
+	n := plan.Network()
+	return tensor.Output(min(shared(s.plan.Network(), n), len(n.Layers)-1))
+}
+
+// firstLook is the number of images after which a candidate may be given up; then it
+// may whenever twice as many are seen.
+const firstLook = 4
+
+// hopeless tells whether a network with these deviations on the first images will
+// hardly become better than the best one, which has those.
+func hopeless(some, best []deviation) bool {
+	return len(some) > 0 && newScore(some).value < newScore(best).value
 }
 
 // candidates are all candidates, in the order in which they are tried.
@@ -293,7 +338,7 @@ func (s *search) stages() (stages [][]quantize.Unit) {
 }
 
 func widening(units []quantize.Unit, factor float64) candidate {
-	return choose("widths of ranges", func(c *choices) {
+	c := choose("widths of ranges", func(c *choices) {
 		factors := cloned(c.factors)
 		for _, u := range units {
 			if factors[u.Name] == 0 {
@@ -303,6 +348,8 @@ func widening(units []quantize.Unit, factor float64) candidate {
 		}
 		c.factors = factors
 	})
+	c.brief = true
+	return c
 }
 
 // equalization makes the channels of every tensor more alike. The network is

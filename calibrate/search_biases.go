@@ -24,9 +24,9 @@ func (s *search) correctable(i int) bool {
 // Quantization Bias With Bias", arXiv:1906.03193, with averages taken through
 // the unit's linear part: before the ReLU.)
 func (s *search) correction(i int) candidate {
-	return candidate{trial: "bias correction layer by layer", change: func(ctx context.Context, c *choices) error {
+	return candidate{trial: "bias correction layer by layer", brief: true, change: func(ctx context.Context, c *choices) error {
 		u := &c.quantizer.Units()[i]
-		errors, err := s.meanErrors(ctx, c, u.Inputs)
+		errors, err := s.meanErrors(ctx, c, i)
 		if err != nil {
 			return err
 		}
@@ -40,17 +40,15 @@ func (s *search) correction(i int) candidate {
 	}}
 }
 
-// meanErrors are the differences between the means of quantized outputs and of
-// float ones, in real units, by channel.
-func (s *search) meanErrors(ctx context.Context, c *choices, outputs []tensor.ID) ([][]float64, error) {
-	n, err := c.quantizer.Network(s.table(c))
-	if err != nil {
-		return nil, err
-	}
+// meanErrors are the differences between the means of what unit i reads, quantized by
+// the best choices, and of float tensors, in real units, by channel.
+func (s *search) meanErrors(ctx context.Context, c *choices, i int) ([][]float64, error) {
 	if s.images == nil {
-		if s.images, err = load(s.others); err != nil {
+		images, err := load(s.others)
+		if err != nil {
 			return nil, err
 		}
+		s.images = newReplay(images, s.Threads)
 		s.exact = c.fit
 		if s.others.Len() < s.fit.Len() {
 			if s.exact, err = observe.Observe(ctx, c.quantizer.Graph(), s.others, dataset.Pass{Threads: s.Threads}); err != nil {
@@ -58,14 +56,14 @@ func (s *search) meanErrors(ctx context.Context, c *choices, outputs []tensor.ID
 			}
 		}
 	}
-	means, err := int8Means(ctx, n, s.images, s.Threads, outputs)
+	means, err := s.images.means(ctx, s.plan, i)
 	if err != nil {
 		return nil, err
 	}
-	for i, id := range outputs {
-		exact := s.exact.Means(c.quantizer.Units()[id.Node()].Name)
-		for ch, mean := range means[i] {
-			means[i][ch] = float64(mean*float64(n.Tensor(id).Scale)) - exact[ch]
+	for at, id := range c.quantizer.Units()[i].Inputs {
+		exact, scale := s.exact.Means(c.quantizer.Units()[id.Node()].Name), s.plan.Network().Tensor(id).Scale
+		for ch, mean := range means[at] {
+			means[at][ch] = float64(mean*float64(scale)) - exact[ch]
 		}
 	}
 	return means, nil

@@ -3,13 +3,11 @@ package calibrate
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
 
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/fp32"
 	"edgeclassify/calibrate/quantize"
-	"edgeclassify/labels"
 	"edgeclassify/tensor"
 )
 
@@ -37,9 +35,11 @@ func (s *search) prepare(ctx context.Context, images dataset.Images) error {
 	for _, r := range held {
 		s.logits = append(s.logits, r.logits)
 	}
-	if s.validation, err = load(s.held); err != nil {
+	validation, err := load(s.held)
+	if err != nil {
 		return err
 	}
+	s.validation = newReplay(validation, s.Threads)
 	if err := s.observe(ctx, &s.best); err != nil {
 		return err
 	}
@@ -110,31 +110,3 @@ func load(images dataset.Images) (all [][]uint8, err error) {
 	}
 	return all, nil
 }
-
-// noiseless is the SQNR, in dB, of logits without noise: more than any network's.
-const noiseless = 150.0
-
-// compare measures logits against the float network's: the mean of the images'
-// signal-to-quantization-noise ratios, so that no image outweighs all others, and
-// the share of those with the same answer.
-func compare(a labels.Activation, exact, logits [][]float32) (meanSQNR, agreement float64) {
-	for i, want := range exact {
-		signal, noise := 0.0, 0.0
-		for c, v := range want {
-			d := float64(logits[i][c]) - float64(v)
-			signal += float64(float64(v) * float64(v))
-			noise += float64(d * d)
-		}
-		db := noiseless
-		if signal > 0 && noise > 0 {
-			db = min(db, 10*math.Log10(signal/noise))
-		}
-		meanSQNR += db
-		if first(a.Answers(want)) == first(a.Answers(logits[i])) {
-			agreement++
-		}
-	}
-	return meanSQNR / float64(len(exact)), agreement / float64(len(exact))
-}
-
-func first(answers []float32) int { return slices.Index(answers, slices.Max(answers)) }

@@ -106,6 +106,7 @@ func TestReportSumsVerdictsUp(t *testing.T) {
 	require.Less(t, r.Top1.Low, 0.4)
 	require.Greater(t, r.Top1.High, 0.4)
 	require.InDelta(t, 20, *r.SQNR, 1e-9)
+	require.InDelta(t, 16.99, r.ByImage.Lowest(), 0.01)
 	require.Equal(t, Flips{RightToWrong: 1, WrongToRight: 1, WrongToWrong: 1, Unlabelled: 1, McNemar: 1}, *r.Flips)
 	require.Equal(t, []Class{
 		{Index: 1, Name: "goldfish", Images: 2, Top1: 0, FloatTop1: 0, Agree: 1},
@@ -123,6 +124,7 @@ func TestReportWithoutFloatOrTruth(t *testing.T) {
 	require.Nil(t, r.FloatTop1)
 	require.Nil(t, r.Agreement)
 	require.Nil(t, r.SQNR)
+	require.Nil(t, r.ByImage)
 	require.Nil(t, r.Flips)
 	for _, c := range r.Classes {
 		require.Zero(t, c.FloatTop1+c.Agree)

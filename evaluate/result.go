@@ -23,9 +23,11 @@ type Result struct {
 	FloatTop5 *stats.Share `json:"float_top5"`
 	Agreement *stats.Share `json:"agreement"` // both give the same answer, see labels.Activation
 	SQNR      *float64     `json:"sqnr_db"`   // of the logits of all images together
-	Flips     *Flips       `json:"flips"`
-	Classes   []Class      `json:"classes,omitempty"` // those with labelled images, the worst first
-	Seconds   float64      `json:"seconds"`           // left to the caller
+	// ByImage is the SQNR of each image's logits, nil where none has noise.
+	ByImage *Distribution `json:"sqnr_db_by_picture,omitempty"`
+	Flips   *Flips        `json:"flips"`
+	Classes []Class       `json:"classes,omitempty"` // those with labelled images, the worst first
+	Seconds float64       `json:"seconds"`           // left to the caller
 }
 
 // Flips are images whose answer changes from float to int8.
@@ -72,6 +74,7 @@ func (e *Evaluation) Result() *Result {
 	if e.float != nil {
 		r.FloatTop1, r.FloatTop5 = shareOf(labelled, verdict.floatTop1), shareOf(labelled, verdict.floatTop5)
 		r.Agreement, r.SQNR, r.Flips = shareOf(known, verdict.agree), pooled(known).SQNR(), flips(known)
+		r.ByImage = e.distribution()
 	}
 	return r
 }

@@ -44,8 +44,9 @@ type depthwise struct {
 	bias    []int64 // with what flipped bytes add
 }
 
-func (d *depthwise) Bytes() int   { return len(d.Weight) + 8*d.OutC }
-func (d *depthwise) Scratch() int { return d.OutC }
+func (d *depthwise) Bytes() int                     { return len(d.Weight) + 8*d.OutC }
+func (d *depthwise) Scratch() int                   { return d.OutC }
+func (d *depthwise) Split(int) (rows, channels int) { return 0, 0 }
 
 func (d *depthwise) Run(t *ConvTask, part Part, scratch []int64) {
 	if d.flip == 0 {

@@ -24,9 +24,10 @@ func newGeneric(l *Layer) Convolution {
 // would be too much to keep.
 type genericConv struct{ *Conv }
 
-func (c genericConv) Pack()        {}
-func (c genericConv) Bytes() int   { return 0 }
-func (c genericConv) Scratch() int { return c.depth() * pairs }
+func (c genericConv) Pack()                          {}
+func (c genericConv) Bytes() int                     { return 0 }
+func (c genericConv) Split(int) (rows, channels int) { return 0, 0 }
+func (c genericConv) Scratch() int                   { return c.depth() * pairs }
 
 // The portable convolution computes a panel of output channels for one pixel
 // at a time. Two channels share one 64-bit multiplication: with weights packed

@@ -31,6 +31,9 @@ type Convolution interface {
 	Scratch() int
 	// Pack copies the weights into the kernel's order. It comes before all runs.
 	Pack()
+	// Split is how many rows, or else how many channels, of the output so many threads
+	// are to share at a time; both are 0 where any do.
+	Split(threads int) (rows, channels int)
 	// Run computes the rows and output channels of part.
 	Run(t *ConvTask, part Part, scratch []int64)
 }

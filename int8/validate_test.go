@@ -3,6 +3,7 @@ package int8
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,17 @@ func TestAbsSum(t *testing.T) {
 	require.EqualValues(t, 0, AbsSum(nil))
 	require.EqualValues(t, 127+5+127+128, AbsSum([]Value{-127, 0, 5, 127, -128}))
 	require.EqualValues(t, int64(1)<<31, abs64(math.MinInt32))
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := 0; n < 5000; n += 1 + n/16 { // more than lanes have room for
+		w, want, least := make([]Value, n), int64(0), Value(0)
+		for i := range w {
+			w[i] = []Value{-128, -127, Value(random.IntN(256) - 128)}[n%3]
+			want, least = want+abs64(int32(w[i])), min(least, w[i])
+		}
+		sum, lowest := absSum(w)
+		require.Equal(t, want, sum, n)
+		require.Equal(t, least == -128, lowest, n)
+	}
 }
 
 // chain is layers of one operation behind each other, and a classifier.

@@ -18,7 +18,7 @@ import (
 	"edgeclassify/int8"
 	"edgeclassify/internal/graphtest"
 	"edgeclassify/internal/nettest"
-	"edgeclassify/internal/onnxruntime"
+	"edgeclassify/internal/peers"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 	"edgeclassify/onnx"
@@ -28,13 +28,13 @@ import (
 )
 
 // load writes a model and gives it to ONNX Runtime.
-func load(t *testing.T, write func(io.Writer) error) *onnxruntime.Session {
+func load(t *testing.T, write func(io.Writer) error) *peers.Session {
 	file := filepath.Join(t.TempDir(), "model.onnx")
 	var b bytes.Buffer
 	require.NoError(t, write(&b))
 	require.NoError(t, os.WriteFile(file, b.Bytes(), 0o600))
-	s, err := onnxruntime.Open("../build/peers", file, onnxruntime.Options{Threads: 1, Exact: true})
-	if errors.Is(err, onnxruntime.ErrMissing) {
+	s, err := peers.ONNXRuntime("../build/peers", file, peers.Options{Threads: 1, Exact: true})
+	if errors.Is(err, peers.ErrMissing) {
 		testneed.Missing(t, "%v", err)
 	}
 	require.NoError(t, err)
@@ -138,7 +138,7 @@ func TestRuntimeRefusesDamage(t *testing.T) {
 	load(t, func(w io.Writer) error { return onnx.WriteFloat(w, everyOperation()) }) // or skip
 	file := filepath.Join(t.TempDir(), "text.onnx")
 	require.NoError(t, os.WriteFile(file, []byte("not a model"), 0o600))
-	_, err := onnxruntime.Open("../build/peers", file, onnxruntime.Options{Threads: 1, Exact: true})
+	_, err := peers.ONNXRuntime("../build/peers", file, peers.Options{Threads: 1, Exact: true})
 	require.ErrorContains(t, err, "text.onnx")
 }
 

@@ -11,6 +11,9 @@ import (
 // allocate is memory whose pages release can give back one by one, which those of
 // Go's heap cannot.
 func allocate(size int) (b []byte, free func() error, err error) {
+	if size == 0 { // no system maps nothing
+		return nil, func() error { return nil }, nil
+	}
 	b, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("mmap", err)

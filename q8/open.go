@@ -9,6 +9,7 @@ import (
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/board"
+	"edgeclassify/internal/safetensors"
 )
 
 // File is an open model file.
@@ -25,11 +26,16 @@ type File struct {
 // file may be replaced, overwritten, cut short or removed: nothing is read from it
 // again. One that changes while it is read is reported as damaged.
 func Open(path string) (*File, error) {
-	b, free, err := read(path)
+	f, size, err := openFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("q8: %w", err)
 	}
-	m, checksum, err := decode(b)
+	defer f.Close()
+	b, free, err := allocate(size)
+	if err != nil {
+		return nil, fmt.Errorf("q8: %s: memory for %d bytes: %w", path, size, err)
+	}
+	m, checksum, err := decode(&source{bytes: b, file: f})
 	if err != nil {
 		free()
 		return nil, fmt.Errorf("q8: %s: %w", path, err)
@@ -37,45 +43,85 @@ func Open(path string) (*File, error) {
 	return &File{Model: m, SHA256: checksum, Size: int64(len(b)), bytes: b, free: free}, nil
 }
 
-// read returns the contents of a file. Errors name it.
-func read(path string) (b []byte, free func() error, err error) {
+// openFile also returns the file's size, for which there is memory. Errors name it.
+func openFile(path string) (f *os.File, size int, err error) {
 	// Asked before opening, which would wait for the writer of a named pipe.
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s: not a regular file (%v)", path, info.Mode())
+		return nil, 0, fmt.Errorf("%s: not a regular file (%v)", path, info.Mode())
 	}
-	f, err := os.Open(path)
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, err
+	}
+	if size, err = sizeOf(f); err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, size, nil
+}
+
+func sizeOf(f *os.File) (int, error) {
+	info, err := f.Stat()
 	if err != nil {
-		return nil, nil, err
+		return 0, err
 	}
-	defer f.Close()
-	if info, err = f.Stat(); err != nil {
-		return nil, nil, err
+	size := info.Size()
+	if int64(int(size)) != size {
+		return 0, fmt.Errorf("%s: %d bytes are too many for this machine", f.Name(), size)
 	}
-	size := int(info.Size())
-	if int64(size) != info.Size() {
-		return nil, nil, fmt.Errorf("%s: %d bytes are too many for this machine", path, info.Size())
+	if _, available := board.Memory(os.DirFS("/")); available > 0 && size > available {
+		return 0, fmt.Errorf("%s: the file takes %d MB of memory, and there are %d MB: end other programs, or take a smaller network", f.Name(), size>>20, available>>20)
 	}
-	if _, available := board.Memory(os.DirFS("/")); available > 0 && info.Size() > available {
-		return nil, nil, fmt.Errorf("%s: the file takes %d MB of memory, and there are %d MB: end other programs, or take a smaller network", path, info.Size()>>20, available>>20)
+	return int(size), nil
+}
+
+// block is the bytes that are read at a time: so many that calls cost nothing.
+const block = 1 << 20
+
+// source is the bytes of a model file. Those that are not there yet are read from the
+// file.
+type source struct {
+	bytes []byte
+	there int // bytes from the start
+	file  io.Reader
+}
+
+// readHeader reads at least the start that safetensors.Parse looks at.
+func (s *source) readHeader() (start int, err error) {
+	if err := s.read(min(block, len(s.bytes))); err != nil || len(s.bytes) < 8 {
+		return 0, err
 	}
-	if size == 0 { // no system maps nothing
-		return nil, func() error { return nil }, nil
-	}
-	if b, free, err = allocate(size); err != nil {
-		return nil, nil, fmt.Errorf("%s: memory for %d bytes: %w", path, size, err)
-	}
-	if _, err := io.ReadFull(f, b); err != nil {
-		free()
-		if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
-			err = errors.New("it was cut short while it was read: copy it again")
+	start = min(safetensors.Start([8]byte(s.bytes)), len(s.bytes))
+	return start, s.read(start)
+}
+
+// readBlocks reads the rest, and tells of the ends of blocks that are there.
+func (s *source) readBlocks(blocks chan<- int) error {
+	defer close(blocks)
+	blocks <- s.there
+	for s.there < len(s.bytes) {
+		if err := s.read(min(s.there+block, len(s.bytes))); err != nil {
+			return err
 		}
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		blocks <- s.there
 	}
-	return b, free, nil
+	return nil
+}
+
+// read reads up to a place in the file.
+func (s *source) read(end int) error {
+	if end <= s.there {
+		return nil
+	}
+	_, err := io.ReadFull(s.file, s.bytes[s.there:end])
+	s.there = end
+	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
+		return errors.New("it was cut short while it was read: copy it again")
+	}
+	return err
 }
 
 // Release gives the memory of weights back to the system: whoever reads them

@@ -44,6 +44,7 @@ package q8
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -111,47 +112,57 @@ func encode(w io.Writer, m *Model) error {
 // must not change afterwards; everything else is copied. Encoding the model gives
 // the file's metadata and tensors again.
 func Decode(b []byte) (*Model, error) {
-	m, _, err := decode(b)
+	m, _, err := decode(&source{bytes: b, there: len(b)})
 	if err != nil {
 		return nil, fmt.Errorf("q8: %w", err)
 	}
 	return m, nil
 }
 
-// decode also returns the checksum.
-func decode(b []byte) (m *Model, checksum string, err error) {
-	f, err := safetensors.Parse(b)
+// decode also returns the checksum. That is computed while the rest of the file is read
+// and all else is checked. What does not match it is reported as damaged, whatever else
+// is wrong.
+func decode(s *source) (m *Model, checksum string, err error) {
+	start, err := s.readHeader()
 	if err != nil {
-		return nil, "", explain(b, err)
+		return nil, "", err
+	}
+	f, err := safetensors.Parse(s.bytes)
+	if err != nil {
+		return nil, "", explain(s.bytes, err)
 	}
 	if err := checkFormat(f.Metadata); err != nil {
 		return nil, "", err
 	}
 	checksum = f.Metadata["sha256"]
-	// The checksum takes longer than the rest on CPUs without instructions for
-	// it. What does not match it is reported as damaged, whatever else is wrong.
-	verified := make(chan error, 1)
-	go func() { verified <- verify(b, checksum) }()
-	m, err = build(f)
-	if damage := <-verified; damage != nil {
-		return nil, "", damage
+	at := bytes.Index(s.bytes[:start], []byte(checksum))
+	if len(checksum) != len(unsealed) || at < 0 {
+		return nil, "", errors.New("metadata sha256 is missing or no checksum")
 	}
-	return m, checksum, err
+	read, verified := make(chan error, 1), make(chan error, 1)
+	blocks := make(chan int, len(s.bytes)/block+1)
+	go func() { read <- s.readBlocks(blocks) }()
+	go func() { verified <- verify(s.bytes, checksum, at, blocks) }()
+	m, err = parse(f.Metadata)
+	cut := <-read
+	if err == nil && cut == nil {
+		err = complete(m, f)
+	}
+	if err = cmp.Or(cut, <-verified, err); err != nil {
+		return nil, "", err
+	}
+	return m, checksum, nil
 }
 
-// build makes the model of a file's contents.
-func build(f *safetensors.File) (*Model, error) {
-	m, err := parse(f.Metadata)
-	if err != nil {
-		return nil, err
-	}
+// complete gives a model its arrays, and checks it.
+func complete(m *Model, f *safetensors.File) (err error) {
 	if err := load(m.Layers, f); err != nil {
-		return nil, err
+		return err
 	}
 	if m.Network, err = int8.NewNetwork(m.Name, m.Input, m.Layers); err != nil {
-		return nil, err
+		return err
 	}
-	return m, m.check()
+	return m.check()
 }
 
 // explain says what b is if it is one of the things that end up in place of
@@ -179,15 +190,17 @@ func checkFormat(metadata map[string]string) error {
 	return nil
 }
 
-func verify(b []byte, checksum string) error {
-	at := bytes.Index(b, []byte(checksum))
-	if len(checksum) != len(unsealed) || at < 0 {
-		return errors.New("metadata sha256 is missing or no checksum")
-	}
+// verify compares the checksum, which lies at a place in b, with b's. It is told of
+// blocks that are there by their ends.
+func verify(b []byte, checksum string, at int, blocks <-chan int) error {
 	sum := sha256.New()
 	sum.Write(b[:at])
 	io.WriteString(sum, unsealed)
-	sum.Write(b[at+len(checksum):])
+	at += len(unsealed)
+	for end := range blocks {
+		sum.Write(b[at:end])
+		at = end
+	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != checksum {
 		return fmt.Errorf("the file is damaged: its SHA-256 is %s, it should be %s; copy it again", got, checksum)
 	}

@@ -27,7 +27,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		"number": number, "optional": optional, "shape": shape, "significant": significant, "span": span,
 		"base64": base64.StdEncoding.EncodeToString,
 
-		"arenaChart": arenaChart, "depthChart": depthChart, "histogramChart": histogramChart, "noiseChart": noiseChart,
+		"arenaChart": arenaChart, "depthChart": depthChart, "histogramChart": histogramChart, "noiseChart": noiseChart, "picturesChart": picturesChart,
 
 		"accuracy": accuracy, "chance": chance, "classes": worstFirst, "drawn": drawn, "guesses": guesses,
 		"int16": rankInt16, "numbered": numbered, "steps": steps,

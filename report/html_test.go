@@ -109,13 +109,14 @@ var everySection = []string{"ablation", "depth", "layers", "ranges", "sensitivit
 func TestPageIsWellFormedAndComplete(t *testing.T) {
 	elements := parse(t, write(t, sample(t)))
 	require.Equal(t, everySection, sections(elements))
-	require.Len(t, named(elements, "svg"), 2+54+1, "noise, histograms, arena")
+	require.Len(t, named(elements, "svg"), 2+54+1+1, "noise, histograms, pictures, arena")
 	body := named(elements, "body")[0].text
 	for _, want := range []string{
 		"Fit for use", "names the same class as float on 98.6 %", "Most noise comes from conv5_block3_3_conv",
 		"75.8\u00a0% → 75.5\u00a0%", "70.9–79.6\u00a0%", "26.6\u00a0dB", "25.9\u00a0MB", "no plan can need less", "3.86\u00a0G",
 		"−2.90", "equalization of blocks", "112×112×64", "conv4_block6_3_conv", "clip-mse, bias correction",
 		"ILSVRC2012_val_", "✓ tiger cat", "41.0\u00a0%", "367 of 372", "no evidence that accuracy has changed", "180 classes, worst first",
+		"worst picture 7.8\u00a0dB, median 29.9\u00a0dB", "Worst: ILSVRC2012_val_00000007.JPEG with 7.8\u00a0dB",
 		"2c26b46b68ffc68f", "drawn with seed 2",
 	} {
 		require.Contains(t, body, want)
@@ -248,7 +249,7 @@ func TestSectionsWithoutDataAreLeftOut(t *testing.T) {
 func TestEvaluationWithoutFloatOrTruth(t *testing.T) {
 	r := sample(t)
 	e := r.Evaluation
-	e.FloatTop1, e.FloatTop5, e.Agreement, e.SQNR, e.Flips = nil, nil, nil, nil, nil
+	e.FloatTop1, e.FloatTop5, e.Agreement, e.SQNR, e.ByImage, e.Flips = nil, nil, nil, nil, nil, nil
 	text := named(parse(t, write(t, r)), "body")[0].text
 	require.NotContains(t, text, "float →")
 	require.NotContains(t, text, "Right, float")

@@ -68,6 +68,11 @@ func evaluation(rng *rand.Rand) *evaluate.Result {
 		Flips:   &evaluate.Flips{RightToWrong: 2, WrongToRight: 1, WrongToWrong: 2, McNemar: 1},
 		Seconds: 41.3,
 	}
+	e.ByImage = &evaluate.Distribution{
+		Worst: "ILSVRC2012_val_00000007.JPEG", Deciles: [11]float64{7.8, 24.9, 26.6, 27.8, 28.9, 29.9, 30.4, 31.2, 32, 33.3, 36.5},
+		Histogram: diagnose.Histogram{From: 7, Width: 1, Counts: []uint64{
+			15: 2, 16: 5, 17: 30, 18: 20, 19: 24, 20: 27, 21: 35, 22: 40, 23: 45, 24: 40, 25: 30, 26: 27, 27: 20, 28: 16, 29: 10, 0: 1}},
+	}
 	for i := range 180 {
 		c := evaluate.Class{Index: 5 * i, Name: fmt.Sprintf("class %d, also called so", 5*i), Images: 2, FloatTop1: 1 + rng.IntN(2), Agree: 2}
 		c.Top1 = c.FloatTop1

@@ -43,9 +43,18 @@ func (c *conv) inPlace() []int {
 
 // split is by rows where activations outweigh weights, so that a thread's rows
 // stay in its cache; else by channels, so that each weight is read by one thread
-// only.
-func (c *conv) split() (byRows bool, channels int) {
-	return c.layer.Out.Shape.Elements() > len(c.op.Weight), c.op.Unit(c.kernel.NR)
+// only; or as the packed layer has it.
+func (c *conv) split() (byRows bool, unit int) {
+	rows, channels := c.packed.Split(c.threads)
+	switch {
+	case rows > 0:
+		return true, rows
+	case channels > 0:
+		return false, channels
+	case c.layer.Out.Shape.Elements() > len(c.op.Weight):
+		return true, 1
+	}
+	return false, c.op.Unit(c.kernel.NR)
 }
 
 func (c *conv) pack(packed func(weights []int8.Value)) {
@@ -53,6 +62,15 @@ func (c *conv) pack(packed func(weights []int8.Value)) {
 	if packed != nil && c.packed.Bytes() > 0 {
 		packed(c.op.Weight)
 	}
+}
+
+func (c *conv) take(from operator) bool {
+	f, ok := from.(*conv)
+	ok = ok && f.op == c.op && f.kernel.Name == c.kernel.Name && f.layer.Out.Shape == c.layer.Out.Shape && !f.hasInt16() && !c.hasInt16()
+	if ok {
+		c.packed = f.packed
+	}
+	return ok
 }
 
 func (c *conv) packedBytes() int { return c.packed.Bytes() }

@@ -16,12 +16,13 @@ type operator interface {
 	// inPlace is the numbers of the inputs over which it may write its output, pixel
 	// by pixel.
 	inPlace() []int
-	// split says how threads share it: by rows of the output, or by so many output
-	// channels at a time.
-	split() (byRows bool, channels int)
+	// split says how threads share it: so many rows or channels of the output at a time.
+	split() (byRows bool, unit int)
 	// pack packs its weights for the kernel. Packed, if not nil, is told of those
 	// that were copied.
 	pack(packed func(weights []int8.Value))
+	// take takes packed weights over from another plan's operator, if they are the same.
+	take(from operator) bool
 	// packedBytes is the memory of the packed weights; 0 where none are copied.
 	packedBytes() int
 	// scratch is the words of working memory that a thread needs.
@@ -58,22 +59,24 @@ func (p *Plan) operator(id tensor.ID) (operator, error) {
 	if create == nil {
 		return nil, fmt.Errorf("%v is of a kind that the runtime does not have", l)
 	}
-	return create(node{kernel: &p.kernel, layer: l, in: p.network.Inputs(l), out: id}), nil
+	return create(node{kernel: &p.kernel, threads: p.threads, layer: l, in: p.network.Inputs(l), out: id}), nil
 }
 
 // node is an operation between its tensors. Its methods are those of an operator
 // that reads no padding and has no weights, shared by rows.
 type node struct {
-	kernel *int8.Kernel
-	layer  *int8.Layer
-	in     []*int8.Tensor
-	out    tensor.ID
+	kernel  *int8.Kernel
+	threads int
+	layer   *int8.Layer
+	in      []*int8.Tensor
+	out     tensor.ID
 }
 
 func (node) halo() halo              { return halo{} }
 func (node) inPlace() []int          { return nil }
 func (node) split() (bool, int)      { return true, 1 }
 func (node) pack(func([]int8.Value)) {}
+func (node) take(operator) bool      { return false }
 func (node) packedBytes() int        { return 0 }
 func (node) scratch() int            { return 0 }
 

@@ -29,6 +29,9 @@ type Options struct {
 	// Packed, if not nil, is called with the weights of each convolution that
 	// the plan has copied and reads no more. Several goroutines call it.
 	Packed func(weights []int8.Value)
+	// Like, if not nil, is a plan for the same kernel whose packed weights serve for the
+	// operations that its network shares with this one.
+	Like *Plan
 }
 
 // Plan is a network compiled for one machine: kernel, memory layout and the
@@ -80,7 +83,7 @@ func CompileFor(n *int8.Network, kernel int8.Kernel, o Options) (*Plan, error) {
 	if err := p.checkMemory(o); err != nil {
 		return nil, fmt.Errorf("runtime: network %q: %w", n.Name, err)
 	}
-	p.pack(o.Packed)
+	p.pack(o)
 	return p, nil
 }
 
@@ -110,7 +113,7 @@ func (p *Plan) split(id tensor.ID) {
 	byRows, unit := s.operator.split()
 	length := shape.C
 	if byRows {
-		length, unit = shape.H, 1
+		length = shape.H
 	}
 	blocks := (length + unit - 1) / unit
 	n := 1
@@ -131,13 +134,15 @@ func (p *Plan) split(id tensor.ID) {
 }
 
 // pack packs the weights of all steps, several at a time.
-func (p *Plan) pack(packed func([]int8.Value)) {
+func (p *Plan) pack(o Options) {
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range p.threads {
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(p.steps)); i = next.Add(1) - 1 {
-				p.steps[i].pack(packed)
+				if o.Like == nil || int(i) >= len(o.Like.steps) || !p.steps[i].take(o.Like.steps[i].operator) {
+					p.steps[i].pack(o.Packed)
+				}
 			}
 		})
 	}

@@ -25,6 +25,7 @@ type Session struct {
 	// pooled are the features; where they are an activation, read gets them there.
 	pooled []int16
 	read   func(dst []int16)
+	next   tensor.ID       // which Advance makes next
 	times  []time.Duration // where to record the steps' times; nil for nowhere
 	pool   *threadpool.Pool
 	closed atomic.Bool

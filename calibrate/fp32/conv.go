@@ -15,12 +15,13 @@ type conv struct {
 	groups []*sgemm.Weights
 	limits sgemm.Limits
 	copied bool
-	wide   bool // the values of a window's row do not lie side by side
+	wide   bool // the values of a window's row do not lie side by side, or a row's windows apart
 	// A line is up to length output pixels whose windows are at one distance:
 	// a row of the image or, where rows follow each other without a gap, a
 	// piece of the whole. Lines begin step values apart in the input.
 	lines, length, step int
-	block               int // lines to go over with all weights
+	flat                bool // lines follow each other without a gap
+	block               int  // lines to go over with all weights
 }
 
 // blockLen is how many values of input a block takes: with the weights that go
@@ -31,6 +32,9 @@ func newConv(op *models.Conv, in, out tensor.Shape, clip models.Clip) (Operation
 	g := window{op.Window, in, out}
 	if op.Groups > 1 && op.Groups == op.InC {
 		return newDepthwise(op, g, clip), nil
+	}
+	if suitsWinograd(op, out) {
+		return newWinograd(op, g, clip)
 	}
 	c := conv{window: g, limits: sgemm.Limits{Least: clip.Min, Greatest: clip.Max}, groups: make([]*sgemm.Weights, op.Groups)}
 	outputs, inputs := op.OutC/op.Groups, len(op.Weight)/op.OutC
@@ -44,10 +48,11 @@ func newConv(op *models.Conv, in, out tensor.Shape, clip models.Clip) (Operation
 			return Operation{}, err
 		}
 	}
-	c.wide = op.KW > 1 && op.DilationW > 1
+	c.wide = op.KW > 1 && op.DilationW > 1 || op.KW == 1 && op.StrideW > 1
 	c.copied = c.wide || op.Groups > 1 || max(c.Top, c.Left, c.Bottom, c.Right) > 0
-	c.lines, c.length, c.step = g.out.H, g.out.W, c.StrideH*c.pitch()
-	if !c.copied && c.Window == tensor.Square(1, 1, 0) {
+	c.lines, c.length, c.step = g.out.H, g.out.W, c.StrideH/c.apart()*c.pitch()
+	c.flat = c.KH == 1 && c.step == c.length*c.stride()
+	if c.flat && !c.copied {
 		pixels := g.out.H * g.out.W
 		c.length = min(4*c.groups[0].TileRows(), pixels)
 		c.lines, c.step = (pixels+c.length-1)/c.length, c.length*c.in.C
@@ -82,10 +87,18 @@ func (c conv) pitch() int {
 	return (c.Left + c.in.W + c.Right) * c.channels()
 }
 
-// rows is the number of input rows under a number of output rows.
+// apart is the distance of input rows that are copied: windows of one row skip some.
+func (c conv) apart() int {
+	if c.copied && c.KH == 1 {
+		return c.StrideH
+	}
+	return 1
+}
+
+// rows is the number of input rows to copy for a number of output rows.
 func (c conv) rows(lines int) int {
 	reach, _ := c.Reach()
-	return (lines-1)*c.StrideH + reach
+	return (lines-1)*c.StrideH/c.apart() + reach
 }
 
 // byPanels tells whether weights outweigh pixels. The larger side is shared out
@@ -134,8 +147,12 @@ func (c conv) multiply(y, x, residual []float32, group, first, last, panel int) 
 		results.Residual = residual[at:]
 	}
 	dilation, _ := c.Steps()
+	length := c.length
+	if c.flat {
+		length = last - first
+	}
 	c.groups[group].Mul(results, sgemm.Windows{
-		Values: x, Count: last - first, Length: c.length,
+		Values: x, Count: last - first, Length: length,
 		Step: c.step, Stride: c.stride(), Pitch: dilation * c.pitch(),
 	}, panel)
 }
@@ -144,7 +161,7 @@ func (c conv) multiply(y, x, residual []float32, group, first, last, panel int) 
 // channels of each pixel that fill a group.
 func (c conv) copy(dst, src []float32, iy int) {
 	pitch, channels := c.pitch(), c.channels()
-	for ; len(dst) > 0; dst, iy = dst[pitch:], iy+1 {
+	for ; len(dst) > 0; dst, iy = dst[pitch:], iy+c.apart() {
 		row := dst[:pitch]
 		if iy < 0 || iy >= c.in.H {
 			clear(row)

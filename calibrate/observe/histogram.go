@@ -13,6 +13,10 @@ import (
 // span the largest magnitude, many for each of the 255 steps of an int8.
 const half = 1 << 13
 
+// lanes are further places behind the bins, where zeros are counted in turn: half of
+// all values are, and an addition to one place waits for the one before.
+const lanes = 8
+
 // Histogram counts the values of one tensor over any number of images in
 // constant memory. Because widths are powers of two and bins merge exactly, it
 // depends on the values alone, not on their order, and histograms of parts add
@@ -28,10 +32,12 @@ type Histogram struct {
 
 // NewHistogram is one of no values.
 func NewHistogram() *Histogram {
-	h := &Histogram{counts: make([]uint64, 2*half+1)}
+	h := &Histogram{counts: newCounts()}
 	h.setExponent(-40)
 	return h
 }
+
+func newCounts() []uint64 { return make([]uint64, 2*half+1, 2*half+1+lanes) }
 
 func (h *Histogram) setExponent(e int) {
 	h.exponent, h.width = e, float32(math.Ldexp(1, e))
@@ -67,18 +73,38 @@ func addBoth(plain, weighted *Histogram, values []float32, weights []uint64) err
 	if err != nil {
 		return err
 	}
+	countBoth(plain, weighted, values, weights, lo, hi)
+	return nil
+}
+
+// countBoth is addBoth of values from lo to hi.
+func countBoth(plain, weighted *Histogram, values []float32, weights []uint64, lo, hi float32) {
 	plain.reach(lo, hi)
 	weighted.reach(lo, hi)
 	inverse := 1 / plain.width
-	once, often := plain.counts, weighted.counts[:len(plain.counts)]
-	for ; len(values) > 0; values = values[len(weights):] {
-		for c, v := range values[:len(weights)] {
-			i := bin(v, inverse)
-			once[i]++
-			often[i] += weights[c]
+	once, often := plain.counts[:2*half+1+lanes], weighted.counts[:2*half+1+lanes]
+	places := make([]uint16, len(weights)*(1+1000/len(weights))) // of whole pixels
+	for ; len(values) > 0; values = values[len(places):] {
+		places = places[:min(len(places), len(values))]
+		number(places, values[:len(places)], inverse)
+		for rest := places; len(rest) > 0; rest = rest[len(weights):] {
+			for c, at := range rest[:len(weights)] {
+				once[at]++
+				often[at] += weights[c]
+			}
 		}
 	}
-	return nil
+	plain.settle()
+	weighted.settle()
+}
+
+// settle brings the zeros home.
+func (h *Histogram) settle() {
+	outside := h.counts[len(h.counts):cap(h.counts)]
+	for _, n := range outside {
+		h.counts[half] += n
+	}
+	clear(outside)
 }
 
 // extremes are the least and the greatest value, or zero where that is less or
@@ -90,6 +116,11 @@ func extremes(values []float32) (lo, hi float32, err error) {
 		bits := math.Float32bits(v)
 		least, greatest = max(least, bits), max(greatest, int32(bits))
 	}
+	return limits(least, greatest)
+}
+
+// limits are extremes by their bits.
+func limits(least uint32, greatest int32) (lo, hi float32, err error) {
 	hi = math.Float32frombits(uint32(greatest))
 	if least > 1<<31 {
 		lo = math.Float32frombits(least)
@@ -142,7 +173,7 @@ func (h *Histogram) sides() (positive, negative []uint64) {
 
 func (h *Histogram) clone() *Histogram {
 	c := *h
-	c.counts = slices.Clone(h.counts)
+	c.counts = append(newCounts()[:0], h.counts...)
 	return &c
 }
 
@@ -156,7 +187,7 @@ func (h *Histogram) cover(magnitude float32) {
 		return
 	}
 	h.setExponent(h.exponent + steps)
-	merged := make([]uint64, len(h.counts))
+	merged := newCounts()
 	merged[half] = h.counts[half]
 	for i := range half {
 		to := i >> steps

@@ -91,10 +91,6 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-func TestMagnitudes(t *testing.T) {
-	require.Equal(t, []float64{3, 0, 7}, magnitudes([]float32{1, 0, -7, -3, 0, 2}, 3))
-}
-
 func TestHistogramRejectsNaNAndInfinity(t *testing.T) {
 	require.Error(t, NewHistogram().Add([]float32{1, float32(math.NaN())}))
 	require.Error(t, NewHistogram().Add([]float32{float32(math.Inf(-1))}))

@@ -183,45 +183,24 @@ func (s *Statistics) addSums(other *Statistics) {
 
 // look takes the values of one image, in HWC order.
 func (o *observed) look(values []float32, weights []uint64) error {
-	average(o.sums, values)
+	clear(o.sums)
+	peaks := make([]uint32, len(o.sums))
+	lo, hi, err := limits(survey(o.sums, peaks, values))
+	pixels := float64(len(values) / len(o.sums))
+	for c := range o.sums {
+		o.sums[c] /= pixels
+	}
 	if !o.ranged {
 		return nil
 	}
-	if err := addBoth(o.plain, o.weighted, values, weights); err != nil {
+	if err != nil {
 		return err
 	}
-	raise(o.peaks, magnitudes(values, len(o.peaks)))
+	countBoth(o.plain, o.weighted, values, weights, lo, hi)
+	for c, bits := range peaks {
+		o.peaks[c] = max(o.peaks[c], float64(math.Float32frombits(bits)))
+	}
 	return nil
-}
-
-// average sets sums to the averages of channels.
-func average(sums []float64, values []float32) {
-	clear(sums)
-	pixels := float64(len(values) / len(sums))
-	for ; len(values) > 0; values = values[len(sums):] {
-		for c, v := range values[:len(sums)] {
-			sums[c] += float64(v)
-		}
-	}
-	for c := range sums {
-		sums[c] /= pixels
-	}
-}
-
-// magnitudes are the largest of each channel's values, in HWC order. Those of
-// floats compare as integers do.
-func magnitudes(values []float32, channels int) []float64 {
-	bits := make([]uint32, channels)
-	for ; len(values) > 0; values = values[channels:] {
-		for c, v := range values[:len(bits)] {
-			bits[c] = max(bits[c], math.Float32bits(v)&math.MaxInt32)
-		}
-	}
-	largest := make([]float64, channels)
-	for c, b := range bits {
-		largest[c] = float64(math.Float32frombits(b))
-	}
-	return largest
 }
 
 // raise brings peaks up to others.

@@ -31,7 +31,7 @@ func conv(a *attempt, i int, in activation) (int8.Op, activation, error) {
 	}
 	c := &int8.Conv{
 		Window: op.Window, Groups: op.Groups, InC: op.InC, OutC: op.OutC,
-		Weight: slices.Clone(l.rounded.weight), Bias: make([]int32, op.OutC),
+		Weight: l.rounded.weight, Bias: make([]int32, op.OutC),
 		Multiplier: make([]int32, op.OutC), Scale: make([]float32, op.OutC),
 	}
 	constant := 0.0 // what the zero points of residual and output add, in real units
@@ -121,6 +121,9 @@ func (l *linear) fit(c *int8.Conv, in, out, constant float64) []float64 {
 		for o, s := range scales {
 			least := math.Ldexp(max(math.Abs(l.bias[o]+constant)/(1<<28)/in, out/(1<<20)/in, reach[o]/(1<<30)), int(c.Shift))
 			if s < least {
+				if &c.Weight[0] == &l.rounded.weight[0] { // others have them, too
+					c.Weight = slices.Clone(c.Weight)
+				}
 				scales[o], raised = least, true
 				roundWeights(row(l.geometry, c.Weight, o), row(l.geometry, l.weight, o), least)
 			}

@@ -61,6 +61,15 @@ func (l *linear) correct(o int, integers []int8.Value, scale float64) {
 	}
 }
 
+// inputName is the unit whose output another one reads first; that of the image has no
+// name.
+func (q *Quantizer) inputName(u *Unit) string {
+	if u.Inputs[0] == tensor.Input {
+		return ""
+	}
+	return q.units[u.Inputs[0].Node()].Name
+}
+
 // means are those of the unit's input; nil for the image, whose mean is near
 // zero after preprocessing, and where the table has none. They reach no farther
 // than the values that the input can have, which keeps biases in int32.
@@ -69,7 +78,7 @@ func (a *attempt) means(i int, in activation) (PerChannel, error) {
 	if a.table.Means == nil || u.Inputs[0] == tensor.Input {
 		return nil, nil
 	}
-	name := a.units[u.Inputs[0].Node()].Name
+	name := a.inputName(u)
 	means := slices.Clone(a.table.Means[name])
 	if len(means) != in.Shape.C {
 		return nil, fmt.Errorf("the range table has %d means of its input %q, want %d, one for each channel", len(means), name, in.Shape.C)

@@ -34,12 +34,13 @@ func Network(g *models.Graph, t *RangeTable) (*int8.Network, error) {
 	return q.Network(t)
 }
 
-// Quantizer makes networks of one graph by different tables. It rounds weights to
-// nearest once.
+// Quantizer makes networks of one graph by different tables, one at a time. It rounds
+// weights to nearest once; networks with equal layers share these.
 type Quantizer struct {
 	graph   *models.Graph
 	units   []Unit
 	nearest []func() *rounded // by unit, of those with weights
+	made    [][]made          // by unit, the last one first
 }
 
 // New takes a folded graph and the equalization of the tables to come.
@@ -52,7 +53,7 @@ func New(g *models.Graph, e Equalization) (*Quantizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &Quantizer{graph: g, units: units}
+	q := &Quantizer{graph: g, units: units, made: make([][]made, len(units))}
 	for i := range units {
 		q.nearest = append(q.nearest, sync.OnceValue(func() *rounded { return roundToNearest(q.exact(i)) }))
 	}
@@ -108,7 +109,7 @@ func (q *Quantizer) attempt(t *RangeTable, fractions []int) (layers []int8.Layer
 	a := attempt{q, t, fractions, []activation{{Tensor: ImageTensor(q.graph), scale: 1}}}
 	for i := range q.units {
 		u := &q.units[i]
-		op, out, err := u.operation().layer(&a, i, a.tensors[u.Inputs[0]])
+		op, out, err := a.layer(i)
 		if err != nil {
 			return nil, nil, fmt.Errorf("calibrate: layer %q: %w", u.Name, err)
 		}

@@ -53,7 +53,7 @@ Examples:
 
 const methodUsage = `quantize by ` + "`METHOD`" + `:
 best: try everything below, keep what lessens the noise of the logits on
-  pictures held out, then tune ranges and biases layer by layer, within -budget
+  pictures held out, then tune ranges and biases layer by layer; -budget ends it earlier
 fast: mse, without any search
 clip-mse: ranges with the least squared error, clipping counted four times
 mse: ranges with the least squared error
@@ -61,8 +61,8 @@ channel-mse: clip-mse, channels weighted by what their errors do to the logits
 entropy: ranges with the least Kullback-Leibler divergence
 percentile: ranges that hold 99.99 % of the values
 minmax: ranges that hold all values
-The same pictures give the same file, byte for byte, for any number of threads,
-unless -budget ends the search`
+The same pictures give the same file, byte for byte, on a fast or a slow machine and
+for any number of threads`
 
 // The methods that are more than a way to choose ranges.
 const (
@@ -74,10 +74,9 @@ type buildOptions struct {
 	model, images, ranges, out, saveRanges string
 	dataFree                               bool
 	method                                 string
-	budget                                 time.Duration
 	maxDrop                                float64
 	correctBias, equalize, roundWeights    bool
-	limit, threads                         int
+	budget, limit, threads                 int
 	seed                                   uint64
 	reports                                reportFiles
 	force                                  bool
@@ -105,7 +104,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.Uint64Var(&o.seed, "seed", 1, "the `SEED` that decides which pictures -limit draws")
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "use `N` threads; the result does not depend on it")
 	f.StringVar(&o.method, "method", methodBest, methodUsage)
-	f.DurationVar(&o.budget, "budget", 5*time.Minute, "end the search of -method best after this `TIME`; 0 lets it try everything")
+	f.IntVar(&o.budget, "budget", 0, "end the search of -method best after `N` trials; 0 lets it try everything")
 	f.Float64Var(&o.maxDrop, "max-drop", 0, "let the first class change on at most `PERCENT` of pictures, as expected from -images, with the fewest int16 outputs: those of the layers that make the most noise, each of which costs time and memory; 0 has none")
 	f.BoolVar(&o.correctBias, "correct-bias", true, "correct biases for what quantization adds on average")
 	f.BoolVar(&o.roundWeights, "round-weights", true, "let the search round weights by the Hessian of their outputs' error")
@@ -136,7 +135,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	case len(o.reports) > 0 && o.images == "":
 		return o, cli.Usagef("-report tells what pictures do to the layers: it needs -images DIR")
 	case o.budget < 0:
-		return o, cli.Usagef("-budget %v: want 0 or more", o.budget)
+		return o, cli.Usagef("-budget %d: want 0 or more", o.budget)
 	case !(o.maxDrop >= 0):
 		return o, cli.Usagef("-max-drop %g: want 0 or more", o.maxDrop)
 	case o.maxDrop > 0 && o.images == "":
@@ -276,7 +275,7 @@ func (b *build) remedies() (helps []string) {
 		helps = append(helps, "bias correction, without -correct-bias=false")
 	}
 	if best && b.found.Tried < b.found.Planned {
-		helps = append(helps, "a longer -budget")
+		helps = append(helps, "a larger -budget")
 	}
 	if b.Table.Images < fewImages {
 		helps = append(helps, fmt.Sprintf("more pictures than %d of the kind that the camera will see", b.Table.Images))

@@ -22,7 +22,8 @@ Runs a model on pictures and reports how often it is right, and, with -float,
 how close it is to its float network: how often both name the same class (of
 independent ones: or none) first (agreement), which pictures flip from right to wrong and back and whether that
 is more than chance (McNemar's test), and the signal-to-noise ratio of the
-logits (SQNR, in dB). Shares have 95 % Wilson intervals.
+logits (SQNR, in dB) of all pictures together, of the worst and of the median one.
+Shares have 95 % Wilson intervals.
 
 True classes come from WordNet ids in the names of pictures or their folders
 (n01440764_tench.jpg, n01440764/1.jpg, val_1_n01440764.jpg), from folders named
@@ -41,8 +42,9 @@ With -resume FILE an evaluation that was interrupted goes on where it stopped
 when the same command is given again. The FILE is for one model and one float
 network; a picture that was replaced under its name is not seen again.
 
-With -json: images, labelled, skipped (pictures), sqnr_db, seconds, flips, classes
-(with -classes), and top1, top5, float_top1, float_top5 and agreement, each with
+With -json: images, labelled, skipped (pictures), sqnr_db, sqnr_db_by_picture
+(worst: its name; deciles: from the lowest to the highest; histogram), seconds, flips,
+classes (with -classes), and top1, top5, float_top1, float_top5 and agreement, each with
 count, of, value, low and high. What cannot be told is null.
 
 Example:

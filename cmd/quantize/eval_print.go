@@ -19,7 +19,11 @@ func printResult(w io.Writer, r *evaluate.Result) error {
 	printShare(t, "  of float", r.FloatTop5)
 	printShare(t, "agreement", r.Agreement)
 	if r.SQNR != nil {
-		fmt.Fprintf(t, "logit SQNR\t%.2f dB\n", *r.SQNR)
+		fmt.Fprintf(t, "logit SQNR\t%.2f dB\tof all pictures together\n", *r.SQNR)
+	}
+	if d := r.ByImage; d != nil {
+		fmt.Fprintf(t, "  worst picture\t%.2f dB\t%s\n", d.Lowest(), d.Worst)
+		fmt.Fprintf(t, "  median\t%.2f dB\tdeciles: %.1f\n", d.Median(), d.Deciles[1:10])
 	}
 	if r.Flips != nil {
 		printFlips(t, r)

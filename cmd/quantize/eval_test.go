@@ -21,6 +21,7 @@ func TestPrintResult(t *testing.T) {
 	ratio := 26.5
 	r := &evaluate.Result{
 		Images: 100, Labelled: 100, SQNR: &ratio,
+		ByImage:   &evaluate.Distribution{Worst: "hen.jpg", Deciles: [11]float64{7.75, 20, 21, 22, 23, 24.5, 25, 26, 27, 28, 30}},
 		Top1:      &stats.Share{Count: 80, Of: 100, Value: 0.8, Low: 0.7112, High: 0.8666},
 		FloatTop1: &stats.Share{Count: 95, Of: 100, Value: 0.95, Low: 0.8882, High: 0.9785},
 		Agreement: &stats.Share{Count: 70, Of: 100, Value: 0.7, Low: 0.6042, High: 0.7811},
@@ -33,7 +34,8 @@ func TestPrintResult(t *testing.T) {
 		return strings.Join(strings.Fields(b.String()), " ")
 	}
 	for _, want := range []string{
-		"top-1 80.00 % 71.12 to 86.66 %, 80 of 100", "of float 95.00 %", "logit SQNR 26.50 dB", "20 right to wrong", "5 wrong to right",
+		"top-1 80.00 % 71.12 to 86.66 %, 80 of 100", "of float 95.00 %", "logit SQNR 26.50 dB of all pictures together worst picture 7.75 dB hen.jpg",
+		"median 24.50 dB deciles: [20.0 21.0 22.0 23.0 24.5 25.0 26.0 27.0 28.0]", "20 right to wrong", "5 wrong to right",
 		"p = 0.004 int8 is right less often than float, by more than chance", "7 3 33.3 % 66.7 % 100.0 % cock",
 	} {
 		require.Contains(t, text(), want)

@@ -64,7 +64,7 @@ func TestReportOfSmallModel(t *testing.T) {
 	build := func(name, threads string) (file string) {
 		file = filepath.Join(dir, name)
 		require.NoError(t, os.Mkdir(file, 0o700))
-		code, _, errs := execute("build", "-model", model, "-images", pictures, "-limit", "40", "-budget", "0", "-threads", threads,
+		code, _, errs := execute("build", "-model", model, "-images", pictures, "-limit", "40", "-threads", threads,
 			"-out", filepath.Join(file, "m.q8"), "-report", filepath.Join(file, "r.html"), "-report", filepath.Join(file, "r.json"))
 		require.Zero(t, code, errs)
 		require.Contains(t, errs, "of 20 pictures held out from calibration")

@@ -76,7 +76,7 @@ func TestSearchFindsTheShippedTable(t *testing.T) {
 	needWeights(t)
 	pictures, dir := testneed.Sample(t, "images"), t.TempDir()
 	searched, shipped := filepath.Join(dir, "a.q8"), filepath.Join(dir, "b.q8")
-	code, _, errs := execute("build", "-model", "resnet50-keras", "-images", pictures, "-limit", "128", "-seed", "2", "-budget", "0", "-out", searched)
+	code, _, errs := execute("build", "-model", "resnet50-keras", "-images", pictures, "-limit", "128", "-seed", "2", "-out", searched)
 	require.Zero(t, code, errs)
 	code, _, errs = execute("build", "-model", "resnet50-keras", "-out", shipped)
 	require.Zero(t, code, errs)

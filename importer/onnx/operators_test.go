@@ -17,7 +17,7 @@ import (
 	"edgeclassify/calibrate/fp32"
 	"edgeclassify/importer/onnx"
 	"edgeclassify/internal/onnxpb"
-	"edgeclassify/internal/onnxruntime"
+	"edgeclassify/internal/peers"
 	"edgeclassify/internal/testneed"
 	"edgeclassify/models"
 	exporter "edgeclassify/onnx"
@@ -139,8 +139,8 @@ func noise(n int) []float32 {
 
 // reference is what ONNX Runtime makes of an input.
 func reference(t *testing.T, path string, input []float32) []float32 {
-	s, err := onnxruntime.Open("../../build/peers", path, onnxruntime.Options{Threads: 1, Exact: true})
-	if errors.Is(err, onnxruntime.ErrMissing) {
+	s, err := peers.ONNXRuntime("../../build/peers", path, peers.Options{Threads: 1, Exact: true})
+	if errors.Is(err, peers.ErrMissing) {
 		testneed.Missing(t, "%v", err)
 	}
 	require.NoError(t, err)

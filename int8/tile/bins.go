@@ -9,13 +9,12 @@ import (
 
 // Some CPUs multiply unsigned by signed bytes and add two products in a 16-bit
 // lane, which saturates. That is exact where a lane's positive weights add up to
-// at most binRoom, and its negative ones too: 255*127 fits. Most steps are such, and
+// at most BinRoom, and its negative ones too: 255*127 fits. Most steps are such, and
 // mostly some of them together, so that their lanes are added up before they are
 // widened to 32 bits, once. Integers may be summed in any order: a panel's steps
 // go into bins that have room for them. (First fit with few open bins: Csirik,
 // Johnson: Bounded Space On-Line Bin Packing, 2001.)
 const (
-	binRoom   = 127
 	binSteps  = 3  // of a full bin
 	openBins  = 12 // that a step is tried in
 	stepBytes = 64 // of the weights of a step
@@ -26,55 +25,16 @@ const (
 // steps in none, which are widened before they are multiplied.
 const binHeader = 4 * (binSteps + 1)
 
-// lanes are a step's sums of positive and of negative weights: a byte for each
-// lane, in no particular order.
-type lanes [laneWords]uint64
-
 const (
 	signBit   = 0x8080808080808080
 	evenBytes = 0x00ff00ff00ff00ff
 )
 
-// measure adds up a step's weights, by lane and all. It fails where a lane has more
-// than binRoom.
-func measure(step *[laneWords]uint64) (l lanes, sum int, ok bool) {
-	var all, sums uint64
-	for i, w := range step {
-		one := w & signBit >> 7 // for each negative byte
-		mask := one * 255
-		positive, negative := w&^mask, mask&^w+one
-		positive = positive&evenBytes + positive>>8&evenBytes
-		negative = negative&evenBytes + negative>>8&evenBytes
-		all |= positive | negative
-		sums += positive + negative
-		l[i/2] |= positive << (i % 2 * 8)
-		l[laneWords/2+i/2] |= negative << (i % 2 * 8)
-	}
-	return l, int(sums * 0x0001000100010001 >> 48), all&^(binRoom*0x0001000100010001) == 0
-}
-
 // bin is up to binSteps steps, by number.
 type bin struct {
-	room  lanes // that is left, each byte with its sign bit set
 	steps [binSteps]int32
 	n     int
 	sum   int // of all lanes
-}
-
-// put adds a step if there is room: if no lane borrows from its sign bit. Words are
-// variables: an array would be kept in memory.
-func (b *bin) put(step int32, l *lanes, sum int) bool {
-	r := &b.room
-	r0, r1, r2, r3 := r[0]-l[0], r[1]-l[1], r[2]-l[2], r[3]-l[3]
-	r4, r5, r6, r7 := r[4]-l[4], r[5]-l[5], r[6]-l[6], r[7]-l[7]
-	if r0&r1&r2&r3&r4&r5&r6&r7&signBit != signBit {
-		return false
-	}
-	*r = lanes{r0, r1, r2, r3, r4, r5, r6, r7}
-	b.steps[b.n] = step
-	b.n++
-	b.sum += sum
-	return true
 }
 
 // binner puts the steps of panels into bins, one panel after the other.
@@ -82,7 +42,9 @@ type binner struct {
 	steps [][laneWords]uint64   // weights
 	place []uint32              // of each step: see Conv.place
 	order [binSteps + 1][]int32 // steps in bins of 3, of 2, of 1, and of none
+	fit   func(step, rooms unsafe.Pointer, open int) (bin, sum int)
 	open  []bin
+	rooms [openBins + 1][stepBytes]byte // of open bins and of another one
 }
 
 // values are the weights of a panel, to be written: all of its channels, and nothing
@@ -130,11 +92,12 @@ func even(w uint64) uint64 {
 	return (w | w>>16) & 0x00000000ffffffff
 }
 
+// close moves the last open bin to the place of one that takes no more.
 func (b *binner) close(i int) {
 	k := &b.order[binSteps-b.open[i].n]
 	*k = append(*k, b.open[i].steps[:b.open[i].n]...)
 	last := len(b.open) - 1
-	b.open[i] = b.open[last]
+	b.open[i], b.rooms[i] = b.open[last], b.rooms[last]
 	b.open = b.open[:last]
 }
 
@@ -143,12 +106,8 @@ func (b *binner) sort() {
 	for i := range b.order {
 		b.order[i] = b.order[i][:0]
 	}
-	for i := range b.steps {
-		if l, sum, ok := measure(&b.steps[i]); ok {
-			b.add(int32(i), &l, sum)
-		} else {
-			b.order[binSteps] = append(b.order[binSteps], int32(i))
-		}
+	for step := range b.steps {
+		b.add(int32(step))
 	}
 	for len(b.open) > 0 {
 		b.close(0)
@@ -157,34 +116,41 @@ func (b *binner) sort() {
 
 // add puts a step into the first bin that has room, or else into another one. With
 // too many open, the fullest is closed.
-func (b *binner) add(step int32, l *lanes, sum int) {
-	fullest := 0
+func (b *binner) add(step int32) {
+	i, sum := b.fit(unsafe.Pointer(&b.steps[step]), unsafe.Pointer(&b.rooms), len(b.open))
+	if i < 0 {
+		b.order[binSteps] = append(b.order[binSteps], step)
+		return
+	}
+	if i == openBins {
+		b.close(b.fullest())
+		i = len(b.open)
+		b.rooms[i] = b.rooms[openBins]
+	}
+	if i == len(b.open) {
+		b.open = append(b.open, bin{})
+	}
+	open := &b.open[i]
+	open.steps[open.n] = step
+	open.n, open.sum = open.n+1, open.sum+sum
+	if open.n == binSteps {
+		b.close(i)
+	}
+}
+
+func (b *binner) fullest() (fullest int) {
 	for i := range b.open {
-		if b.open[i].put(step, l, sum) {
-			if b.open[i].n == binSteps {
-				b.close(i)
-			}
-			return
-		}
 		if b.open[i].sum > b.open[fullest].sum {
 			fullest = i
 		}
 	}
-	if len(b.open) == openBins {
-		b.close(fullest)
-	}
-	b.open = append(b.open, bin{})
-	last := &b.open[len(b.open)-1]
-	for i := range last.room {
-		last.room[i] = signBit | binRoom*0x0101010101010101
-	}
-	last.put(step, l, sum)
+	return fullest
 }
 
 // newBinner is for the layer's panels.
 func (c *Conv) newBinner() *binner {
 	n := c.runs * c.steps
-	b := &binner{steps: make([][laneWords]uint64, n), place: make([]uint32, n)}
+	b := &binner{fit: c.micro.Fit, steps: make([][laneWords]uint64, n), place: make([]uint32, n)}
 	for i := range b.place {
 		b.place[i] = c.place(i)
 	}
@@ -209,7 +175,7 @@ func (c *Conv) places(p *panel) []uint32 {
 // offsets is the number of offsets that scratch is to hold: with one row in a
 // window, places are offsets.
 func (c *Conv) offsets() int {
-	if !c.micro.Bins || c.runs == 1 {
+	if c.micro.Fit == nil || c.runs == 1 {
 		return 0
 	}
 	groups, panels, _ := c.layout()

@@ -21,7 +21,7 @@ type convInt16 struct {
 func (m *Micro) ConvolutionInt16(l *int8.Layer, in *int8.Tensor) int8.Convolution {
 	conv := l.Op.(*int8.Conv)
 	depth := conv.KH * conv.KW * (conv.InC / conv.Groups)
-	micro := &Micro{NR: m.NR, KR: m.KR, Unsigned: m.Unsigned, Sums: m.Sums, Requantize: m.Requantize, Bins: m.Bins} // channels in their own order
+	micro := &Micro{NR: m.NR, KR: m.KR, Unsigned: m.Unsigned, Sums: m.Sums, Requantize: m.Requantize, Fit: m.Fit} // channels in their own order
 	c := &convInt16{
 		Conv: Conv{conv: conv, micro: micro, inputs: conv.InC / conv.Groups, depth: depth, run: depth, runs: 1, steps: ceil(depth, m.KR)},
 		out:  &l.Out, halves: 1, bias: conv.Bias,
@@ -65,6 +65,9 @@ func (c *convInt16) scratch() (windows, sums int) {
 	_, panels, _ := c.layout()
 	return rows * c.window(), rows * panels * c.micro.NR
 }
+
+// Split implements int8.Convolution.
+func (c *convInt16) Split(int) (rows, channels int) { return 0, 0 }
 
 // Scratch is the words of memory that a thread needs.
 func (c *convInt16) Scratch() int {
@@ -165,7 +168,7 @@ func (c *convInt16) multiply(p *panel, windows []int8.Value, sums []int32, rows,
 		SrcStep: c.window(), SrcNext: s.MR * c.window(),
 		DstStep: 4 * width, DstNext: s.MR * 4 * width,
 	}
-	if c.micro.Bins {
+	if c.micro.Fit != nil {
 		a.Offsets = unsafe.Pointer(unsafe.SliceData(c.places(p)))
 	}
 	s.Run(a)

@@ -40,9 +40,13 @@ type Micro struct {
 	// behind the panel's weights tells the assembly.
 	WideSteps int
 	Wide      func(weights []int8.Value) bool
-	// Bins, for panels of stepBytes a step, says that the assembly takes steps in
-	// bins, whose sums fit 16 bits: see bins.go.
-	Bins bool
+	// Fit, for panels of 64 bytes a step, puts a step's weights into the first of open
+	// bins that has room, or else into another one, whose number is open: see bins.go.
+	// It returns the bin's number, or -1 if a lane has more than BinRoom, and the sum of
+	// magnitudes. nil where the assembly takes steps as they come.
+	Fit func(step, rooms unsafe.Pointer, open int) (bin, sum int)
+	// Winograd, if not nil, is for 3x3 convolutions.
+	Winograd *Winograd
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
@@ -75,9 +79,13 @@ type Args struct {
 	Shift   int // left shift of the accumulator
 	Ratio   int // of the residual; 0 without
 	Wide    int // number of the panel's flags that are set
-	// With Micro.Bins, uint32 from a window to each step; Steps are those of all rows.
+	// With Micro.Fit, uint32 from a window to each step; Steps are those of all rows.
 	Offsets unsafe.Pointer
 }
+
+// BinRoom is what the positive weights of a bin's 16-bit lane may add up to, and the
+// negative ones.
+const BinRoom = 127
 
 // Vector is the number of values that Dense and Max take at once.
 const Vector = 16

@@ -1,6 +1,7 @@
 package tile
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"edgeclassify/int8"
@@ -13,7 +14,7 @@ import (
 //	int8 weight[Runs][Steps][NR][KR]
 //	int8 wide[Runs*Steps/WideSteps]: 1 where Micro.Wide says so
 //
-// or, with Micro.Bins, from the weights on:
+// or, with Micro.Fit, from the weights on:
 //
 //	int8 weight[Runs*Steps][NR][KR], in the order of bins; of steps in none, see parted
 //	uint32 bins[4]: those of 3 steps, of 2 and of 1; steps in none
@@ -42,7 +43,7 @@ func (c *Conv) layout() (groups, panels, size int) {
 	m := c.micro
 	weights := c.runs * c.steps * m.NR * m.KR
 	size = 8*m.NR + weights + m.flags(c.runs*c.steps)
-	if m.Bins {
+	if m.Fit != nil {
 		size += binHeader + 4*c.runs*c.steps
 	}
 	size = ceil(size, align) * align
@@ -56,7 +57,7 @@ func (c *Conv) pack(conv *int8.Conv) {
 	groups, panels, size := c.layout()
 	memory := make([]int8.Value, groups*panels*size+align)
 	var b *binner
-	if m.Bins {
+	if m.Fit != nil {
 		b = c.newBinner()
 	}
 	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
@@ -156,35 +157,54 @@ const block = 64
 
 // spread copies src to dst, depth values at every distance values.
 func spread(dst, src []int8.Value, depth, distance int) {
-	if depth == 4 { // by far the most calls, so without one to copy
-		for ; len(src) >= 4 && len(dst) > distance; src, dst = src[4:], dst[distance:] {
-			*(*[4]int8.Value)(dst) = [4]int8.Value(src)
+	whole := len(src) / depth
+	switch depth { // without calls to copy so few
+	case 4:
+		spreadWhole[[4]int8.Value](dst, src, whole, distance)
+	case 8:
+		spreadWhole[[8]int8.Value](dst, src, whole, distance)
+	case 16:
+		spreadWhole[[16]int8.Value](dst, src, whole, distance)
+	default:
+		for i := range whole {
+			copy(dst[i*distance:], src[i*depth:][:depth])
 		}
 	}
-	for ; len(src) > depth; src, dst = src[depth:], dst[distance:] {
-		copy(dst[:depth], src)
+	if rest := src[whole*depth:]; len(rest) > 0 {
+		copy(dst[whole*distance:], rest)
 	}
-	copy(dst, src)
+}
+
+// spreadWhole copies so many times the values of a T.
+func spreadWhole[T any](dst, src []int8.Value, count, distance int) {
+	if count == 0 {
+		return
+	}
+	size := int(unsafe.Sizeof(*new(T)))
+	to, values := pointer(dst[:(count-1)*distance+size]), unsafe.Slice((*T)(pointer(src[:count*size])), count)
+	for i := range values {
+		*(*T)(unsafe.Add(to, i*distance)) = values[i]
+	}
 }
 
 // sum wraps around, as the accumulator that it corrects does. Eight values at a time,
-// each + 128, go into 16-bit lanes, which hold those of a sumBlock.
+// each + 128, go into 16-bit lanes, which hold those of so many words.
 func sum(row []int8.Value) int32 {
-	const sumBlock = 8 * 128
+	const words = 128
 	s := -128 * int32(len(row))
-	for len(row) >= 8 {
-		part := row[:min(len(row)&^7, sumBlock)]
-		row = row[len(part):]
+	for whole := unsafe.Slice((*[8]byte)(pointer(row)), len(row)/8); len(whole) > 0; {
+		part := whole[:min(len(whole), words)]
+		whole = whole[len(part):]
 		var lanes uint64
-		for ; len(part) >= 8; part = part[8:] {
-			w := *(*uint64)(unsafe.Pointer(unsafe.SliceData(part))) ^ signBit
+		for i := range part {
+			w := binary.LittleEndian.Uint64(part[i][:]) ^ signBit
 			lanes += w&evenBytes + w>>8&evenBytes
 		}
 		for ; lanes > 0; lanes >>= 16 {
 			s += int32(lanes & 0xffff)
 		}
 	}
-	for _, w := range row {
+	for _, w := range row[len(row)&^7:] {
 		s += int32(w) + 128
 	}
 	return s

@@ -15,6 +15,7 @@ func sweeps(channels int) []sweep {
 		{"channels", channelCounts(channels)},
 		{"groups", groups()},
 		{"values", values(channels)},
+		{"planes", planes3x3()},
 		{"random", random(channels)},
 	}
 }
@@ -87,6 +88,15 @@ func values(channels int) (all []geometry) {
 		all = append(all, geometry{2, 8, 1, 1, 1, 1, 1, 1 + i%32, channels}, geometry{2, 7, 3, 3, 1, 1, 1, 4, channels + i%4})
 	}
 	return all
+}
+
+// planes3x3 is as large as 3x3 convolutions are that transforms pay for.
+func planes3x3() (all []geometry) {
+	for i := range 25 {
+		all = append(all, geometry{21 + i%5, 25 + i%4, 3, 3, 1, 1, 1, 32 + 8*(i%3), 32 + 8*(i%2)})
+		all = append(all, geometry{13 + i%4, 12 + i%5, 3, 3, 1, 1, 1, 32 + 16*(i%2), 32 + 16*(i%3)})
+	}
+	return append(all, geometry{24, 56, 3, 3, 1, 1, 1, 32, 32}, geometry{24, 53, 3, 3, 1, 1, 1, 32, 32}, geometry{23, 112, 3, 3, 1, 1, 1, 32, 32})
 }
 
 func random(channels int) (all []geometry) {

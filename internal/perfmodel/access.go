@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"unsafe"
-
-	"edgeclassify/int8/tile"
 )
 
 // access is one instruction's access to memory, where a pointer among a routine's
@@ -69,20 +67,22 @@ func kindOf(in *instruction, at int) (kind, int) {
 }
 
 // words is a struct of 8-byte fields as assembly finds it on the stack.
-func words[T tile.Args | tile.RequantizeArgs | tile.DenseArgs | tile.MaxArgs](args T) []uint64 {
+func words[T any](args T) []uint64 {
 	size := unsafe.Sizeof(args) / 8
 	w := make([]uint64, size)
 	copy(w, unsafe.Slice((*uint64)(unsafe.Pointer(&args)), size))
 	return w
 }
 
-// pointersOf is which fields of a struct are pointers, a bit for each.
-func pointersOf[T any]() (bits uint64) {
-	t := reflect.TypeFor[T]()
-	for i := range t.NumField() {
-		if t.Field(i).Type.Kind() == reflect.UnsafePointer {
-			bits |= 1 << i
+// layout is a call's arguments as words, and which of them are pointers, a bit for each.
+func layout(args any) (w []uint64, pointers uint64) {
+	v := reflect.ValueOf(args)
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.UnsafePointer {
+			w, pointers = append(w, uint64(f.Pointer())), pointers|1<<i
+		} else {
+			w = append(w, uint64(f.Int()))
 		}
 	}
-	return bits
+	return w, pointers
 }

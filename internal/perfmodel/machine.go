@@ -152,7 +152,7 @@ func (m *machine) compute(name string, ops []string) (word, bool) {
 		return m.flexible(ops[1:], wide), true
 	case "adr", "adrp":
 		return known(immediate(ops[1])), true
-	case "umov", "smov", "fmov", "mrs":
+	case "umov", "smov", "fmov", "mrs", "movk":
 		return word{}, true
 	case "cset":
 		return m.holds(ops[1]), true

@@ -112,7 +112,7 @@ func (p *predictor) routine(c *call) (r routine, steps int, err error) {
 		r, err = p.dense(args.Length)
 		return r, c.kind.(denseKind).vectors, err
 	}
-	return r, 0, fmt.Errorf("a call with %T", c.args)
+	return p.winogradRoutine(c.kind.(winogradKind), c.args)
 }
 
 // cycles is what a call takes with the Go code around it: by the model, and if products
@@ -140,6 +140,10 @@ func (p *predictor) cycles(c *call) (span, error) {
 		}
 		products := p.pixels(kind.function) * p.kernel.NR * kind.runs * kind.steps * p.kernel.KR
 		return span{around + one.call + groups*group, around + one.call + groups*max(group, float64(products)/p.Published)}, nil
+	case winogradKind: // a multiplication reaches no greater share of the peak than others
+		if kind.function == p.kernel.Winograd.Multiply {
+			return span{around + one.call + groups*one.group, around + one.call + groups*one.group*p.peak()/p.Published}, nil
+		}
 	case outputKind:
 		around = p.Call / outputCalls
 	case denseKind:
@@ -177,16 +181,7 @@ func (p *predictor) op(c *call, rec *recorder) (op, error) {
 		return op{}, err
 	}
 	var pointers uint64
-	switch args := c.args.(type) {
-	case tile.Args:
-		o.base, pointers = words(args), pointersOf[tile.Args]()
-	case tile.RequantizeArgs:
-		o.base, pointers = words(args), pointersOf[tile.RequantizeArgs]()
-	case tile.MaxArgs:
-		o.base, pointers = words(args), pointersOf[tile.MaxArgs]()
-	case tile.DenseArgs:
-		o.base, pointers = words(args), pointersOf[tile.DenseArgs]()
-	}
+	o.base, pointers = layout(c.args)
 	key := listKey{function: r.name}
 	for i, w := range o.base {
 		if pointers>>i&1 == 0 {

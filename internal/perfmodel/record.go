@@ -31,8 +31,8 @@ type denseKind struct{ vectors int }
 
 // call is one of assembly.
 type call struct {
-	kind   any // tileKind, outputKind, maxKind or denseKind
-	args   any // tile.Args, tile.RequantizeArgs, tile.MaxArgs or tile.DenseArgs
+	kind   any // of work, which its time depends on: tileKind and the like
+	args   any // tile.Args and the like
 	groups int // tiles, vectors, runs or rows
 	flags  int // of tiles: set ones
 	copies int // short runs of bytes copied in Go
@@ -53,10 +53,11 @@ type chunk struct{ calls []call }
 
 // recorder is a kernel that notes what it is asked to do instead of doing it.
 type recorder struct {
-	micro   *tile.Micro
-	chunks  []chunk // of the layer at work
-	packed  int     // bytes of its weights, if they are
-	scratch []int64 // the working memory, of which each thread has one of its own
+	micro    *tile.Micro
+	winograd arm64.Winograd
+	chunks   []chunk // of the layer at work
+	packed   int     // bytes of its weights, if they are
+	scratch  []int64 // the working memory, of which each thread has one of its own
 
 	task     *int8.ConvTask
 	part     int8.Part
@@ -66,12 +67,13 @@ type recorder struct {
 	tensors map[*int8.Layer][2]unsafe.Pointer // the first input and the output
 }
 
-// progress is how much of its part a panel has behind it.
-type progress struct{ channel, pixels int }
+// progress is where a panel is: pixels behind it if all pass through scratch, else the
+// first row of its last calls, their end, and how many have passed through scratch since.
+type progress struct{ channel, pixels, y, x, staged int }
 
 func newRecorder(d arm64.Description) *recorder {
-	r := &recorder{tensors: map[*int8.Layer][2]unsafe.Pointer{}}
-	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs}
+	r := &recorder{winograd: d.Winograd, tensors: map[*int8.Layer][2]unsafe.Pointer{}}
+	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs, Winograd: r.noteWinograd()}
 	for _, t := range d.Tiles {
 		f.Tiles[t.Function] = func(a tile.Args) { r.note(t, a) }
 	}
@@ -188,36 +190,51 @@ func (r *recorder) tiles(t arm64.Tile, a tile.Args) *call {
 		groups: a.Tiles, flags: a.Tiles * a.Wide})
 }
 
-// note notes tiles that requantize. A panel's pixels come one after the other, those of
-// a row that no tile fits last.
+// note notes tiles that requantize.
 func (r *recorder) note(t arm64.Tile, a tile.Args) {
-	c, task := r.tiles(t, a), r.task
+	c, task, n := r.tiles(t, a), r.task, a.Tiles*t.MR
+	if a.SrcStep == 0 { // a pixel that is repeated
+		n = 1
+	}
 	p := r.panels[a.Panel]
 	if p == nil {
-		p = &progress{channel: min(r.part.C0+len(r.panels)*r.micro.NR, task.OutC-1)}
+		p = &progress{channel: min(r.part.C0+len(r.panels)*r.micro.NR, task.OutC-1), y: -1}
 		r.panels[a.Panel] = p
 	}
-	y, x, n := r.part.Y0+p.pixels/task.OW, p.pixels%task.OW, a.Tiles*t.MR
-	staged := a.DstStep != task.DstStep // outputs and residuals go through scratch
-	if y >= task.OH {                   // a tile that was repeated
-		return
-	}
-	if staged && (task.KH*task.KW*task.StrideH*task.StrideW > 1 || task.DstRow != task.OW*task.DstStep || task.SrcRow != task.OW*task.InC) {
-		n = min(n, task.OW-x)
+	y, x := r.part.Y0+p.pixels/task.OW, p.pixels%task.OW
+	if r.within(uintptr(a.Dst)) { // it goes through scratch
+		if p.y >= 0 { // what no tile fits, at the end of each row
+			y, x, n = p.y+p.staged, p.x, min(n, max(task.OW-p.x, 1))
+		}
+		p.pixels += n
+		p.staged++
+		r.stage(c, y, x, n, p.channel)
+	} else {
+		at := int(uintptr(a.Dst) - uintptr(pointer(task.Dst)))
+		y, x, p.channel = at/task.DstRow, at%task.DstRow/task.DstStep, at%task.DstStep
+		if p.y < 0 || p.staged > 0 {
+			p.y, p.staged = y, 0
+		}
+		p.y, p.x = min(p.y, y), x+n
 	}
 	if r.within(uintptr(a.Src)) {
-		r.gather(c, y, x, n, p.channel)
+		r.gather(c, min(y, task.OH-1), x, n, p.channel)
 	}
+}
+
+// stage notes that outputs and residuals of n pixels pass through scratch.
+func (r *recorder) stage(c *call, y, x, n, channel int) {
+	t := r.task
 	for i := range n {
-		if at := (y*task.DstRow + (x+i)*task.DstStep) + p.channel; staged && at < len(task.Dst) {
-			if c.copies++; a.Res != nil {
-				c.copies++
-				c.moves = append(c.moves, move{unsafe.Pointer(&task.Res[min(y*task.ResRow+(x+i)*task.OutC+p.channel, len(task.Res)-1)]), r.micro.NR, load})
-			}
-			c.moves = append(c.moves, move{unsafe.Pointer(&task.Dst[at]), r.micro.NR, store})
+		to, from := y*t.DstRow+(x+i)*t.DstStep+channel, y*t.ResRow+(x+i)*t.OutC+channel
+		if c.copies++; to < len(t.Dst) {
+			c.moves = append(c.moves, move{unsafe.Pointer(&t.Dst[to]), r.micro.NR, store})
+		}
+		if from < len(t.Res) {
+			c.copies++
+			c.moves = append(c.moves, move{unsafe.Pointer(&t.Res[from]), r.micro.NR, load})
 		}
 	}
-	p.pixels += n
 }
 
 // within says whether an address lies in scratch.

@@ -35,6 +35,12 @@ func Parse(b []byte) (*File, error) {
 	return f, nil
 }
 
+// Start is the number of bytes that Parse reads of a file, given its first ones: the header's.
+// The others are the tensors' data.
+func Start(first [8]byte) int {
+	return int(8 + min(binary.LittleEndian.Uint64(first[:]), MaxHeader))
+}
+
 // split checks the frame of the file and returns its two parts.
 func split(b []byte) (header, data []byte, err error) {
 	if len(b) < 8 {

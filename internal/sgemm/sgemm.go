@@ -166,16 +166,17 @@ func (w *Weights) Mul(y Results, x Windows, p int) {
 	}
 }
 
-// split divides rows into tiles: as many large ones as leave a rest that small
-// ones fill, or else as many as there is room for.
+// split divides rows into tiles, such that these and the one for the rest, another small
+// one, compute the fewest rows, and of such into the most large ones.
 func (k kernel) split(rows int) (large, small int) {
-	for large = rows / k.large; large >= 0; large-- {
-		if (rows-large*k.large)%k.small == 0 {
-			return large, (rows - large*k.large) / k.small
+	least := rows + k.small
+	for n := rows / k.large; n >= 0 && n > rows/k.large-k.small && least > rows; n-- {
+		rest := rows - n*k.large
+		if computed := n*k.large + ceil(rest, k.small)*k.small; computed < least {
+			least, large, small = computed, n, rest/k.small
 		}
 	}
-	large = rows / k.large
-	return large, (rows - large*k.large) / k.small
+	return large, small
 }
 
 func ceil(n, unit int) int { return (n + unit - 1) / unit }
@@ -251,14 +252,18 @@ func (y Results) store(row []float32) {
 		if y.Residual != nil {
 			v += y.Residual[i]
 		}
-		if v < limits.Least {
-			v = limits.Least
-		}
-		if v > limits.Greatest {
-			v = limits.Greatest
-		}
-		y.Values[i] = v
+		y.Values[i] = limits.clip(v)
 	}
+}
+
+func (l Limits) clip(v float32) float32 {
+	if v < l.Least {
+		return l.Least
+	}
+	if v > l.Greatest {
+		return l.Greatest
+	}
+	return v
 }
 
 // check panics, as an index out of range does, unless n tiles lie within x and

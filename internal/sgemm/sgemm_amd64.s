@@ -99,11 +99,27 @@ stored: \
 	VMOVUPS 32(DI), Y1; \
 	COPY2(Y2, Y3); COPY2(Y4, Y5); COPY2(Y6, Y7)
 
-#define BIAS6 \
+// NEAR brings two rows of p near, where results go or the residual is.
+#define NEAR(p) \
+	PREFETCHT0 (p); \
+	PREFETCHT0 (p)(CX*1); \
+	LEAQ       (p)(CX*2), p
+
+#define BEGIN4 \
 	BIAS4; \
-	COPY2(Y8, Y9); COPY2(Y10, Y11)
+	MOVQ a_y+8(FP), DX; \
+	MOVQ a_residual+16(FP), R15; \
+	MOVQ a_yStride+72(FP), CX; \
+	NEAR(DX); NEAR(DX); NEAR(R15); NEAR(R15)
+
+#define BEGIN6 \
+	BEGIN4; \
+	COPY2(Y8, Y9); COPY2(Y10, Y11); \
+	NEAR(DX); NEAR(R15)
 
 #define STEP4 \
+	PREFETCHT1 (DX); \
+	ADDQ R15, DX; \
 	VMOVUPS (DI), Y12; \
 	VMOVUPS 32(DI), Y13; \
 	ROW2((SI), Y0, Y1); \
@@ -132,11 +148,11 @@ stored: \
 
 // func tiles4AVX2(a args)
 TEXT ·tiles4AVX2(SB), NOSPLIT, $0-104
-	TILES(BIAS4, STEP4, 64, Y15, Y14, PLAIN4, RESIDUAL4, (R14)(R8*4))
+	TILES(BEGIN4, STEP4, 64, Y15, Y14, PLAIN4, RESIDUAL4, (R14)(R8*4))
 
 // func tiles6AVX2(a args)
 TEXT ·tiles6AVX2(SB), NOSPLIT, $0-104
-	TILES(BIAS6, STEP6, 64, Y15, Y14, PLAIN6, RESIDUAL6, (R14)(R9*2))
+	TILES(BEGIN6, STEP6, 64, Y15, Y14, PLAIN6, RESIDUAL6, (R14)(R9*2))
 
 // AVX-512: two registers of sixteen results for every window.
 

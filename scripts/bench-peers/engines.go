@@ -8,8 +8,9 @@ import (
 
 	"edgeclassify/calibrate/fp32"
 	"edgeclassify/importer"
+	"edgeclassify/int8"
 	"edgeclassify/internal/fetch"
-	"edgeclassify/internal/onnxruntime"
+	"edgeclassify/internal/peers"
 	"edgeclassify/models"
 	"edgeclassify/onnx"
 	"edgeclassify/preprocess"
@@ -17,73 +18,101 @@ import (
 	"edgeclassify/runtime"
 )
 
-// openQuantized prepares a quantized network for both engines.
-func openQuantized(path, kernel, dir string) (contest, error) {
+// quantizedContest prepares a quantized network for all engines.
+func quantizedContest(o options, path, dir string) (contest, error) {
 	m, err := q8.Open(path)
 	if err != nil {
 		return contest{}, err
 	}
-	c := contest{name: "int8 " + m.Name, spec: m.Preprocess, ours: func(threads int) (engine, error) {
-		p, err := runtime.Compile(m.Network, runtime.Options{Threads: threads, Kernel: kernel})
+	c := contest{Network: m.Name, Precision: "int8", spec: m.Preprocess, entrants: []entrant{{"edge-classify", func(threads int) (engine, error) {
+		p, err := runtime.Compile(m.Network, runtime.Options{Threads: threads, Kernel: o.kernel})
 		if err != nil {
 			return nil, err
 		}
 		return quantized{m, p.NewSession()}, nil
-	}}
-	for _, o := range []onnx.Options{{Format: onnx.U8S8}, {Format: onnx.U8S8, Exact: true}} {
-		name := ""
-		if o.Exact {
-			name = " with the exact model"
-		}
-		v, err := newVariant(name, filepath.Join(dir, "int8"+name+".onnx"), planes[uint8], func(w io.Writer) error {
-			return onnx.WriteQuantized(w, m.Model, o)
-		})
-		if err != nil {
+	}}}}
+	fast, right := filepath.Join(dir, "u8s8.onnx"), filepath.Join(dir, "u8u8.onnx")
+	for file, format := range map[string]onnx.Format{fast: onnx.U8S8, right: onnx.U8U8} {
+		if err := write(file, func(w io.Writer) error { return onnx.WriteQuantized(w, m.Model, onnx.Options{Format: format}) }); err != nil {
 			return contest{}, err
 		}
-		c.theirs = append(c.theirs, v)
 	}
+	c.entrants = append(c.entrants,
+		onnxRuntime(o, "ONNX Runtime", fast, planes[uint8]), onnxRuntime(o, "ONNX Runtime, u8u8", right, planes[uint8]),
+		openVINO(o, fast, planes[uint8]))
+	lite, err := liteRT(o, path, filepath.Join(dir, "int8.tflite"), m.Network)
+	if err != nil { // an operation that has no form there keeps the others from nothing
+		c.Without = append(c.Without, err.Error())
+		return c, nil
+	}
+	c.entrants = append(c.entrants, lite)
 	return c, nil
 }
 
-// openFloat prepares a float network without its softmax.
-func openFloat(name, dir string) (contest, error) {
-	path, err := fetch.Path(name, "")
+// floatContest prepares a float network, without its softmax.
+func floatContest(o options, source, dir string) (contest, *fp32.Executor, error) {
+	path, err := fetch.Path(source, "")
 	if err != nil {
-		return contest{}, err
+		path = source
 	}
 	imported, err := importer.Import(path, models.ImportOptions{})
 	if err != nil {
-		return contest{}, err
+		return contest{}, nil, err
 	}
 	g, err := imported.Logits().Fold()
 	if err != nil {
-		return contest{}, err
+		return contest{}, nil, err
 	}
-	v, err := newVariant("", filepath.Join(dir, "float.onnx"),
-		func(rgb []uint8) []float32 { return planes(normalized(g.Preprocess, rgb)) },
-		func(w io.Writer) error { return onnx.WriteFloat(w, g) })
-	return contest{name: "fp32 " + g.Name, spec: g.Preprocess, theirs: []variant{v}, ours: func(threads int) (engine, error) {
-		e, err := fp32.NewExecutor(g, threads)
-		return float{e, g.Preprocess}, err
-	}}, err
+	file := filepath.Join(dir, "float.onnx")
+	if err := write(file, func(w io.Writer) error { return onnx.WriteFloat(w, g) }); err != nil {
+		return contest{}, nil, err
+	}
+	reference, err := fp32.NewExecutor(g, 1)
+	if err != nil {
+		return contest{}, nil, err
+	}
+	input := func(rgb []uint8) []float32 { return planes(normalized(g.Preprocess, rgb)) }
+	return contest{Network: g.Name, Precision: "fp32", spec: g.Preprocess, entrants: []entrant{
+		{"edge-classify", func(threads int) (engine, error) {
+			e, err := fp32.NewExecutor(g, threads)
+			return float{e}, err
+		}},
+		onnxRuntime(o, "ONNX Runtime", file, input), openVINO(o, file, input),
+	}}, reference, nil
 }
 
-// newVariant writes the model file; input turns RGB pixels into the model's
-// input.
-func newVariant[T uint8 | float32](name, file string, input func(rgb []uint8) []T, write func(io.Writer) error) (variant, error) {
+func write(file string, do func(io.Writer) error) error {
 	f, err := os.Create(file)
 	if err != nil {
-		return variant{}, err
+		return err
 	}
 	defer f.Close()
-	if err := write(f); err != nil {
-		return variant{}, err
+	if err := do(f); err != nil {
+		return err
 	}
-	return variant{name, func(peers string, threads int) (engine, error) {
-		s, err := onnxruntime.Open(peers, file, onnxruntime.Options{Threads: threads})
+	return f.Close()
+}
+
+func onnxRuntime[T any](o options, name, file string, input func(rgb []uint8) []T) entrant {
+	return entrant{name, func(threads int) (engine, error) {
+		s, err := peers.ONNXRuntime(o.peers, file, peers.Options{Threads: threads})
 		return peer[T]{s, input}, err
-	}}, f.Close()
+	}}
+}
+
+func openVINO[T any](o options, file string, input func(rgb []uint8) []T) entrant {
+	return entrant{"OpenVINO", func(threads int) (engine, error) {
+		s, err := peers.OpenVINO(o.peers, file, threads)
+		return peer[T]{s, input}, err
+	}}
+}
+
+func liteRT(o options, model, file string, n *int8.Network) (entrant, error) {
+	input := func(rgb []uint8) []uint8 { return peers.TFLiteInput(n, rgb) }
+	return entrant{"LiteRT", func(threads int) (engine, error) {
+		s, err := peers.LiteRT(o.peers, file, threads)
+		return peer[uint8]{s, input}, err
+	}}, peers.WriteTFLite(o.peers, model, file)
 }
 
 // quantized is this project's runtime.
@@ -109,15 +138,11 @@ func (e quantized) Close() error {
 }
 
 // float is this project's float executor.
-type float struct {
-	*fp32.Executor
-	spec preprocess.Spec
-}
+type float struct{ *fp32.Executor }
 
 func (e float) run(rgb []uint8, frames int) (logits []float32, times []time.Duration, err error) {
-	image := normalized(e.spec, rgb)
 	times, err = timed(frames, func() (err error) {
-		logits, err = e.Run(image, nil)
+		logits, err = e.RunImage(rgb, nil)
 		return err
 	})
 	return logits, times, err
@@ -138,9 +163,9 @@ func timed(frames int, do func() error) ([]time.Duration, error) {
 	return times, nil
 }
 
-// peer is ONNX Runtime.
-type peer[T uint8 | float32] struct {
-	*onnxruntime.Session
+// peer is another engine.
+type peer[T any] struct {
+	*peers.Session
 	input func(rgb []uint8) []T
 }
 

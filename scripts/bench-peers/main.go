@@ -1,15 +1,15 @@
-// Command bench-peers runs this project and ONNX Runtime in turn on the same
-// networks, quantized and float, and compares their speed and their logits.
+// Command bench-peers runs this project and others in turn on the same networks,
+// quantized and float, and compares their speed and what it costs in accuracy.
 package main
 
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,39 +19,36 @@ import (
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
+	"edgeclassify/runtime"
 )
 
-const usage = `Usage: bench-peers [flags]
+const usage = `Usage: bench-peers [flags] MODEL.q8=FLOAT...
 
-Runs this project and ONNX Runtime in turn, round after round, each on the same
-network, picture and number of threads. The ratio of a round is our median time
-per picture over theirs; printed are the median of these ratios, the least and
-the greatest, and the ratio of the fastest runs. Then it compares the logits of both on all pictures.`
+Runs this project, ONNX Runtime, OpenVINO and LiteRT in turn, round after round, on the
+same networks, pictures and numbers of threads: each quantized network with the same int8
+weights and scales, and FLOAT, the network that it was made of (a fetched network's name
+or a path as for 'quantize build'). A ratio below 1 says that this project is faster: it
+is the median of the rounds' ratios of median times, beside the least and the greatest.
+
+Then all engines classify all pictures: signal to noise of their logits, in dB, with all
+pictures pooled, of the median picture and of the worst, and how often the first class is
+the float network's.
+
+Example:
+  bench-peers -photos testdata/photos build/resnet50.q8=resnet50-keras`
 
 type options struct {
-	model, kernel, float, photos, peers string
-	threads                             []int
-	rounds                              int
-	turn                                time.Duration
+	kernel, photos, peers string
+	threads               []int
+	rounds                int
+	turn                  time.Duration
+	json                  bool
 }
 
 func main() { os.Exit(cli.Main("bench-peers", run)) }
 
 func run(ctx context.Context, args []string, s cli.Streams) error {
-	o, err := parse(args, s)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "bench-peers")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	quantized, err := openQuantized(o.model, o.kernel, dir)
-	if err != nil {
-		return err
-	}
-	float, err := openFloat(o.float, dir)
+	o, networks, err := parse(args, s)
 	if err != nil {
 		return err
 	}
@@ -59,39 +56,55 @@ func run(ctx context.Context, args []string, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range []contest{quantized, float} {
-		if err := c.run(ctx, o, files, s.Out); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+	var contests []contest
+	for _, n := range networks {
+		model, source, _ := strings.Cut(n, "=")
+		pair, err := hold(ctx, o, model, source, files)
+		if err != nil {
+			return fmt.Errorf("%s: %w", n, err)
 		}
+		contests = append(contests, pair...)
+		if !o.json {
+			for _, c := range pair {
+				c.print(s.Out)
+			}
+		}
+	}
+	if o.json {
+		return json.NewEncoder(s.Out).Encode(contests)
 	}
 	return nil
 }
 
-func parse(args []string, s cli.Streams) (o options, err error) {
+func parse(args []string, s cli.Streams) (o options, networks []string, err error) {
 	f := cli.Flags("bench-peers", usage, s)
-	f.StringVar(&o.model, "model", "build/resnet50.q8", "the quantized network, `FILE.q8`")
 	f.StringVar(&o.kernel, "kernel", "", "the `NAME` of our kernel; empty takes the fastest")
-	f.StringVar(&o.float, "float", "resnet50-keras", "the `NAME` of a fetched float network")
 	f.StringVar(&o.photos, "photos", "testdata/photos", "a `FOLDER` of pictures")
-	f.StringVar(&o.peers, "peers", "build/peers", "the `FOLDER` where npm installed onnxruntime-node")
+	f.StringVar(&o.peers, "peers", "build/peers", "the `FOLDER` where 'make peers' installs")
 	f.IntVar(&o.rounds, "rounds", 15, "`N` rounds")
 	f.DurationVar(&o.turn, "turn", 400*time.Millisecond, "the least `TIME` of a turn")
+	f.BoolVar(&o.json, "json", false, "print JSON")
 	threads := f.String("threads", "1,2", "numbers of threads, `N,N`")
-	rest, err := cli.Parse(f, args)
+	networks, err = cli.Parse(f, args)
 	if err != nil {
-		return o, err
+		return o, nil, err
 	}
-	if len(rest) > 0 || o.rounds < 1 {
-		return o, cli.Usagef("want no arguments, and at least one round")
+	if len(networks) == 0 || o.rounds < 1 {
+		return o, nil, cli.Usagef("want at least one MODEL.q8=FLOAT, and at least one round")
+	}
+	for _, n := range networks {
+		if model, source, ok := strings.Cut(n, "="); !ok || model == "" || source == "" {
+			return o, nil, cli.Usagef("%s: want MODEL.q8=FLOAT", n)
+		}
 	}
 	for _, n := range strings.Split(*threads, ",") {
 		v, err := strconv.Atoi(n)
 		if err != nil || v < 1 {
-			return o, cli.Usagef("-threads %s: want numbers from 1", *threads)
+			return o, nil, cli.Usagef("-threads %s: want numbers from 1", *threads)
 		}
 		o.threads = append(o.threads, v)
 	}
-	return o, nil
+	return o, networks, nil
 }
 
 // engine classifies the same RGB pixels that many times.
@@ -100,89 +113,142 @@ type engine interface {
 	Close() error
 }
 
-// contest is one network in two engines.
-type contest struct {
-	name   string
-	spec   preprocess.Spec
-	ours   func(threads int) (engine, error)
-	theirs []variant
-}
-
-// variant is the network in a form for the other engine. Only the first one is
-// timed.
-type variant struct {
+// entrant is an engine that takes part, with the network in its form.
+type entrant struct {
 	name string
-	open func(peers string, threads int) (engine, error)
+	open func(threads int) (engine, error)
 }
 
-func (c contest) run(ctx context.Context, o options, files []string, w io.Writer) error {
+// contest is one network in several engines, the first of which is this project.
+type contest struct {
+	Network   string    `json:"network"`
+	Precision string    `json:"precision"`
+	Kernel    string    `json:"kernel"` // ours
+	Speed     []speed   `json:"speed"`
+	Logits    []quality `json:"logits"`
+	Without   []string  `json:"without,omitempty"` // why engines are missing
+
+	spec     preprocess.Spec
+	entrants []entrant
+}
+
+// speed is that of an engine on one picture, and of this project beside it.
+type speed struct {
+	Engine  string  `json:"engine"`
+	Threads int     `json:"threads"`
+	P50     float64 `json:"p50_ms"`
+	Min     float64 `json:"min_ms"`
+	Ratio   float64 `json:"ratio"` // this project's time to the engine's
+	Low     float64 `json:"ratio_low"`
+	High    float64 `json:"ratio_high"`
+}
+
+// quality is how near an engine's logits are to the float network's.
+type quality struct {
+	Engine  string  `json:"engine"`
+	Pooled  float64 `json:"sqnr_db"`
+	Median  float64 `json:"median_sqnr_db"`
+	Worst   float64 `json:"worst_sqnr_db"`
+	Agree   int     `json:"agree"`
+	Images  int     `json:"images"`
+	signals []float64
+	noises  []float64
+}
+
+// hold holds the contests of a quantized network and of its float network.
+func hold(ctx context.Context, o options, model, source string, files []string) ([]contest, error) {
+	dir, err := os.MkdirTemp("", "bench-peers")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	quantized, err := quantizedContest(o, model, dir)
+	if err != nil {
+		return nil, err
+	}
+	float, reference, err := floatContest(o, source, dir)
+	if err != nil {
+		return nil, err
+	}
 	var photos [][]uint8
+	var exact [][]float32
 	for _, f := range files {
-		rgb, err := c.spec.File(f)
+		rgb, err := quantized.spec.File(f)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		photos = append(photos, rgb)
+		logits, err := reference.RunImage(rgb, nil)
+		if err != nil {
+			return nil, err
+		}
+		photos, exact = append(photos, rgb), append(exact, slices.Clone(logits))
 	}
-	fmt.Fprintf(w, "%s\n", c.name)
-	for _, threads := range o.threads {
-		if err := c.race(ctx, o, threads, photos[0], w); err != nil {
-			return err
+	contests := []contest{quantized, float}
+	for i := range contests {
+		c := &contests[i]
+		c.Kernel = cmp.Or(o.kernel, runtime.Kernels()[0].Name)
+		for _, threads := range o.threads {
+			if err := c.race(ctx, o, threads, photos[0]); err != nil {
+				return nil, fmt.Errorf("%s, %d threads: %w", c.Precision, threads, err)
+			}
+		}
+		if err := c.judge(ctx, photos, exact); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Precision, err)
 		}
 	}
-	for _, v := range c.theirs {
-		if err := c.compare(o, v, files, photos, w); err != nil {
-			return err
-		}
-	}
-	return nil
+	return contests, nil
 }
 
-// pair opens both engines.
-func (c contest) pair(o options, v variant, threads int) (engines [2]engine, err error) {
-	if engines[0], err = c.ours(threads); err != nil {
-		return engines, err
+// open opens all engines; close ends them.
+func (c *contest) open(threads int) (engines []engine, end func(), err error) {
+	end = func() {
+		for _, e := range engines {
+			e.Close()
+		}
 	}
-	if engines[1], err = v.open(o.peers, threads); err != nil {
-		engines[0].Close()
+	for _, e := range c.entrants {
+		opened, err := e.open(threads)
+		if err != nil {
+			end()
+			return nil, nil, fmt.Errorf("%s: %w", e.name, err)
+		}
+		engines = append(engines, opened)
 	}
-	return engines, err
+	return engines, end, nil
 }
 
-// race times both engines and prints a line.
-func (c contest) race(ctx context.Context, o options, threads int, rgb []uint8, w io.Writer) error {
-	engines, err := c.pair(o, c.theirs[0], threads)
+// race times all engines.
+func (c *contest) race(ctx context.Context, o options, threads int, rgb []uint8) error {
+	engines, end, err := c.open(threads)
 	if err != nil {
 		return err
 	}
-	defer engines[0].Close()
-	defer engines[1].Close()
-	var times [2][]time.Duration
-	var ratios []float64
+	defer end()
+	times, medians := make([][]time.Duration, len(engines)), make([][]float64, len(engines))
 	for round := range o.rounds + 1 {
-		var medians [2]float64
-		for i := range 2 {
+		for i := range engines {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			turn := (round + i) % 2 // who begins changes
+			turn := (round + i) % len(engines) // who begins changes
 			t, err := take(engines[turn], rgb, o.turn)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", c.entrants[turn].name, err)
 			}
-			medians[turn] = float64(median(t))
 			if round > 0 { // the first one warms up
 				times[turn] = append(times[turn], t...)
+				medians[turn] = append(medians[turn], float64(median(t)))
 			}
 		}
-		if round > 0 {
-			ratios = append(ratios, medians[0]/medians[1])
-		}
 	}
-	ours, theirs := slices.Min(times[0]), slices.Min(times[1])
-	fmt.Fprintf(w, "  %d threads: ours p50 %.2f ms, min %.2f; ONNX Runtime p50 %.2f ms, min %.2f; ratio %.3f (%.3f to %.3f in %d rounds), of minima %.3f\n",
-		threads, ms(median(times[0])), ms(ours), ms(median(times[1])), ms(theirs),
-		median(ratios), slices.Min(ratios), slices.Max(ratios), len(ratios), ms(ours)/ms(theirs))
+	for i, e := range c.entrants {
+		var ratios []float64
+		for round, m := range medians[i] {
+			ratios = append(ratios, medians[0][round]/m)
+		}
+		c.Speed = append(c.Speed, speed{e.name, threads, ms(median(times[i])), ms(slices.Min(times[i])),
+			median(ratios), slices.Min(ratios), slices.Max(ratios)})
+	}
 	return nil
 }
 
@@ -197,30 +263,72 @@ func take(e engine, rgb []uint8, turn time.Duration) ([]time.Duration, error) {
 	return times, err
 }
 
-// compare prints how far the logits of both engines are apart.
-func (c contest) compare(o options, v variant, files []string, photos [][]uint8, w io.Writer) error {
-	engines, err := c.pair(o, v, 1)
+// judge measures all engines' logits on all pictures.
+func (c *contest) judge(ctx context.Context, photos [][]uint8, exact [][]float32) error {
+	engines, end, err := c.open(1)
 	if err != nil {
 		return err
 	}
-	defer engines[0].Close()
-	defer engines[1].Close()
-	fmt.Fprintf(w, "  logits of ONNX Runtime%s, as signal to noise:\n", v.name)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i, rgb := range photos {
-		var logits [2][]float32
-		for j, e := range engines {
-			if logits[j], _, err = e.run(rgb, 1); err != nil {
-				return err
+	defer end()
+	for i, e := range engines {
+		q := quality{Engine: c.entrants[i].name}
+		for p, rgb := range photos {
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
+			logits, _, err := e.run(rgb, 1)
+			if err != nil {
+				return fmt.Errorf("%s: %w", q.Engine, err)
+			}
+			q.add(exact[p], logits)
 		}
-		verdict := "same top-1"
-		if argmax(logits[0]) != argmax(logits[1]) {
-			verdict = "another top-1"
-		}
-		fmt.Fprintf(t, "    %s\t%.1f dB\t%s\n", filepath.Base(files[i]), sqnr(logits[0], logits[1]), verdict)
+		c.Logits = append(c.Logits, q.summed())
 	}
-	return t.Flush()
+	return nil
+}
+
+func (q *quality) add(exact, logits []float32) {
+	signal, noise := 0.0, 0.0
+	for i, v := range exact {
+		d := float64(logits[i]) - float64(v)
+		signal += float64(float64(v) * float64(v))
+		noise += float64(d * d)
+	}
+	q.signals, q.noises = append(q.signals, signal), append(q.noises, noise)
+	q.Images++
+	if argmax(exact) == argmax(logits) {
+		q.Agree++
+	}
+}
+
+func (q quality) summed() quality {
+	signal, noise := 0.0, 0.0
+	var each []float64
+	for i := range q.signals {
+		signal, noise = signal+q.signals[i], noise+q.noises[i]
+		each = append(each, decibels(q.signals[i], q.noises[i]))
+	}
+	q.Pooled, q.Median, q.Worst = decibels(signal, noise), median(each), slices.Min(each)
+	return q
+}
+
+// print writes the tables of a contest.
+func (c *contest) print(w io.Writer) {
+	fmt.Fprintf(w, "%s %s, kernel %s\n", c.Network, c.Precision, c.Kernel)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "  threads\tengine\tp50 ms\tmin ms\tours to its\tin rounds")
+	for _, s := range c.Speed {
+		fmt.Fprintf(t, "  %d\t%s\t%.2f\t%.2f\t%.3f\t%.3f to %.3f\n", s.Threads, s.Engine, s.P50, s.Min, s.Ratio, s.Low, s.High)
+	}
+	t.Flush()
+	fmt.Fprintln(t, "  logits\tpooled dB\tmedian\tworst\tfirst class as in float")
+	for _, q := range c.Logits {
+		fmt.Fprintf(t, "  %s\t%.1f\t%.1f\t%.1f\t%d of %d\n", q.Engine, q.Pooled, q.Median, q.Worst, q.Agree, q.Images)
+	}
+	t.Flush()
+	for _, why := range c.Without {
+		fmt.Fprintln(w, "  left out:", why)
+	}
 }
 
 func median[T cmp.Ordered](values []T) T {
@@ -231,13 +339,12 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 
 func argmax(values []float32) int { return slices.Index(values, slices.Max(values)) }
 
-// sqnr is the ratio of signal to difference in dB.
-func sqnr(signal, other []float32) float64 {
-	var s, d float64
-	for i, v := range signal {
-		e := float64(v) - float64(other[i])
-		s += float64(float64(v) * float64(v))
-		d += float64(e * e)
+// noiseless is the SQNR of logits without noise, which JSON has no infinity for.
+const noiseless = 150
+
+func decibels(signal, noise float64) float64 {
+	if noise == 0 {
+		return noiseless
 	}
-	return 10 * math.Log10(s/d)
+	return min(noiseless, 10*math.Log10(signal/noise))
 }

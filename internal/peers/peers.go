@@ -1,6 +1,6 @@
-// Package onnxruntime runs ONNX models in ONNX Runtime's Node.js package, to
-// compare with.
-package onnxruntime
+// Package peers runs models in other engines, to compare with: ONNX Runtime's Node.js
+// package, and OpenVINO and LiteRT from PyPI.
+package peers
 
 import (
 	"bytes"
@@ -17,15 +17,19 @@ import (
 	"time"
 )
 
-// ErrMissing says that ONNX Runtime is not installed, and how to install it.
-var ErrMissing = errors.New("ONNX Runtime is not installed; run: make peers")
+// ErrMissing says that an engine is not installed, and how to install it.
+var ErrMissing = errors.New("an engine to compare with is not installed; run: make peers")
 
-//go:embed peer.js
-var script string
+var (
+	//go:embed onnxruntime.js
+	onnxRuntimeScript string
+	//go:embed peer.py
+	pythonScript string
+)
 
 // Session is a model in a process of its own. It serves one goroutine.
 type Session struct {
-	Version string // of ONNX Runtime
+	Version string // of the engine
 	process *exec.Cmd
 	stdin   io.WriteCloser
 	stdout  *json.Decoder
@@ -43,7 +47,7 @@ type answer struct {
 	Millis  []float64 `json:"millis"`
 }
 
-// Options of Open.
+// Options of ONNXRuntime.
 type Options struct {
 	Threads int
 	// Exact forbids sums of 16 bits, which saturate and are the default on x86
@@ -51,8 +55,8 @@ type Options struct {
 	Exact bool
 }
 
-// Open loads a model. folder is where npm has installed onnxruntime-node.
-func Open(folder, model string, o Options) (*Session, error) {
+// ONNXRuntime loads an ONNX model. folder is where `make peers` installs.
+func ONNXRuntime(folder, model string, o Options) (*Session, error) {
 	module, err := filepath.Abs(filepath.Join(folder, "node_modules", "onnxruntime-node"))
 	if err != nil {
 		return nil, err
@@ -62,28 +66,60 @@ func Open(folder, model string, o Options) (*Session, error) {
 		_, err = os.Stat(module)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w (%v)", ErrMissing, err)
+		return nil, fmt.Errorf("ONNX Runtime: %w (%v)", ErrMissing, err)
 	}
 	exact := "0"
 	if o.Exact {
 		exact = "1"
 	}
-	s := &Session{process: exec.Command(node, "-e", script, "--", module, model, strconv.Itoa(o.Threads), exact)}
-	s.process.Stderr = os.Stderr
-	if s.stdin, err = s.process.StdinPipe(); err != nil {
+	return start(model, exec.Command(node, "-e", onnxRuntimeScript, "--", module, model, strconv.Itoa(o.Threads), exact))
+}
+
+// OpenVINO loads an ONNX model.
+func OpenVINO(folder, model string, threads int) (*Session, error) {
+	return inPython(folder, "openvino", model, threads)
+}
+
+// LiteRT loads a TFLite model; its operations run in XNNPACK.
+func LiteRT(folder, model string, threads int) (*Session, error) {
+	return inPython(folder, "litert", model, threads)
+}
+
+func inPython(folder, engine, model string, threads int) (*Session, error) {
+	python, err := python(folder)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", engine, err)
+	}
+	return start(model, exec.Command(python, "-c", pythonScript, engine, model, strconv.Itoa(threads)))
+}
+
+func python(folder string) (string, error) {
+	path := filepath.Join(folder, "venv", "bin", "python")
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%w (%v)", ErrMissing, err)
+	}
+	return path, nil
+}
+
+func start(model string, process *exec.Cmd) (*Session, error) {
+	s := &Session{process: process}
+	var log bytes.Buffer // read once the process has ended
+	process.Stderr = &log
+	var err error
+	if s.stdin, err = process.StdinPipe(); err != nil {
 		return nil, err
 	}
-	stdout, err := s.process.StdoutPipe()
+	stdout, err := process.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.process.Start(); err != nil {
+	if err := process.Start(); err != nil {
 		return nil, err
 	}
 	s.stdout = json.NewDecoder(stdout)
 	ready, err := s.answer()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: ONNX Runtime: %w", model, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", model, err), s.Close(), errors.New(log.String()))
 	}
 	s.Version = ready.Version
 	return s, nil
@@ -112,7 +148,7 @@ func (s *Session) Run(input any, frames int) (output []float32, times []time.Dur
 	}
 	a, err := s.answer()
 	if err != nil {
-		return nil, nil, fmt.Errorf("ONNX Runtime: %w", err)
+		return nil, nil, err
 	}
 	output = make([]float32, len(a.Output)/4)
 	if err := binary.Read(bytes.NewReader(a.Output), binary.LittleEndian, output); err != nil {

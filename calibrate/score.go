@@ -1,0 +1,58 @@
+package calibrate
+
+import (
+	"math"
+	"slices"
+
+	"edgeclassify/labels"
+)
+
+// deviation is how an image's logits differ from the float network's.
+type deviation struct {
+	signal, noise float64 // sums of squares over the classes
+	agrees        bool    // the answer is the same
+}
+
+func newDeviation(a labels.Activation, exact, logits []float32) (d deviation) {
+	for c, v := range exact {
+		e := float64(logits[c]) - float64(v)
+		d.signal += float64(float64(v) * float64(v))
+		d.noise += float64(e * e)
+	}
+	d.agrees = first(a.Answers(exact)) == first(a.Answers(logits))
+	return d
+}
+
+func first(answers []float32) int { return slices.Index(answers, slices.Max(answers)) }
+
+// noiseless is the SQNR, in dB, of logits without noise: more than any network's.
+const noiseless = 150.0
+
+// sqnr is the signal-to-quantization-noise ratio in dB.
+func (d deviation) sqnr() float64 {
+	if d.signal > 0 && d.noise > 0 {
+		return min(noiseless, 10*math.Log10(d.signal/d.noise))
+	}
+	return noiseless
+}
+
+// score says how good a network is on images.
+type score struct {
+	value     float64 // what the search wants more of
+	meanSQNR  float64 // of the images, in dB, so that none outweighs all others
+	agreement float64 // share of images with the float network's answer
+}
+
+// newScore judges a network by some images, or the first of them.
+func newScore(images []deviation) (s score) {
+	for _, d := range images {
+		s.meanSQNR += d.sqnr()
+		if d.agrees {
+			s.agreement++
+		}
+	}
+	s.meanSQNR /= float64(len(images))
+	s.agreement /= float64(len(images))
+	s.value = s.meanSQNR
+	return s
+}
