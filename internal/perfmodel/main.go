@@ -52,6 +52,8 @@ type report struct {
 	Network string       `json:"network"`
 	Cores   []coreReport `json:"cores"`
 	Absent  []string     `json:"absent_kernels,omitempty"` // not in the program
+	// Compared is the prediction beside what -compare names.
+	Compared *comparison `json:"compared,omitempty"`
 }
 
 func run(_ context.Context, args []string, s cli.Streams) error {
@@ -60,6 +62,7 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 	network := f.String("model", "build/resnet50.q8", "the quantized network, a `FILE`")
 	only := f.String("core", "", "report on the core `NAME` only, such as A76")
 	asJSON := f.Bool("json", false, "print JSON")
+	compare := f.String("compare", "", "compare with a board's time, a `FILE` that edge-classify bench -json wrote, best with -layers")
 	if rest, err := cli.Parse(f, args); err != nil {
 		return err
 	} else if len(rest) > 0 {
@@ -78,18 +81,34 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	defer m.Close()
+	wanted, asked := boards(), *only
+	var told *measured
+	if *compare != "" {
+		var b board
+		if told, b, err = readMeasured(*compare, m.Network); err != nil {
+			return err
+		}
+		wanted, asked = []board{b}, b.Core
+	}
 	r := report{What: "static model, not measured on silicon", Program: *program, Network: m.Network.Name}
-	cores, err := r.choose(*only, functions)
+	cores, err := r.choose(asked, functions)
 	if err != nil {
 		return err
 	}
-	if r.Cores, err = all(t, cores, boards(), functions, m.Network); err != nil {
+	if r.Cores, err = all(t, cores, wanted, functions, m.Network); err != nil {
 		return err
+	}
+	if told != nil && len(r.Cores) > 0 {
+		r.Compared = told.compare(&r.Cores[0].Boards[0])
 	}
 	if *asJSON {
 		e := json.NewEncoder(s.Out)
 		e.SetIndent("", "  ")
 		return e.Encode(r)
+	}
+	if told != nil && r.Compared != nil {
+		r.Compared.print(s.Out, wanted[0])
+		return nil
 	}
 	r.print(s.Out)
 	return nil

@@ -137,6 +137,7 @@ func (r *report) print(w io.Writer) {
 	for _, k := range r.Absent {
 		fmt.Fprintf(w, "\nThe program has no kernel %s.\n", k)
 	}
+	fmt.Fprint(w, howToCompare)
 }
 
 func (r *coreReport) print(w io.Writer) {
