@@ -39,7 +39,9 @@ func avx2() *tile.Micro {
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, Max: maxAVX2,
 		Winograd: &tile.Winograd{
-			Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Block: 28, MinTiles: 16, ByChannels: true,
+			WinogradShape: tile.WinogradShape{
+				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Block: 28, MinTiles: 16, ByChannels: true,
+			},
 			Input: winogradInputAVX2, Multiply: winogradMultiplyAVX2, Output: winogradOutputAVX2,
 		},
 	}

@@ -24,10 +24,9 @@ type Tile struct {
 	Function string
 }
 
-// Winograd is the functions of tile.Winograd. Block is such that elements of four
-// threads are half of the second cache.
+// Winograd is tile.Winograd, its functions by their names.
 type Winograd struct {
-	Block                   int
+	tile.WinogradShape
 	Input, Multiply, Output string
 }
 
@@ -37,10 +36,7 @@ type Functions struct {
 	Requantize func(tile.RequantizeArgs)
 	Dense      func(tile.DenseArgs)
 	Max        func(tile.MaxArgs)
-	// Those of tile.Winograd, Multiply by their names.
-	WinogradInput  func(tile.WinogradInput)
-	Multiply       map[string]func(tile.WinogradMultiply)
-	WinogradOutput func(tile.WinogradOutput)
+	Winograd   tile.Winograd
 }
 
 // Micro is the kernel with its code.
@@ -52,10 +48,8 @@ func (d Description) Micro(f Functions) *tile.Micro {
 		Dense: f.Dense, Max: f.Max,
 	}
 	if d.Winograd.Multiply != "" {
-		m.Winograd = &tile.Winograd{
-			Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: d.Winograd.Block, MinTiles: 32,
-			Input: f.WinogradInput, Multiply: f.Multiply[d.Winograd.Multiply], Output: f.WinogradOutput,
-		}
+		f.Winograd.WinogradShape = d.Winograd.WinogradShape
+		m.Winograd = &f.Winograd
 	}
 	for _, t := range d.Tiles {
 		m.Shapes = append(m.Shapes, tile.Shape{MR: t.MR, Run: f.Tiles[t.Function]})
@@ -89,7 +83,16 @@ func Neon() Description {
 		Name: "neon", NR: 4, KR: 16,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON", Winograd: Winograd{14, "winogradInput", "winogradMultiply", "winogradOutput"},
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(14, "winogradMultiply"),
+	}
+}
+
+// winograd has blocks such that the elements of four threads are half of the core's
+// second cache.
+func winograd(block int, multiply string) Winograd {
+	return Winograd{
+		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: block, MinTiles: 32},
+		"winogradInput", multiply, "winogradOutput",
 	}
 }
 
@@ -101,6 +104,6 @@ func NeonA53() Description {
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", Max: "maxNEON", Winograd: Winograd{7, "winogradInput", "winogradMultiplyA53", "winogradOutput"},
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(7, "winogradMultiplyA53"),
 	}
 }

@@ -150,8 +150,9 @@
 	SATURATE_STORE(a, b, c, d)
 
 // TILES is the loop over tiles.
-#define TILES(windows, bias, first, second, low, high, sums, pixels) \
+#define TILES(count, windows, bias, first, second, low, high, sums, pixels) \
 	ARGUMENTS_DOT; \
+	GAPS(count, R22, R23, R10, R11); \
 	ADD  R9, R1, R2; \
 	ADD  R9, R2, R3; \
 	ADD  R9, R3, R4; \
@@ -200,8 +201,8 @@ next: \
 
 // func conv4I8MM(a tile.Args)
 TEXT ·conv4I8MM(SB), NOSPLIT, $0-144
-	TILES(WINDOWS4, BIAS4, FIRST_STEP4, SECOND_STEP4, LOW4, HIGH4, SUMS4, PIXELS4)
+	TILES(4, WINDOWS4, BIAS4, FIRST_STEP4, SECOND_STEP4, LOW4, HIGH4, SUMS4, PIXELS4)
 
 // func conv2I8MM(a tile.Args)
 TEXT ·conv2I8MM(SB), NOSPLIT, $0-144
-	TILES(WINDOWS2, BIAS2, FIRST_STEP2, SECOND_STEP2, LOW2, HIGH2, SUMS2, PIXELS2)
+	TILES(2, WINDOWS2, BIAS2, FIRST_STEP2, SECOND_STEP2, LOW2, HIGH2, SUMS2, PIXELS2)

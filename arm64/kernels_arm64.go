@@ -39,9 +39,11 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
-		WinogradInput: winogradInput, WinogradOutput: winogradOutput,
-		Multiply: map[string]func(tile.WinogradMultiply){
-			"winogradMultiply": winogradMultiply, "winogradMultiplyA53": winogradMultiplyA53,
+		Winograd: tile.Winograd{
+			Input: winogradInput, Output: winogradOutput,
+			Multiply: map[string]func(tile.WinogradMultiply){
+				"winogradMultiply": winogradMultiply, "winogradMultiplyA53": winogradMultiplyA53,
+			}[d.Winograd.Multiply],
 		},
 	})
 }

@@ -38,8 +38,9 @@
 // in V(8+3j+i) of 3 pixels and V(8+2j+i) of 2.
 
 // ARGUMENTS leaves the step of windows in R2.
-#define ARGUMENTS \
+#define ARGUMENTS(pixels) \
 	ARGUMENTS4(R0, R2); \
+	GAPS(pixels, R10, R11, R3, R4); \
 	MOVD a_SrcNext+88(FP), R26; \
 	MSUB R12, R26, R17, R26; \
 	AND  $1, R16, R25; \ // an odd number of steps has no pairs
@@ -155,7 +156,7 @@
 // and V2, and the eight channels' weights in V5-V7 by turns. The loop steps has
 // inputs in V0-V2 and weights in V5, V6, V7 and V3.
 TEXT ·conv3A53(SB), NOSPLIT, $0-144
-	ARGUMENTS
+	ARGUMENTS(3)
 	ADD   R2, R0, R1
 	ADD   R2, R1, R2
 	BIAS(F20, F21, F22, F23)
@@ -285,13 +286,16 @@ sum:
 	VADDP V14.S4, V11.S4, V11.S4
 	BIAS_HIGH(F22, F23)
 	SHIFT_SUMS(R21, V12, PIXELS3)
+	MOVD  a_DstNext+96(FP), R21
 	PIXELS3(MULTIPLY)
 	BIAS_LOW(F24, F25)
 	CBZ   R8, narrow
 	LOAD_RESIDUAL2
 	FMOVS (R8), F14
 	ADD   R11, R8
+	MOVD  a_ResNext+104(FP), R22
 	PIXELS3(EXTEND)
+	ADD   R22, R8
 	PIXELS3(MULTIPLY_ADD)
 
 narrow:
@@ -303,6 +307,7 @@ narrow:
 	STORE2
 	FMOVS F11, (R7)
 	ADD   R10, R7
+	ADD   R21, R7
 	CBNZ  R13, tile
 	RET
 
@@ -312,7 +317,7 @@ narrow:
 // and V3, and the eight channels' weights in V4-V7 and V16-V19. The loop steps
 // has inputs in V0 and V1, weights in V4-V7.
 TEXT ·conv2A53(SB), NOSPLIT, $0-144
-	ARGUMENTS
+	ARGUMENTS(2)
 	ADD   R2, R0, R1
 	BIAS(F20, F21, F22, F23)
 	BIAS(F24, F25, F26, F27)
@@ -432,10 +437,13 @@ sum: // and the next tile's beginning, as in conv3A53
 	VADDP V13.S4, V10.S4, V10.S4
 	BIAS_HIGH(F22, F23)
 	SHIFT_SUMS(R21, V12, PIXELS2)
+	MOVD  a_DstNext+96(FP), R21
 	PIXELS2(MULTIPLY)
 	CBZ   R8, narrow
 	LOAD_RESIDUAL2
+	MOVD  a_ResNext+104(FP), R22
 	PIXELS2(EXTEND)
+	ADD   R22, R8
 	PIXELS2(MULTIPLY_ADD)
 
 narrow:
@@ -444,5 +452,6 @@ narrow:
 	BIAS_HIGH(F26, F27)
 	PIXELS2(SATURATE)
 	STORE2
+	ADD   R21, R7
 	CBNZ  R13, tile
 	RET

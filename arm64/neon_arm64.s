@@ -19,6 +19,7 @@
 //   R13     tiles left                      R14 R15 window of the next tile, step
 //   R16     steps in a row                  R17 rows in a window
 //   R19     ratio of the residual           R20 shift
+//   R21     from one tile's windows to the next one's
 //   V0-V7   inputs of the pixels, two steps each
 //   V8-V11  weights of the channels, one step
 //   V12-V15 products
@@ -67,16 +68,15 @@
 	CHANNEL(products, 10, a, 18); \
 	CHANNEL(products, 11, a, 19)
 
-// BEGIN sets the windows of a tile's pixels, and next to that of the next one.
-#define BEGIN3(next) \
+// BEGIN sets the windows of a tile's pixels.
+#define BEGIN3 \
 	MOVD R14, R0; \
 	ADD  R15, R0, R1; \
-	ADD  R15, R1, R2; \
-	ADD  R15, R2, next
+	ADD  R15, R1, R2
 
-#define BEGIN4(next) \
-	BEGIN3(R3); \
-	ADD  R15, R3, next
+#define BEGIN4 \
+	BEGIN3; \
+	ADD  R15, R2, R3
 
 #define BIAS3 \
 	BIAS(F16, F17, F18, F19); \
@@ -144,13 +144,16 @@ narrow: \
 	sums(STORE)
 
 // TILES is the loop over tiles.
-#define TILES(begin, bias, windows, products, sums, end) \
+#define TILES(pixels, begin, bias, windows, products, sums, end) \
 	ARGUMENTS4(R14, R15); \
+	GAPS(pixels, R10, R11, R5, R6); \
+	MOVD a_SrcNext+88(FP), R21; \
 	MOVD a_Shift+112(FP), R20; \
 	MOVD a_Ratio+120(FP), R19; \
 	SUB  R16<<4, R12; \
 tile: \
-	begin(R14); \
+	begin; \
+	ADD  R21, R14; \
 	ADD  $32, R9, R4; \
 	MOVD R17, R6; \
 	bias; \
@@ -174,18 +177,19 @@ next: \
 	FMOVQ 16(R9), F0; \
 	sums(ADD_LANES); \
 	end; \
+	NEXT_OUTPUT(R7, R8, R5); \
 	SUBS $1, R13; \
 	BNE  tile; \
 	RET
 
 // func conv4NEON(a tile.Args)
 TEXT ·conv4NEON(SB), NOSPLIT, $0-144
-	TILES(BEGIN4, BIAS4, WINDOWS4, PRODUCTS4, SUMS4, REQUANTIZE(SUMS4, ADD_RESIDUAL4, ROUND4))
+	TILES(4, BEGIN4, BIAS4, WINDOWS4, PRODUCTS4, SUMS4, REQUANTIZE(SUMS4, ADD_RESIDUAL4, ROUND4))
 
 // func conv3NEON(a tile.Args)
 TEXT ·conv3NEON(SB), NOSPLIT, $0-144
-	TILES(BEGIN3, BIAS3, WINDOWS3, PRODUCTS3, SUMS3, REQUANTIZE(SUMS3, ADD_RESIDUAL3, ROUND3))
+	TILES(3, BEGIN3, BIAS3, WINDOWS3, PRODUCTS3, SUMS3, REQUANTIZE(SUMS3, ADD_RESIDUAL3, ROUND3))
 
 // func sums4NEON(a tile.Args)
 TEXT ·sums4NEON(SB), NOSPLIT, $0-144
-	TILES(BEGIN4, BIAS4, WINDOWS4, PRODUCTS4, SUMS4, SUMS4(STORE_SUMS))
+	TILES(4, BEGIN4, BIAS4, WINDOWS4, PRODUCTS4, SUMS4, SUMS4(STORE_SUMS))

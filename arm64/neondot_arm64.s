@@ -205,8 +205,9 @@ block: \
 	ADD R22, R12
 
 // TILES is the loop over tiles. A block has 1<<log steps.
-#define TILES(windows, sums, bias, blocks, log, plain, residual) \
+#define TILES(pixels, windows, sums, bias, blocks, log, plain, residual) \
 	ARGUMENTS_DOT; \
+	GAPS(pixels, R22, R23, R10, R11); \
 	ADD  R9, R1, R2; \
 	ADD  R9, R2, R3; \
 	ADD  R9, R3, R4; \
@@ -245,12 +246,12 @@ next: \
 
 // func conv7NeonDot(a tile.Args)
 TEXT ·conv7NeonDot(SB), NOSPLIT, $0-144
-	TILES(WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, PLAIN, RESIDUAL)
+	TILES(7, WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, PLAIN, RESIDUAL)
 
 // func conv8NeonDot(a tile.Args)
 TEXT ·conv8NeonDot(SB), NOSPLIT, $0-144
-	TILES(WINDOWS8, SUMS8, BIAS8, BLOCKS8, 2, PLAIN, RESIDUAL)
+	TILES(8, WINDOWS8, SUMS8, BIAS8, BLOCKS8, 2, PLAIN, RESIDUAL)
 
 // func sums7NeonDot(a tile.Args)
 TEXT ·sums7NeonDot(SB), NOSPLIT, $0-144
-	TILES(WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, SUM, SUM)
+	TILES(7, WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, SUM, SUM)

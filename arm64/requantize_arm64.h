@@ -37,6 +37,24 @@ shifted:
 	MOVD a_DstStep+72(FP), R10; \
 	MOVD a_ResStep+80(FP), R11
 
+// GAPS turns the arguments' steps to the next tile's output and residual into
+// those from the end of a tile of so many pixels, dst and res apart. NEXT_OUTPUT adds
+// such a step.
+#define GAPS(pixels, dst, res, n, t) \
+	MOVD $(pixels), n; \
+	MOVD a_DstNext+96(FP), t; \
+	MSUB n, t, dst, t; \
+	MOVD t, a_DstNext+96(FP); \
+	MOVD a_ResNext+104(FP), t; \
+	MSUB n, t, res, t; \
+	MOVD t, a_ResNext+104(FP)
+
+#define NEXT_OUTPUT(dst, res, t) \
+	MOVD a_DstNext+96(FP), t; \
+	ADD  t, dst; \
+	MOVD a_ResNext+104(FP), t; \
+	ADD  t, res
+
 // BIAS begins a pixel's sums: a scalar load clears the other three lanes.
 #define BIAS(s0, s1, s2, s3) \
 	BIAS_LOW(s0, s1); \
@@ -89,4 +107,5 @@ shifted:
 res: \
 	VDUP R26, V4.H8; \
 	pixels(residual); \
-stored:
+stored: \
+	NEXT_OUTPUT(R12, R13, R10)

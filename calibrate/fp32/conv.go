@@ -33,6 +33,9 @@ func newConv(op *models.Conv, in, out tensor.Shape, clip models.Clip) (Operation
 	if op.Groups > 1 && op.Groups == op.InC {
 		return newDepthwise(op, g, clip), nil
 	}
+	if suitsWinograd(op, out) {
+		return newWinograd(op, g, clip)
+	}
 	c := conv{window: g, limits: sgemm.Limits{Least: clip.Min, Greatest: clip.Max}, groups: make([]*sgemm.Weights, op.Groups)}
 	outputs, inputs := op.OutC/op.Groups, len(op.Weight)/op.OutC
 	for i := range c.groups {

@@ -54,6 +54,7 @@ func graphs(t *testing.T, rng *rand.Rand) map[string]*models.Graph {
 		"dilated pools": graphtest.Chain(t, tensor.Shape{H: 12, W: 14, C: 5}, &models.MaxPool{Window: dilated(tensor.Square(3, 1, 2), 2, 3)},
 			&models.AveragePool{Window: dilated(tensor.Square(2, 2, 1), 2, 1)}),
 		"branches": branches(t, rng),
+		"winograd": winogradNetwork(t, rng),
 		"fusible":  fusible(t, rng),
 	}
 	for i := range 20 {
@@ -90,6 +91,52 @@ func branches(t *testing.T, rng *rand.Rand) *models.Graph {
 	add("conv", graphtest.Conv(rng, tensor.Square(1, 1, 0), 4, 80, 12), "concat")
 	add("above", models.Clip{Min: 0.1, Max: 0.2}, "conv")
 	return graphtest.Graph(t, b, "branches")
+}
+
+// winogradNetwork has 3x3 convolutions of many channels, for which pixels are shared out
+// among threads and, in the last two, channels.
+func winogradNetwork(t *testing.T, rng *rand.Rand) *models.Graph {
+	t.Helper()
+	b := models.NewBuilder("image", tensor.Shape{H: 8, W: 11, C: 32})
+	add := func(name string, op models.Op, inputs ...string) { _, _ = b.Add(name, op, inputs...) }
+	wide := tensor.Window{KH: 3, KW: 3, StrideH: 1, StrideW: 1, Top: 2, Right: 2, Bottom: 1}
+	add("a", graphtest.Conv(rng, tensor.Square(3, 1, 1), 1, 32, 40), "image")
+	add("b", graphtest.Conv(rng, tensor.Square(3, 1, 1), 1, 40, 40), "a")
+	add("sum", models.Add{}, "b", "a")
+	add("clip", models.Clip{Min: -0.5, Max: 1}, "sum")
+	add("c", graphtest.Conv(rng, wide, 1, 40, 136), "clip")
+	unbiased := graphtest.Conv(rng, tensor.Square(3, 1, 1), 1, 136, 136)
+	unbiased.Bias = nil
+	add("d", unbiased, "c")
+	add("d+c", models.Add{}, "d", "c")
+	add("end", models.ReLU{}, "d+c")
+	g := graphtest.Graph(t, b, "winograd")
+	for _, n := range g.Nodes {
+		if c, ok := n.Op.(*models.Conv); ok {
+			require.True(t, suitsWinograd(c, n.Shape), n.Name)
+		}
+	}
+	return g
+}
+
+// Sums of integers are exact, as simulations of integer networks need them.
+func TestIntegersStayExact(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	conv := graphtest.Conv(rng, tensor.Square(3, 1, 1), 1, 64, 64)
+	conv.Bias = nil
+	for i := range conv.Weight {
+		conv.Weight[i] = float32(rng.IntN(255) - 127)
+	}
+	g := graphtest.Chain(t, tensor.Shape{H: 9, W: 10, C: 64}, conv)
+	image := make([]float32, g.Input().Elements())
+	for i := range image {
+		image[i] = float32(rng.IntN(256) - 128)
+	}
+	for node, want := range graphtest.Reference(t, g, image) {
+		for i, v := range run(t, g, showingAll(t, g, 1), image)[node] {
+			require.Equal(t, want[i], float64(v))
+		}
+	}
 }
 
 // fusible is a network of what is fused, and of what must not be: a residual

@@ -140,7 +140,12 @@ type work struct {
 	out     []int8.Value // scratch: a tile's outputs
 	res     []int8.Value // scratch: a tile's residuals
 	offsets []uint32     // scratch: see offsetsOf
+	args    Args         // what all tiles share, and then the last ones' own
+	below   step
 }
+
+// step is the bytes from one tile to the next.
+type step struct{ src, dst, res int }
 
 // source is where windows are read: that of output pixel (y, x) begins at
 // y*row + (x-x0)*pixel.
@@ -157,41 +162,41 @@ type source struct {
 // without gaps it may go on over the ends of rows.
 type run struct{ y, x, pixels int }
 
-// direct computes with windows read in place. Either all panels pass over a
-// row and then over the next, or each panel passes over all rows.
-func (w *work) direct() {
+// setArgs sets what all tiles share.
+func (w *work) setArgs() {
+	t := w.t
 	w.setOffsets()
-	rows, first, length := w.part.Y1-w.part.Y0, run{y: w.part.Y0, pixels: w.t.OW}, 0
+	w.args = Args{
+		Runs: w.runs, Steps: w.steps, SrcRow: w.source.run, SrcStep: w.source.pixel, DstStep: t.DstStep,
+		Shift: int(t.Shift), Ratio: int(t.Residual),
+	}
+	if w.micro.Fit != nil {
+		w.args.Runs, w.args.Steps = 1, w.runs*w.steps
+	}
+	w.below = step{w.source.row, t.DstRow, 0}
+	if t.Res != nil {
+		w.args.ResStep, w.below.res = t.OutC, t.ResRow
+	}
+}
+
+// direct computes with windows read in place. Either all panels pass over a
+// block of pixels and then over the next, or each panel passes over all of them.
+func (w *work) direct() {
+	w.setArgs()
+	all, rows := run{y: w.part.Y0, pixels: w.t.OW}, w.part.Y1-w.part.Y0
+	width, height := all.pixels, 1
 	if w.contiguous() {
-		length, rows = rows*w.t.OW, 1
-		first.pixels = min(length, w.micro.block(w.t.InC))
-		rows = ceil(length, first.pixels)
+		all.pixels, rows = rows*all.pixels, 1
+		width = min(all.pixels, w.micro.block(w.t.InC))
 	}
-	at := func(i int) run {
-		r := first
-		if length == 0 {
-			r.y += i
-		} else {
-			r.x = i * first.pixels
-			r.pixels = min(first.pixels, length-r.x)
-		}
-		return r
+	if !w.blocksOutside(ceil(all.pixels, width) * ceil(rows, height)) {
+		width, height = all.pixels, rows
 	}
-	if w.rowsOutside(rows) {
-		for i := range rows {
-			r := at(i)
+	for y := 0; y < rows; y += height {
+		for x := 0; x < all.pixels; x += width {
 			for p := range w.panels {
-				w.row(r, &w.panels[p])
+				w.rows(run{all.y + y, x, min(width, all.pixels-x)}, min(height, rows-y), &w.panels[p])
 			}
-		}
-		return
-	}
-	if length > 0 { // no need of blocks: nothing is to stay near but the panel
-		rows, first.pixels = 1, length
-	}
-	for p := range w.panels {
-		for i := range rows {
-			w.row(at(i), &w.panels[p])
 		}
 	}
 }
@@ -206,17 +211,17 @@ func (m *Micro) block(window int) int {
 	return max(near/2/window/tile, 1) * tile
 }
 
-// rowsOutside says whether to pass all panels over each row: if their weights
-// are near, or if reading them again for every row costs less than reading the
+// blocksOutside says whether to pass all panels over each block: if their weights
+// are near, or if reading them again for every block costs less than reading the
 // input again for every panel. Weights too many for the second cache are read
 // once.
-func (w *work) rowsOutside(rows int) bool {
+func (w *work) blocksOutside(blocks int) bool {
 	weights := 0
 	for i := range w.panels {
 		weights += len(w.panels[i].data)
 	}
 	inputs := (w.part.Y1 - w.part.Y0) * w.t.StrideH * w.t.SrcRow
-	return weights <= near || weights <= 8*near && weights*rows < inputs*len(w.panels)
+	return weights <= near || weights <= 8*near && weights*blocks < inputs*len(w.panels)
 }
 
 // contiguous says whether pixels follow each other without a gap, from the
@@ -227,10 +232,10 @@ func (w *work) contiguous() bool {
 		t.SrcRow == t.OW*t.InC && t.DstRow == t.OW*t.DstStep && (t.Res == nil || t.ResRow == t.OW*t.OutC)
 }
 
-// row computes one panel of a run: as many tiles of the first shape as leave a
-// rest that those of the last shape fill; if there is no such number, as many
-// as fit, and the last tile begins early enough to end with the run.
-func (w *work) row(r run, p *panel) {
+// rows computes one panel of runs, one below the other: of each as many tiles of the
+// first shape as leave a rest that those of the last shape fill; if there is no such
+// number, as many as fit, and the last tile begins early enough to end with the run.
+func (w *work) rows(r run, rows int, p *panel) {
 	first, last := w.micro.Shapes[0], w.micro.Shapes[len(w.micro.Shapes)-1]
 	n := r.pixels / first.MR
 	for n > 0 && (r.pixels-n*first.MR)%last.MR != 0 {
@@ -239,10 +244,22 @@ func (w *work) row(r run, p *panel) {
 	if r.pixels%last.MR != 0 && n == 0 {
 		n = r.pixels / first.MR
 	}
-	r = w.tiles(first, n, r, p)
-	r = w.tiles(last, r.pixels/last.MR, r, p)
+	w.begin(p)
+	r = w.tiles(first, n, r, rows, p)
+	r = w.tiles(last, r.pixels/last.MR, r, rows, p)
 	if r.pixels > 0 {
-		w.tail(r, p)
+		for range rows {
+			w.tail(r, p)
+			r.y++
+		}
+	}
+}
+
+// begin sets what all tiles of a panel share.
+func (w *work) begin(p *panel) {
+	w.args.Panel, w.args.Wide = pointer(p.data), p.wide
+	if w.micro.Fit != nil {
+		w.args.Offsets = unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
 	}
 }
 
@@ -250,83 +267,78 @@ func (w *work) row(r run, p *panel) {
 func (w *work) tail(r run, p *panel) {
 	s := w.micro.smallest()
 	if w.source.spare {
-		w.staged(s, w.windowsOf(r, s, 1, p), r, 0, p)
+		w.staged(s, r, 0, p)
 		return
 	}
 	if before := s.MR - r.pixels; r.x >= before {
-		r.x -= before
-		w.staged(s, w.windowsOf(r, s, 1, p), r, before, p)
+		w.staged(s, run{r.y, r.x - before, r.pixels}, before, p)
 		return
 	}
 	// The part is smaller than a tile: repeat one pixel's window.
+	step := w.args.SrcStep
 	for ; r.pixels > 0; r.pixels-- {
-		a := w.windowsOf(run{r.y, r.x, 1}, Shape{MR: 1}, 1, p)
-		a.SrcStep = 0
-		w.staged(s, a, run{r.y, r.x - s.MR + 1, s.MR}, s.MR-1, p)
+		w.args.SrcStep = 0
+		w.staged(s, run{r.y, r.x, 1}, 0, p)
 		r.x++
 	}
+	w.args.SrcStep = step
 }
 
-// tiles computes the first n tiles of r and returns the rest.
-func (w *work) tiles(s Shape, n int, r run, p *panel) run {
-	if n == 0 {
-		return r
+// tiles computes the first n tiles of each of the runs and returns the rest. The
+// assembly goes along a row or, if those are more tiles at a time, down the rows.
+func (w *work) tiles(s Shape, n int, r run, rows int, p *panel) run {
+	rest := run{r.y, r.x + n*s.MR, r.pixels - n*s.MR}
+	if p.lanes < w.micro.NR {
+		for range rows {
+			for i := range n {
+				w.staged(s, run{r.y, r.x + i*s.MR, s.MR}, 0, p)
+			}
+			r.y++
+		}
+		return rest
 	}
-	if p.lanes == w.micro.NR {
-		a := w.windowsOf(r, s, n, p)
-		w.store(&a, r, s, n, p)
-		s.Run(a)
-		return run{r.y, r.x + n*s.MR, r.pixels - n*s.MR}
+	if rows > n {
+		for range n {
+			w.call(s, r, rows, w.below, p)
+			r.x += s.MR
+		}
+		return rest
 	}
-	for range n {
-		w.staged(s, w.windowsOf(r, s, 1, p), r, 0, p)
-		r = run{r.y, r.x + s.MR, r.pixels - s.MR}
+	beside := step{s.MR * w.source.pixel, s.MR * w.t.DstStep, s.MR * w.args.ResStep}
+	for range rows {
+		w.call(s, r, n, beside, p)
+		r.y++
 	}
-	return r
+	return rest
 }
 
-// args is what all tiles of a panel share.
-func (w *work) args(p *panel) Args {
-	a := Args{
-		Panel: pointer(p.data), Tiles: 1, Runs: w.runs, Steps: w.steps,
-		Shift: int(w.t.Shift), Ratio: int(w.t.Residual), Wide: p.wide,
-	}
-	if w.micro.Fit != nil {
-		a.Runs, a.Steps, a.Offsets = 1, w.runs*w.steps, unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
-	}
-	return a
-}
-
-// windowsOf points to the windows of n tiles.
-func (w *work) windowsOf(r run, s Shape, n int, p *panel) Args {
-	from, a := &w.source, w.args(p)
-	a.SrcRow, a.SrcStep, a.SrcNext, a.Tiles = from.run, from.pixel, s.MR*from.pixel, n
-	first := r.y*from.row + (r.x-from.x0)*from.pixel
-	end := first + (n*s.MR-1)*from.pixel + (w.runs-1)*from.run + w.steps*w.micro.KR
-	a.Src = pointer(from.data[first:end])
-	return a
-}
-
-// store writes the outputs of n tiles where they belong.
-func (w *work) store(a *Args, r run, s Shape, n int, p *panel) {
-	t := w.t
-	at := func(bytes []int8.Value, row, step int) unsafe.Pointer {
-		return pointer(bytes[r.y*row+r.x*step+p.channel:][:(n*s.MR-1)*step+w.micro.NR])
-	}
-	a.DstStep, a.DstNext = t.DstStep, s.MR*t.DstStep
-	a.Dst = at(t.Dst, t.DstRow, t.DstStep)
+// call computes n tiles, each a step from the one before.
+func (w *work) call(s Shape, r run, n int, next step, p *panel) {
+	t, a := w.t, &w.args
+	a.Tiles, a.SrcNext, a.DstNext, a.ResNext = n, next.src, next.dst, next.res
+	a.Src = w.windowsAt(r, s, (n-1)*next.src)
+	a.Dst = pointer(t.Dst[r.y*t.DstRow+r.x*t.DstStep+p.channel:][:(n-1)*next.dst+(s.MR-1)*t.DstStep+w.micro.NR])
 	if t.Res != nil {
-		a.ResStep, a.ResNext = t.OutC, s.MR*t.OutC
-		a.Res = at(t.Res, t.ResRow, t.OutC)
+		a.Res = pointer(t.Res[r.y*t.ResRow+r.x*t.OutC+p.channel:][:(n-1)*next.res+(s.MR-1)*t.OutC+w.micro.NR])
 	}
+	s.Run(*a)
+}
+
+// windowsAt points to the windows of a tile, and of others up to some bytes ahead.
+func (w *work) windowsAt(r run, s Shape, ahead int) unsafe.Pointer {
+	from := &w.source
+	first := r.y*from.row + (r.x-from.x0)*from.pixel
+	end := first + ahead + (s.MR-1)*w.args.SrcStep + (w.runs-1)*from.run + w.steps*w.micro.KR
+	return pointer(from.data[first:end])
 }
 
 // staged runs one tile whose residuals and outputs pass through scratch: not
 // all of its channels exist, or not all of its pixels are to be stored. The
 // output may lie in the residual's memory, so that nothing may be computed
 // from a pixel that is already stored. The first skip pixels are not used.
-func (w *work) staged(s Shape, a Args, r run, skip int, p *panel) {
-	t, lanes := w.t, w.micro.NR
+func (w *work) staged(s Shape, r run, skip int, p *panel) {
+	t, lanes, a := w.t, w.micro.NR, w.args
+	a.Tiles, a.Src = 1, w.windowsAt(r, s, 0)
 	end := min(s.MR, skip+r.pixels)
 	at := func(row, step, pixel int) int { return r.y*row + (r.x+pixel)*step + p.channel }
 	if t.Res != nil {
@@ -349,7 +361,7 @@ func (w *work) gathered() {
 	if w.strip > 0 {
 		w.source.pixel, w.source.run = w.t.StrideW*w.inputs, w.strip
 	}
-	w.setOffsets()
+	w.setArgs()
 	for y := w.part.Y0; y < w.part.Y1; y++ {
 		for x := 0; x < w.t.OW; x += w.chunk {
 			r := run{y, x, min(w.chunk, w.t.OW-x)}
@@ -365,7 +377,7 @@ func (w *work) gathered() {
 						w.copyWindows(w.windows, w.t, w.t.Src, r, group)
 					}
 				}
-				w.row(r, p)
+				w.rows(r, 1, p)
 			}
 		}
 	}

@@ -15,6 +15,14 @@ import (
 // directions. Sums of products, modulo 1<<32, become those of the convolution times
 // 576 = 9<<6, and times the inverse of 9 they lack nothing but a shift by 6.
 type Winograd struct {
+	WinogradShape
+	Input    func(WinogradInput)
+	Multiply func(WinogradMultiply)
+	Output   func(WinogradOutput)
+}
+
+// WinogradShape is what the micro-kernels take at a time.
+type WinogradShape struct {
 	Group    int // tiles that are multiplied together
 	Depth    int // inputs that are, at a time
 	Pair     int // of them whose weights lie side by side
@@ -27,9 +35,6 @@ type Winograd struct {
 	// ByChannels says that threads share channels where weights outweigh activations,
 	// though each of them transforms all inputs then.
 	ByChannels bool
-	Input      func(WinogradInput)
-	Multiply   func(WinogradMultiply)
-	Output     func(WinogradOutput)
 }
 
 const (
@@ -164,37 +169,46 @@ func (w *winograd) Pack() {
 		weights := unsafe.Slice((*int16)(unsafe.Pointer(&memory[8*w.Channels])), winogradElements*c.InC*w.Channels)
 		for lane := range w.Channels {
 			o := first + lane
-			row := c.Weight[o*9*c.InC:][:9*c.InC]
-			words[lane], words[w.Channels+lane] = winogradScale*(c.Bias[o]+int32(w.flip)*sum(row)), c.Multiplier[o]
-			w.transformWeights(weights[lane*w.Pair:], row)
+			words[lane], words[w.Channels+lane] = winogradScale*(c.Bias[o]+int32(w.flip)*sum(c.Weight[o*9*c.InC:][:9*c.InC])), c.Multiplier[o]
+		}
+		for i := 0; i < c.InC; i += w.Pair {
+			for lane := 0; lane < w.Channels*w.Pair; lane += 4 {
+				w.transformWeights(weights[i*w.Channels+lane:], first, i, lane)
+			}
 		}
 		memory = memory[size:]
 	}
 }
 
-// transformWeights makes the elements of an output channel's weights.
-func (w *winograd) transformWeights(dst []int16, weights []int8.Value) {
-	channels, pair := w.conv.InC, w.Pair
-	for i := range channels {
-		var rows [winogradWindow][3]int16 // transformed in one direction
-		for kx := range 3 {
-			at := func(ky int) int16 { return int16(weights[(3*ky+kx)*channels+i]) }
-			for y, e := range transformed(at(0), at(1), at(2)) {
-				rows[y][kx] = e
-			}
+// transformWeights makes the elements of four weights side by side in the panel. They
+// are a word's lanes: what is added up or multiplied in words is in each lane, too, but
+// for what lanes below borrow.
+func (w *winograd) transformWeights(dst []int16, first, input, lane int) {
+	depth, distance := w.conv.InC, w.conv.InC*w.Channels
+	var taps [9]uint64
+	for k := range 4 {
+		row := w.conv.Weight[(first+(lane+k)/w.Pair)*9*depth+input+(lane+k)%w.Pair:]
+		for t := range taps {
+			taps[t] += uint64(row[t*depth]) << (16 * k)
 		}
-		for y, r := range rows {
-			for x, e := range transformed(r[0], r[1], r[2]) {
-				dst[((winogradWindow*y+x)*channels+i-i%pair)*w.Channels+i%pair] = e
-			}
+	}
+	var columns [3][winogradWindow]uint64 // transformed in one direction
+	for x := range columns {
+		columns[x] = transformed(taps[x], taps[3+x], taps[6+x])
+	}
+	const signs = 0x8000800080008000
+	for y := range winogradWindow {
+		for x, e := range transformed(columns[0][y], columns[1][y], columns[2][y]) {
+			*(*uint64)(unsafe.Pointer(&dst[(winogradWindow*y+x)*distance])) = (e + signs) ^ signs
 		}
 	}
 }
 
 // transformed is the transform of weights in one direction, times 24: the last
 // element's other factor 2 is in the transform of outputs, so that all fit int16.
-func transformed(a, b, c int16) [winogradWindow]int16 {
-	return [winogradWindow]int16{6 * a, 4 * (a + b + c), -4 * (a - b + c), a + 2*b + 4*c, a - 2*b + 4*c, 12 * c}
+func transformed(a, b, c uint64) [winogradWindow]uint64 {
+	s, t := 4*(a+c), a+4*c
+	return [winogradWindow]uint64{6 * a, s + 4*b, 4*b - s, t + 2*b, t - 2*b, 12 * c}
 }
 
 // tiles is those that are multiplied together, up to whole groups.

@@ -69,8 +69,7 @@ type recorder struct {
 
 func newRecorder(d arm64.Description) *recorder {
 	r := &recorder{winograd: d.Winograd}
-	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs}
-	r.noteWinograd(&f)
+	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs, Winograd: r.noteWinograd()}
 	for _, t := range d.Tiles {
 		f.Tiles[t.Function] = func(a tile.Args) { r.note(t, a) }
 	}

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"edgeclassify/arm64"
-	"edgeclassify/int8/tile"
-)
+import "edgeclassify/int8/tile"
 
 // winogradKind is what the time of a routine of tile.Winograd depends on.
 type winogradKind struct {
@@ -19,31 +16,33 @@ type winogradCount struct {
 	arguments     func(groups, steps int) []uint64
 }
 
-// noteWinograd has routines note their calls.
-func (r *recorder) noteWinograd(f *arm64.Functions) {
+// noteWinograd are routines that note their calls.
+func (r *recorder) noteWinograd() tile.Winograd {
 	note := func(kind winogradKind, groups int, arguments func(groups, steps int) []uint64) {
 		c := entry(r.last().winograd, kind)
 		c.calls++
 		c.groups += groups
 		c.arguments = arguments
 	}
-	f.WinogradInput = func(a tile.WinogradInput) {
-		note(winogradKind{function: r.winograd.Input, steps: a.Blocks}, a.Tiles, func(groups, steps int) []uint64 {
-			a.Tiles, a.Blocks = groups, steps
-			return words(a)
-		})
-	}
-	f.Multiply = map[string]func(tile.WinogradMultiply){r.winograd.Multiply: func(a tile.WinogradMultiply) {
-		note(winogradKind{function: r.winograd.Multiply, steps: a.Steps}, a.Groups, func(groups, steps int) []uint64 {
-			a.Groups, a.Steps = groups, steps
-			return words(a)
-		})
-	}}
-	f.WinogradOutput = func(a tile.WinogradOutput) {
-		note(winogradKind{r.winograd.Output, 1, a.Res != nil, a.Shift != 0}, a.Tiles, func(groups, _ int) []uint64 {
-			a.Tiles = groups
-			return words(a)
-		})
+	return tile.Winograd{
+		Input: func(a tile.WinogradInput) {
+			note(winogradKind{function: r.winograd.Input, steps: a.Blocks}, a.Tiles, func(groups, steps int) []uint64 {
+				a.Tiles, a.Blocks = groups, steps
+				return words(a)
+			})
+		},
+		Multiply: func(a tile.WinogradMultiply) {
+			note(winogradKind{function: r.winograd.Multiply, steps: a.Steps}, a.Groups, func(groups, steps int) []uint64 {
+				a.Groups, a.Steps = groups, steps
+				return words(a)
+			})
+		},
+		Output: func(a tile.WinogradOutput) {
+			note(winogradKind{r.winograd.Output, 1, a.Res != nil, a.Shift != 0}, a.Tiles, func(groups, _ int) []uint64 {
+				a.Tiles = groups
+				return words(a)
+			})
+		},
 	}
 }
 

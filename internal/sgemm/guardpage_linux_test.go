@@ -39,6 +39,21 @@ func stayWithin(t *testing.T, place func(*testing.T, int) []float32, k kernel, r
 	require.NotZero(t, y[len(y)-1])
 }
 
+func TestWinogradStaysWithinGuardPages(t *testing.T) {
+	for name, place := range map[string]func(*testing.T, int) []float32{"start": afterGuardPage, "end": beforeGuardPage} {
+		t.Run(name, func(t *testing.T) {
+			const channels, apart, pitch = 24, 27, 100
+			WinogradIn(place(t, 15*apart+channels), apart, place(t, 3*pitch+4*channels), pitch, channels)
+			var y, residual [4][]float32
+			for i := range y {
+				y[i], residual[i] = place(t, channels), place(t, channels)
+			}
+			WinogradOut(&y, &residual, place(t, 15*apart+channels), apart, Limits{1, 2})
+			require.Equal(t, float32(1), y[3][channels-1])
+		})
+	}
+}
+
 func beforeGuardPage(t *testing.T, n int) []float32 {
 	pages, page := guardedPages(t, n)
 	return pages[len(pages)-page/4-n:][:n:n]

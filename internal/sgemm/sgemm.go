@@ -252,14 +252,18 @@ func (y Results) store(row []float32) {
 		if y.Residual != nil {
 			v += y.Residual[i]
 		}
-		if v < limits.Least {
-			v = limits.Least
-		}
-		if v > limits.Greatest {
-			v = limits.Greatest
-		}
-		y.Values[i] = v
+		y.Values[i] = limits.clip(v)
 	}
+}
+
+func (l Limits) clip(v float32) float32 {
+	if v < l.Least {
+		return l.Least
+	}
+	if v > l.Greatest {
+		return l.Greatest
+	}
+	return v
 }
 
 // check panics, as an index out of range does, unless n tiles lie within x and
