@@ -33,8 +33,8 @@ type WinogradShape struct {
 	// MinTiles is how many tiles are to share each weight, which takes 8 times the
 	// memory of the direct way.
 	MinTiles int
-	// ByChannels says that threads share channels where weights outweigh activations,
-	// though each of them transforms all inputs then.
+	// ByChannels says that threads share channels where weights outweigh activations
+	// twice, though each of them transforms all inputs then.
 	ByChannels bool
 }
 
@@ -115,7 +115,7 @@ func (m *Micro) winograd(l *int8.Layer) int8.Convolution {
 		return nil
 	}
 	w := &winograd{Winograd: m.Winograd, conv: c, flip: m.flip(), width: ceil(out.W, winogradTile), height: ceil(out.H, winogradTile)}
-	w.split = w.ByChannels && out.Elements() < len(c.Weight)
+	w.split = w.ByChannels && 2*out.Elements() < len(c.Weight)
 	w.rows = min(max(w.Block/w.width, 1), w.height)
 	tiles := ceil(w.height, w.rows) * w.tiles(w.rows)
 	if tiles < w.MinTiles || 4*out.H*out.W < 3*tiles*winogradTile*winogradTile || !winogradExact(c) {
