@@ -107,6 +107,11 @@ func TestSearchDoesNotDependOnThreads(t *testing.T) {
 	want := find(t, g, images, SearchOptions{Threads: 1})
 	require.Equal(t, want.Planned, want.Tried)
 	require.Equal(t, want, find(t, g, images, SearchOptions{Threads: 3}))
+
+	part := find(t, g, images, SearchOptions{Threads: 1, Budget: 25})
+	require.Equal(t, 25, part.Tried)
+	require.NotEqual(t, want.Table, part.Table)
+	require.Equal(t, part, find(t, g, images, SearchOptions{Threads: 3, Budget: 25}))
 }
 
 // Each trial that is kept is better than those before it, up to the one that is

@@ -17,7 +17,7 @@ import (
 // or, with Micro.Fit, from the weights on:
 //
 //	int8 weight[Runs*Steps][NR][KR], in the order of bins; of steps in none, see parted
-//	uint32 bins[4]: those of 3 steps, of 2 and of 1; steps in none
+//	uint32 bins[orders]: see there
 //	uint32 place[Runs*Steps]: see Conv.place
 //
 // The places of missing channels and of values behind the end of a run are
