@@ -23,6 +23,7 @@ type tapsArgs struct {
 	xRow, xColumn                int
 	weightRow, weightColumn      int
 	limits                       Limits
+	windows, xStride, yStride    int
 }
 
 // run computes all channels, eight at a time; the last eight may be there already.
@@ -32,6 +33,7 @@ func (t *Taps) run(y Results, x Area, weight []float32, rows, columns int) {
 		&y.Values[0], &x.Values[0], unsafe.SliceData(y.Residual), &weight[0], &t.bias[0],
 		t.channels / tapChannels, rows, columns,
 		x.RowStride * size, x.ColumnStride * size, t.columns * t.channels * size, t.channels * size, y.limits(),
+		x.Count, x.Stride * size, y.Stride * size,
 	}
 	tapsAVX2(a)
 	if last := t.channels - tapChannels; t.channels%tapChannels != 0 {
