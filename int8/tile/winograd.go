@@ -99,6 +99,7 @@ type winograd struct {
 	flip   int8.Value // of stored inputs
 	split  bool       // by channels
 	width  int        // tiles in a row
+	height int        // rows of tiles
 	rows   int        // of tiles that are multiplied together
 	panels [][]int8.Value
 }
@@ -112,11 +113,10 @@ func (m *Micro) winograd(l *int8.Layer) int8.Convolution {
 		c.InC%m.Winograd.Depth != 0 || c.OutC%m.Winograd.Channels != 0 || min(c.InC, c.OutC) < 32 || min(out.H, out.W) < winogradTile {
 		return nil
 	}
-	w := &winograd{Winograd: m.Winograd, conv: c, flip: m.flip(), width: ceil(out.W, winogradTile)}
+	w := &winograd{Winograd: m.Winograd, conv: c, flip: m.flip(), width: ceil(out.W, winogradTile), height: ceil(out.H, winogradTile)}
 	w.split = w.ByChannels && out.Elements() < len(c.Weight)
-	rows := ceil(out.H, winogradTile)
-	w.rows = min(max(w.Block/w.width, 1), rows)
-	tiles := ceil(rows, w.rows) * w.tiles(w.rows)
+	w.rows = min(max(w.Block/w.width, 1), w.height)
+	tiles := ceil(w.height, w.rows) * w.tiles(w.rows)
 	if tiles < w.MinTiles || 4*out.H*out.W < 3*tiles*winogradTile*winogradTile || !winogradExact(c) {
 		return nil
 	}
@@ -143,7 +143,12 @@ func (w *winograd) Split(threads int) (rows, channels int) {
 	if w.split {
 		return 0, ceil(w.conv.OutC/w.Channels, threads) * w.Channels
 	}
-	return winogradTile, 0
+	// A block of tiles, unless that gives some thread more than its share.
+	rows = w.rows
+	for rows > 1 && ceil(ceil(w.height, rows), threads)*rows > ceil(w.height, threads) {
+		rows--
+	}
+	return winogradTile * rows, 0
 }
 
 func (w *winograd) panelBytes() int {
@@ -151,13 +156,11 @@ func (w *winograd) panelBytes() int {
 }
 
 // Bytes implements int8.Convolution.
-func (w *winograd) Bytes() int { return w.conv.OutC / w.Channels * w.panelBytes() }
+func (w *winograd) Bytes() int { return w.conv.OutC/w.Channels*w.panelBytes() + winogradAhead }
 
 // Pack implements int8.Convolution.
-func (w *winograd) Pack() {
+func (w *winograd) Pack(memory []int8.Value) {
 	c, size := w.conv, w.panelBytes()
-	memory := make([]int8.Value, w.Bytes()+winogradAhead+align)
-	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
 	for first := 0; first < c.OutC; first += w.Channels {
 		w.panels = append(w.panels, memory[:size])
 		words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(memory))), 2*w.Channels)
