@@ -94,4 +94,7 @@ func winogradInput(a tile.WinogradInput)
 func winogradMultiply(a tile.WinogradMultiply)
 
 //go:noescape
+func winogradMultiplyA53(a tile.WinogradMultiply)
+
+//go:noescape
 func winogradOutput(a tile.WinogradOutput)
