@@ -117,7 +117,7 @@ func (p *predictor) ofTiles(chunk *chunk) (sum float64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		sum += float64(n.calls)*(c.call+p.Call) + float64(n.tiles)*c.group
+		sum += float64(n.calls)*p.Call + float64(n.panels)*c.call + float64(n.tiles)*c.group
 		if n.flags > 0 {
 			kind.wide, r.flag = true, 1
 			slow, err := p.cost(kind, r, kind.steps)

@@ -20,9 +20,9 @@ type tileKind struct {
 
 // tileCount is how often tiles of one kind are computed.
 type tileCount struct {
-	calls, tiles int
-	flags        int // set ones, of all tiles
-	sample       tile.Args
+	calls, panels, tiles int
+	flags                int // set ones, of all tiles
+	sample               tile.Args
 }
 
 // outputKind is what the time of requantization depends on, for int16 tensors:
@@ -181,9 +181,9 @@ func vectors(n int) int { return (n + tile.Vector - 1) / tile.Vector }
 func (r *recorder) note(t arm64.Tile, a tile.Args) {
 	r.count(t, a)
 	if a.SrcRow == 0 { // the windows were copied together
-		r.windows += t.MR
+		r.windows += a.Tiles * t.MR * a.Panels
 	} else if r.task.Depthwise() {
-		r.windows += a.Tiles * t.MR
+		r.windows += a.Tiles * t.MR * a.Panels
 	}
 	if a.DstStep != r.task.DstStep { // outputs and residuals go through scratch
 		r.last().copies += t.MR
@@ -196,10 +196,14 @@ func (r *recorder) note(t arm64.Tile, a tile.Args) {
 func (r *recorder) count(t arm64.Tile, a tile.Args) {
 	c := entry(r.last().tiles, tileKind{t.Function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false})
 	c.calls++
-	c.tiles += a.Tiles
+	c.panels += a.Panels
+	c.tiles += a.Tiles * a.Panels
 	c.flags += a.Tiles * a.Wide
+	for i := range a.Panels {
+		r.panels[unsafe.Add(a.Panel, i*a.PanelNext)] = true
+	}
 	c.sample = a
-	r.panels[a.Panel] = true
+	c.sample.Panels = 1
 }
 
 // words is a struct of 8-byte fields as assembly finds it on the stack.

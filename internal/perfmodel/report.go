@@ -68,7 +68,7 @@ func one(t tools, c core, functions map[string]*function, n *int8.Network) (core
 // example is a tile of a 1x1 convolution.
 func (p *predictor) example(pixels int) tile.Args {
 	return tile.Args{
-		Runs: 1, SrcStep: 256, SrcNext: 256 * pixels, SrcRow: 256 * 56,
+		Panels: 1, Runs: 1, SrcStep: 256, SrcNext: 256 * pixels, SrcRow: 256 * 56,
 		DstStep: 256, DstNext: 256 * pixels, ResStep: 256, ResNext: 256 * pixels,
 	}
 }
