@@ -84,14 +84,16 @@ func Neon() Description {
 		Name: "neon", NR: 4, KR: 16, Group: 12 << 10, Block: 4 << 10,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(),
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
 	}
 }
 
-func winograd() Winograd {
+// winograd has blocks such that the elements of four threads are half of the A53's
+// second cache.
+func winograd(multiply string) Winograd {
 	return Winograd{
-		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 14, MinTiles: 32},
-		"winogradInput", "winogradMultiply", "winogradOutput",
+		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 7, MinTiles: 32},
+		"winogradInput", multiply, "winogradOutput",
 	}
 }
 
@@ -103,6 +105,6 @@ func NeonA53() Description {
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(),
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
 	}
 }

@@ -39,7 +39,12 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
-		Winograd: tile.Winograd{Input: winogradInput, Multiply: winogradMultiply, Output: winogradOutput},
+		Winograd: tile.Winograd{
+			Input: winogradInput, Output: winogradOutput,
+			Multiply: map[string]func(tile.WinogradMultiply){
+				"winogradMultiply": winogradMultiply, "winogradMultiplyA53": winogradMultiplyA53,
+			}[d.Winograd.Multiply],
+		},
 	})
 }
 
@@ -87,6 +92,9 @@ func winogradInput(a tile.WinogradInput)
 
 //go:noescape
 func winogradMultiply(a tile.WinogradMultiply)
+
+//go:noescape
+func winogradMultiplyA53(a tile.WinogradMultiply)
 
 //go:noescape
 func winogradOutput(a tile.WinogradOutput)

@@ -8,6 +8,138 @@
 // transforms are integers. Where two of them are interleaved, nothing waits on a
 // core that works in order.
 
+// PRODUCT adds a tile's inputs in a lane, times the weights w of eight channels.
+#define PRODUCT(lane, w, v, s) \
+	SMLAL_4S_LANE(v, lane, w, s); \
+	SMLAL2_4S_LANE(v, lane, w, s+1)
+
+// PRODUCTS does so for all tiles, and loads weights or inputs that are needed next. A
+// vector has one name to load and another one to complete, see LOAD_A53.
+#define PRODUCTS(load, lane, w, next, earlier) \
+	PRODUCT(lane, w, 0, 16); \
+	load(32+16*lane, R1, next, earlier); \
+	PRODUCT(lane, w, 1, 18); \
+	PRODUCT(lane, w, 2, 20); \
+	PRODUCT(lane, w, 3, 22); \
+	PRODUCT(lane, w, 4, 24); \
+	PRODUCT(lane, w, 5, 26); \
+	PRODUCT(lane, w, 6, 28)
+
+#define LAST_PRODUCTS(load) \
+	PRODUCT(7, 10, 0, 16); \
+	load(0, R0, F0, V7); \
+	PRODUCT(7, 10, 1, 18); \
+	load(16, R0, F1, V0); \
+	PRODUCT(7, 10, 2, 20); \
+	load(32, R0, F2, V1); \
+	PRODUCT(7, 10, 3, 22); \
+	load(48, R0, F3, V2); \
+	PRODUCT(7, 10, 4, 24); \
+	load(64, R0, F4, V3); \
+	PRODUCT(7, 10, 5, 26); \
+	load(80, R0, F5, V4); \
+	PRODUCT(7, 10, 6, 28); \
+	load(96, R0, F6, V5); \
+	load(144, R1, F8, V6)
+
+#define LOAD(at, base, vector, earlier) FMOVQ at(base), vector
+
+// LOAD_A53 begins to load a vector and completes an earlier one: see neon_a53_arm64.s.
+#define LOAD_A53(at, base, vector, earlier) \
+	FMOVD at(base), vector; \
+	VMOV  R10, earlier.D[1]; \
+	MOVD  at+8(base), R10
+
+#define STORE_SUMS(tile, lower, upper) \
+	FMOVQ lower, tile*36*32(R9); \
+	FMOVQ upper, tile*36*32+16(R9)
+
+// MULTIPLY is the loops over elements, groups of tiles and eight inputs at a time. The
+// weights of two inputs and the tiles' next inputs are loaded ahead: 32 bytes beyond
+// the weights, 112 beyond the inputs.
+//
+//   R0 R1   inputs, weights      R2 R9 sums of the element, of the group
+//   R3 R6   groups, and left     R4 R7 steps of eight inputs, and left
+//   R5      elements left        R8    the element's weights
+//   R10     upper half of V8 on its way
+//   V0-V6   inputs of the group's tiles
+//   V7-V10  weights of four inputs for eight channels
+//   V16-V29 sums, two vectors for each tile
+#define MULTIPLY(load) \
+	MOVD a_Src+0(FP), R0; \
+	MOVD a_Weights+8(FP), R8; \
+	MOVD a_Dst+16(FP), R2; \
+	MOVD a_Groups+24(FP), R3; \
+	MOVD a_Steps+32(FP), R4; \
+	MOVD $36, R5; \
+	FLDPQ (R0), (F0, F1); \
+	FLDPQ 32(R0), (F2, F3); \
+	FLDPQ 64(R0), (F4, F5); \
+	FMOVQ 96(R0), F6; \
+	ADD  $112, R0; \
+element: \
+	MOVD R3, R6; \
+	MOVD R2, R9; \
+group: \
+	MOVD R8, R1; \
+	FLDPQ (R1), (F7, F8); \
+	MOVD 24(R1), R10; \
+	MOVD R4, R7; \
+	VMOVI $0, V16.B16; \
+	VMOVI $0, V17.B16; \
+	VMOVI $0, V18.B16; \
+	VMOVI $0, V19.B16; \
+	VMOVI $0, V20.B16; \
+	VMOVI $0, V21.B16; \
+	VMOVI $0, V22.B16; \
+	VMOVI $0, V23.B16; \
+	VMOVI $0, V24.B16; \
+	VMOVI $0, V25.B16; \
+	VMOVI $0, V26.B16; \
+	VMOVI $0, V27.B16; \
+	VMOVI $0, V28.B16; \
+	VMOVI $0, V29.B16; \
+step: \
+	PRFM 512(R1), PLDL1KEEP; \
+	PRODUCTS(load, 0, 7, F9, V8); \
+	PRFM 576(R1), PLDL1KEEP; \
+	PRODUCTS(load, 1, 8, F10, V9); \
+	PRFM 448(R0), PLDL1KEEP; \
+	PRODUCTS(load, 2, 9, F7, V10); \
+	PRFM 512(R0), PLDL1KEEP; \
+	PRODUCTS(load, 3, 10, F8, V7); \
+	SUBS $1, R7; \
+	PRODUCTS(load, 4, 7, F9, V8); \
+	PRODUCTS(load, 5, 8, F10, V9); \
+	PRODUCTS(load, 6, 9, F7, V10); \
+	LAST_PRODUCTS(load); \
+	ADD  $112, R0; \
+	ADD  $128, R1; \
+	BNE  step; \
+	STORE_SUMS(0, F16, F17); \
+	STORE_SUMS(1, F18, F19); \
+	STORE_SUMS(2, F20, F21); \
+	STORE_SUMS(3, F22, F23); \
+	STORE_SUMS(4, F24, F25); \
+	STORE_SUMS(5, F26, F27); \
+	STORE_SUMS(6, F28, F29); \
+	ADD  $(7*36*32), R9; \
+	SUBS $1, R6; \
+	BNE  group; \
+	MOVD R1, R8; \
+	ADD  $32, R2; \
+	SUBS $1, R5; \
+	BNE  element; \
+	RET
+
+// func winogradMultiply(a tile.WinogradMultiply)
+TEXT ·winogradMultiply(SB), NOSPLIT, $0-40
+	MULTIPLY(LOAD)
+
+// func winogradMultiplyA53(a tile.WinogradMultiply)
+TEXT ·winogradMultiplyA53(SB), NOSPLIT, $0-40
+	MULTIPLY(LOAD_A53)
+
 // INPUT2 transforms six vectors a and six b, each in place; t and u are temporary.
 //
 //	 4  0 -5  0  1  0
@@ -194,122 +326,6 @@ block:
 	BNE  tile
 	RET
 
-// PRODUCT adds a tile's inputs in a lane, times the weights w of eight channels.
-#define PRODUCT(lane, w, v, s) \
-	SMLAL_4S_LANE(v, lane, w, s); \
-	SMLAL2_4S_LANE(v, lane, w, s+1)
-
-#define PRODUCTS(lane, w, next) \
-	PRODUCT(lane, w, 0, 16); \
-	FMOVQ.P 16(R1), next; \
-	PRODUCT(lane, w, 1, 18); \
-	PRODUCT(lane, w, 2, 20); \
-	PRODUCT(lane, w, 3, 22); \
-	PRODUCT(lane, w, 4, 24); \
-	PRODUCT(lane, w, 5, 26); \
-	PRODUCT(lane, w, 6, 28)
-
-// LAST is PRODUCTS of the last lane, which loads the tiles' next inputs.
-#define LAST(w, next) \
-	PRODUCT(7, w, 0, 16); \
-	FMOVQ.P 16(R0), F0; \
-	PRODUCT(7, w, 1, 18); \
-	FMOVQ.P 16(R0), F1; \
-	PRODUCT(7, w, 2, 20); \
-	FMOVQ.P 16(R0), F2; \
-	PRODUCT(7, w, 3, 22); \
-	FMOVQ.P 16(R0), F3; \
-	PRODUCT(7, w, 4, 24); \
-	FMOVQ.P 16(R0), F4; \
-	PRODUCT(7, w, 5, 26); \
-	FMOVQ.P 16(R0), F5; \
-	PRODUCT(7, w, 6, 28); \
-	FMOVQ.P 16(R0), F6; \
-	FMOVQ.P 16(R1), next
-
-#define STORE_SUMS(tile, lower, upper) \
-	FMOVQ lower, tile*36*32(R9); \
-	FMOVQ upper, tile*36*32+16(R9)
-
-// func winogradMultiply(a tile.WinogradMultiply)
-//
-// The weights of two inputs and the tiles' next eight inputs are loaded ahead: 32
-// bytes beyond the weights, 112 beyond the inputs.
-//
-//   R0 R1   inputs, weights      R2 R9 sums of the element, of the group
-//   R3 R6   groups, and left     R4 R7 steps of eight inputs, and left
-//   R5      elements left        R8    the element's weights
-//   V0-V6   inputs of the group's tiles
-//   V7-V10  weights of four inputs for eight channels
-//   V16-V29 sums, two vectors for each tile
-TEXT ·winogradMultiply(SB), NOSPLIT, $0-40
-	MOVD a_Src+0(FP), R0
-	MOVD a_Weights+8(FP), R8
-	MOVD a_Dst+16(FP), R2
-	MOVD a_Groups+24(FP), R3
-	MOVD a_Steps+32(FP), R4
-	MOVD $36, R5
-	FLDPQ (R0), (F0, F1)
-	FLDPQ 32(R0), (F2, F3)
-	FLDPQ 64(R0), (F4, F5)
-	FMOVQ 96(R0), F6
-	ADD  $112, R0
-
-element:
-	MOVD R3, R6
-	MOVD R2, R9
-
-group:
-	MOVD R8, R1
-	FLDPQ.P 32(R1), (F7, F8)
-	MOVD R4, R7
-	VMOVI $0, V16.B16
-	VMOVI $0, V17.B16
-	VMOVI $0, V18.B16
-	VMOVI $0, V19.B16
-	VMOVI $0, V20.B16
-	VMOVI $0, V21.B16
-	VMOVI $0, V22.B16
-	VMOVI $0, V23.B16
-	VMOVI $0, V24.B16
-	VMOVI $0, V25.B16
-	VMOVI $0, V26.B16
-	VMOVI $0, V27.B16
-	VMOVI $0, V28.B16
-	VMOVI $0, V29.B16
-
-step:
-	PRFM 512(R1), PLDL1KEEP
-	PRODUCTS(0, 7, F9)
-	PRFM 560(R1), PLDL1KEEP
-	PRODUCTS(1, 8, F10)
-	PRFM 448(R0), PLDL1KEEP
-	PRODUCTS(2, 9, F7)
-	PRFM 512(R0), PLDL1KEEP
-	PRODUCTS(3, 10, F8)
-	SUBS $1, R7
-	PRODUCTS(4, 7, F9)
-	PRODUCTS(5, 8, F10)
-	PRODUCTS(6, 9, F7)
-	LAST(10, F8)
-	BNE  step
-
-	STORE_SUMS(0, F16, F17)
-	STORE_SUMS(1, F18, F19)
-	STORE_SUMS(2, F20, F21)
-	STORE_SUMS(3, F22, F23)
-	STORE_SUMS(4, F24, F25)
-	STORE_SUMS(5, F26, F27)
-	STORE_SUMS(6, F28, F29)
-	ADD  $(7*36*32), R9
-	SUBS $1, R6
-	BNE  group
-	SUB  $32, R1, R8
-	ADD  $32, R2
-	SUBS $1, R5
-	BNE  element
-	RET
-
 // OUTPUT2 transforms six vectors a to the first four of them, and six b; t and u
 // are temporary.
 //
@@ -359,7 +375,7 @@ step:
 #define DIVIDE_BY_9(s) MUL_4S(26, s, s)
 #define UNSCALE(s)     SSHR_4S(6, s, s)
 #define SHIFT(s)       SSHL_4S(27, s, s)
-#define MULTIPLY(s)    SQRDMULH_4S(28, s, s)
+#define REQUANTIZE(s)    SQRDMULH_4S(28, s, s)
 
 #define EIGHT(op, s, t) \
 	op(s); \
@@ -401,7 +417,7 @@ step:
 	CBZ  R15, shifted; \
 	EIGHT(SHIFT, s, t); \
 shifted: \
-	EIGHT(MULTIPLY, s, t); \
+	EIGHT(REQUANTIZE, s, t); \
 	CBZ  R5, residual; \
 	RESIDUAL(s); \
 	RESIDUAL(t); \

@@ -76,7 +76,7 @@ func (c *Conv) Bytes() int {
 }
 
 // Pack implements int8.Convolution.
-func (c *Conv) Pack() { c.pack(c.conv) }
+func (c *Conv) Pack(memory []int8.Value) { c.pack(c.conv, memory) }
 
 // Split implements int8.Convolution.
 func (c *Conv) Split(int) (rows, channels int) { return 0, 0 }

@@ -34,7 +34,7 @@ func (m *Micro) ConvolutionInt16(l *int8.Layer, in *int8.Tensor) int8.Convolutio
 }
 
 // Pack implements int8.Convolution.
-func (c *convInt16) Pack() {
+func (c *convInt16) Pack(memory []int8.Value) {
 	conv := c.conv
 	if c.halves == 2 {
 		c.bias = make([]int32, conv.OutC)
@@ -44,7 +44,7 @@ func (c *convInt16) Pack() {
 	}
 	unbiased := *conv
 	unbiased.Bias = make([]int32, conv.OutC) // c.bias is added when both halves' sums are
-	c.pack(&unbiased)
+	c.pack(&unbiased, memory)
 }
 
 // pixels whose windows are to be copied at a time: some whole tiles, so that
