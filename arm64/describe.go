@@ -62,7 +62,7 @@ func (d Description) Micro(f Functions) *tile.Micro {
 // M2. It has no sums for int16 tensors: NeonDot's do.
 func I8MM() Description {
 	return Description{
-		Name: "i8mm", NR: 16, KR: 8, Group: 28 << 10, Block: 8 << 10,
+		Name: "i8mm", NR: 16, KR: 8, Group: 36 << 10, Block: 16 << 10,
 		Tiles: []Tile{{4, "conv4I8MM"}, {2, "conv2I8MM"}},
 		Dense: "denseNEON", Max: "maxNEON",
 	}
@@ -71,7 +71,7 @@ func I8MM() Description {
 // NeonDot is for cores with dot product, such as the Cortex-A76.
 func NeonDot() Description {
 	return Description{
-		Name: "neondot", NR: 8, KR: 4, Group: 28 << 10, Block: 8 << 10,
+		Name: "neondot", NR: 8, KR: 4, Group: 36 << 10, Block: 16 << 10,
 		Tiles: []Tile{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}},
 		Sums:  Tile{7, "sums7NeonDot"}, Requantize: "requantizeNEON",
 		Dense: "denseNEON", Max: "maxNEON",

@@ -197,8 +197,11 @@ func (w *work) direct() {
 		panels := rest[:min(max(n, 1), len(rest))]
 		rest = rest[len(panels):]
 		for y := 0; y < rows; y += height {
-			for x := 0; x < all.pixels; x += width {
-				w.rows(run{all.y + y, x, min(width, all.pixels-x)}, min(height, rows-y), panels)
+			for r := (run{y: all.y + y}); r.x < all.pixels; r.x += r.pixels {
+				if r.pixels = all.pixels - r.x; r.pixels >= width+w.micro.Shapes[0].MR {
+					r.pixels = width // else less than a tile would be left
+				}
+				w.rows(r, min(height, rows-y), panels)
 			}
 		}
 	}
@@ -254,6 +257,9 @@ func (w *work) rows(r run, rows int, panels []panel) {
 	}
 	r = w.tiles(first, n, r, rows, panels)
 	r = w.tiles(last, r.pixels/last.MR, r, rows, panels)
+	if r.pixels == 0 {
+		return
+	}
 	for i := range panels {
 		for y := range rows {
 			w.tail(run{r.y + y, r.x, r.pixels}, &panels[i])
@@ -266,7 +272,6 @@ func (w *work) tail(r run, p *panel) {
 	s := w.micro.smallest()
 	before := s.MR - r.pixels
 	switch {
-	case r.pixels == 0:
 	case w.source.spare:
 		w.staged(s, r, 0, p)
 	case r.x >= before:
@@ -448,10 +453,12 @@ func (w *work) copyStrips(r run, group int) {
 	}
 }
 
-// copyRun is copy, without a call for what depthwise convolutions copy.
+// copyRun is copy, without a call for what depthwise convolutions and those of RGB
+// copy: the first and the last 16 bytes.
 func copyRun(dst, src []int8.Value) {
-	if len(dst) == 16 {
+	if n := len(dst); n >= 16 && n <= 32 {
 		*(*[16]int8.Value)(dst) = [16]int8.Value(src)
+		*(*[16]int8.Value)(dst[n-16:]) = [16]int8.Value(src[n-16:])
 	} else {
 		copy(dst, src)
 	}

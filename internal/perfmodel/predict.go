@@ -127,6 +127,9 @@ func (p *predictor) cycles(c *call) (span, error) {
 		return span{}, err
 	}
 	around, groups := p.Call+float64(c.copies)*p.Copy, float64(c.groups)
+	if c.behind {
+		around -= p.Call
+	}
 	switch kind := c.kind.(type) {
 	case tileKind:
 		group := one.group
