@@ -19,13 +19,19 @@ DATA evenBytes<>+16(SB)/8, $0x00ff00ff00ff00ff
 DATA evenBytes<>+24(SB)/8, $0x00ff00ff00ff00ff
 GLOBL evenBytes<>(SB), RODATA|NOPTR, $32
 
+DATA crossed<>+0(SB)/8, $0x0705060403010200
+DATA crossed<>+8(SB)/8, $0x0f0d0e0c0b090a08
+DATA crossed<>+16(SB)/8, $0x0705060403010200
+DATA crossed<>+24(SB)/8, $0x0f0d0e0c0b090a08
+GLOBL crossed<>(SB), RODATA|NOPTR, $32
+
 DATA signBits<>+0(SB)/8, $0x8080808080808080
 DATA signBits<>+8(SB)/8, $0x8080808080808080
 GLOBL signBits<>(SB), RODATA|NOPTR, $16
 
 // DI is the weights of a bin and R9 its offsets, which go to AX, BX and SI. The
 // windows of a tile's pixels are in R10 to R13. Y8 and Y9 are the weights of a
-// bin's first step, Y15 ones.
+// bin's first step, Y14 the order of crossed bytes, Y15 ones.
 
 // PIXELS applies a macro to each pixel of a tile.
 #define PIXELS3(op) \
@@ -45,18 +51,26 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	VMOVDQU (DI), Y8; \
 	VMOVDQU 32(DI), Y9
 
-// FIRST multiplies a bin's first step, NEXT another one.
-#define FIRST(window) \
-	VPBROADCASTD (window)(AX*1), Y10; \
-	VPMADDUBSW   Y8, Y10, Y11; \
-	VPMADDUBSW   Y9, Y10, Y12
+// FIRST multiplies a bin's first step, NEXT another one; the parameter load is LOAD,
+// or CROSS for steps whose weights lie crossed.
+#define LOAD(address) \
+	VPBROADCASTD address, Y10
 
-#define NEXT(window, offset, weights) \
-	VPBROADCASTD (window)(offset*1), Y10; \
-	VPMADDUBSW   weights(DI), Y10, Y13; \
-	VPMADDUBSW   (weights+32)(DI), Y10, Y14; \
-	VPADDW       Y13, Y11, Y11; \
-	VPADDW       Y14, Y12, Y12
+#define CROSS(address) \
+	VPBROADCASTD address, Y10; \
+	VPSHUFB      Y14, Y10, Y10
+
+#define FIRST(load, window) \
+	load((window)(AX*1)); \
+	VPMADDUBSW Y8, Y10, Y11; \
+	VPMADDUBSW Y9, Y10, Y12
+
+#define NEXT(load, window, offset, weights) \
+	load((window)(offset*1)); \
+	VPMADDUBSW weights(DI), Y10, Y13; \
+	VPMADDUBSW (weights+32)(DI), Y10, Y10; \
+	VPADDW     Y13, Y11, Y11; \
+	VPADDW     Y10, Y12, Y12
 
 #define WIDEN(low, high) \
 	VPMADDWD Y15, Y11, Y11; \
@@ -64,20 +78,27 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	VPADDD   Y11, low, low; \
 	VPADDD   Y12, high, high
 
-#define BIN3(window, low, high) \
-	FIRST(window); \
-	NEXT(window, BX, 64); \
-	NEXT(window, SI, 128); \
+#define THREE(load, window, low, high) \
+	FIRST(load, window); \
+	NEXT(load, window, BX, 64); \
+	NEXT(load, window, SI, 128); \
 	WIDEN(low, high)
 
-#define BIN2(window, low, high) \
-	FIRST(window); \
-	NEXT(window, BX, 64); \
+#define TWO(load, window, low, high) \
+	FIRST(load, window); \
+	NEXT(load, window, BX, 64); \
 	WIDEN(low, high)
 
-#define BIN1(window, low, high) \
-	FIRST(window); \
+#define ONE(load, window, low, high) \
+	FIRST(load, window); \
 	WIDEN(low, high)
+
+#define BIN3(window, low, high)   THREE(LOAD, window, low, high)
+#define BIN2(window, low, high)   TWO(LOAD, window, low, high)
+#define BIN1(window, low, high)   ONE(LOAD, window, low, high)
+#define CROSS3(window, low, high) THREE(CROSS, window, low, high)
+#define CROSS2(window, low, high) TWO(CROSS, window, low, high)
+#define CROSS1(window, low, high) ONE(CROSS, window, low, high)
 
 // WIDE has the even bytes of a step's weights in Y10 and Y11, the odd ones in Y8
 // and Y9.
@@ -150,6 +171,48 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	VMOVDQU high, 32(DST); \
 	ADDQ    AX, DST
 
+// BINS are those of three steps, of two and of one, whose numbers are at R15 from
+// first on. It ends at the label end.
+#define BINS(bin3, bin2, bin1, two, one, end, first, pixels, op3, op2, op1) \
+	MOVL first(R15), CX; \
+	TESTL CX, CX; \
+	JZ two; \
+bin3: \
+	MOVL (R9), AX; \
+	MOVL 4(R9), BX; \
+	MOVL 8(R9), SI; \
+	WEIGHTS; \
+	pixels(op3); \
+	ADDQ $12, R9; \
+	ADDQ $192, DI; \
+	DECL CX; \
+	JNZ bin3; \
+two: \
+	MOVL (first+4)(R15), CX; \
+	TESTL CX, CX; \
+	JZ one; \
+bin2: \
+	MOVL (R9), AX; \
+	MOVL 4(R9), BX; \
+	WEIGHTS; \
+	pixels(op2); \
+	ADDQ $8, R9; \
+	ADDQ $128, DI; \
+	DECL CX; \
+	JNZ bin2; \
+one: \
+	MOVL (first+8)(R15), CX; \
+	TESTL CX, CX; \
+	JZ end; \
+bin1: \
+	MOVL (R9), AX; \
+	WEIGHTS; \
+	pixels(op1); \
+	ADDQ $4, R9; \
+	ADDQ $64, DI; \
+	DECL CX; \
+	JNZ bin1
+
 // TILES is the loop over tiles. R15 is the numbers of bins.
 #define TILES(pixels, plain, residual) \
 	MOVQ a_Src+0(FP), R10; \
@@ -167,46 +230,12 @@ tile: \
 	VPSRLW $15, Y15, Y15; \
 	LEAQ 128(DX), DI; \
 	MOVQ a_Offsets+136(FP), R9; \
-	MOVL (R15), CX; \
-	TESTL CX, CX; \
-	JZ twos; \
-bin3: \
-	MOVL (R9), AX; \
-	MOVL 4(R9), BX; \
-	MOVL 8(R9), SI; \
-	WEIGHTS; \
-	pixels(BIN3); \
-	ADDQ $12, R9; \
-	ADDQ $192, DI; \
-	DECL CX; \
-	JNZ bin3; \
-twos: \
-	MOVL 4(R15), CX; \
-	TESTL CX, CX; \
-	JZ ones; \
-bin2: \
-	MOVL (R9), AX; \
-	MOVL 4(R9), BX; \
-	WEIGHTS; \
-	pixels(BIN2); \
-	ADDQ $8, R9; \
-	ADDQ $128, DI; \
-	DECL CX; \
-	JNZ bin2; \
-ones: \
-	MOVL 8(R15), CX; \
-	TESTL CX, CX; \
-	JZ wide; \
-bin1: \
-	MOVL (R9), AX; \
-	WEIGHTS; \
-	pixels(BIN1); \
-	ADDQ $4, R9; \
-	ADDQ $64, DI; \
-	DECL CX; \
-	JNZ bin1; \
+	VMOVDQU crossed<>(SB), Y14; \
+	BINS(bin3, bin2, bin1, two, one, cross, 0, pixels, BIN3, BIN2, BIN1); \
+cross: \
+	BINS(cross3, cross2, cross1, crossTwo, crossOne, wide, 12, pixels, CROSS3, CROSS2, CROSS1); \
 wide: \
-	MOVL 12(R15), CX; \
+	MOVL 24(R15), CX; \
 	TESTL CX, CX; \
 	JZ summed; \
 step: \
@@ -232,15 +261,15 @@ summed: \
 	RET
 
 // func conv4AVX2(a tile.Args)
-TEXT ·conv4AVX2(SB), NOSPLIT, $0-144
+TEXT ·conv4AVX2(SB), NOSPLIT, $0-160
 	TILES(PIXELS4, PLAIN, RESIDUAL)
 
 // func conv3AVX2(a tile.Args)
-TEXT ·conv3AVX2(SB), NOSPLIT, $0-144
+TEXT ·conv3AVX2(SB), NOSPLIT, $0-160
 	TILES(PIXELS3, PLAIN, RESIDUAL)
 
 // func sums4AVX2(a tile.Args)
-TEXT ·sums4AVX2(SB), NOSPLIT, $0-144
+TEXT ·sums4AVX2(SB), NOSPLIT, $0-160
 	TILES(PIXELS4, SUMS, SUMS)
 
 // The first byte of each 32-bit lane, and the second.

@@ -16,19 +16,23 @@ func TestKernels(t *testing.T) { kerneltest.Run(t, Kernels()) }
 
 func FuzzKernels(f *testing.F) { kerneltest.Fuzz(f, Kernels()) }
 
-// Largest inputs, with weights that just fill a 16-bit lane in one step or in three, and more.
+// Largest inputs, with weights that just fill a 16-bit lane in one step or in three,
+// as they lie or crossed, and more.
 func TestLanesAtTheirLimits(t *testing.T) {
-	for _, pairs := range [][3][2]int8.Value{
-		{{64, 63}}, {{43, 42}, {42}}, {{42, 0}, {0, 42}, {1, 42}}, {{-64, -63}, {64, 63}, {}},
-		{{64, 64}}, {{43, 43}, {42}}, {{42, 0}, {0, 42}, {2, 42}}, {{-64, -64}, {-42}},
-		{{127, 127}, {127, 127}, {127, 127}}, {{-128, -128}, {-128, -128}, {127, 1}},
+	pair := func(a, b int8.Value) [4]int8.Value { return [4]int8.Value{a, b, a, b} }
+	for _, steps := range [][3][4]int8.Value{
+		{pair(64, 63)}, {pair(43, 42), pair(42, 0)}, {pair(42, 0), pair(0, 42), pair(1, 42)}, {pair(-64, -63), pair(64, 63), {}},
+		{pair(64, 64)}, {pair(43, 43), pair(42, 0)}, {pair(42, 0), pair(0, 42), pair(2, 42)}, {pair(-64, -64), pair(-42, 0)},
+		{pair(127, 127), pair(127, 127), pair(127, 127)}, {pair(-128, -128), pair(-128, -128), pair(127, 1)},
+		{{100, 100, 27, 27}}, {{42, 42, 0, 0}, {85, 85, 0, 0}}, {{-100, -100, -27, -27}, {100, 100, 27, 27}},
+		{{100, 100, 28, 27}}, {{42, 42, 43, 43}, {43, 43, 42, 42}, {85, 85, 0, 1}},
 	} {
 		const depth, channels, pixels, multiplier = 12, 16, 7, 40_000_000
 		c := &int8.Conv{Window: tensor.Square(1, 1, 0), Groups: 1, InC: depth, OutC: channels}
 		sum := int32(0)
 		for range channels {
-			for _, pair := range pairs {
-				c.Weight = append(c.Weight, pair[0], pair[1], pair[0], pair[1])
+			for _, step := range steps {
+				c.Weight = append(c.Weight, step[:]...)
 			}
 			c.Bias, c.Multiplier, c.Scale = append(c.Bias, 0), append(c.Multiplier, multiplier), append(c.Scale, 1)
 		}
@@ -41,11 +45,11 @@ func TestLanesAtTheirLimits(t *testing.T) {
 		}
 		for _, k := range Kernels() {
 			conv := k.Convolution(&int8.Layer{Op: c, Out: int8.Tensor{Shape: tensor.Shape{H: 1, W: pixels, C: channels}}})
-			conv.Pack()
+			conv.Pack(int8.Aligned(conv.Bytes()))
 			conv.Run(&int8.ConvTask{Conv: c, OH: 1, OW: pixels, Src: src, SrcRow: len(src), Dst: dst, DstRow: len(dst), DstStep: channels},
 				int8.Part{Y1: 1, C1: channels}, make([]int64, conv.Scratch()))
 			for _, got := range dst {
-				require.Equal(t, int8.Requantize(sum, multiplier, 0, 0), got^-128, "%s, %v", k.Name, pairs)
+				require.Equal(t, int8.Requantize(sum, multiplier, 0, 0), got^-128, "%s, %v", k.Name, steps)
 			}
 		}
 	}

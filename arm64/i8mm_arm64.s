@@ -149,10 +149,11 @@
 	ADD_RESIDUAL(4, 10, c, d); \
 	SATURATE_STORE(a, b, c, d)
 
-// TILES is the loop over tiles.
+// TILES is the loops over panels and tiles.
 #define TILES(count, windows, bias, first, second, low, high, sums, pixels) \
+	GAPS(count); \
+panel: \
 	ARGUMENTS_DOT; \
-	GAPS(count, R22, R23, R10, R11); \
 	ADD  R9, R1, R2; \
 	ADD  R9, R2, R3; \
 	ADD  R9, R3, R4; \
@@ -197,12 +198,12 @@ next: \
 	REQUANTIZE_DOT(sums, MULTIPLY_SUMS(sums), pixels, SATURATE_STORE, RESIDUAL); \
 	SUBS $1, R16; \
 	BNE  tile; \
-	RET
+	NEXT_PANEL(16, panel, R10, R11)
 
 // func conv4I8MM(a tile.Args)
-TEXT ·conv4I8MM(SB), NOSPLIT, $0-144
+TEXT ·conv4I8MM(SB), NOSPLIT, $0-160
 	TILES(4, WINDOWS4, BIAS4, FIRST_STEP4, SECOND_STEP4, LOW4, HIGH4, SUMS4, PIXELS4)
 
 // func conv2I8MM(a tile.Args)
-TEXT ·conv2I8MM(SB), NOSPLIT, $0-144
+TEXT ·conv2I8MM(SB), NOSPLIT, $0-160
 	TILES(2, WINDOWS2, BIAS2, FIRST_STEP2, SECOND_STEP2, LOW2, HIGH2, SUMS2, PIXELS2)

@@ -38,9 +38,8 @@
 // in V(8+3j+i) of 3 pixels and V(8+2j+i) of 2.
 
 // ARGUMENTS leaves the step of windows in R2.
-#define ARGUMENTS(pixels) \
+#define ARGUMENTS \
 	ARGUMENTS4(R0, R2); \
-	GAPS(pixels, R10, R11, R3, R4); \
 	MOVD a_SrcNext+88(FP), R26; \
 	MSUB R12, R26, R17, R26; \
 	AND  $1, R16, R25; \ // an odd number of steps has no pairs
@@ -155,8 +154,11 @@
 // The loop pairs has inputs of its first step in V0-V2, of the second in V3, V4
 // and V2, and the eight channels' weights in V5-V7 by turns. The loop steps has
 // inputs in V0-V2 and weights in V5, V6, V7 and V3.
-TEXT ·conv3A53(SB), NOSPLIT, $0-144
-	ARGUMENTS(3)
+TEXT ·conv3A53(SB), NOSPLIT, $0-160
+	GAPS(3)
+
+panel:
+	ARGUMENTS
 	ADD   R2, R0, R1
 	ADD   R2, R1, R2
 	BIAS(F20, F21, F22, F23)
@@ -309,15 +311,18 @@ narrow:
 	ADD   R10, R7
 	ADD   R21, R7
 	CBNZ  R13, tile
-	RET
+	NEXT_PANEL(4, panel, R5, R6)
 
 // func conv2A53(a tile.Args)
 //
 // The loop pairs has inputs of its first step in V0 and V1, of the second in V2
 // and V3, and the eight channels' weights in V4-V7 and V16-V19. The loop steps
 // has inputs in V0 and V1, weights in V4-V7.
-TEXT ·conv2A53(SB), NOSPLIT, $0-144
-	ARGUMENTS(2)
+TEXT ·conv2A53(SB), NOSPLIT, $0-160
+	GAPS(2)
+
+panel:
+	ARGUMENTS
 	ADD   R2, R0, R1
 	BIAS(F20, F21, F22, F23)
 	BIAS(F24, F25, F26, F27)
@@ -454,4 +459,4 @@ narrow:
 	STORE2
 	ADD   R21, R7
 	CBNZ  R13, tile
-	RET
+	NEXT_PANEL(4, panel, R5, R6)

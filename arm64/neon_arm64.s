@@ -143,10 +143,11 @@ narrow: \
 	SQXTN2_16B(24, 16); \
 	sums(STORE)
 
-// TILES is the loop over tiles.
+// TILES is the loops over panels and tiles.
 #define TILES(pixels, begin, bias, windows, products, sums, end) \
+	GAPS(pixels); \
+panel: \
 	ARGUMENTS4(R14, R15); \
-	GAPS(pixels, R10, R11, R5, R6); \
 	MOVD a_SrcNext+88(FP), R21; \
 	MOVD a_Shift+112(FP), R20; \
 	MOVD a_Ratio+120(FP), R19; \
@@ -180,16 +181,16 @@ next: \
 	NEXT_OUTPUT(R7, R8, R5); \
 	SUBS $1, R13; \
 	BNE  tile; \
-	RET
+	NEXT_PANEL(4, panel, R5, R6)
 
 // func conv4NEON(a tile.Args)
-TEXT ·conv4NEON(SB), NOSPLIT, $0-144
+TEXT ·conv4NEON(SB), NOSPLIT, $0-160
 	TILES(4, BEGIN4, BIAS4, WINDOWS4, PRODUCTS4, SUMS4, REQUANTIZE(SUMS4, ADD_RESIDUAL4, ROUND4))
 
 // func conv3NEON(a tile.Args)
-TEXT ·conv3NEON(SB), NOSPLIT, $0-144
+TEXT ·conv3NEON(SB), NOSPLIT, $0-160
 	TILES(3, BEGIN3, BIAS3, WINDOWS3, PRODUCTS3, SUMS3, REQUANTIZE(SUMS3, ADD_RESIDUAL3, ROUND3))
 
 // func sums4NEON(a tile.Args)
-TEXT ·sums4NEON(SB), NOSPLIT, $0-144
+TEXT ·sums4NEON(SB), NOSPLIT, $0-160
 	TILES(4, BEGIN4, BIAS4, WINDOWS4, PRODUCTS4, SUMS4, SUMS4(STORE_SUMS))

@@ -204,10 +204,11 @@ block: \
 	STP_Q(12, high, low); \
 	ADD R22, R12
 
-// TILES is the loop over tiles. A block has 1<<log steps.
+// TILES is the loops over panels and tiles. A block has 1<<log steps.
 #define TILES(pixels, windows, sums, bias, blocks, log, plain, residual) \
+	GAPS(pixels); \
+panel: \
 	ARGUMENTS_DOT; \
-	GAPS(pixels, R22, R23, R10, R11); \
 	ADD  R9, R1, R2; \
 	ADD  R9, R2, R3; \
 	ADD  R9, R3, R4; \
@@ -242,16 +243,16 @@ next: \
 	REQUANTIZE_DOT(sums, MULTIPLIERS, sums, plain, residual); \
 	SUBS $1, R16; \
 	BNE  tile; \
-	RET
+	NEXT_PANEL(8, panel, R10, R11)
 
 // func conv7NeonDot(a tile.Args)
-TEXT ·conv7NeonDot(SB), NOSPLIT, $0-144
+TEXT ·conv7NeonDot(SB), NOSPLIT, $0-160
 	TILES(7, WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, PLAIN, RESIDUAL)
 
 // func conv8NeonDot(a tile.Args)
-TEXT ·conv8NeonDot(SB), NOSPLIT, $0-144
+TEXT ·conv8NeonDot(SB), NOSPLIT, $0-160
 	TILES(8, WINDOWS8, SUMS8, BIAS8, BLOCKS8, 2, PLAIN, RESIDUAL)
 
 // func sums7NeonDot(a tile.Args)
-TEXT ·sums7NeonDot(SB), NOSPLIT, $0-144
+TEXT ·sums7NeonDot(SB), NOSPLIT, $0-160
 	TILES(7, WINDOWS7, SUMS7, BIAS7, BLOCKS7, 3, SUM, SUM)

@@ -38,22 +38,45 @@ shifted:
 	MOVD a_ResStep+80(FP), R11
 
 // GAPS turns the arguments' steps to the next tile's output and residual into
-// those from the end of a tile of so many pixels, dst and res apart. NEXT_OUTPUT adds
-// such a step.
-#define GAPS(pixels, dst, res, n, t) \
-	MOVD $(pixels), n; \
-	MOVD a_DstNext+96(FP), t; \
-	MSUB n, t, dst, t; \
-	MOVD t, a_DstNext+96(FP); \
-	MOVD a_ResNext+104(FP), t; \
-	MSUB n, t, res, t; \
-	MOVD t, a_ResNext+104(FP)
+// those from the end of a tile of so many pixels. NEXT_OUTPUT adds such a step.
+#define GAPS(pixels) \
+	GAP(pixels, a_DstStep+72(FP), a_DstNext+96(FP)); \
+	GAP(pixels, a_ResStep+80(FP), a_ResNext+104(FP))
+
+#define GAP(pixels, step, next) \
+	MOVD $(pixels), R0; \
+	MOVD step, R1; \
+	MOVD next, R2; \
+	MSUB R0, R2, R1, R2; \
+	MOVD R2, next
 
 #define NEXT_OUTPUT(dst, res, t) \
 	MOVD a_DstNext+96(FP), t; \
 	ADD  t, dst; \
 	MOVD a_ResNext+104(FP), t; \
 	ADD  t, res
+
+// NEXT_PANEL begins anew with the next panel, if there is one, whose channels lie
+// behind those of the one before; else it returns.
+#define NEXT_PANEL(channels, begin, n, t) \
+	MOVD a_Panels+144(FP), n; \
+	SUBS $1, n; \
+	BEQ  done; \
+	MOVD n, a_Panels+144(FP); \
+	MOVD a_Panel+24(FP), n; \
+	MOVD a_PanelNext+152(FP), t; \
+	ADD  t, n; \
+	MOVD n, a_Panel+24(FP); \
+	MOVD a_Dst+8(FP), n; \
+	ADD  $(channels), n; \
+	MOVD n, a_Dst+8(FP); \
+	MOVD a_Res+16(FP), n; \
+	CBZ  n, begin; \
+	ADD  $(channels), n; \
+	MOVD n, a_Res+16(FP); \
+	B    begin; \
+done: \
+	RET
 
 // BIAS begins a pixel's sums: a scalar load clears the other three lanes.
 #define BIAS(s0, s1, s2, s3) \

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
+	"edgeclassify/int8"
 	"edgeclassify/models"
 	"edgeclassify/runtime"
 	"edgeclassify/tensor"
@@ -101,16 +103,22 @@ func (s *search) found(tried, planned int) *Found {
 // choices are all that the search can choose. They share what they have in
 // common: maps are never modified.
 type choices struct {
-	equalization quantize.Equalization
-	quantizer    *quantize.Quantizer // of the equalized graph
-	fit, all     *observe.Statistics // of the images outside the validation set, and of all
-	useAll       bool
-	method       quantize.Method
-	means        bool
-	factors      map[string]float64 // by layer, of its range
-	scales       map[string]quantize.PerChannel
-	steps        map[string]quantize.Steps
-	shifts       map[string]quantize.PerChannel
+	view
+	useAll  bool
+	method  quantize.Method
+	means   bool
+	factors map[string]float64 // by layer, of its range
+	reached map[string]float64 // by layer, what its range reaches at least
+	scales  map[string]quantize.PerChannel
+	steps   map[string]quantize.Steps
+	shifts  map[string]quantize.PerChannel
+}
+
+// view is an equalization of the network, observed.
+type view struct {
+	equalization quantize.Equalization // nil of the network as it is
+	quantizer    *quantize.Quantizer   // nil until it is tried
+	fit, all     *observe.Statistics   // of the images outside the validation set, and of all
 }
 
 func (s *search) table(c *choices) *quantize.RangeTable {
@@ -125,6 +133,11 @@ func (s *search) table(c *choices) *quantize.RangeTable {
 	t.Ranges = maps.Clone(t.Ranges)
 	for layer, f := range c.factors {
 		t.Ranges[layer] = t.Ranges[layer].Scaled(f, f)
+	}
+	for layer, magnitude := range c.reached {
+		r := t.Ranges[layer]
+		f := max(1, magnitude/max(r.Max, -r.Min))
+		t.Ranges[layer] = r.Scaled(f, f)
 	}
 	t.Scales, t.Steps, t.Shifts, t.Equalization = c.scales, c.steps, c.shifts, c.equalization
 	return &t
@@ -154,45 +167,52 @@ type search struct {
 	fit, held  dataset.Subset // all images but those of the validation set, and these
 	others     dataset.Subset // those of the fit that the search looks at
 	heldHashes dataset.Hashes
-	validation *replay                 // the images of the validation set
-	logits     [][]float32             // their float logits
-	hessians   []*quantize.Hessian     // by unit, of those of the first stages; once sampled
-	images     *replay                 // the others, once loaded
-	exact      *observe.Statistics     // of these
-	peaks      map[tensor.ID][]float64 // before any equalization
+	validation *replay             // the images of the validation set
+	logits     [][]float32         // their float logits
+	hessians   []*quantize.Hessian // by unit, of those of the first stages; once sampled
+	images     *replay             // the others, once loaded
+	exact      *observe.Statistics // of these
+	views      []view              // the network as it is, and its equalizations
 	tables     map[source]*quantize.RangeTable
 	best       choices
 	plan       *runtime.Plan // of the best choices
 	deviations []deviation   // of its logits
 	score      score         // of these
+	rejected   *int8.Network // the last one that is not better
 	trials     []Trial
 }
 
-// observe fills in what the choice of an equalization determines.
-func (s *search) observe(ctx context.Context, c *choices) (err error) {
-	if c.quantizer, err = quantize.New(s.graph, c.equalization); err != nil {
-		return err
-	}
-	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}}
-	if s.best.fit == nil { // the first time
-		pass.Skip, pass.Progress = s.Skip, s.Progress.Of("observing")
-	}
-	if c.fit, err = observe.Observe(ctx, c.quantizer.Graph(), s.fit, pass); err != nil || s.held.Len() == 0 {
-		return err
-	}
-	held, err := observe.Observe(ctx, c.quantizer.Graph(), s.held, pass)
+// observe looks at all images as the network and its equalizations see them.
+func (s *search) observe(ctx context.Context, equalizations []quantize.Equalization) error {
+	pass := dataset.Pass{Threads: s.Threads, Skip: s.Skip, Progress: s.Progress.Of("observing")}
+	fit, err := observe.ObserveEqualized(ctx, s.graph, equalizations, s.fit, pass)
 	if err != nil {
 		return err
 	}
-	c.all, s.heldHashes = c.fit.With(held), held.Hashes
-	return nil
+	for i, e := range equalizations {
+		s.views = append(s.views, view{equalization: e, fit: fit[i]})
+	}
+	if s.held.Len() > 0 {
+		held, err := observe.ObserveEqualized(ctx, s.graph, equalizations, s.held, pass)
+		if err != nil {
+			return err
+		}
+		s.heldHashes = held[0].Hashes
+		for i := range s.views {
+			s.views[i].all = fit[i].With(held[i])
+		}
+	}
+	s.best.view = s.views[0]
+	s.best.quantizer, err = quantize.New(s.graph, nil)
+	return err
 }
 
 // candidate is an attempt to improve on the best choices.
 type candidate struct {
-	trial  string // that it shares with others
-	always bool   // it is taken whatever the validation set says
-	brief  bool   // it is given up as soon as there is little hope
+	trial  string  // that it shares with others
+	always bool    // it is taken whatever the validation set says
+	price  float64 // the loss of score, in dB, with which it is taken
+	brief  bool    // it is given up as soon as there is little hope
 	change func(ctx context.Context, c *choices) error
 }
 
@@ -209,6 +229,10 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", candidate.trial, err)
 	}
+	if s.plan != nil && !candidate.always && (identical(s.plan.Network(), n) || identical(s.rejected, n)) {
+		return nil // a range that limits cut off again, or the same once more
+	}
+	s.rejected = n
 	plan, err := runtime.Compile(n, runtime.Options{Threads: 1, Like: s.plan})
 	if err != nil {
 		return err
@@ -218,7 +242,7 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 		return err
 	}
 	score := newScore(deviations)
-	t := Trial{Name: candidate.trial, MeanSQNR: score.meanSQNR, Agreement: score.agreement, Kept: candidate.always || score.value > s.score.value}
+	t := Trial{Name: candidate.trial, MeanSQNR: score.meanSQNR, Agreement: score.agreement, Kept: candidate.always || score.value > s.score.value-candidate.price}
 	if t.Kept {
 		if s.images != nil {
 			s.images.forget(s.differs(plan))
@@ -268,7 +292,7 @@ func (s *search) differs(plan *runtime.Plan) tensor.ID {
 
 // firstLook is the number of images after which a candidate may be given up; then it
 // may whenever twice as many are seen.
-const firstLook = 4
+const firstLook = 8
 
 // hopeless tells whether a network with these deviations on the first images will
 // hardly become better than the best one, which has those.
@@ -289,11 +313,18 @@ func (s *search) candidates() []candidate {
 		all = append(all, choose("bias correction by means", func(c *choices) { c.means = true }))
 	}
 	if !s.WithoutEqualization {
-		all = append(all, s.equalization(0.25), s.equalization(0.5))
+		for i := range betas {
+			all = append(all, s.equalization(i))
+		}
 	}
 	if !s.WithoutRounding {
 		for _, stage := range s.early() {
 			all = append(all, s.rescaling(stage), s.rounding(stage))
+		}
+	}
+	for _, stage := range slices.Backward(s.stages()) {
+		if sums := s.sums(stage); len(sums) > 0 {
+			all = append(all, reaching(sums))
 		}
 	}
 	for _, stage := range s.stages() {
@@ -352,11 +383,42 @@ func widening(units []quantize.Unit, factor float64) candidate {
 	return c
 }
 
-// equalization makes the channels of every tensor more alike. The network is
-// then another one, which has to be observed.
-func (s *search) equalization(beta float64) candidate {
-	return candidate{trial: fmt.Sprintf("equalization, beta %g", beta), change: func(ctx context.Context, c *choices) error {
-		c.equalization = quantize.NewEqualization(s.graph, s.peaks, beta)
-		return s.observe(ctx, c)
+// betas are those of the equalizations to try, see quantize.NewEqualization.
+var betas = []float64{0.25, 0.5}
+
+// equalization makes the channels of every tensor more alike.
+func (s *search) equalization(i int) candidate {
+	return candidate{trial: fmt.Sprintf("equalization, beta %g", betas[i]), change: func(_ context.Context, c *choices) (err error) {
+		c.view = s.views[1+i]
+		c.quantizer, err = quantize.New(s.graph, c.equalization)
+		return err
 	}}
+}
+
+// sums are those of a stage that are sums, or meet in one.
+func (s *search) sums(stage []quantize.Unit) []quantize.Unit {
+	summed := quantize.Summed(s.best.quantizer.Units())
+	return slices.DeleteFunc(slices.Clone(stage), func(u quantize.Unit) bool { return !summed[u.Output] })
+}
+
+// priceOfReach is what the reach of a stage's sums may cost images without strong
+// responses, in dB.
+const priceOfReach = 0.1
+
+// reaching makes the ranges of a stage's sums reach the strongest of many more images
+// than there are. In a residual stream a channel or two of thousands respond to some
+// class by several times of what all others reach: no image of another class tells of
+// it, and one that is clipped there loses what makes its class. The images at hand
+// cannot show what it gives, only what it costs; the later the stage the less, as more
+// pixels are averaged behind.
+func reaching(sums []quantize.Unit) candidate {
+	c := choose(fmt.Sprintf("sums of the strongest of %d pictures, %s", observe.ReturnPeriod, outputsOf(sums)), func(c *choices) {
+		levels := c.all.ReturnLevels()
+		c.reached = cloned(c.reached)
+		for _, u := range sums {
+			c.reached[u.Name] = levels[u.Name]
+		}
+	})
+	c.price = priceOfReach
+	return c
 }

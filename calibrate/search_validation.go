@@ -7,6 +7,7 @@ import (
 
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/fp32"
+	"edgeclassify/calibrate/observe"
 	"edgeclassify/calibrate/quantize"
 	"edgeclassify/tensor"
 )
@@ -40,11 +41,30 @@ func (s *search) prepare(ctx context.Context, images dataset.Images) error {
 		return err
 	}
 	s.validation = newReplay(validation, s.Threads)
-	if err := s.observe(ctx, &s.best); err != nil {
-		return err
+	equalizations := []quantize.Equalization{nil}
+	if !s.WithoutEqualization && n > 0 {
+		peaks := peaksOf(others)
+		for _, beta := range betas {
+			equalizations = append(equalizations, quantize.NewEqualization(s.graph, peaks, beta))
+		}
 	}
-	s.peaks = s.best.fit.Peaks()
-	return nil
+	return s.observe(ctx, equalizations)
+}
+
+// peaksOf are the largest magnitudes of the tensors' channels.
+func peaksOf(responses []response) map[tensor.ID][]float64 {
+	peaks := map[tensor.ID][]float64{}
+	for _, r := range responses {
+		for id, one := range r.peaks {
+			if peaks[id] == nil {
+				peaks[id] = slices.Clone(one)
+			}
+			for c, v := range one {
+				peaks[id][c] = max(peaks[id][c], v)
+			}
+		}
+	}
+	return peaks
 }
 
 // response is what the float network gives for an image.
@@ -52,6 +72,7 @@ type response struct {
 	image    int
 	strength float32 // the largest value of the last tensor before the logits
 	logits   []float32
+	peaks    map[tensor.ID][]float64 // of all tensors that need a range, by channel
 }
 
 // respond runs the float network on images, those that cannot be loaded left out.
@@ -61,22 +82,33 @@ func (s *search) respond(ctx context.Context, images dataset.Subset) ([]response
 		return nil, err
 	}
 	shown := []tensor.ID{units[len(units)-1].Output} // the logits
-	last := tensor.Input
-	if ranged := quantize.Activations(units); len(ranged) > 0 { // not where the image is classified as it is
-		last = ranged[len(ranged)-1].Output
-		shown = append(shown, last)
+	last := tensor.Input                             // where the image is classified as it is
+	for _, u := range quantize.Activations(units) {
+		if last = u.Output; last != tensor.Input && !slices.Contains(shown, last) {
+			shown = append(shown, last)
+		}
 	}
 	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}, Progress: s.Progress.Of("preparing")}
 	workers := make([]response, pass.Workers(images))
 	var responses []response
 	hashes, err := fp32.Watch(ctx, s.graph, images, pass, shown, func(worker int, id tensor.ID, values []float32) error {
-		if id == last {
-			workers[worker].strength = slices.Max(values)
-		} else {
-			workers[worker].logits = slices.Clone(values)
+		r := &workers[worker]
+		if id == shown[0] {
+			r.logits = slices.Clone(values)
+			return nil
 		}
+		if id == last {
+			r.strength = slices.Max(values)
+		}
+		if r.peaks == nil {
+			r.peaks = map[tensor.ID][]float64{}
+		}
+		r.peaks[id] = observe.Magnitudes(values, s.graph.Shape(id).C)
 		return nil
-	}, func(worker int) { responses = append(responses, workers[worker]) })
+	}, func(worker int) {
+		responses = append(responses, workers[worker])
+		workers[worker] = response{}
+	})
 	if err != nil {
 		return nil, err
 	}

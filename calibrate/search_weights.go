@@ -103,7 +103,11 @@ func (s *search) sample(ctx context.Context, q *quantize.Quantizer) error {
 		}
 		return err
 	}
-	executor, err := fp32.NewExecutor(q.Graph(), max(1, s.Threads), shown...)
+	last := tensor.Output(0)
+	for _, id := range shown {
+		last = max(last, id)
+	}
+	executor, err := fp32.NewExecutor(q.Graph().First(int(last)), max(1, s.Threads), shown...)
 	if err != nil {
 		return err
 	}

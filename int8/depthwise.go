@@ -1,5 +1,7 @@
 package int8
 
+import "unsafe"
+
 // Depthwise says whether every channel is a group of its own, for which
 // NewDepthwise is.
 func (c *Conv) Depthwise() bool { return c.Groups > 1 && c.Groups == c.InC }
@@ -19,9 +21,10 @@ func (c *Conv) Unit(nr int) int {
 func NewDepthwise(l *Layer, flip int8) Convolution { return &depthwise{Conv: l.Op.(*Conv), flip: flip} }
 
 // Pack implements Convolution.
-func (d *depthwise) Pack() {
+func (d *depthwise) Pack(memory []int8) {
 	c, flip := d.Conv, d.flip
-	d.weights, d.bias = make([]int8, len(c.Weight)), make([]int64, c.OutC)
+	d.bias = unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(memory))), c.OutC)
+	d.weights = memory[8*c.OutC:]
 	taps := c.KH * c.KW
 	for o := range c.OutC {
 		sum := int64(0)

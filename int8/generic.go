@@ -24,7 +24,7 @@ func newGeneric(l *Layer) Convolution {
 // would be too much to keep.
 type genericConv struct{ *Conv }
 
-func (c genericConv) Pack()                          {}
+func (c genericConv) Pack([]Value)                   {}
 func (c genericConv) Bytes() int                     { return 0 }
 func (c genericConv) Split(int) (rows, channels int) { return 0, 0 }
 func (c genericConv) Scratch() int                   { return c.depth() * pairs }

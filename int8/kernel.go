@@ -1,5 +1,7 @@
 package int8
 
+import "unsafe"
+
 // Kernel computes convolutions and the classifier on one kind of CPU. All
 // kernels give the bits of the reference.
 type Kernel struct {
@@ -29,13 +31,22 @@ type Convolution interface {
 	Bytes() int
 	// Scratch is the number of 8-byte words of working memory one thread needs.
 	Scratch() int
-	// Pack copies the weights into the kernel's order. It comes before all runs.
-	Pack()
+	// Pack copies the weights into the kernel's order, into memory of Bytes() that is
+	// Aligned. It comes before all runs.
+	Pack(memory []Value)
 	// Split is how many rows, or else how many channels, of the output so many threads
 	// are to share at a time; both are 0 where any do.
 	Split(threads int) (rows, channels int)
 	// Run computes the rows and output channels of part.
 	Run(t *ConvTask, part Part, scratch []int64)
+}
+
+// Aligned is n zero bytes that begin at a cache line.
+func Aligned(n int) []Value {
+	const line = 64
+	b := make([]Value, n+line-1)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (line - 1)
+	return b[skip:][:n]
 }
 
 // ReadAhead is the number of bytes that a source's capacity must extend beyond

@@ -172,8 +172,13 @@ func (g *Graph) Logits() *Graph {
 	if last == 0 || !final(g.Nodes[last].Op) {
 		return g
 	}
+	return g.First(last)
+}
+
+// First is the graph of the first n nodes.
+func (g *Graph) First(n int) *Graph {
 	cut := *g
-	cut.Nodes, cut.topology = g.Nodes[:last:last], g.topology.Truncate(last)
+	cut.Nodes, cut.topology = g.Nodes[:n:n], g.topology.Truncate(n)
 	return &cut
 }
 

@@ -57,8 +57,8 @@ func (c *conv) split() (byRows bool, unit int) {
 	return false, c.op.Unit(c.kernel.NR)
 }
 
-func (c *conv) pack(packed func(weights []int8.Value)) {
-	c.packed.Pack()
+func (c *conv) pack(memory []int8.Value, packed func(weights []int8.Value)) {
+	c.packed.Pack(memory)
 	if packed != nil && c.packed.Bytes() > 0 {
 		packed(c.op.Weight)
 	}

@@ -26,7 +26,7 @@ func BenchmarkDepthwise(b *testing.B) {
 	for _, kernel := range Kernels() {
 		b.Run(kernel.Name, func(b *testing.B) {
 			packed := kernel.Convolution(layer)
-			packed.Pack()
+			packed.Pack(int8.Aligned(packed.Bytes()))
 			scratch := make([]int64, packed.Scratch())
 			for b.Loop() {
 				packed.Run(t, int8.Part{Y1: shape.H, C1: shape.C}, scratch)

@@ -18,9 +18,9 @@ type operator interface {
 	inPlace() []int
 	// split says how threads share it: so many rows or channels of the output at a time.
 	split() (byRows bool, unit int)
-	// pack packs its weights for the kernel. Packed, if not nil, is told of those
-	// that were copied.
-	pack(packed func(weights []int8.Value))
+	// pack packs its weights for the kernel, into memory of packedBytes. Packed, if not
+	// nil, is told of those that were copied.
+	pack(memory []int8.Value, packed func(weights []int8.Value))
 	// take takes packed weights over from another plan's operator, if they are the same.
 	take(from operator) bool
 	// packedBytes is the memory of the packed weights; 0 where none are copied.
@@ -72,13 +72,13 @@ type node struct {
 	out     tensor.ID
 }
 
-func (node) halo() halo              { return halo{} }
-func (node) inPlace() []int          { return nil }
-func (node) split() (bool, int)      { return true, 1 }
-func (node) pack(func([]int8.Value)) {}
-func (node) take(operator) bool      { return false }
-func (node) packedBytes() int        { return 0 }
-func (node) scratch() int            { return 0 }
+func (node) halo() halo                            { return halo{} }
+func (node) inPlace() []int                        { return nil }
+func (node) split() (bool, int)                    { return true, 1 }
+func (node) pack([]int8.Value, func([]int8.Value)) {}
+func (node) take(operator) bool                    { return false }
+func (node) packedBytes() int                      { return 0 }
+func (node) scratch() int                          { return 0 }
 
 // hasInt16 says whether the output or an input, all of them activations, is int16.
 func (n *node) hasInt16() bool {

@@ -133,15 +133,27 @@ func (p *Plan) split(id tensor.ID) {
 	}
 }
 
-// pack packs the weights of all steps, several at a time.
+// pack packs the weights of all steps, several at a time, side by side in memory.
 func (p *Plan) pack(o Options) {
+	places := make([]int, len(p.steps)+1) // ends are the next step's
+	taken := make([]bool, len(p.steps))
+	for i := range p.steps {
+		s := &p.steps[i]
+		taken[i] = o.Like != nil && i < len(o.Like.steps) && s.take(o.Like.steps[i].operator)
+		places[i+1] = places[i]
+		if !taken[i] {
+			places[i+1] += (s.packedBytes() + align - 1) / align * align
+		}
+	}
+	memory := int8.Aligned(places[len(p.steps)])
+	useHugePages(memory)
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range p.threads {
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(p.steps)); i = next.Add(1) - 1 {
-				if o.Like == nil || int(i) >= len(o.Like.steps) || !p.steps[i].take(o.Like.steps[i].operator) {
-					p.steps[i].pack(o.Packed)
+				if !taken[i] {
+					p.steps[i].pack(memory[places[i]:places[i+1]], o.Packed)
 				}
 			}
 		})

@@ -33,7 +33,7 @@ type Session struct {
 
 // NewSession allocates everything that the plan needs to run.
 func (p *Plan) NewSession() *Session {
-	s := &Session{plan: p, arena: alignedBytes(p.arenaBytes)}
+	s := &Session{plan: p, arena: cast[byte](int8.Aligned(p.arenaBytes + int8.ReadAhead))[:p.arenaBytes]}
 	var chunks []int
 	words := 0
 	for i := range p.steps {
@@ -138,14 +138,6 @@ func (s *Session) frame(thread int, frame int64) {
 			s.times[i] = time.Since(start)
 		}
 	}
-}
-
-// alignedBytes returns n zero bytes that begin at a cache line, with capacity
-// for reading ahead.
-func alignedBytes(n int) []byte {
-	b := make([]byte, n+align+int8.ReadAhead)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (align - 1)
-	return b[skip : skip+n]
 }
 
 // cast is the memory of s as values of another type.

@@ -21,14 +21,16 @@ func function(op models.Activation) func(y, x []float32) {
 	switch op.Function {
 	case models.Sigmoid:
 		return func(y, x []float32) {
-			for i, v := range x {
-				y[i] = 1 / (1 + exp(-v))
+			done := gated(y, x, -1, false)
+			for i, v := range x[done:] {
+				y[done+i] = 1 / (1 + exp(-v))
 			}
 		}
 	case models.Swish:
 		return func(y, x []float32) {
-			for i, v := range x {
-				y[i] = v / (1 + exp(float32(-op.Alpha*v)))
+			done := gated(y, x, -op.Alpha, true)
+			for i, v := range x[done:] {
+				y[done+i] = v / (1 + exp(float32(-op.Alpha*v)))
 			}
 		}
 	}
@@ -40,24 +42,29 @@ func function(op models.Activation) func(y, x []float32) {
 	}
 }
 
+// exponential is what exp computes with: limits of x, 1 / ln 2, a number whose unit in the
+// last place is 1, ln 2 in two parts, 1, and the polynomial's coefficients.
+var exponential = [...]float32{
+	-87, 88, math.Log2E, 3 << 22, 0.693359375, 2.12194440e-4, 1,
+	1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
+}
+
 // exp is e^x to two units in the last place, between e^-87 and e^88: 2^n times e^r by
 // the polynomial of Cephes (Moshier, expf).
 func exp(x float32) float32 {
-	const round = 3 << 22 // whose unit in the last place is 1
-	if x < -87 {
-		x = -87
+	k := &exponential
+	if x < k[0] {
+		x = k[0]
 	}
-	if x > 88 {
-		x = 88
+	if x > k[1] {
+		x = k[1]
 	}
-	n := float32(x*math.Log2E) + round - round
-	r := x - float32(n*0.693359375) + float32(n*2.12194440e-4)
-	p := float32(1.9875691500e-4)
-	p = float32(p*r) + 1.3981999507e-3
-	p = float32(p*r) + 8.3334519073e-3
-	p = float32(p*r) + 4.1665795894e-2
-	p = float32(p*r) + 1.6666665459e-1
-	p = float32(p*r) + 5.0000001201e-1
+	n := float32(x*k[2]) + k[3] - k[3]
+	r := x - float32(n*k[4]) + float32(n*k[5])
+	p := k[7]
+	for _, c := range k[8:] {
+		p = float32(p*r) + c
+	}
 	p = float32(float32(p*r)*r) + r + 1
 	return p * math.Float32frombits(uint32(int32(n)+127)<<23)
 }

@@ -33,6 +33,7 @@ type observed struct {
 	ranged bool      // it needs a range, and has what follows but the sums
 	sums   []float64 // over images, of channels' means
 	peaks  []float64 // the largest magnitudes of channels
+	maxima maxima
 	plain  *Histogram
 	// weighted counts channels as ChannelMSE weighs them.
 	weighted *Histogram
@@ -41,39 +42,121 @@ type observed struct {
 // Observe runs the folded graph on images. The result depends on the images and
 // the kind of CPU alone, not on threads.
 func Observe(ctx context.Context, g *models.Graph, images dataset.Images, p dataset.Pass) (*Statistics, error) {
+	all, err := ObserveEqualized(ctx, g, []quantize.Equalization{nil}, images, p)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// ObserveEqualized observes several equalizations of a graph; nil is itself. It runs the
+// graph alone: all others differ from it by factors of channels, which are exact.
+func ObserveEqualized(ctx context.Context, g *models.Graph, equalizations []quantize.Equalization, images dataset.Images, p dataset.Pass) ([]*Statistics, error) {
+	var views []*view
+	for _, e := range equalizations {
+		v, err := newView(g, e, p.Workers(images))
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, v)
+	}
+	units := views[0].total.units
+	var shown []tensor.ID
+	at := map[tensor.ID]int{} // where several units have a tensor's values, the first
+	for i := range units {
+		id := units[i].unit.Output
+		if _, again := at[id]; !again && id != tensor.Input {
+			shown, at[id] = append(shown, id), i
+		}
+	}
+	hashes, err := fp32.Watch(ctx, g, images, p, shown, func(worker int, t tensor.ID, values []float32) error {
+		for _, v := range views {
+			if err := v.workers[worker].units[at[t]].look(v.scaled(worker, t, values), v.weights[t]); err != nil {
+				return fmt.Errorf("observe: node %q: %w", g.Topology().Name(t), err)
+			}
+		}
+		return nil
+	}, func(worker int) {
+		for _, v := range views {
+			v.total.addSums(v.workers[worker])
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []*Statistics
+	for _, v := range views {
+		for _, s := range v.workers {
+			v.total.join(s)
+		}
+		v.total.Hashes = hashes
+		v.total.Images, v.total.ImagesHash = hashes.Sum()
+		all = append(all, v.total)
+	}
+	if all[0].Images == 0 {
+		return nil, errors.New("observe: none of the pictures could be loaded")
+	}
+	return all, nil
+}
+
+// view is an equalization of a graph that is observed.
+type view struct {
+	total   *Statistics
+	workers []*Statistics // their sums are of one image
+	weights map[tensor.ID][]uint64
+	scales  map[tensor.ID][]float32 // by which channels are divided
+	values  [][]float32             // of the workers
+}
+
+func newView(g *models.Graph, e quantize.Equalization, workers int) (*view, error) {
+	scales, err := e.Scales(g)
+	if err != nil {
+		return nil, err
+	}
+	if e != nil {
+		if g, err = quantize.Equalize(g, e); err != nil {
+			return nil, err
+		}
+	}
 	units, err := quantize.Lower(g)
 	if err != nil {
 		return nil, err
 	}
-	weights := quantize.ChannelWeights(g, units)
-	total := newStatistics(g.Name, units)
-	workers := make([]*Statistics, p.Workers(images)) // their sums are of one image
-	for i := range workers {
-		workers[i] = newStatistics(g.Name, units)
+	v := &view{total: newStatistics(g.Name, units), weights: quantize.ChannelWeights(g, units), scales: scales, values: make([][]float32, workers)}
+	for range workers {
+		v.workers = append(v.workers, newStatistics(g.Name, units))
 	}
-	var shown []tensor.ID
-	at := map[tensor.ID]int{} // where several units have a tensor's values, the first
-	for i, u := range units {
-		if _, again := at[u.Output]; !again && u.Output != tensor.Input {
-			shown, at[u.Output] = append(shown, u.Output), i
+	return v, nil
+}
+
+// scaled is a tensor as the view has it; valid until the worker's next one.
+func (v *view) scaled(worker int, t tensor.ID, values []float32) []float32 {
+	scales := v.scales[t]
+	if scales == nil {
+		return values
+	}
+	inverse := make([]float32, len(scales))
+	for c, s := range scales {
+		inverse[c] = 1 / s
+	}
+	out := append(v.values[worker][:0], values...)
+	v.values[worker] = out
+	for row := out; len(row) > 0; row = row[len(inverse):] {
+		for c, f := range inverse {
+			row[c] *= f
 		}
 	}
-	total.Hashes, err = fp32.Watch(ctx, g, images, p, shown, func(worker int, t tensor.ID, values []float32) error {
-		if err := workers[worker].units[at[t]].look(values, weights[t]); err != nil {
-			return fmt.Errorf("observe: node %q: %w", g.Topology().Name(t), err)
-		}
-		return nil
-	}, func(worker int) { total.addSums(workers[worker]) })
-	if err != nil {
-		return nil, err
+	return out
+}
+
+// Magnitudes are the largest ones of channels, of values in HWC order.
+func Magnitudes(values []float32, channels int) []float64 {
+	bits, peaks := make([]uint32, channels), make([]float64, channels)
+	survey(make([]float64, channels), bits, values)
+	for c, b := range bits {
+		peaks[c] = float64(math.Float32frombits(b))
 	}
-	for _, s := range workers {
-		total.join(s)
-	}
-	if total.Images, total.ImagesHash = total.Hashes.Sum(); total.Images == 0 {
-		return nil, errors.New("observe: none of the pictures could be loaded")
-	}
-	return total, nil
+	return peaks
 }
 
 func newStatistics(model string, units []quantize.Unit) *Statistics {
@@ -83,7 +166,7 @@ func newStatistics(model string, units []quantize.Unit) *Statistics {
 		ranged[u.Output] = true
 	}
 	for i, u := range units {
-		s.units[i] = observed{unit: u, ranged: ranged[u.Output], sums: make([]float64, u.Shape.C)}
+		s.units[i] = observed{unit: u, ranged: ranged[u.Output], sums: make([]float64, u.Shape.C), maxima: maxima{}}
 		if ranged[u.Output] {
 			s.units[i].peaks = make([]float64, u.Shape.C)
 			s.units[i].plain, s.units[i].weighted = NewHistogram(), NewHistogram()
@@ -103,9 +186,15 @@ func (s *Statistics) Table(m quantize.Method) *quantize.RangeTable {
 		units = append(units, o.unit)
 	}
 	behind := quantize.Behind(units)
-	for i := range s.units {
+	ranges := make([]quantize.Range, len(s.units))
+	quantize.Parallel(len(ranges), func(i int) {
 		if o := &s.units[i]; o.ranged {
-			t.Ranges[o.unit.Name] = o.histogram(m).Range(m, behind[o.unit.Output])
+			ranges[i] = o.histogram(m).Range(m, behind[o.unit.Output])
+		}
+	})
+	for i, r := range ranges {
+		if s.units[i].ranged {
+			t.Ranges[s.units[i].unit.Name] = r
 		}
 	}
 	for _, u := range quantize.Averaged(units) {
@@ -169,6 +258,7 @@ func (s *Statistics) join(other *Statistics) {
 			o.plain.Join(other.units[i].plain)
 			o.weighted.Join(other.units[i].weighted)
 			raise(o.peaks, other.units[i].peaks)
+			o.maxima.join(other.units[i].maxima)
 		}
 	}
 }
@@ -196,6 +286,7 @@ func (o *observed) look(values []float32, weights []uint64) error {
 	if err != nil {
 		return err
 	}
+	o.maxima.add(max(-lo, hi))
 	countBoth(o.plain, o.weighted, values, weights, lo, hi)
 	for c, bits := range peaks {
 		o.peaks[c] = max(o.peaks[c], float64(math.Float32frombits(bits)))

@@ -31,6 +31,22 @@ func TestStatisticsDoNotDependOnThreads(t *testing.T) {
 	}
 }
 
+// An equalized network seen beside the one that it comes from is as if seen alone.
+func TestEqualizationsAreObservedTogether(t *testing.T) {
+	g, pictures := graphtest.Classifier(t, rand.New(rand.NewPCG(1, 1)))
+	plain := seen(t, g, pictures, 1)
+	all := []quantize.Equalization{nil, quantize.NewEqualization(g, plain.Peaks(), 0.25), quantize.NewEqualization(g, plain.Peaks(), 1)}
+	got, err := ObserveEqualized(t.Context(), g, all, pictures, dataset.Pass{Threads: 2, Skip: func(error) {}})
+	require.NoError(t, err)
+	require.Equal(t, plain, got[0])
+	for i, e := range all[1:] {
+		equalized, err := quantize.Equalize(g, e)
+		require.NoError(t, err)
+		require.NotEqual(t, plain.Peaks(), got[1+i].Peaks())
+		require.Equal(t, seen(t, equalized, pictures, 1), got[1+i])
+	}
+}
+
 func TestPictureThatFailsEndsObserve(t *testing.T) {
 	g, pictures := graphtest.Classifier(t, rand.New(rand.NewPCG(1, 1)))
 	_, err := Observe(t.Context(), g, pictures, dataset.Pass{Threads: 3})

@@ -44,7 +44,12 @@ func conv(a *attempt, i int, in activation) (int8.Op, activation, error) {
 	}
 	constant += float64(out.scale * float64(out.ZeroAt(0)))
 	scales := l.fit(c, in.scale, out.scale, constant)
-	Parallel(op.OutC, func(o int) { l.correct(o, row(l.geometry, c.Weight, o), scales[o]) })
+	zeros := make([]int, op.OutC)
+	Parallel(op.OutC, func(o int) {
+		integers := row(l.geometry, c.Weight, o)
+		l.correct(o, integers, scales[o])
+		zeros[o] = ZeroSum(integers, &in.Tensor, l.first(o), l.groupIn)
+	})
 	for o, scale := range scales {
 		c.Scale[o] = float32(scale)
 		if c.Multiplier[o], err = int8.QuantizeMultiplier(scale*in.scale/out.scale, c.Shift); err != nil {
@@ -52,8 +57,7 @@ func conv(a *attempt, i int, in activation) (int8.Op, activation, error) {
 		}
 		// The step of the accumulator that the rounded multiplier stands for.
 		step := c.RealMultiplier(o) * out.scale
-		zeros := ZeroSum(row(l.geometry, c.Weight, o), &in.Tensor, l.first(o), l.groupIn)
-		c.Bias[o] = saturated(math.Round((l.bias[o]+constant)/step) - float64(zeros))
+		c.Bias[o] = saturated(math.Round((l.bias[o]+constant)/step) - float64(zeros[o]))
 	}
 	return c, out, nil
 }
@@ -112,9 +116,11 @@ func (l *linear) fit(c *int8.Conv, in, out, constant float64) []float64 {
 	scales := slices.Clone(l.rounded.scales)
 	// What the weights of a channel can make of inputs of 128.
 	reach := make([]float64, len(scales))
-	for i, w := range l.weight {
-		reach[i/l.depth] += 128 * math.Abs(float64(w))
-	}
+	Parallel(len(reach), func(o int) {
+		for _, w := range row(l.geometry, l.weight, o) {
+			reach[o] += 128 * math.Abs(float64(w))
+		}
+	})
 	for raised := true; raised; {
 		raised = false
 		c.Shift = int8.ShiftFor(slices.Max(scales) * in / out)

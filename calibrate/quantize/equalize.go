@@ -132,7 +132,7 @@ const reach = 24
 // bit. What changes is what an int8 range that all channels share costs each of
 // them.
 func Equalize(g *models.Graph, e Equalization) (*models.Graph, error) {
-	scales, err := e.scales(g)
+	scales, err := e.Scales(g)
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: equalize: %w", err)
 	}
@@ -155,8 +155,8 @@ func Equalize(g *models.Graph, e Equalization) (*models.Graph, error) {
 	return equalized, nil
 }
 
-// scales are those of each tensor's channels; those of most are none.
-func (e Equalization) scales(g *models.Graph) (map[tensor.ID][]float32, error) {
+// Scales are those by which each tensor's channels are divided; those of most are none.
+func (e Equalization) Scales(g *models.Graph) (map[tensor.ID][]float32, error) {
 	byTensor, known := map[tensor.ID][]float32{}, 0
 	for _, group := range Groups(g) {
 		logs, ok := e[group.Name]

@@ -98,21 +98,41 @@ func bestScale(row []float32, loss func(scale float32) float64) float64 {
 	return GridMin(0.6, 1, 63, func(t float64) float64 { return loss(float32(t * float64(largest) / 127)) }) * float64(largest) / 127
 }
 
-// roundingLoss is the squared error of weights rounded to a scale.
+// roundingLoss is the squared error of weights rounded to a scale. Four sums go on
+// side by side: one would wait for its last addition.
 func roundingLoss(row []float32, scale float32) float64 {
-	inverse, sum := 1/scale, 0.0
-	for _, w := range row {
-		d := w - float32(roundWeight(w, inverse)*scale)
-		sum += float64(float32(d * d))
+	inverse := 1 / scale
+	var a, b, c, d float64
+	for ; len(row) >= 4; row = row[4:] {
+		a += roundingError(row[0], scale, inverse)
+		b += roundingError(row[1], scale, inverse)
+		c += roundingError(row[2], scale, inverse)
+		d += roundingError(row[3], scale, inverse)
 	}
-	return sum
+	for _, w := range row {
+		a += roundingError(w, scale, inverse)
+	}
+	return a + b + (c + d)
+}
+
+// roundingError is the squared error of a weight.
+func roundingError(w, scale, inverse float32) float64 {
+	d := w - float32(roundWeight(w, inverse)*scale)
+	return float64(float32(d * d))
 }
 
 // roundWeight is w in steps of the scale, rounded to nearest even and clipped.
 // Adding and subtracting 1.5 * 2^23 rounds a float32 of that size.
 func roundWeight(w, inverse float32) float32 {
 	const magic = 3 << 22
-	return max(-127, min(127, float32(float32(float32(w*inverse)+magic)-magic)))
+	r := float32(float32(float32(w*inverse)+magic) - magic)
+	if r > 127 { // branches, which are hardly ever taken, are faster than min and max
+		return 127
+	}
+	if r < -127 {
+		return -127
+	}
+	return r
 }
 
 func roundWeights(dst []int8.Value, row []float32, scale float64) {

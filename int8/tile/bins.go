@@ -12,7 +12,8 @@ import (
 // at most BinRoom, and its negative ones too: 255*127 fits. Most steps are such, and
 // mostly some of them together, so that their lanes are added up before they are
 // widened to 32 bits, once. Integers may be summed in any order: a panel's steps
-// go into bins that have room for them. (First fit with few open bins: Csirik,
+// go into bins that have room for them. A step that no bin can hold is tried with the
+// second and the third of each channel's four values crossed. (First fit with few open bins: Csirik,
 // Johnson: Bounded Space On-Line Bin Packing, 2001.)
 const (
 	binSteps  = 3  // of a full bin
@@ -21,9 +22,12 @@ const (
 	laneWords = stepBytes / 8
 )
 
-// binHeader is the bytes of the numbers of bins: of 3 steps, of 2 and of 1, and of
-// steps in none, which are widened before they are multiplied.
-const binHeader = 4 * (binSteps + 1)
+// orders are the kinds of steps: in bins of 3 steps, of 2 and of 1, the same crossed,
+// and in none, which are widened before they are multiplied.
+const orders = 2*binSteps + 1
+
+// binHeader is the bytes of the numbers of bins of each kind, and of steps in none.
+const binHeader = 4 * orders
 
 const (
 	signBit   = 0x8080808080808080
@@ -39,9 +43,10 @@ type bin struct {
 
 // binner puts the steps of panels into bins, one panel after the other.
 type binner struct {
-	steps [][laneWords]uint64   // weights
-	place []uint32              // of each step: see Conv.place
-	order [binSteps + 1][]int32 // steps in bins of 3, of 2, of 1, and of none
+	steps [][laneWords]uint64 // weights
+	place []uint32            // of each step: see Conv.place
+	order [orders][]int32     // steps of each kind
+	first int                 // of the kinds of open bins
 	fit   func(step, rooms unsafe.Pointer, open int) (bin, sum int)
 	open  []bin
 	rooms [openBins + 1][stepBytes]byte // of open bins and of another one
@@ -60,14 +65,19 @@ func (b *binner) values(missing bool) []int8.Value {
 func (b *binner) fill(dst []int8.Value) {
 	b.sort()
 	steps := unsafe.Slice((*[laneWords]uint64)(unsafe.Pointer(unsafe.SliceData(dst))), len(b.steps))
-	words := unsafe.Slice((*uint32)(unsafe.Pointer(&dst[len(b.steps)*stepBytes])), binSteps+1+len(b.steps))
-	places := words[binSteps+1:]
+	words := unsafe.Slice((*uint32)(unsafe.Pointer(&dst[len(b.steps)*stepBytes])), orders+len(b.steps))
+	places := words[orders:]
 	for i, order := range b.order {
-		words[i] = uint32(len(order) / max(binSteps-i, 1))
+		words[i] = uint32(len(order))
+		if i < orders-1 {
+			words[i] /= uint32(binSteps - i%binSteps)
+		}
 		for j, step := range order {
 			steps[j], places[j] = b.steps[step], b.place[step]
-			if i == binSteps {
+			if i == orders-1 {
 				steps[j] = parted(steps[j])
+			} else if i >= binSteps {
+				steps[j] = crossed(steps[j])
 			}
 		}
 		steps, places = steps[len(order):], places[len(order):]
@@ -94,7 +104,7 @@ func even(w uint64) uint64 {
 
 // close moves the last open bin to the place of one that takes no more.
 func (b *binner) close(i int) {
-	k := &b.order[binSteps-b.open[i].n]
+	k := &b.order[b.first+binSteps-b.open[i].n]
 	*k = append(*k, b.open[i].steps[:b.open[i].n]...)
 	last := len(b.open) - 1
 	b.open[i], b.rooms[i] = b.open[last], b.rooms[last]
@@ -106,21 +116,47 @@ func (b *binner) sort() {
 	for i := range b.order {
 		b.order[i] = b.order[i][:0]
 	}
+	none := &b.order[orders-1]
+	b.first = 0
 	for step := range b.steps {
-		b.add(int32(step))
+		if !b.add(int32(step)) {
+			*none = append(*none, int32(step))
+		}
 	}
+	b.closeAll()
+	b.first = binSteps
+	rest := *none
+	*none = rest[:0]
+	for _, step := range rest {
+		b.steps[step] = crossed(b.steps[step])
+		if !b.add(step) {
+			*none = append(*none, step)
+		}
+		b.steps[step] = crossed(b.steps[step]) // what lies behind the end of runs is to stay zero
+	}
+	b.closeAll()
+}
+
+func (b *binner) closeAll() {
 	for len(b.open) > 0 {
 		b.close(0)
 	}
 }
 
-// add puts a step into the first bin that has room, or else into another one. With
-// too many open, the fullest is closed.
-func (b *binner) add(step int32) {
+// crossed has the second and the third of each four bytes in each other's place.
+func crossed(step [laneWords]uint64) [laneWords]uint64 {
+	for i, w := range step {
+		step[i] = w&0xff0000ffff0000ff | w<<8&0x00ff000000ff0000 | w>>8&0x0000ff000000ff00
+	}
+	return step
+}
+
+// add puts a step into the first bin that has room, or else into another one, unless
+// none can hold it. With too many open, the fullest is closed.
+func (b *binner) add(step int32) bool {
 	i, sum := b.fit(unsafe.Pointer(&b.steps[step]), unsafe.Pointer(&b.rooms), len(b.open))
 	if i < 0 {
-		b.order[binSteps] = append(b.order[binSteps], step)
-		return
+		return false
 	}
 	if i == openBins {
 		b.close(b.fullest())
@@ -136,6 +172,7 @@ func (b *binner) add(step int32) {
 	if open.n == binSteps {
 		b.close(i)
 	}
+	return true
 }
 
 func (b *binner) fullest() (fullest int) {

@@ -41,12 +41,12 @@ func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	if _, dw := conv.Steps(); c.inputs > conv.InC/conv.Groups && dw == 1 {
 		c.run = conv.KW * c.inputs
 		c.steps = ceil(c.run, m.KR)
-		c.chunk = min(l.Out.Shape.W, m.block(conv.KH*conv.StrideW*c.inputs))
+		c.chunk = min(l.Out.Shape.W, m.pixels(conv.KH*conv.StrideW*c.inputs))
 		c.strip = ((c.chunk+m.smallest().MR)*conv.StrideW+conv.KW)*c.inputs + m.KR
 	} else if m.gathers(conv, l.Out.Shape) {
 		c.run = c.depth
 		c.runs, c.steps = 1, ceil(c.run, m.KR)
-		c.chunk = min(l.Out.Shape.W, m.block(c.steps*m.KR))
+		c.chunk = min(l.Out.Shape.W, m.pixels(c.steps*m.KR+align))
 	}
 	return c
 }
@@ -76,7 +76,7 @@ func (c *Conv) Bytes() int {
 }
 
 // Pack implements int8.Convolution.
-func (c *Conv) Pack() { c.pack(c.conv) }
+func (c *Conv) Pack(memory []int8.Value) { c.pack(c.conv, memory) }
 
 // Split implements int8.Convolution.
 func (c *Conv) Split(int) (rows, channels int) { return 0, 0 }
@@ -179,49 +179,57 @@ func (w *work) setArgs() {
 	}
 }
 
-// direct computes with windows read in place. Either all panels pass over a
-// block of pixels and then over the next, or each panel passes over all of them.
+// direct computes with windows read in place. Panels that stay in the first cache
+// together pass over a block of pixels and then over the next; one that fills it alone
+// passes over all pixels. So weights are read once.
 func (w *work) direct() {
 	w.setArgs()
 	all, rows := run{y: w.part.Y0, pixels: w.t.OW}, w.part.Y1-w.part.Y0
-	width, height := all.pixels, 1
 	if w.contiguous() {
 		all.pixels, rows = rows*all.pixels, 1
-		width = min(all.pixels, w.micro.block(w.t.InC))
 	}
-	if !w.blocksOutside(ceil(all.pixels, width) * ceil(rows, height)) {
-		width, height = all.pixels, rows
+	_, _, size := w.layout()
+	n, width, height := w.micro.Group/size, all.pixels, rows
+	if n > 1 {
+		width, height = w.block(all.pixels, rows)
 	}
-	for y := 0; y < rows; y += height {
-		for x := 0; x < all.pixels; x += width {
-			for p := range w.panels {
-				w.rows(run{all.y + y, x, min(width, all.pixels-x)}, min(height, rows-y), &w.panels[p])
+	for rest := w.panels; len(rest) > 0; {
+		panels := rest[:min(max(n, 1), len(rest))]
+		rest = rest[len(panels):]
+		for y := 0; y < rows; y += height {
+			for x := 0; x < all.pixels; x += width {
+				w.rows(run{all.y + y, x, min(width, all.pixels-x)}, min(height, rows-y), panels)
 			}
 		}
 	}
 }
 
-// near is about the size of the first cache.
-const near = 32 << 10
-
-// block is the pixels whose windows of the given bytes fill half of it: whole
-// tiles, and at least one.
-func (m *Micro) block(window int) int {
-	tile := m.Shapes[0].MR
-	return max(near/2/window/tile, 1) * tile
+// block is the width and height of pixels whose windows and outputs fill Micro.Block,
+// whole tiles. Of outputs whole cache lines count. Large windows overlap more below
+// each other than beside.
+func (w *work) block(pixels, rows int) (width, height int) {
+	t, tile, out := w.t, w.micro.Shapes[0].MR, min(align, w.part.C1-w.part.C0)
+	if t.Res != nil && &t.Res[0] != &t.Dst[0] {
+		out *= 2
+	}
+	if t.KH > 1 {
+		width = min(tile, pixels)
+		row := (width*t.StrideW + t.KW) * t.InC
+		height = min(max((w.micro.Block-t.KH*row)/(t.StrideH*row+width*out), 1), rows)
+		return width, height
+	}
+	width = min(w.micro.pixels(t.InC+out), pixels)
+	height = max(w.micro.Block/(t.InC+out)/width, 1)
+	if width < pixels {
+		height = 1
+	}
+	return width, height
 }
 
-// blocksOutside says whether to pass all panels over each block: if their weights
-// are near, or if reading them again for every block costs less than reading the
-// input again for every panel. Weights too many for the second cache are read
-// once.
-func (w *work) blocksOutside(blocks int) bool {
-	weights := 0
-	for i := range w.panels {
-		weights += len(w.panels[i].data)
-	}
-	inputs := (w.part.Y1 - w.part.Y0) * w.t.StrideH * w.t.SrcRow
-	return weights <= near || weights <= 8*near && weights*blocks < inputs*len(w.panels)
+// pixels are those of the given bytes that fill Block: whole tiles, and at least one.
+func (m *Micro) pixels(bytes int) int {
+	tile := m.Shapes[0].MR
+	return max(m.Block/bytes/tile, 1) * tile
 }
 
 // contiguous says whether pixels follow each other without a gap, from the
@@ -232,10 +240,10 @@ func (w *work) contiguous() bool {
 		t.SrcRow == t.OW*t.InC && t.DstRow == t.OW*t.DstStep && (t.Res == nil || t.ResRow == t.OW*t.OutC)
 }
 
-// rows computes one panel of runs, one below the other: of each as many tiles of the
+// rows computes panels of runs, one below the other: of each as many tiles of the
 // first shape as leave a rest that those of the last shape fill; if there is no such
 // number, as many as fit, and the last tile begins early enough to end with the run.
-func (w *work) rows(r run, rows int, p *panel) {
+func (w *work) rows(r run, rows int, panels []panel) {
 	first, last := w.micro.Shapes[0], w.micro.Shapes[len(w.micro.Shapes)-1]
 	n := r.pixels / first.MR
 	for n > 0 && (r.pixels-n*first.MR)%last.MR != 0 {
@@ -244,84 +252,97 @@ func (w *work) rows(r run, rows int, p *panel) {
 	if r.pixels%last.MR != 0 && n == 0 {
 		n = r.pixels / first.MR
 	}
-	w.begin(p)
-	r = w.tiles(first, n, r, rows, p)
-	r = w.tiles(last, r.pixels/last.MR, r, rows, p)
-	if r.pixels > 0 {
-		for range rows {
-			w.tail(r, p)
-			r.y++
+	r = w.tiles(first, n, r, rows, panels)
+	r = w.tiles(last, r.pixels/last.MR, r, rows, panels)
+	for i := range panels {
+		for y := range rows {
+			w.tail(run{r.y + y, r.x, r.pixels}, &panels[i])
 		}
-	}
-}
-
-// begin sets what all tiles of a panel share.
-func (w *work) begin(p *panel) {
-	w.args.Panel, w.args.Wide = pointer(p.data), p.wide
-	if w.micro.Fit != nil {
-		w.args.Offsets = unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
 	}
 }
 
 // tail computes what is less than a tile.
 func (w *work) tail(r run, p *panel) {
 	s := w.micro.smallest()
-	if w.source.spare {
+	before := s.MR - r.pixels
+	switch {
+	case r.pixels == 0:
+	case w.source.spare:
 		w.staged(s, r, 0, p)
-		return
-	}
-	if before := s.MR - r.pixels; r.x >= before {
+	case r.x >= before:
 		w.staged(s, run{r.y, r.x - before, r.pixels}, before, p)
-		return
-	}
-	// The part is smaller than a tile: repeat one pixel's window.
-	step := w.args.SrcStep
-	for ; r.pixels > 0; r.pixels-- {
+	default: // the part is smaller than a tile: repeat one pixel's window
 		w.args.SrcStep = 0
-		w.staged(s, run{r.y, r.x, 1}, 0, p)
-		r.x++
+		for i := range r.pixels {
+			w.staged(s, run{r.y, r.x + i, 1}, 0, p)
+		}
+		w.args.SrcStep = w.source.pixel
 	}
-	w.args.SrcStep = step
 }
 
 // tiles computes the first n tiles of each of the runs and returns the rest. The
 // assembly goes along a row or, if those are more tiles at a time, down the rows.
-func (w *work) tiles(s Shape, n int, r run, rows int, p *panel) run {
+func (w *work) tiles(s Shape, n int, r run, rows int, panels []panel) run {
 	rest := run{r.y, r.x + n*s.MR, r.pixels - n*s.MR}
-	if p.lanes < w.micro.NR {
-		for range rows {
-			for i := range n {
-				w.staged(s, run{r.y, r.x + i*s.MR, s.MR}, 0, p)
-			}
-			r.y++
+	if last := &panels[len(panels)-1]; last.lanes < w.micro.NR {
+		panels = panels[:len(panels)-1]
+		for i := range rows * n {
+			w.staged(s, run{r.y + i/n, r.x + i%n*s.MR, s.MR}, 0, last)
 		}
-		return rest
 	}
 	if rows > n {
-		for range n {
-			w.call(s, r, rows, w.below, p)
-			r.x += s.MR
+		for i := range n {
+			w.call(s, run{r.y, r.x + i*s.MR, s.MR}, rows, w.below, panels)
 		}
 		return rest
 	}
 	beside := step{s.MR * w.source.pixel, s.MR * w.t.DstStep, s.MR * w.args.ResStep}
-	for range rows {
-		w.call(s, r, n, beside, p)
-		r.y++
+	for i := range rows {
+		w.call(s, run{r.y + i, r.x, n * s.MR}, n, beside, panels)
 	}
 	return rest
 }
 
-// call computes n tiles, each a step from the one before.
-func (w *work) call(s Shape, r run, n int, next step, p *panel) {
-	t, a := w.t, &w.args
+// call computes n tiles, each a step from the one before, of panels without gaps.
+func (w *work) call(s Shape, r run, n int, next step, panels []panel) {
+	t, a, channels := w.t, &w.args, w.micro.NR*len(panels)
+	if channels == 0 {
+		return
+	}
 	a.Tiles, a.SrcNext, a.DstNext, a.ResNext = n, next.src, next.dst, next.res
 	a.Src = w.windowsAt(r, s, (n-1)*next.src)
-	a.Dst = pointer(t.Dst[r.y*t.DstRow+r.x*t.DstStep+p.channel:][:(n-1)*next.dst+(s.MR-1)*t.DstStep+w.micro.NR])
+	at := r.y*t.DstRow + r.x*t.DstStep + panels[0].channel
+	dst := t.Dst[at:][:(n-1)*next.dst+(s.MR-1)*t.DstStep+channels]
+	var res []int8.Value
 	if t.Res != nil {
-		a.Res = pointer(t.Res[r.y*t.ResRow+r.x*t.OutC+p.channel:][:(n-1)*next.res+(s.MR-1)*t.OutC+w.micro.NR])
+		res = t.Res[r.y*t.ResRow+r.x*t.OutC+panels[0].channel:][:(n-1)*next.res+(s.MR-1)*t.OutC+channels]
 	}
-	s.Run(*a)
+	if w.micro.Panels {
+		a.Dst, a.Res = pointer(dst), pointer(res)
+		w.begin(panels)
+		s.Run(*a)
+		return
+	}
+	for i := range panels {
+		a.Dst = pointer(dst[i*w.micro.NR:])
+		if res != nil {
+			a.Res = pointer(res[i*w.micro.NR:])
+		}
+		w.begin(panels[i : i+1])
+		s.Run(*a)
+	}
+}
+
+// begin sets what all tiles of panels share.
+func (w *work) begin(panels []panel) {
+	p, a := &panels[0], &w.args
+	a.Panel, a.Panels, a.PanelNext, a.Wide = pointer(p.data), len(panels), len(p.data), 0
+	for i := range panels {
+		a.Wide += panels[i].wide
+	}
+	if w.micro.Fit != nil {
+		a.Offsets = unsafe.Pointer(unsafe.SliceData(w.offsetsOf(p)))
+	}
 }
 
 // windowsAt points to the windows of a tile, and of others up to some bytes ahead.
@@ -337,7 +358,9 @@ func (w *work) windowsAt(r run, s Shape, ahead int) unsafe.Pointer {
 // output may lie in the residual's memory, so that nothing may be computed
 // from a pixel that is already stored. The first skip pixels are not used.
 func (w *work) staged(s Shape, r run, skip int, p *panel) {
-	t, lanes, a := w.t, w.micro.NR, w.args
+	t, lanes := w.t, w.micro.NR
+	w.begin(unsafe.Slice(p, 1))
+	a := w.args
 	a.Tiles, a.Src = 1, w.windowsAt(r, s, 0)
 	end := min(s.MR, skip+r.pixels)
 	at := func(row, step, pixel int) int { return r.y*row + (r.x+pixel)*step + p.channel }
@@ -366,21 +389,27 @@ func (w *work) gathered() {
 		for x := 0; x < w.t.OW; x += w.chunk {
 			r := run{y, x, min(w.chunk, w.t.OW-x)}
 			w.source.x0 = x
-			group := -1
-			for i := range w.panels {
-				p := &w.panels[i]
-				if p.group != group {
-					group = p.group
-					if w.strip > 0 {
-						w.copyStrips(r, group)
-					} else {
-						w.copyWindows(w.windows, w.t, w.t.Src, r, group)
-					}
+			for rest := w.panels; len(rest) > 0; {
+				n := sameGroup(rest)
+				if w.strip > 0 {
+					w.copyStrips(r, rest[0].group)
+				} else {
+					w.copyWindows(w.windows, w.t, w.t.Src, r, rest[0].group)
 				}
-				w.rows(r, 1, p)
+				w.rows(r, 1, rest[:n])
+				rest = rest[n:]
 			}
 		}
 	}
+}
+
+// sameGroup is how many of the first panels are of one group.
+func sameGroup(panels []panel) int {
+	n := 1
+	for n < len(panels) && panels[n].group == panels[0].group {
+		n++
+	}
+	return n
 }
 
 // copyWindows copies the windows of a run in src, one group's channels. What

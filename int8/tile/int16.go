@@ -34,7 +34,7 @@ func (m *Micro) ConvolutionInt16(l *int8.Layer, in *int8.Tensor) int8.Convolutio
 }
 
 // Pack implements int8.Convolution.
-func (c *convInt16) Pack() {
+func (c *convInt16) Pack(memory []int8.Value) {
 	conv := c.conv
 	if c.halves == 2 {
 		c.bias = make([]int32, conv.OutC)
@@ -44,14 +44,14 @@ func (c *convInt16) Pack() {
 	}
 	unbiased := *conv
 	unbiased.Bias = make([]int32, conv.OutC) // c.bias is added when both halves' sums are
-	c.pack(&unbiased)
+	c.pack(&unbiased, memory)
 }
 
 // pixels whose windows are to be copied at a time: some whole tiles, so that
 // calls take little time, if their windows stay near.
 func (c *convInt16) pixels() int {
-	const tiles = 4
-	return c.micro.Sums.MR * max(1, min(tiles, near/2/(c.halves*c.window()*c.micro.Sums.MR)))
+	const tiles, near = 4, 16 << 10
+	return c.micro.Sums.MR * max(1, min(tiles, near/(c.halves*c.window()*c.micro.Sums.MR)))
 }
 
 // window is the bytes of a copied window.
@@ -89,10 +89,7 @@ func (c *convInt16) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 		for x := 0; x < t.OW; x += c.chunk {
 			r := run{y, x, min(c.chunk, t.OW-x)}
 			for rest := panels; len(rest) > 0; {
-				n := 1
-				for n < len(rest) && rest[n].group == rest[0].group {
-					n++
-				}
+				n := sameGroup(rest)
 				c.group(t, r, rest[:n], windows, sums)
 				rest = rest[n:]
 			}
@@ -164,7 +161,7 @@ func (c *convInt16) multiply(p *panel, windows []int8.Value, sums []int32, rows,
 	s := c.micro.Sums
 	a := Args{
 		Panel: pointer(p.data), Src: pointer(windows), Dst: words(sums),
-		Tiles: ceil(rows, s.MR), Runs: 1, Steps: c.steps,
+		Tiles: ceil(rows, s.MR), Panels: 1, Runs: 1, Steps: c.steps,
 		SrcStep: c.window(), SrcNext: s.MR * c.window(),
 		DstStep: 4 * width, DstNext: s.MR * 4 * width,
 	}

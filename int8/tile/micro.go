@@ -45,6 +45,13 @@ type Micro struct {
 	// It returns the bin's number, or -1 if a lane has more than BinRoom, and the sum of
 	// magnitudes. nil where the assembly takes steps as they come.
 	Fit func(step, rooms unsafe.Pointer, open int) (bin, sum int)
+	// Panels says that the assembly takes several panels in a call, one after the other.
+	Panels bool
+	// Group is the bytes of panels that are to stay in the first cache together.
+	Group int
+	// Block is the bytes of windows and outputs, about, of the pixels that a group of
+	// panels passes over at a time.
+	Block int
 	// Winograd, if not nil, is for 3x3 convolutions.
 	Winograd *Winograd
 	// Dense computes products of a matrix and a vector.
@@ -81,6 +88,9 @@ type Args struct {
 	Wide    int // number of the panel's flags that are set
 	// With Micro.Fit, uint32 from a window to each step; Steps are those of all rows.
 	Offsets unsafe.Pointer
+	// With Micro.Panels, the number of panels, each PanelNext behind the one before; else 1.
+	Panels    int
+	PanelNext int
 }
 
 // BinRoom is what the positive weights of a bin's 16-bit lane may add up to, and the

@@ -17,7 +17,7 @@ import (
 // or, with Micro.Fit, from the weights on:
 //
 //	int8 weight[Runs*Steps][NR][KR], in the order of bins; of steps in none, see parted
-//	uint32 bins[4]: those of 3 steps, of 2 and of 1; steps in none
+//	uint32 bins[orders]: see there
 //	uint32 place[Runs*Steps]: see Conv.place
 //
 // The places of missing channels and of values behind the end of a run are
@@ -52,15 +52,13 @@ func (c *Conv) layout() (groups, panels, size int) {
 
 // pack makes the panels: they never cross a group, whose channels share their
 // input.
-func (c *Conv) pack(conv *int8.Conv) {
+func (c *Conv) pack(conv *int8.Conv, memory []int8.Value) {
 	m, groupOut := c.micro, c.groupOut()
-	groups, panels, size := c.layout()
-	memory := make([]int8.Value, groups*panels*size+align)
+	groups, _, size := c.layout()
 	var b *binner
 	if m.Fit != nil {
 		b = c.newBinner()
 	}
-	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
 	for g := range groups {
 		for o := 0; o < groupOut; o += m.NR {
 			p := panel{number: len(c.panels), channel: g*groupOut + o, lanes: min(m.NR, groupOut-o, conv.OutC-g*groupOut-o), group: g, data: memory[:size:size]}

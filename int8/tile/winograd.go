@@ -156,13 +156,11 @@ func (w *winograd) panelBytes() int {
 }
 
 // Bytes implements int8.Convolution.
-func (w *winograd) Bytes() int { return w.conv.OutC / w.Channels * w.panelBytes() }
+func (w *winograd) Bytes() int { return w.conv.OutC/w.Channels*w.panelBytes() + winogradAhead }
 
 // Pack implements int8.Convolution.
-func (w *winograd) Pack() {
+func (w *winograd) Pack(memory []int8.Value) {
 	c, size := w.conv, w.panelBytes()
-	memory := make([]int8.Value, w.Bytes()+winogradAhead+align)
-	memory = memory[-int(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))&(align-1):]
 	for first := 0; first < c.OutC; first += w.Channels {
 		w.panels = append(w.panels, memory[:size])
 		words := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(memory))), 2*w.Channels)

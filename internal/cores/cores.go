@@ -34,7 +34,7 @@ var peaks = map[string]map[string]float64{
 // byte of the image or of a pool (counted with scripts/icount.c), of which the A76
 // is taken to execute 3 a cycle, the A72 2 and the A53 0.9.
 type Costs struct {
-	Caches float64 `json:"cache_factor"`          // all cycles times this, for misses of the first cache
+	Caches float64 `json:"-"`                     // all cycles times this, for misses of caches, where none are simulated
 	Call   float64 `json:"cycles_per_call"`       // Go code around a call of assembly
 	Copy   float64 `json:"cycles_per_short_copy"` // a short run of bytes, in Go
 	Byte   float64 `json:"cycles_per_byte_in_go"` // of the image and of pools

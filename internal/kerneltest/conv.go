@@ -55,7 +55,7 @@ func (b *bench) convInt16(g geometry, seed uint64) error {
 func (b *bench) run(t *trial, g geometry, seed uint64, convolution int8.Convolution) error {
 	random := newSource(seed + 1)
 	size := convolution.Bytes()
-	convolution.Pack()
+	convolution.Pack(int8.Aligned(convolution.Bytes()))
 	if got := convolution.Bytes(); got != size {
 		return fmt.Errorf("%d bytes when packed, %d before", got, size)
 	}

@@ -12,21 +12,21 @@ import (
 type routine struct {
 	*function
 	arguments func(groups, steps int) []uint64
-	flags     func(steps int) (at uint64, n int) // bytes that hold flag; nil for none
+	flags     func(args []uint64) (at uint64, n int) // bytes that hold flag; nil for none
 	flag      uint8
 	period    int // of the loops' unrolling, in steps
 }
 
 // run is the trace of a call.
 func (r routine) run(groups, steps int) ([]*instruction, error) {
-	data := map[uint64]uint8{}
+	data, args := map[uint64]uint8{}, r.arguments(groups, steps)
 	if r.flags != nil {
-		at, n := r.flags(steps)
+		at, n := r.flags(args)
 		for i := range n {
 			data[at+uint64(i)] = r.flag
 		}
 	}
-	return r.trace(r.arguments(groups, steps), data)
+	return r.trace(args, data)
 }
 
 // cost is cycles: of a call beyond its groups, and of each group.

@@ -15,8 +15,9 @@ import (
 type machine struct {
 	registers [31]word
 	sp        word
-	flags     word             // the bits N Z C V, N highest
-	memory    map[uint64]uint8 // known bytes
+	flags     word                              // the bits N Z C V, N highest
+	memory    map[uint64]uint8                  // known bytes
+	visit     func(at uint64, size int, k kind) // is told of accesses to memory, unless nil
 }
 
 // word is a value that may be unknown.
@@ -27,17 +28,28 @@ type word struct {
 
 func known(bits uint64) word { return word{bits, true} }
 
-// longest is the number of instructions after which a trace is given up.
-const longest = 1 << 18
+// longest is the number of instructions after which a function is given up.
+const longest = 1 << 21
 
 // stack is an address that no argument points to.
 const stack = 0x7fff_f000_0000_0000
 
 // trace returns the instructions that the function executes for these
-// arguments, in order. Go's assembly finds them above the return address. The
-// known bytes of memory are data, which trace takes over.
-func (f *function) trace(arguments []uint64, data map[uint64]uint8) ([]*instruction, error) {
-	m := &machine{sp: known(stack), memory: data}
+// arguments, in order. The known bytes of memory are data, which trace takes over.
+func (f *function) trace(arguments []uint64, data map[uint64]uint8) (executed []*instruction, err error) {
+	m := &machine{memory: data}
+	err = f.run(m, arguments, func(in *instruction) { executed = append(executed, in) })
+	return executed, err
+}
+
+// follow is trace that tells of accesses to memory instead.
+func (f *function) follow(arguments []uint64, data map[uint64]uint8, visit func(at uint64, size int, k kind)) error {
+	return f.run(&machine{memory: data, visit: visit}, arguments, func(*instruction) {})
+}
+
+// run executes the function. Go's assembly finds arguments above the return address.
+func (f *function) run(m *machine, arguments []uint64, each func(*instruction)) error {
+	m.sp = known(stack)
 	for i, a := range arguments {
 		m.store(known(stack+8+8*uint64(i)), known(a), 8)
 	}
@@ -45,30 +57,30 @@ func (f *function) trace(arguments []uint64, data map[uint64]uint8) ([]*instruct
 	for i := range f.code {
 		index[f.code[i].address] = i
 	}
-	var executed []*instruction
-	for at := 0; len(executed) < longest; {
+	at := 0
+	for range longest {
 		if at >= len(f.code) {
-			return nil, fmt.Errorf("%s: runs beyond its end", f.name)
+			return fmt.Errorf("%s: runs beyond its end", f.name)
 		}
 		in := &f.code[at]
-		executed = append(executed, in)
+		each(in)
 		if in.name == "ret" {
-			return executed, nil
+			return nil
 		}
 		target, err := m.step(in)
 		if err != nil {
-			return nil, fmt.Errorf("%s: at %#x, %q: %w", f.name, in.address, in.text(), err)
+			return fmt.Errorf("%s: at %#x, %q: %w", f.name, in.address, in.text(), err)
 		}
 		at++
 		if target != 0 {
 			to, ok := index[target]
 			if !ok {
-				return nil, fmt.Errorf("%s: at %#x: leaves the function", f.name, in.address)
+				return fmt.Errorf("%s: at %#x: leaves the function", f.name, in.address)
 			}
 			at = to
 		}
 	}
-	return nil, fmt.Errorf("%s: does not end within %d instructions, called with %d", f.name, longest, arguments)
+	return fmt.Errorf("%s: does not end within %d instructions, called with %d", f.name, longest, arguments)
 }
 
 // step executes an instruction and returns where it branches to, 0 for the
@@ -79,7 +91,10 @@ func (m *machine) step(in *instruction) (uint64, error) {
 	}
 	ops := in.operands
 	switch {
-	case in.name == "hint" || in.name == "prfm" || in.name == "prfum" || len(ops) == 0:
+	case in.name == "hint" || len(ops) == 0:
+	case strings.HasPrefix(in.name, "prf"):
+		_, address, _ := m.address(ops, memoryOperand(ops))
+		m.tell(in, memoryOperand(ops), address)
 	case memoryOperand(ops) >= 0:
 		m.access(in)
 	case !isGeneral(ops[0]): // vectors
@@ -218,6 +233,7 @@ func (m *machine) access(in *instruction) {
 	ops := in.operands
 	at := memoryOperand(ops)
 	base, address, after := m.address(ops, at)
+	m.tell(in, at, address)
 	load := strings.HasPrefix(in.name, "ld")
 	offset := uint64(0)
 	for _, r := range ops[:at] {
@@ -239,6 +255,14 @@ func (m *machine) access(in *instruction) {
 	}
 	if base != "" {
 		m.set(base, after)
+	}
+}
+
+// tell visits an access.
+func (m *machine) tell(in *instruction, at int, address word) {
+	if m.visit != nil && address.known {
+		k, size := kindOf(in, at)
+		m.visit(address.bits, size, k)
 	}
 }
 

@@ -22,9 +22,14 @@ The assembly is disassembled from the program as built. Its control flow is
 followed for the arguments that the driver passes for each layer of the model,
 and the instructions go, in the order in which they would be executed, through
 llvm-mca (neoverse-n1 stands for the Cortex-A76, from which it derives) or
-through an in-order model of the Cortex-A53. The network's time on a board is
-then the sum over the layers of the slowest thread's cycles or the traffic to
-memory, whichever is longer, with the assumptions that the output lists.
+through an in-order model of the Cortex-A53: cycles with all data near. All that
+they load, store and prefetch goes, call by call, through a simulation of each
+board's caches and memory with its four cores, which adds what these wait.
+
+A board's time is a range. Its lower end takes the model's cycles, and memory at
+its best; the upper end takes products at the best rate that was published for
+a kernel on that core, and memory at its worst. The output lists what it assumes.
+Not simulated: write streaming, TLBs, other programs, heat.
 
 Needs llvm-objdump and llvm-mca (Debian: apt-get install llvm-19).`
 
@@ -47,6 +52,8 @@ type report struct {
 	Network string       `json:"network"`
 	Cores   []coreReport `json:"cores"`
 	Absent  []string     `json:"absent_kernels,omitempty"` // not in the program
+	// Compared is the prediction beside what -compare names.
+	Compared *comparison `json:"compared,omitempty"`
 }
 
 func run(_ context.Context, args []string, s cli.Streams) error {
@@ -55,6 +62,7 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 	network := f.String("model", "build/resnet50.q8", "the quantized network, a `FILE`")
 	only := f.String("core", "", "report on the core `NAME` only, such as A76")
 	asJSON := f.Bool("json", false, "print JSON")
+	compare := f.String("compare", "", "compare with a board's time, a `FILE` that edge-classify bench -json wrote, best with -layers")
 	if rest, err := cli.Parse(f, args); err != nil {
 		return err
 	} else if len(rest) > 0 {
@@ -73,18 +81,34 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	defer m.Close()
+	wanted, asked := boards(), *only
+	var told *measured
+	if *compare != "" {
+		var b board
+		if told, b, err = readMeasured(*compare, m.Network); err != nil {
+			return err
+		}
+		wanted, asked = []board{b}, b.Core
+	}
 	r := report{What: "static model, not measured on silicon", Program: *program, Network: m.Network.Name}
-	cores, err := r.choose(*only, functions)
+	cores, err := r.choose(asked, functions)
 	if err != nil {
 		return err
 	}
-	if r.Cores, err = all(t, cores, functions, m.Network); err != nil {
+	if r.Cores, err = all(t, cores, wanted, functions, m.Network); err != nil {
 		return err
+	}
+	if told != nil && len(r.Cores) > 0 {
+		r.Compared = told.compare(&r.Cores[0].Boards[0])
 	}
 	if *asJSON {
 		e := json.NewEncoder(s.Out)
 		e.SetIndent("", "  ")
 		return e.Encode(r)
+	}
+	if told != nil && r.Compared != nil {
+		r.Compared.print(s.Out, wanted[0])
+		return nil
 	}
 	r.print(s.Out)
 	return nil
@@ -110,11 +134,11 @@ func (r *report) choose(name string, functions map[string]*function) ([]core, er
 }
 
 // all reports on each core, at the same time.
-func all(t tools, cores []core, functions map[string]*function, n *int8.Network) ([]coreReport, error) {
+func all(t tools, cores []core, wanted []board, functions map[string]*function, n *int8.Network) ([]coreReport, error) {
 	reports, errs := make([]coreReport, len(cores)), make([]error, len(cores))
 	var group sync.WaitGroup
 	for i, c := range cores {
-		group.Go(func() { reports[i], errs[i] = one(t, c, functions, n) })
+		group.Go(func() { reports[i], errs[i] = one(t, c, wanted, functions, n) })
 	}
 	group.Wait()
 	for i, err := range errs {

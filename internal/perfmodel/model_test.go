@@ -189,24 +189,25 @@ func TestRecordedTilesCoverTheLayer(t *testing.T) {
 
 func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 	r := newRecorder(k)
-	plan, layers, err := r.layers(n, 3)
+	plan, layers, err := r.layers(n, 3, 1)
 	require.NoError(t, err)
+	p := predictor{core: core{kernel: k}}
 	step := 0
-	for l := range layers {
+	for _, l := range layers {
 		step++
 		products, outputs, rows, maxima := 0, 0, 0, 0
-		for _, c := range r.chunks {
-			for kind, n := range c.tiles {
-				products += n.tiles * pixels(k, kind.function) * k.NR * kind.runs * kind.steps * k.KR
-			}
-			for _, n := range c.outputs {
-				outputs += n.vectors * tile.RequantizeVector
-			}
-			for _, n := range c.dense {
-				rows += n.rows
-			}
-			for _, n := range c.maxima {
-				maxima += n.runs
+		for _, chunk := range r.chunks {
+			for _, c := range chunk.calls {
+				switch kind := c.kind.(type) {
+				case tileKind:
+					products += c.groups * p.pixels(kind.function) * k.NR * kind.runs * kind.steps * k.KR
+				case outputKind:
+					outputs += c.groups * tile.RequantizeVector
+				case denseKind:
+					rows += c.groups
+				case maxKind:
+					maxima += c.groups
+				}
 			}
 		}
 		switch op := l.Op.(type) {
@@ -240,15 +241,6 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 	require.Equal(t, len(n.Layers), step)
 }
 
-func pixels(k arm64.Description, function string) int {
-	for _, t := range tiles(k) {
-		if t.Function == function {
-			return t.MR
-		}
-	}
-	return 0
-}
-
 func TestCoresAreKnown(t *testing.T) {
 	names := map[string]bool{}
 	for _, c := range modelled() {
@@ -258,6 +250,14 @@ func TestCoresAreKnown(t *testing.T) {
 	for _, b := range boards() {
 		require.True(t, names[b.Core], b.Name)
 	}
+}
+
+// work is chunks of so many cycles.
+func work(cycles ...float64) (chunks [][]op) {
+	for _, c := range cycles {
+		chunks = append(chunks, []op{{cycles: span{c, c}}})
+	}
+	return chunks
 }
 
 func TestThreadsTakeChunksFromEachOther(t *testing.T) {
@@ -272,7 +272,11 @@ func TestThreadsTakeChunksFromEachOther(t *testing.T) {
 		{[]float64{1, 1, 1, 1, 1, 1, 1, 9}, 2, 12}, // nobody can help with the last
 		{[]float64{5}, 4, 5},
 	} {
-		require.Equal(t, c.want, makespan(c.chunks, c.threads), "%v", c.chunks)
+		b := boards()[0]
+		b.Threads = c.threads
+		cycles, waited, _ := newSimulation(b, modelled()[0], best).step(work(c.chunks...))
+		require.Equal(t, c.want, cycles, "%v", c.chunks)
+		require.Zero(t, waited)
 	}
 }
 

@@ -3,12 +3,11 @@ package main
 import (
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"edgeclassify/int8"
 	"edgeclassify/int8/tile"
 	"edgeclassify/internal/cores"
-	"edgeclassify/internal/threadpool"
-	"edgeclassify/runtime"
 )
 
 // predictor estimates one core's times, each kind of work once.
@@ -16,7 +15,8 @@ type predictor struct {
 	core
 	functions map[string]*function
 	model     model
-	costs     map[any]cost // by tileKind, outputKind, maxKind, denseKind
+	costs     map[any]cost         // by tileKind, outputKind, maxKind, denseKind
+	lists     map[listKey][]access // of calls
 }
 
 // cost is that of a kind of work, a routine with so many steps in a group.
@@ -50,14 +50,15 @@ func (p *predictor) tile(name string, sample tile.Args) (routine, error) {
 	}, flags: p.flags(sample), period: period / p.kernel.KR}, err
 }
 
-// flags is where the flags of a tile's panel lie, see tile.Micro.Wide.
-func (p *predictor) flags(a tile.Args) func(steps int) (at uint64, n int) {
+// flags is where the flags of a tile's panel lie, see tile.Micro.Wide; a's panel is at the
+// address that the arguments say.
+func (p *predictor) flags(a tile.Args) func(args []uint64) (at uint64, n int) {
 	if p.kernel.Wide == nil {
 		return nil
 	}
-	return func(steps int) (uint64, int) {
-		weights := uint64(uintptr(a.Panel)) + uint64(8*p.kernel.NR)
-		return weights + uint64(a.Runs*steps*p.kernel.NR*p.kernel.KR), a.Runs * steps / p.kernel.WideSteps
+	return func(args []uint64) (uint64, int) {
+		panel, steps := args[unsafe.Offsetof(a.Panel)/8], int(args[unsafe.Offsetof(a.Steps)/8])
+		return panel + uint64(8*p.kernel.NR+a.Runs*steps*p.kernel.NR*p.kernel.KR), a.Runs * steps / p.kernel.WideSteps
 	}
 }
 
@@ -94,174 +95,113 @@ func (p *predictor) larger() (routine, error) {
 // a row of tiles.
 const outputCalls = 4
 
-// chunk is the cycles of a chunk.
-func (p *predictor) chunk(c *chunk) (float64, error) {
-	sum := float64(c.copies) * p.Copy
-	for _, part := range []func(*chunk) (float64, error){p.ofTiles, p.ofOutputs, p.ofMaxima, p.ofDense, p.ofWinograd} {
-		cycles, err := part(c)
-		if err != nil {
-			return 0, err
-		}
-		sum += cycles
+// routine is that of a call, and its steps.
+func (p *predictor) routine(c *call) (r routine, steps int, err error) {
+	switch args := c.args.(type) {
+	case tile.Args:
+		k := c.kind.(tileKind)
+		r, err = p.tile(k.function, args)
+		return r, k.steps, err
+	case tile.RequantizeArgs:
+		r, err = p.outputs(args)
+		return r, 1, err
+	case tile.MaxArgs:
+		r, err = p.larger()
+		return r, c.kind.(maxKind).vectors, err
+	case tile.DenseArgs:
+		r, err = p.dense(args.Length)
+		return r, c.kind.(denseKind).vectors, err
 	}
-	return sum, nil
+	return p.winogradRoutine(c.kind.(winogradKind), c.args)
 }
 
-func (p *predictor) ofTiles(chunk *chunk) (sum float64, err error) {
-	for kind, n := range chunk.tiles {
-		r, err := p.tile(kind.function, n.sample)
-		if err != nil {
-			return 0, err
-		}
-		c, err := p.cost(kind, r, kind.steps)
-		if err != nil {
-			return 0, err
-		}
-		sum += float64(n.calls)*(c.call+p.Call) + float64(n.tiles)*c.group
-		if n.flags > 0 {
-			kind.wide, r.flag = true, 1
-			slow, err := p.cost(kind, r, kind.steps)
-			if err != nil {
-				return 0, err
-			}
-			sum += float64(n.flags) * (slow.group - c.group) / float64(kind.runs*kind.steps/p.kernel.WideSteps)
-		}
-	}
-	return sum, nil
-}
-
-func (p *predictor) ofOutputs(chunk *chunk) (sum float64, err error) {
-	for kind, n := range chunk.outputs {
-		r, err := p.outputs(n.sample)
-		if err != nil {
-			return 0, err
-		}
-		c, err := p.cost(kind, r, 1)
-		if err != nil {
-			return 0, err
-		}
-		sum += float64(n.calls)*(c.call+p.Call/outputCalls) + float64(n.vectors)*c.group
-	}
-	return sum, nil
-}
-
-func (p *predictor) ofMaxima(chunk *chunk) (sum float64, err error) {
-	for kind, n := range chunk.maxima {
-		r, err := p.larger()
-		if err != nil {
-			return 0, err
-		}
-		c, err := p.cost(kind, r, kind.vectors)
-		if err != nil {
-			return 0, err
-		}
-		sum += float64(n.calls)*(c.call+p.Call) + float64(n.runs)*c.group
-	}
-	return sum, nil
-}
-
-func (p *predictor) ofDense(chunk *chunk) (sum float64, err error) {
-	for kind, n := range chunk.dense {
-		r, err := p.dense(kind.vectors * tile.Vector)
-		if err != nil {
-			return 0, err
-		}
-		c, err := p.cost(kind, r, kind.vectors)
-		if err != nil {
-			return 0, err
-		}
-		sum += float64(n.calls)*(c.call+p.Call) + float64(n.rows)/denseRows*c.group
-	}
-	return sum, nil
-}
-
-// work is what a step takes: cycles until the last thread is done, and bytes.
-type work struct {
-	class       string
-	macs        int64
-	cycles      float64
-	weights     int // bytes, read from memory once a frame
-	activations int // bytes read and written
-}
-
-// network is the work of each step, the image's first.
-func (p *predictor) network(n *int8.Network, threads int) ([]work, error) {
-	r := newRecorder(p.kernel)
-	plan, layers, err := r.layers(n, threads)
+// cycles is what a call takes with the Go code around it: by the model, and if products
+// take as long as in the best kernel that was published.
+func (p *predictor) cycles(c *call) (span, error) {
+	r, steps, err := p.routine(c)
 	if err != nil {
-		return nil, err
+		return span{}, err
 	}
-	image := n.Input.Shape.Elements()
-	first := work{class: "image", activations: 2 * image}
-	if first.cycles, err = p.step(plan, 0, nil, image); err != nil {
-		return nil, err
+	one, err := p.cost(c.kind, r, steps)
+	if err != nil {
+		return span{}, err
 	}
-	works := []work{first}
-	for l := range layers {
-		describe := operations[l.Op.Kind()]
-		if describe == nil {
-			return nil, fmt.Errorf("%v is of a kind that the model does not have", l)
+	around, groups := p.Call+float64(c.copies)*p.Copy, float64(c.groups)
+	switch kind := c.kind.(type) {
+	case tileKind:
+		group := one.group
+		if c.flags > 0 {
+			kind.wide, r.flag = true, 1
+			slow, err := p.cost(kind, r, steps)
+			if err != nil {
+				return span{}, err
+			}
+			group += float64(c.flags) / groups * (slow.group - one.group) / float64(kind.runs*kind.steps/p.kernel.WideSteps)
 		}
-		in := n.Inputs(l)
-		w := work{macs: l.MACs(), weights: max(r.packed, len(l.Op.Parameters().Weight)), activations: size(&l.Out)}
-		for _, t := range in {
-			w.activations += size(t)
+		products := p.pixels(kind.function) * p.kernel.NR * kind.runs * kind.steps * p.kernel.KR
+		return span{around + one.call + groups*group, around + one.call + groups*max(group, float64(products)/p.Published)}, nil
+	case winogradKind: // a multiplication reaches no greater share of the peak than others
+		if kind.function == p.kernel.Winograd.Multiply {
+			return span{around + one.call + groups*one.group, around + one.call + groups*one.group*p.peak()/p.Published}, nil
 		}
-		var inGo int
-		w.class, inGo = describe(l, in)
-		if w.cycles, err = p.step(plan, len(works), r.chunks, inGo); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Name, err)
-		}
-		works = append(works, w)
+	case outputKind:
+		around = p.Call / outputCalls
+	case denseKind:
+		groups /= denseRows
 	}
-	return works, nil
+	all := around + one.call + groups*one.group
+	return span{all, all}, nil
 }
 
-func size(t *int8.Tensor) int { return t.Shape.Elements() * t.Type.Size() }
-
-// step is the cycles until all parts of a plan's step are done. Where the chunks are not those of
-// the parts, each part takes as much of them as it has of the output; so it does of
-// the bytes that Go code passes over.
-func (p *predictor) step(plan *runtime.Plan, step int, chunks []chunk, inGo int) (float64, error) {
-	parts := plan.Parts(step)
-	cycles, all := make([]float64, len(parts)), float64(inGo)*p.Byte
-	for i := range chunks {
-		c, err := p.chunk(&chunks[i])
-		if err != nil {
-			return 0, err
-		}
-		if len(chunks) == len(parts) {
-			cycles[i] = c
-		} else {
-			all += c
+// pixels is those of a tile.
+func (p *predictor) pixels(function string) int {
+	for _, t := range tiles(p.kernel) {
+		if t.Function == function {
+			return t.MR
 		}
 	}
-	whole := parts[len(parts)-1]
-	for i, part := range parts {
-		share := float64((part.Y1-part.Y0)*(part.C1-part.C0)) / float64(whole.Y1*whole.C1)
-		cycles[i] += float64(all * share)
-	}
-	return makespan(cycles, plan.Threads()), nil
+	return 0
 }
 
-// makespan is when the last of the threads is done with chunks that take so long,
-// as they take them from a threadpool.Pool.
-func makespan(chunks []float64, threads int) float64 {
-	type queue struct{ next, end int }
-	queues, busy := make([]queue, threads), make([]float64, threads)
-	for t := range queues {
-		queues[t].next, queues[t].end = threadpool.Own(len(chunks), threads, t)
+// listKey is what the list of a call's accesses depends on: its arguments, of pointers
+// only whether they are nil.
+type listKey struct {
+	function string
+	args     [24]uint64
+}
+
+// op converts a call.
+func (p *predictor) op(c *call, rec *recorder) (op, error) {
+	r, _, err := p.routine(c)
+	if err != nil {
+		return op{}, err
 	}
-	for range chunks {
-		t := slices.Index(busy, slices.Min(busy))
-		q := &queues[t]
-		for i := 1; q.next == q.end; i++ {
-			q = &queues[(t+i)%threads]
+	o := op{moves: c.moves}
+	if o.cycles, err = p.cycles(c); err != nil {
+		return op{}, err
+	}
+	var pointers uint64
+	o.base, pointers = layout(c.args)
+	key := listKey{function: r.name}
+	for i, w := range o.base {
+		if pointers>>i&1 == 0 {
+			key.args[i] = w
+			continue
 		}
-		busy[t] += chunks[q.next]
-		q.next++
+		key.args[i] = min(w, 1)
+		if rec.within(uintptr(w)) {
+			o.private |= 1 << i
+		}
 	}
-	return slices.Max(busy)
+	list, ok := p.lists[key]
+	if !ok {
+		if list, err = r.accesses(o.base, pointers); err != nil {
+			return op{}, err
+		}
+		p.lists[key] = list
+	}
+	o.accesses = list
+	return o, nil
 }
 
 // operations names the class of a layer, and the bytes or values that Go code
@@ -291,6 +231,9 @@ func describeInputs(l *int8.Layer, in []*int8.Tensor) (class string, inGo int) {
 func describeConv(l *int8.Layer, in []*int8.Tensor) (string, int) {
 	op := l.Op.(*int8.Conv)
 	class := fmt.Sprintf("%dx%d to %dx%d", op.KH, op.KW, l.Out.Shape.H, l.Out.Shape.W)
+	if op.Depthwise() {
+		class = "depthwise " + class
+	}
 	if hasInt16(l, in) {
 		class += " with int16"
 	} else if op.Depthwise() && op.OutC != op.InC {
@@ -321,56 +264,83 @@ func describeAveragePool(l *int8.Layer, _ []*int8.Tensor) (string, int) {
 type prediction struct {
 	board
 	cores.Costs
-	Ms      float64          `json:"ms"`
+	Ms      span             `json:"ms"`         // best and worst
 	Bound   float64          `json:"ms_at_peak"` // if all cores multiplied in every cycle
+	Waits   span             `json:"waits_ms"`   // for memory, contained in it
+	Total   memoryPredicted  `json:"memory"`
 	Classes []classPredicted `json:"classes"`
+	Layers  []layerPredicted `json:"layers"`
 }
 
-// classPredicted is the share of layers of one kind.
+// layerPredicted is one step of the plan.
+type layerPredicted struct {
+	Name  string `json:"name"`
+	Class string `json:"class"`
+	Ms    span   `json:"ms"`
+}
+
+// classPredicted is the layers of one kind.
 type classPredicted struct {
-	Class    string  `json:"class"`
-	Layers   int     `json:"layers"`
-	MMACs    float64 `json:"mmacs"`
-	MCycles  float64 `json:"mcycles"`       // of the slowest thread, caches not counted
-	PerCycle float64 `json:"mac_per_cycle"` // of one core
-	Compute  float64 `json:"compute_ms"`    // caches counted
-	MB       float64 `json:"dram_mb"`
-	Ms       float64 `json:"ms"`
+	Class  string          `json:"class"`
+	Layers int             `json:"layers"`
+	MMACs  float64         `json:"mmacs"`
+	Ms     span            `json:"ms"`
+	Waits  span            `json:"waits_ms"`
+	Memory memoryPredicted `json:"memory"`
 }
 
-// on is the time on a board. A layer takes the longer of computing and of
-// reading weights (and activations that do not fit the cache) from memory,
-// a share of the other, and the barrier.
-func (p *predictor) on(b board, works []work) prediction {
+// memoryPredicted is simulated traffic: bytes of loads and stores, lines that the first
+// cache and the second lack, bytes from and to memory.
+type memoryPredicted struct {
+	LoadedMB   float64 `json:"loaded_mb"`
+	StoredMB   float64 `json:"stored_mb"`
+	Misses     float64 `json:"l1_misses_m"`
+	Streams    float64 `json:"of_them_in_order_m"`
+	Prefetched float64 `json:"prefetched_m"`
+	Misses2    float64 `json:"l2_misses_m"`
+	ReadMB     float64 `json:"dram_read_mb"`
+	WrittenMB  float64 `json:"dram_written_mb"`
+}
+
+func (m *memoryPredicted) add(t traffic) {
+	const million = 1e6
+	m.LoadedMB += float64(t.Loaded) / million
+	m.StoredMB += float64(t.Stored) / million
+	m.Misses += float64(t.Misses) / million
+	m.Streams += float64(t.Streams) / million
+	m.Prefetched += float64(t.Prefetched) / million
+	m.Misses2 += float64(t.Misses2) / million
+	m.ReadMB += lineBytes * float64(t.Read) / million
+	m.WrittenMB += lineBytes * float64(t.Wrote) / million
+}
+
+// on is the time on a board: the cycles of each layer until its last core is done, and the
+// barrier.
+func (p *predictor) on(b board, layers []layer) prediction {
 	out := prediction{board: b, Costs: p.Costs}
 	at := map[string]int{}
-	for _, w := range works {
-		i, ok := at[w.class]
+	for _, l := range layers {
+		i, ok := at[l.class]
 		if !ok {
 			i = len(out.Classes)
-			at[w.class] = i
-			out.Classes = append(out.Classes, classPredicted{Class: w.class})
+			at[l.class] = i
+			out.Classes = append(out.Classes, classPredicted{Class: l.class})
 		}
-		bytes := float64(w.weights)
-		if w.activations > b.Cache {
-			bytes += float64(w.activations)
-		}
-		compute := w.cycles * p.Caches / b.GHz / 1e6
-		read := bytes / b.Stream / 1e6
-		ms := max(compute, read) + b.Exposed*min(compute, read) + b.Barrier/1e3
 		c := &out.Classes[i]
 		c.Layers++
-		c.MMACs += float64(w.macs) / 1e6
-		c.MCycles += w.cycles / 1e6
-		c.Compute += compute
-		c.MB += bytes / 1e6
-		c.Ms += ms
-		out.Ms += ms
-		out.Bound += float64(w.macs) / p.peak() / float64(b.Threads) / b.GHz / 1e6
-	}
-	for i := range out.Classes {
-		c := &out.Classes[i]
-		c.PerCycle = c.MMACs / c.MCycles / float64(b.Threads)
+		c.MMACs += float64(l.macs) / 1e6
+		c.Memory.add(l.traffic)
+		out.Total.add(l.traffic)
+		var ms span
+		for s := range ms {
+			ms[s] = l.cycles[s]/b.GHz/1e6 + b.Barrier/1e3
+			c.Ms[s] += ms[s]
+			c.Waits[s] += l.waited[s] / b.GHz / 1e6
+			out.Ms[s] += ms[s]
+			out.Waits[s] += l.waited[s] / b.GHz / 1e6
+		}
+		out.Layers = append(out.Layers, layerPredicted{l.name, l.class, ms})
+		out.Bound += float64(l.macs) / p.peak() / float64(b.Threads) / b.GHz / 1e6
 	}
 	return out
 }

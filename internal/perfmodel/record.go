@@ -8,6 +8,7 @@ import (
 	"edgeclassify/int8"
 	"edgeclassify/int8/tile"
 	"edgeclassify/runtime"
+	"edgeclassify/tensor"
 )
 
 // tileKind is what the time of a tile depends on.
@@ -18,42 +19,37 @@ type tileKind struct {
 	wide            bool // with all flags set
 }
 
-// tileCount is how often tiles of one kind are computed.
-type tileCount struct {
-	calls, tiles int
-	flags        int // set ones, of all tiles
-	sample       tile.Args
-}
-
 // outputKind is what the time of requantization depends on, for int16 tensors:
 // the types of its tensors.
 type outputKind struct{ int16Source, residual, int16Residual, int16Output bool }
 
-// outputCount is how often outputs of one kind are requantized.
-type outputCount struct {
-	calls, vectors int
-	sample         tile.RequantizeArgs
-}
-
 // maxKind is the length of runs of which maxima are taken.
 type maxKind struct{ vectors int }
-
-type maxCount struct{ calls, runs int }
 
 // denseKind is the length of a classifier's rows.
 type denseKind struct{ vectors int }
 
-type denseCount struct{ calls, rows int }
+// call is one of assembly.
+type call struct {
+	kind   any // of work, which its time depends on: tileKind and the like
+	args   any // tile.Args and the like
+	groups int // tiles, vectors, runs or rows
+	flags  int // of tiles: set ones
+	copies int // short runs of bytes copied in Go
+	// What Go code reads and writes beside: windows and residuals that are brought to
+	// scratch, outputs that are taken from there.
+	moves []move
+}
+
+// move is some neighbouring bytes that Go code accesses.
+type move struct {
+	at    unsafe.Pointer
+	bytes int
+	kind  kind
+}
 
 // chunk is what a kernel is asked to do for a part of a layer.
-type chunk struct {
-	tiles    map[tileKind]*tileCount
-	outputs  map[outputKind]*outputCount
-	maxima   map[maxKind]*maxCount
-	dense    map[denseKind]*denseCount
-	winograd map[winogradKind]*winogradCount
-	copies   int // short runs of bytes copied in Go
-}
+type chunk struct{ calls []call }
 
 // recorder is a kernel that notes what it is asked to do instead of doing it.
 type recorder struct {
@@ -61,22 +57,27 @@ type recorder struct {
 	winograd arm64.Winograd
 	chunks   []chunk // of the layer at work
 	packed   int     // bytes of its weights, if they are
+	scratch  []int64 // the working memory, of which each thread has one of its own
 
-	task    *int8.ConvTask
-	windows int // pixels whose windows were copied, once for each panel
-	panels  map[unsafe.Pointer]bool
+	task     *int8.ConvTask
+	part     int8.Part
+	panels   map[unsafe.Pointer]*progress
+	gathered map[int]bool // windows that were copied, see gather
+	// tensors is where they lie, as far as convolutions told.
+	tensors map[*int8.Layer][2]unsafe.Pointer // the first input and the output
 }
 
+// progress is where a panel is: pixels behind it if all pass through scratch, else the
+// first row of its last calls, their end, and how many have passed through scratch since.
+type progress struct{ channel, pixels, y, x, staged int }
+
 func newRecorder(d arm64.Description) *recorder {
-	r := &recorder{winograd: d.Winograd}
+	r := &recorder{winograd: d.Winograd, tensors: map[*int8.Layer][2]unsafe.Pointer{}}
 	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs, Winograd: r.noteWinograd()}
 	for _, t := range d.Tiles {
 		f.Tiles[t.Function] = func(a tile.Args) { r.note(t, a) }
 	}
-	f.Tiles[d.Sums.Function] = func(a tile.Args) {
-		r.count(d.Sums, a)
-		r.windows += a.Tiles * d.Sums.MR
-	}
+	f.Tiles[d.Sums.Function] = func(a tile.Args) { r.noteSums(d.Sums, a) }
 	r.micro = d.Micro(f)
 	return r
 }
@@ -86,126 +87,203 @@ func newRecorder(d arm64.Description) *recorder {
 func (r *recorder) kernel() int8.Kernel {
 	k := r.micro.Kernel()
 	pack, packInt16 := k.Convolution, k.ConvolutionInt16
-	k.Convolution = func(l *int8.Layer) int8.Convolution { return recorded{pack(l), r} }
-	k.ConvolutionInt16 = func(l *int8.Layer, in *int8.Tensor) int8.Convolution { return recorded{packInt16(l, in), r} }
+	k.Convolution = func(l *int8.Layer) int8.Convolution { return recorded{pack(l), r, l} }
+	k.ConvolutionInt16 = func(l *int8.Layer, in *int8.Tensor) int8.Convolution { return recorded{packInt16(l, in), r, l} }
 	k.Dense = r.noteDense
 	k.Max = r.noteMax
 	return k
 }
 
-func (r *recorder) begin() {
-	r.chunks = append(r.chunks, chunk{
-		tiles: map[tileKind]*tileCount{}, outputs: map[outputKind]*outputCount{},
-		maxima: map[maxKind]*maxCount{}, dense: map[denseKind]*denseCount{}, winograd: map[winogradKind]*winogradCount{},
-	})
-}
+func (r *recorder) begin() { r.chunks = append(r.chunks, chunk{}) }
 
-// last is the chunk at work.
-func (r *recorder) last() *chunk { return &r.chunks[len(r.chunks)-1] }
+// add notes a call of the chunk at work.
+func (r *recorder) add(c call) *call {
+	last := &r.chunks[len(r.chunks)-1]
+	last.calls = append(last.calls, c)
+	return &last.calls[len(last.calls)-1]
+}
 
 // recorded is a convolution whose chunks are noted.
 type recorded struct {
 	int8.Convolution
 	*recorder
+	layer *int8.Layer
 }
 
 // Run implements int8.Convolution.
 func (c recorded) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	c.begin()
-	c.task, c.packed, c.windows, c.panels = t, c.Bytes(), 0, map[unsafe.Pointer]bool{}
+	c.task, c.part, c.packed, c.scratch = t, part, c.Bytes(), scratch
+	c.panels, c.gathered = map[unsafe.Pointer]*progress{}, map[int]bool{}
+	c.tensors[c.layer] = [2]unsafe.Pointer{pointer(t.Src), pointer(t.Dst)}
 	c.Convolution.Run(t, part, scratch)
-	groups := t.Groups
-	if t.Depthwise() {
-		groups = len(c.panels)
-	}
-	c.last().copies += c.windows / max(len(c.panels), 1) * groups * t.KH
 }
 
-// layers has the runtime run the network with this kernel and yields each layer,
-// whose chunks the recorder holds until the next one.
-func (r *recorder) layers(n *int8.Network, threads int) (*runtime.Plan, iter.Seq[*int8.Layer], error) {
+func pointer[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
+
+// layers has the runtime run some frames with this kernel and yields each layer with the
+// frame's number. The recorder holds its chunks until the next one.
+func (r *recorder) layers(n *int8.Network, threads, frames int) (*runtime.Plan, iter.Seq2[int, *int8.Layer], error) {
 	plan, err := runtime.CompileFor(n, r.kernel(), runtime.Options{Threads: threads})
 	if err != nil {
 		return nil, nil, err
 	}
-	return plan, func(yield func(*int8.Layer) bool) {
+	return plan, func(yield func(int, *int8.Layer) bool) {
 		s := plan.NewSession()
 		defer s.Close()
-		layers, err := s.Layers(make([]uint8, n.Input.Shape.Elements()))
-		if err != nil {
-			return // the session is open, and the image fits
-		}
-		for l := range layers {
-			if !yield(l) {
-				return
+		for frame := range frames {
+			layers, err := s.Layers(make([]uint8, n.Input.Shape.Elements()))
+			if err != nil {
+				return // the session is open, and the image fits
 			}
-			r.chunks, r.packed = nil, 0
+			for l := range layers {
+				if !yield(frame, l) {
+					return
+				}
+				r.chunks, r.packed = nil, 0
+			}
 		}
 	}, nil
 }
 
-// entry is a map's of that key, made if need be.
-func entry[K comparable, V any](m map[K]*V, key K) *V {
-	if m[key] == nil {
-		m[key] = new(V)
+// place is where a tensor lies, or a place of its own where no convolution has told.
+func (r *recorder) place(n *int8.Network, id tensor.ID) uint64 {
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		if at, ok := r.tensors[l]; ok && l.Inputs[0] == id {
+			return uint64(uintptr(at[0]))
+		} else if ok && tensor.Output(i) == id {
+			return uint64(uintptr(at[1]))
+		}
 	}
-	return m[key]
+	return 1<<60 + uint64(id)<<32
 }
 
 func (r *recorder) noteOutputs(a tile.RequantizeArgs) {
-	c := entry(r.last().outputs, outputKind{a.SumsLow != nil, a.Res != nil, a.ResLow != nil, a.DstLow != nil})
-	c.calls++
-	c.vectors += a.Length / tile.RequantizeVector
-	c.sample = a
+	r.add(call{kind: outputKind{a.SumsLow != nil, a.Res != nil, a.ResLow != nil, a.DstLow != nil}, args: a,
+		groups: a.Length / tile.RequantizeVector})
 }
 
-func (r *recorder) noteMax(_, _ []int8.Value, n, count, _, _ int) {
+func (r *recorder) noteMax(dst, src []int8.Value, n, count, dstStep, srcStep int) {
 	if len(r.chunks) == 0 {
 		r.begin()
 	}
-	c := entry(r.last().maxima, maxKind{vectors(n)})
-	c.calls++
-	c.runs += count
+	r.add(call{kind: maxKind{vectors(n)}, groups: count, args: tile.MaxArgs{
+		Dst: pointer(dst), Src: pointer(src), Length: n, Count: count, DstStep: dstStep, SrcStep: srcStep,
+	}})
 }
 
-func (r *recorder) noteDense(d *int8.Dense, _ []int32, _ []int16, lo, hi int) {
+func (r *recorder) noteDense(d *int8.Dense, dst []int32, src []int16, lo, hi int) {
 	r.begin()
-	c := entry(r.last().dense, denseKind{vectors(d.In)})
-	c.calls++
-	c.rows += hi - lo
+	r.add(call{kind: denseKind{vectors(d.In)}, groups: hi - lo, args: tile.DenseArgs{
+		Dst: pointer(dst[lo:]), Src: pointer(src), Weights: pointer(d.Weight[lo*d.In:]),
+		Rows: hi - lo, Length: vectors(d.In) * tile.Vector, Stride: d.In,
+	}})
 }
 
 // vectors is those that hold n values.
 func vectors(n int) int { return (n + tile.Vector - 1) / tile.Vector }
 
+// tiles notes a row of tiles.
+func (r *recorder) tiles(t arm64.Tile, a tile.Args) *call {
+	return r.add(call{kind: tileKind{t.Function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false}, args: a,
+		groups: a.Tiles, flags: a.Tiles * a.Wide})
+}
+
+// note notes tiles that requantize.
 func (r *recorder) note(t arm64.Tile, a tile.Args) {
-	r.count(t, a)
-	if a.SrcRow == 0 { // the windows were copied together
-		r.windows += t.MR
-	} else if r.task.Depthwise() {
-		r.windows += a.Tiles * t.MR
+	c, task, n := r.tiles(t, a), r.task, a.Tiles*t.MR
+	if a.SrcStep == 0 { // a pixel that is repeated
+		n = 1
 	}
-	if a.DstStep != r.task.DstStep { // outputs and residuals go through scratch
-		r.last().copies += t.MR
-		if a.Res != nil {
-			r.last().copies += t.MR
+	p := r.panels[a.Panel]
+	if p == nil {
+		p = &progress{channel: min(r.part.C0+len(r.panels)*r.micro.NR, task.OutC-1), y: -1}
+		r.panels[a.Panel] = p
+	}
+	y, x := r.part.Y0+p.pixels/task.OW, p.pixels%task.OW
+	if r.within(uintptr(a.Dst)) { // it goes through scratch
+		if p.y >= 0 { // what no tile fits, at the end of each row
+			y, x, n = p.y+p.staged, p.x, min(n, max(task.OW-p.x, 1))
+		}
+		p.pixels += n
+		p.staged++
+		r.stage(c, y, x, n, p.channel)
+	} else {
+		at := int(uintptr(a.Dst) - uintptr(pointer(task.Dst)))
+		y, x, p.channel = at/task.DstRow, at%task.DstRow/task.DstStep, at%task.DstStep
+		if p.y < 0 || p.staged > 0 {
+			p.y, p.staged = y, 0
+		}
+		p.y, p.x = min(p.y, y), x+n
+	}
+	if r.within(uintptr(a.Src)) {
+		r.gather(c, min(y, task.OH-1), x, n, p.channel)
+	}
+}
+
+// stage notes that outputs and residuals of n pixels pass through scratch.
+func (r *recorder) stage(c *call, y, x, n, channel int) {
+	t := r.task
+	for i := range n {
+		to, from := y*t.DstRow+(x+i)*t.DstStep+channel, y*t.ResRow+(x+i)*t.OutC+channel
+		if c.copies++; to < len(t.Dst) {
+			c.moves = append(c.moves, move{unsafe.Pointer(&t.Dst[to]), r.micro.NR, store})
+		}
+		if from < len(t.Res) {
+			c.copies++
+			c.moves = append(c.moves, move{unsafe.Pointer(&t.Res[from]), r.micro.NR, load})
 		}
 	}
 }
 
-func (r *recorder) count(t arm64.Tile, a tile.Args) {
-	c := entry(r.last().tiles, tileKind{t.Function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false})
-	c.calls++
-	c.tiles += a.Tiles
-	c.flags += a.Tiles * a.Wide
-	c.sample = a
-	r.panels[a.Panel] = true
+// within says whether an address lies in scratch.
+func (r *recorder) within(address uintptr) bool {
+	return address-uintptr(pointer(r.scratch)) < uintptr(8*len(r.scratch))
 }
 
-// words is a struct of 8-byte fields as assembly finds it on the stack.
-func words[T tile.Args | tile.RequantizeArgs | tile.DenseArgs | tile.MaxArgs | tile.WinogradInput | tile.WinogradMultiply | tile.WinogradOutput](args T) []uint64 {
-	size := unsafe.Sizeof(args) / 8
-	w := make([]uint64, size)
-	copy(w, unsafe.Slice((*uint64)(unsafe.Pointer(&args)), size))
-	return w
+// gather notes that the windows of n pixels are copied to scratch, all channels of a group
+// together, once.
+func (r *recorder) gather(c *call, y, x, n, channel int) {
+	t := r.task
+	inputs, group := t.InC/t.Groups, channel*t.Groups/t.OutC
+	if t.Depthwise() {
+		inputs, group = r.micro.NR, channel/r.micro.NR
+	}
+	if key := (group*t.OH+y)*t.OW + x; r.gathered[key] {
+		return
+	} else {
+		r.gathered[key] = true
+	}
+	dh, _ := t.Steps()
+	row := (n-1)*t.StrideW*t.InC + t.KW*t.InC
+	first := group * inputs
+	for ky := range t.KH {
+		from := (y*t.StrideH+ky*dh)*t.SrcRow + x*t.StrideW*t.InC + first
+		for at := from; at < min(from+row, len(t.Src)); at += t.InC {
+			if t.Groups == 1 {
+				c.moves = append(c.moves, move{unsafe.Pointer(&t.Src[at]), min(row, len(t.Src)-at), load})
+				break
+			}
+			c.moves = append(c.moves, move{unsafe.Pointer(&t.Src[at]), min(inputs, len(t.Src)-at), load})
+		}
+	}
+	c.copies += n * t.KH
+}
+
+// noteSums notes tiles whose sums are stored, for int16 tensors. Their windows are copied
+// for the first panel.
+func (r *recorder) noteSums(t arm64.Tile, a tile.Args) {
+	c := r.tiles(t, a)
+	if r.panels[a.Panel] == nil {
+		r.panels[a.Panel] = &progress{}
+	}
+	if len(r.panels) == 1 {
+		task, y := r.task, r.part.Y0+r.panels[a.Panel].pixels/r.task.OW
+		r.panels[a.Panel].pixels += a.Tiles * t.MR
+		if at := min(y, r.task.OH-1) * task.StrideH * task.SrcRow; at < len(task.Src) {
+			c.moves = append(c.moves, move{unsafe.Pointer(&task.Src[at]), min(task.KH*task.SrcRow, len(task.Src)-at), load})
+		}
+		c.copies += a.Tiles * t.MR * task.KH
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"unsafe"
 
@@ -41,8 +42,8 @@ func (c core) speed(macs, cycles float64) speed {
 // and other frequent ones of ResNet50.
 var depths = []int{64, 128, 256, 512, 1024, 2048}
 
-func one(t tools, c core, functions map[string]*function, n *int8.Network) (coreReport, error) {
-	p := &predictor{core: c, functions: functions, costs: map[any]cost{}}
+func one(t tools, c core, wanted []board, functions map[string]*function, n *int8.Network) (coreReport, error) {
+	p := &predictor{core: c, functions: functions, costs: map[any]cost{}, lists: map[listKey][]access{}}
 	r := coreReport{Core: c.name, Kernel: c.kernel.Name, Peak: c.peak()}
 	if p.model, r.Model = model(inOrder{}), "in-order model"; c.cpu != "" {
 		p.model, r.Model = outOfOrder{t, c.cpu}, t.version()+" "+c.cpu
@@ -53,14 +54,21 @@ func one(t tools, c core, functions map[string]*function, n *int8.Network) (core
 	if err := p.tileLines(&r); err != nil {
 		return r, err
 	}
-	for _, b := range boards() {
+	var chosen []board
+	for _, b := range wanted {
 		if b.Core == c.name {
-			works, err := p.network(n, b.Threads)
-			if err != nil {
-				return r, err
-			}
-			r.Boards = append(r.Boards, p.on(b, works))
+			chosen = append(chosen, b)
 		}
+	}
+	if len(chosen) == 0 {
+		return r, nil
+	}
+	layers, err := p.frames(n, chosen)
+	if err != nil {
+		return r, err
+	}
+	for i, b := range chosen {
+		r.Boards = append(r.Boards, p.on(b, layers[i]))
 	}
 	return r, nil
 }
@@ -129,6 +137,7 @@ func (r *report) print(w io.Writer) {
 	for _, k := range r.Absent {
 		fmt.Fprintf(w, "\nThe program has no kernel %s.\n", k)
 	}
+	fmt.Fprint(w, howToCompare)
 }
 
 func (r *coreReport) print(w io.Writer) {
@@ -151,15 +160,26 @@ func (r *coreReport) print(w io.Writer) {
 }
 
 func (p *prediction) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s: %.1f ms a frame predicted (%.1f at peak), %d x %s at %g GHz\n", p.Name, p.Ms, p.Bound, p.Threads, p.Core, p.GHz)
-	fmt.Fprintf(w, "assumed: %g GB/s from memory; %d KB of activations stay in caches; cycles x %g for misses of the first cache;\n",
-		p.Stream, p.Cache>>10, p.Caches)
-	fmt.Fprintf(w, "%g cycles of Go for a call, %g for a short copy, %g for a byte of image or pool; %g us for a barrier;\n", p.Call, p.Copy, p.Byte, p.Barrier)
-	fmt.Fprintf(w, "%g of the shorter of computing and reading is not hidden\n\n", p.Exposed)
+	fmt.Fprintf(w, "\n%s: %.1f to %.1f ms a frame predicted (%.1f at peak), %d x %s at %g GHz\n", p.Name, p.Ms[best], p.Ms[worst], p.Bound, p.Threads, p.Core, p.GHz)
+	var levels []string
+	for _, l := range p.Levels {
+		levels = append(levels, fmt.Sprintf("%d KB", l.KB))
+	}
+	fmt.Fprintf(w, "assumed: caches of %s; memory %g or %g GB/s, %g ns; %g us for a barrier;\n",
+		strings.Join(levels, ", "), p.Stream[best], p.Stream[worst], p.DRAM, p.Barrier)
+	fmt.Fprintf(w, "%g cycles of Go for a call, %g for a short copy, %g for a byte of image or pool\n", p.Call, p.Copy, p.Byte)
+	m := p.Total
+	fmt.Fprintf(w, "simulated: %.0f MB loaded, %.0f MB stored; %.2f M lines not in the first cache, %.0f %% of them in order; %.2f M prefetched;\n",
+		m.LoadedMB, m.StoredMB, m.Misses, 100*m.Streams/m.Misses, m.Prefetched)
+	fmt.Fprintf(w, "%.2f M not in the second; memory: %.1f MB read, %.1f MB written; waits %.1f to %.1f ms\n\n",
+		m.Misses2, m.ReadMB, m.WrittenMB, p.Waits[best], p.Waits[worst])
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "layers\tnumber\tMMACs\tMcycles\tMAC/cycle/core\tcompute ms\tfrom memory MB\tms\t")
+	fmt.Fprintln(t, "layers\tnumber\tMMACs\tL1 misses k\tL2 misses k\tread MB\twritten MB\twaits ms\tms\t")
 	for _, c := range p.Classes {
-		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.2f\t%.1f\t%.2f\t%.2f\t%.2f\t\n", c.Class, c.Layers, c.MMACs, c.MCycles, c.PerCycle, c.Compute, c.MB, c.Ms)
+		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.2f\t%.2f\t%v\t%v\t\n", c.Class, c.Layers, c.MMACs, 1e3*c.Memory.Misses, 1e3*c.Memory.Misses2,
+			c.Memory.ReadMB, c.Memory.WrittenMB, c.Waits, c.Ms)
 	}
 	t.Flush()
 }
+
+func (s span) String() string { return fmt.Sprintf("%.2f-%.2f", s[best], s[worst]) }

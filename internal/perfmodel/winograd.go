@@ -2,61 +2,44 @@ package main
 
 import "edgeclassify/int8/tile"
 
-// winogradKind is what the time of a routine of tile.Winograd depends on.
+// winogradKind is what the time of a routine of tile.Winograd depends on. Groups are
+// tiles, or groups of tiles that are multiplied.
 type winogradKind struct {
 	function        string
 	steps           int
 	residual, shift bool
 }
 
-// winogradCount is how often routines of one kind are called, and with how many groups:
-// tiles, or groups of tiles that are multiplied.
-type winogradCount struct {
-	calls, groups int
-	arguments     func(groups, steps int) []uint64
-}
-
 // noteWinograd are routines that note their calls.
 func (r *recorder) noteWinograd() tile.Winograd {
-	note := func(kind winogradKind, groups int, arguments func(groups, steps int) []uint64) {
-		c := entry(r.last().winograd, kind)
-		c.calls++
-		c.groups += groups
-		c.arguments = arguments
-	}
 	return tile.Winograd{
 		Input: func(a tile.WinogradInput) {
-			note(winogradKind{function: r.winograd.Input, steps: a.Blocks}, a.Tiles, func(groups, steps int) []uint64 {
-				a.Tiles, a.Blocks = groups, steps
-				return words(a)
-			})
+			r.add(call{kind: winogradKind{function: r.winograd.Input, steps: a.Blocks}, args: a, groups: a.Tiles})
 		},
 		Multiply: func(a tile.WinogradMultiply) {
-			note(winogradKind{function: r.winograd.Multiply, steps: a.Steps}, a.Groups, func(groups, steps int) []uint64 {
-				a.Groups, a.Steps = groups, steps
-				return words(a)
-			})
+			r.add(call{kind: winogradKind{function: r.winograd.Multiply, steps: a.Steps}, args: a, groups: a.Groups})
 		},
 		Output: func(a tile.WinogradOutput) {
-			note(winogradKind{r.winograd.Output, 1, a.Res != nil, a.Shift != 0}, a.Tiles, func(groups, _ int) []uint64 {
-				a.Tiles = groups
-				return words(a)
-			})
+			r.add(call{kind: winogradKind{r.winograd.Output, 1, a.Res != nil, a.Shift != 0}, args: a, groups: a.Tiles})
 		},
 	}
 }
 
-func (p *predictor) ofWinograd(chunk *chunk) (sum float64, err error) {
-	for kind, n := range chunk.winograd {
-		f, err := p.function(kind.function)
-		if err != nil {
-			return 0, err
+// winogradRoutine is that of such a call.
+func (p *predictor) winogradRoutine(kind winogradKind, args any) (routine, int, error) {
+	f, err := p.function(kind.function)
+	return routine{function: f, period: 1, arguments: func(groups, steps int) []uint64 {
+		switch a := args.(type) {
+		case tile.WinogradInput:
+			a.Tiles, a.Blocks = groups, steps
+			return words(a)
+		case tile.WinogradMultiply:
+			a.Groups, a.Steps = groups, steps
+			return words(a)
+		case tile.WinogradOutput:
+			a.Tiles = groups
+			return words(a)
 		}
-		c, err := p.cost(kind, routine{function: f, arguments: n.arguments, period: 1}, kind.steps)
-		if err != nil {
-			return 0, err
-		}
-		sum += float64(n.calls)*(c.call+p.Call) + float64(n.groups)*c.group
-	}
-	return sum, nil
+		return nil
+	}}, kind.steps, err
 }
