@@ -33,7 +33,7 @@ type denseKind struct{ vectors int }
 type call struct {
 	kind   any // of work, which its time depends on: tileKind and the like
 	args   any // tile.Args and the like
-	groups int // tiles, vectors, runs or rows
+	groups int // tiles, of all panels; vectors, runs or rows
 	flags  int // of tiles: set ones
 	copies int // short runs of bytes copied in Go
 	// What Go code reads and writes beside: windows and residuals that are brought to
@@ -187,7 +187,7 @@ func vectors(n int) int { return (n + tile.Vector - 1) / tile.Vector }
 // tiles notes a row of tiles.
 func (r *recorder) tiles(t arm64.Tile, a tile.Args) *call {
 	return r.add(call{kind: tileKind{t.Function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false}, args: a,
-		groups: a.Tiles, flags: a.Tiles * a.Wide})
+		groups: a.Tiles * a.Panels, flags: a.Tiles * a.Wide})
 }
 
 // note notes tiles that requantize.
@@ -216,6 +216,11 @@ func (r *recorder) note(t arm64.Tile, a tile.Args) {
 			p.y, p.staged = y, 0
 		}
 		p.y, p.x = min(p.y, y), x+n
+		for i := range a.Panels {
+			q := *p
+			q.channel += i * r.micro.NR
+			r.panels[unsafe.Add(a.Panel, i*a.PanelNext)] = &q
+		}
 	}
 	if r.within(uintptr(a.Src)) {
 		r.gather(c, min(y, task.OH-1), x, n, p.channel)

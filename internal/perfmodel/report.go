@@ -76,7 +76,7 @@ func one(t tools, c core, wanted []board, functions map[string]*function, n *int
 // example is a tile of a 1x1 convolution.
 func (p *predictor) example(pixels int) tile.Args {
 	return tile.Args{
-		Runs: 1, SrcStep: 256, SrcNext: 256 * pixels, SrcRow: 256 * 56,
+		Panels: 1, Runs: 1, SrcStep: 256, SrcNext: 256 * pixels, SrcRow: 256 * 56,
 		DstStep: 256, DstNext: 256 * pixels, ResStep: 256, ResNext: 256 * pixels,
 	}
 }
