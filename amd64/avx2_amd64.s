@@ -29,7 +29,9 @@ DATA signBits<>+0(SB)/8, $0x8080808080808080
 DATA signBits<>+8(SB)/8, $0x8080808080808080
 GLOBL signBits<>(SB), RODATA|NOPTR, $16
 
-// DI is the weights of a bin and R9 its offsets, which go to AX, BX and SI. The
+// R8 is what is brought near of the next tile's windows, a line with each bin: their
+// bytes are not read in order, by which the CPU would know. DI is the weights of a bin
+// and R9 its offsets, which go to AX, BX and SI. The
 // windows of a tile's pixels are in R10 to R13. Y8 and Y9 are the weights of a
 // bin's first step, Y14 the order of crossed bytes, Y15 ones.
 
@@ -182,6 +184,8 @@ bin3: \
 	MOVL 4(R9), BX; \
 	MOVL 8(R9), SI; \
 	WEIGHTS; \
+	PREFETCHT0 (R8); \
+	ADDQ $64, R8; \
 	pixels(op3); \
 	ADDQ $12, R9; \
 	ADDQ $192, DI; \
@@ -195,6 +199,8 @@ bin2: \
 	MOVL (R9), AX; \
 	MOVL 4(R9), BX; \
 	WEIGHTS; \
+	PREFETCHT0 (R8); \
+	ADDQ $64, R8; \
 	pixels(op2); \
 	ADDQ $8, R9; \
 	ADDQ $128, DI; \
@@ -226,6 +232,8 @@ bin1: \
 	LEAQ 128(DX)(R15*1), R15; \
 tile: \
 	pixels(BIAS); \
+	MOVQ a_SrcNext+88(FP), R8; \
+	ADDQ R10, R8; \
 	VPCMPEQW Y15, Y15, Y15; \
 	VPSRLW $15, Y15, Y15; \
 	LEAQ 128(DX), DI; \

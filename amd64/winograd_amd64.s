@@ -102,11 +102,11 @@
 
 // func winogradInputAVX2(a tile.WinogradInput)
 //
-//   SI DI  the tile's window and elements     R8 AX  the same, of a block of channels
+//   SI DI  the tile's window and elements     R8 AX  a column of it, and a row of them
 //   BX     what is kept between both transforms
 //   R9     from one pixel to the next         R10 R11 R12  one, three and five rows
 //   DX R13 R15 R14  one, three, five and six elements
-//   CX     blocks left
+//   CX     tiles left
 TEXT ·winogradInputAVX2(SB), 0, $1152-56
 	MOVQ a_Src+0(FP), SI
 	MOVQ a_Dst+8(FP), DI
@@ -120,12 +120,12 @@ TEXT ·winogradInputAVX2(SB), 0, $1152-56
 	LEAQ (DX)(DX*4), R15
 	LEAQ (R13)(R13*1), R14
 
-tile:
-	MOVQ a_Blocks+24(FP), CX
+block:
+	MOVQ a_Tiles+16(FP), CX
 	MOVQ SI, a_Src+0(FP)
 	MOVQ DI, a_Dst+8(FP)
 
-block:
+tile:
 	MOVQ SI, R8
 	MOVQ DI, AX
 	COLUMN(0)
@@ -140,17 +140,17 @@ block:
 	ROW(3)
 	ROW(4)
 	ROW(5)
-	ADDQ $16, SI
-	ADDQ $128, DI // four tiles of 16 channels
+	LEAQ (SI)(R9*4), SI
+	ADDQ $32, DI
 	DECQ CX
-	JNZ  block
+	JNZ  tile
 
 	MOVQ a_Src+0(FP), SI
 	MOVQ a_Dst+8(FP), DI
-	LEAQ (SI)(R9*4), SI
-	ADDQ $32, DI
-	DECQ a_Tiles+16(FP)
-	JNZ  tile
+	ADDQ $16, SI
+	ADDQ $128, DI // four tiles of 16 channels
+	DECQ a_Blocks+24(FP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
@@ -228,6 +228,7 @@ step:
 	ADDQ    $9216, BX
 	DECQ    DX
 	JNZ     group
+	ADDQ    $64, SI // tile.WinogradShape.Pad
 	MOVQ    a_Dst+16(FP), BX // the next element of the first tile
 	ADDQ    $64, BX
 	MOVQ    BX, a_Dst+16(FP)

@@ -84,15 +84,15 @@ func Neon() Description {
 		Name: "neon", NR: 4, KR: 16, Group: 12 << 10, Block: 4 << 10,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(14, "winogradMultiply"),
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
 	}
 }
 
-// winograd has blocks such that the elements of four threads are half of the core's
+// winograd has blocks such that the elements of four threads are half of the A53's
 // second cache.
-func winograd(block int, multiply string) Winograd {
+func winograd(multiply string) Winograd {
 	return Winograd{
-		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: block, MinTiles: 32},
+		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 7, MinTiles: 32},
 		"winogradInput", multiply, "winogradOutput",
 	}
 }
@@ -105,6 +105,6 @@ func NeonA53() Description {
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd(7, "winogradMultiplyA53"),
+		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"edgeclassify/calibrate/dataset"
 	"edgeclassify/calibrate/observe"
@@ -107,6 +108,7 @@ type choices struct {
 	method  quantize.Method
 	means   bool
 	factors map[string]float64 // by layer, of its range
+	reached map[string]float64 // by layer, what its range reaches at least
 	scales  map[string]quantize.PerChannel
 	steps   map[string]quantize.Steps
 	shifts  map[string]quantize.PerChannel
@@ -131,6 +133,11 @@ func (s *search) table(c *choices) *quantize.RangeTable {
 	t.Ranges = maps.Clone(t.Ranges)
 	for layer, f := range c.factors {
 		t.Ranges[layer] = t.Ranges[layer].Scaled(f, f)
+	}
+	for layer, magnitude := range c.reached {
+		r := t.Ranges[layer]
+		f := max(1, magnitude/max(r.Max, -r.Min))
+		t.Ranges[layer] = r.Scaled(f, f)
 	}
 	t.Scales, t.Steps, t.Shifts, t.Equalization = c.scales, c.steps, c.shifts, c.equalization
 	return &t
@@ -202,9 +209,10 @@ func (s *search) observe(ctx context.Context, equalizations []quantize.Equalizat
 
 // candidate is an attempt to improve on the best choices.
 type candidate struct {
-	trial  string // that it shares with others
-	always bool   // it is taken whatever the validation set says
-	brief  bool   // it is given up as soon as there is little hope
+	trial  string  // that it shares with others
+	always bool    // it is taken whatever the validation set says
+	price  float64 // the loss of score, in dB, with which it is taken
+	brief  bool    // it is given up as soon as there is little hope
 	change func(ctx context.Context, c *choices) error
 }
 
@@ -234,7 +242,7 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 		return err
 	}
 	score := newScore(deviations)
-	t := Trial{Name: candidate.trial, MeanSQNR: score.meanSQNR, Agreement: score.agreement, Kept: candidate.always || score.value > s.score.value}
+	t := Trial{Name: candidate.trial, MeanSQNR: score.meanSQNR, Agreement: score.agreement, Kept: candidate.always || score.value > s.score.value-candidate.price}
 	if t.Kept {
 		if s.images != nil {
 			s.images.forget(s.differs(plan))
@@ -314,6 +322,11 @@ func (s *search) candidates() []candidate {
 			all = append(all, s.rescaling(stage), s.rounding(stage))
 		}
 	}
+	for _, stage := range slices.Backward(s.stages()) {
+		if sums := s.sums(stage); len(sums) > 0 {
+			all = append(all, reaching(sums))
+		}
+	}
 	for _, stage := range s.stages() {
 		all = append(all, widening(stage, 1.3), widening(stage, 1.3), widening(stage, 0.8))
 	}
@@ -380,4 +393,32 @@ func (s *search) equalization(i int) candidate {
 		c.quantizer, err = quantize.New(s.graph, c.equalization)
 		return err
 	}}
+}
+
+// sums are those of a stage that are sums, or meet in one.
+func (s *search) sums(stage []quantize.Unit) []quantize.Unit {
+	summed := quantize.Summed(s.best.quantizer.Units())
+	return slices.DeleteFunc(slices.Clone(stage), func(u quantize.Unit) bool { return !summed[u.Output] })
+}
+
+// priceOfReach is what the reach of a stage's sums may cost images without strong
+// responses, in dB.
+const priceOfReach = 0.1
+
+// reaching makes the ranges of a stage's sums reach the strongest of many more images
+// than there are. In a residual stream a channel or two of thousands respond to some
+// class by several times of what all others reach: no image of another class tells of
+// it, and one that is clipped there loses what makes its class. The images at hand
+// cannot show what it gives, only what it costs; the later the stage the less, as more
+// pixels are averaged behind.
+func reaching(sums []quantize.Unit) candidate {
+	c := choose(fmt.Sprintf("sums of the strongest of %d pictures, %s", observe.ReturnPeriod, outputsOf(sums)), func(c *choices) {
+		levels := c.all.ReturnLevels()
+		c.reached = cloned(c.reached)
+		for _, u := range sums {
+			c.reached[u.Name] = levels[u.Name]
+		}
+	})
+	c.price = priceOfReach
+	return c
 }

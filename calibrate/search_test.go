@@ -130,6 +130,11 @@ func TestSearchKeepsWhatHelps(t *testing.T) {
 		case trial.Name == "ranges of all pictures":
 			require.True(t, trial.Kept)
 			best = trial.MeanSQNR
+		case strings.HasPrefix(trial.Name, "sums of the strongest"):
+			require.Equal(t, trial.MeanSQNR > best-priceOfReach, trial.Kept, trial.Name)
+			if trial.Kept {
+				best = trial.MeanSQNR
+			}
 		case trial.Kept:
 			require.Greater(t, trial.MeanSQNR, best, trial.Name)
 			best = trial.MeanSQNR
@@ -182,6 +187,49 @@ func TestImpossibleCandidatesDoNotEndTheSearch(t *testing.T) {
 	require.NoError(t, s.try(t.Context(), impossible))
 	require.Len(t, s.trials, 1)
 	require.Empty(t, s.best.factors)
+}
+
+// Ranges of sums, and of what meets in them, reach return levels if that costs little.
+func TestSumsReachTheStrongestPictures(t *testing.T) {
+	g, images := graphtest.ResidualClassifier(t, rand.New(rand.NewPCG(13, 1)))
+	s := &search{SearchOptions: SearchOptions{Threads: 2}, graph: g, tables: map[source]*quantize.RangeTable{}}
+	require.NoError(t, s.prepare(t.Context(), images))
+	require.NoError(t, s.try(t.Context(), s.candidates()[0]))
+	before := s.table(&s.best).Ranges
+	var summed []string
+	for _, stage := range s.stages() {
+		sums := s.sums(stage)
+		for _, u := range sums {
+			summed = append(summed, u.Name)
+		}
+		if len(sums) > 0 {
+			reach := reaching(sums)
+			reach.price = 1
+			require.NoError(t, s.try(t.Context(), reach))
+		}
+	}
+	require.Equal(t, []string{"aside", "a3", "b2"}, summed)
+	levels, after := s.best.all.ReturnLevels(), s.table(&s.best).Ranges
+	wider := 0
+	for layer, r := range before {
+		got := after[layer]
+		if !slices.Contains(summed, layer) {
+			require.Equal(t, r, got)
+			continue
+		}
+		want := max(levels[layer], max(r.Max, -r.Min))
+		require.InEpsilon(t, want, max(got.Max, -got.Min), 1e-9, layer)
+		require.InDelta(t, r.Min*got.Max, r.Max*got.Min, 1e-9, "both ends alike")
+		if want > max(r.Max, -r.Min) {
+			wider++
+		}
+	}
+	require.Positive(t, wider)
+
+	dear := choose("dear", func(c *choices) { c.reached = map[string]float64{"b2": 100 * levels["b2"]} })
+	dear.price = priceOfReach
+	require.NoError(t, s.try(t.Context(), dear))
+	require.Equal(t, after, s.table(&s.best).Ranges)
 }
 
 func TestSearchLeavesOutWhatItIsTold(t *testing.T) {

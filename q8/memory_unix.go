@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"edgeclassify/internal/hugepages"
 )
 
 // allocate is memory whose pages release can give back one by one, which those of
@@ -18,6 +20,7 @@ func allocate(size int) (b []byte, free func() error, err error) {
 	if err != nil {
 		return nil, nil, os.NewSyscallError("mmap", err)
 	}
+	hugepages.Use(b)
 	return b, func() error { return unix.Munmap(b) }, nil
 }
 

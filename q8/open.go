@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"sync"
 	"unsafe"
 
 	"edgeclassify/int8"
@@ -18,8 +20,10 @@ type File struct {
 	SHA256 string // the file's checksum, see the package documentation
 	Size   int64  // the file's size in bytes
 
-	bytes []byte
-	free  func() error
+	bytes   []byte
+	free    func() error
+	lock    sync.Mutex
+	weights []span // that are in memory
 }
 
 // Open reads the file into memory and verifies what it has read. From then on the
@@ -40,7 +44,9 @@ func Open(path string) (*File, error) {
 		free()
 		return nil, fmt.Errorf("q8: %s: %w", path, err)
 	}
-	return &File{Model: m, SHA256: checksum, Size: int64(len(b)), bytes: b, free: free}, nil
+	opened := &File{Model: m, SHA256: checksum, Size: int64(len(b)), bytes: b, free: free}
+	opened.weights = opened.spans()
+	return opened, nil
 }
 
 // openFile also returns the file's size, for which there is memory. Errors name it.
@@ -124,14 +130,48 @@ func (s *source) read(end int) error {
 	return err
 }
 
-// Release gives the memory of weights back to the system: whoever reads them
-// afterwards ends with a fault. Slices of anything but the file are left alone.
+// Release gives the memory of a layer's weights back to the system, and what lies
+// between them and the next ones that are still there: whoever reads them afterwards
+// ends with a fault. Slices of anything but the file are left alone.
 func (f *File) Release(weights []int8.Value) {
-	first := uintptr(unsafe.Pointer(unsafe.SliceData(weights)))
-	start := first - uintptr(unsafe.Pointer(unsafe.SliceData(f.bytes))) // wraps around before the file
-	if size := uintptr(len(f.bytes)); start < size && uintptr(len(weights)) <= size-start {
-		release(f.bytes, int(start), int(start)+len(weights))
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	i := slices.Index(f.weights, f.span(weights))
+	if i < 0 || f.bytes == nil {
+		return
 	}
+	lo, hi := 0, len(f.bytes)
+	if i > 0 {
+		lo = f.weights[i-1].hi
+	}
+	if i+1 < len(f.weights) {
+		hi = f.weights[i+1].lo
+	}
+	f.weights = slices.Delete(f.weights, i, i+1)
+	release(f.bytes, lo, hi)
+}
+
+// span is a place in the file.
+type span struct{ lo, hi int }
+
+// span is that of a slice, out of the file's range if it is of anything else.
+func (f *File) span(weights []int8.Value) span {
+	lo := int(uintptr(unsafe.Pointer(unsafe.SliceData(weights))) - uintptr(unsafe.Pointer(unsafe.SliceData(f.bytes))))
+	return span{lo, lo + len(weights)}
+}
+
+// spans are those of all weights, in the file's order.
+func (f *File) spans() []span {
+	var spans []span
+	for i := range f.Layers {
+		for _, a := range arrays(&f.Layers[i]) {
+			if weights, ok := a.values.(*[]int8.Value); ok {
+				spans = append(spans, f.span(*weights))
+			}
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return a.lo - b.lo })
+	return spans
 }
 
 // Close gives all of the file's memory back. Closing twice is fine.

@@ -41,3 +41,25 @@ func TestPackedWeightsAreNotReadAgain(t *testing.T) {
 		}
 	}
 }
+
+// Threads share the packing, too.
+func TestPackedWeightsDoNotDependOnThreads(t *testing.T) {
+	for _, kernel := range Kernels() {
+		for seed := range uint64(10) {
+			n := nettest.Random(seed)
+			var plans []*Plan
+			for _, threads := range []int{1, 2, 7} {
+				p, err := CompileFor(n, kernel, Options{Threads: threads})
+				require.NoError(t, err)
+				plans = append(plans, p)
+			}
+			for i := range plans[0].steps {
+				if want, ok := plans[0].steps[i].operator.(*conv); ok {
+					for _, p := range plans[1:] {
+						require.Equal(t, want.packed, p.steps[i].operator.(*conv).packed, "kernel %s, seed %d", kernel.Name, seed)
+					}
+				}
+			}
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"edgeclassify/int8"
+	"edgeclassify/internal/hugepages"
 	"edgeclassify/internal/threadpool"
 	"edgeclassify/tensor"
 )
@@ -146,7 +147,7 @@ func (p *Plan) pack(o Options) {
 		}
 	}
 	memory := int8.Aligned(places[len(p.steps)])
-	useHugePages(memory)
+	hugepages.Use(cast[byte](memory))
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range p.threads {

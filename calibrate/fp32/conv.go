@@ -34,7 +34,7 @@ func newConv(op *models.Conv, in, out tensor.Shape, clip models.Clip) (Operation
 		return newDepthwise(op, g, clip), nil
 	}
 	if suitsWinograd(op, out) {
-		return newWinograd(op, g, clip)
+		return newWinograd(op, g, clip), nil
 	}
 	c := conv{window: g, limits: sgemm.Limits{Least: clip.Min, Greatest: clip.Max}, groups: make([]*sgemm.Weights, op.Groups)}
 	outputs, inputs := op.OutC/op.Groups, len(op.Weight)/op.OutC

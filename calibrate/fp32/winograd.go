@@ -13,7 +13,7 @@ import (
 // sgemm.Winograd: two by two output pixels are a tile.
 type winograd struct {
 	window
-	weights        sgemm.Winograd
+	weights        *sgemm.Winograd
 	limits         sgemm.Limits
 	tilesH, tilesW int
 	block          int // rows of tiles to go over with all weights
@@ -32,13 +32,13 @@ func suitsWinograd(op *models.Conv, out tensor.Shape) bool {
 		slices.ContainsFunc(op.Weight, func(v float32) bool { return v != float32(int32(v)) })
 }
 
-func newWinograd(op *models.Conv, g window, clip models.Clip) (Operation, error) {
-	weights, err := sgemm.PackWinograd(op.Weight, op.Bias, op.OutC, op.InC)
+func newWinograd(op *models.Conv, g window, clip models.Clip) Operation {
+	weights := sgemm.PackWinograd(op.Weight, op.Bias, op.OutC, op.InC)
 	c := winograd{window: g, weights: weights, limits: sgemm.Limits{Least: clip.Min, Greatest: clip.Max}}
 	c.tilesH, c.tilesW = (g.out.H+1)/2, (g.out.W+1)/2
 	c.block = min(c.tilesH, (winogradTiles+c.tilesW-1)/c.tilesW)
 	scratch := (2*c.block+2)*c.pitch() + 16*c.apart(g.in.C) + 16*c.apart(g.out.C) + g.out.C
-	return Operation{Run: c.run, OverZ: true, Scratch: scratch}, err
+	return Operation{Run: c.run, OverZ: true, Scratch: scratch}
 }
 
 // pitch is the distance of the rows that are copied, with their padding.

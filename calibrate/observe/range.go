@@ -69,32 +69,47 @@ func (h *Histogram) percentile(full quantize.Range, share float64) quantize.Rang
 // from 0.3 to 1 times the full range, then finer around the best, each end by
 // itself where values have both signs.
 func (h *Histogram) leastSquares(full quantize.Range, clipWeight float64) quantize.Range {
-	best := quantize.GridMin(0.3, 1, 200, func(a float64) float64 { return h.loss(full.Scaled(a, a), clipWeight) })
+	bins := h.bins()
+	best := quantize.GridMin(0.3, 1, 200, func(a float64) float64 { return bins.loss(full.Scaled(a, a), clipWeight) })
 	lo, hi := best, best
 	for range 2 {
-		hi = quantize.GridMin(max(0.2, hi-0.1), min(1, hi+0.1), 80, func(a float64) float64 { return h.loss(full.Scaled(lo, a), clipWeight) })
+		hi = quantize.GridMin(max(0.2, hi-0.1), min(1, hi+0.1), 80, func(a float64) float64 { return bins.loss(full.Scaled(lo, a), clipWeight) })
 		if full.Min < 0 {
-			lo = quantize.GridMin(max(0.2, lo-0.1), min(1, lo+0.1), 80, func(a float64) float64 { return h.loss(full.Scaled(a, hi), clipWeight) })
+			lo = quantize.GridMin(max(0.2, lo-0.1), min(1, lo+0.1), 80, func(a float64) float64 { return bins.loss(full.Scaled(a, hi), clipWeight) })
 		}
 	}
 	return full.Scaled(lo, hi)
 }
 
+// bins are the centres of those that are not empty, and their counts.
+type bins []struct{ x, n float64 }
+
+func (h *Histogram) bins() (b bins) {
+	h.each(func(x float64, n uint64) { b = append(b, struct{ x, n float64 }{x, float64(n)}) })
+	return b
+}
+
 // loss is the sum of squared errors when values are quantized to r, those of
 // clipped values times clipWeight.
-func (h *Histogram) loss(r quantize.Range, clipWeight float64) float64 {
+func (b bins) loss(r quantize.Range, clipWeight float64) float64 {
 	scale, zero := r.Params()
 	lo, hi := float64(-128-int(zero)), float64(127-int(zero))
 	inverse, sum := 1/scale, 0.0
-	h.each(func(x float64, n uint64) {
-		exact, weight := math.Round(x*inverse), float64(n)
+	for _, bin := range b {
+		v, weight := float64(bin.x*inverse), bin.n
+		exact := math.Trunc(v) // rounded as math.Round does, without a call
+		if v-exact >= 0.5 {
+			exact++
+		} else if exact-v >= 0.5 {
+			exact--
+		}
 		q := max(lo, min(hi, exact))
 		if q != exact {
 			weight *= clipWeight
 		}
-		d := x - float64(q*scale)
+		d := bin.x - float64(q*scale)
 		sum += float64(d * d * weight)
-	})
+	}
 	return sum
 }
 

@@ -17,15 +17,15 @@ func TestLeastSquaresRangeBeatsMinMaxAndPercentile(t *testing.T) {
 		full, mse, cut := h.Range(quantize.MinMax, nil), h.Range(quantize.MSE, nil), h.Range(quantize.Percentile, nil)
 		require.EqualValues(t, 20, full.Max)
 		require.Less(t, mse.Max, full.Max)
-		require.Less(t, h.loss(mse, 1), h.loss(full, 1))
-		require.LessOrEqual(t, h.loss(mse, 1), h.loss(cut, 1))
+		require.Less(t, h.bins().loss(mse, 1), h.bins().loss(full, 1))
+		require.LessOrEqual(t, h.bins().loss(mse, 1), h.bins().loss(cut, 1))
 		require.InDelta(t, 3.9, cut.Max, 0.5) // of a normal distribution
 		require.Equal(t, signed, mse.Min < 0)
 
 		wide := h.Range(quantize.ClipMSE, nil)
 		require.Greater(t, wide.Max, mse.Max)
 		require.Less(t, wide.Max, full.Max)
-		require.Less(t, h.loss(wide, clipWeight), h.loss(mse, clipWeight))
+		require.Less(t, h.bins().loss(wide, clipWeight), h.bins().loss(mse, clipWeight))
 	}
 }
 

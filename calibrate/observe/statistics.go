@@ -33,6 +33,7 @@ type observed struct {
 	ranged bool      // it needs a range, and has what follows but the sums
 	sums   []float64 // over images, of channels' means
 	peaks  []float64 // the largest magnitudes of channels
+	maxima maxima
 	plain  *Histogram
 	// weighted counts channels as ChannelMSE weighs them.
 	weighted *Histogram
@@ -165,7 +166,7 @@ func newStatistics(model string, units []quantize.Unit) *Statistics {
 		ranged[u.Output] = true
 	}
 	for i, u := range units {
-		s.units[i] = observed{unit: u, ranged: ranged[u.Output], sums: make([]float64, u.Shape.C)}
+		s.units[i] = observed{unit: u, ranged: ranged[u.Output], sums: make([]float64, u.Shape.C), maxima: maxima{}}
 		if ranged[u.Output] {
 			s.units[i].peaks = make([]float64, u.Shape.C)
 			s.units[i].plain, s.units[i].weighted = NewHistogram(), NewHistogram()
@@ -257,6 +258,7 @@ func (s *Statistics) join(other *Statistics) {
 			o.plain.Join(other.units[i].plain)
 			o.weighted.Join(other.units[i].weighted)
 			raise(o.peaks, other.units[i].peaks)
+			o.maxima.join(other.units[i].maxima)
 		}
 	}
 }
@@ -284,6 +286,7 @@ func (o *observed) look(values []float32, weights []uint64) error {
 	if err != nil {
 		return err
 	}
+	o.maxima.add(max(-lo, hi))
 	countBoth(o.plain, o.weighted, values, weights, lo, hi)
 	for c, bits := range peaks {
 		o.peaks[c] = max(o.peaks[c], float64(math.Float32frombits(bits)))

@@ -190,6 +190,22 @@ func Activations(units []Unit) (ranged []Unit) {
 	return ranged
 }
 
+// Summed are the outputs that are sums of two tensors, and those that meet in them.
+func Summed(units []Unit) map[tensor.ID]bool {
+	summed := map[tensor.ID]bool{}
+	for _, u := range units {
+		if _, adds := u.Op.(models.Add); (adds || u.linear()) && len(u.Inputs) == 2 {
+			summed[u.Output] = true
+			for _, in := range u.Inputs {
+				if in != tensor.Input && (adds || in == u.Inputs[1]) {
+					summed[units[in.Node()].Output] = true
+				}
+			}
+		}
+	}
+	return summed
+}
+
 // Averaged are the units whose means matter: those that feed weights.
 func Averaged(units []Unit) (averaged []Unit) {
 	read := map[tensor.ID]bool{}

@@ -28,12 +28,13 @@ type WinogradShape struct {
 	Pair     int // of them whose weights lie side by side
 	Channels int // of a panel
 	Outputs  int // of them that are transformed back together
+	Pad      int // bytes behind an element's inputs: elements a power of two apart share places of the cache
 	Block    int // tiles, about, whose elements stay near while all panels pass over them
 	// MinTiles is how many tiles are to share each weight, which takes 8 times the
 	// memory of the direct way.
 	MinTiles int
-	// ByChannels says that threads share channels where weights outweigh activations,
-	// though each of them transforms all inputs then.
+	// ByChannels says that threads share channels where weights outweigh activations
+	// twice, though each of them transforms all inputs then.
 	ByChannels bool
 }
 
@@ -63,7 +64,7 @@ type WinogradInput struct {
 
 // WinogradMultiply is products of all elements of some groups of tiles with a panel.
 type WinogradMultiply struct {
-	Src     unsafe.Pointer // int16 [winogradElements][Groups][Steps][Group][Depth]
+	Src     unsafe.Pointer // int16 [winogradElements][Groups][Steps][Group][Depth], each element with Pad bytes
 	Weights unsafe.Pointer // int16 [winogradElements][Steps*Depth/Pair][Channels][Pair]
 	Dst     unsafe.Pointer // int32 [Groups][Group][winogradElements][Channels]
 	Groups  int            // at least 1
@@ -114,7 +115,7 @@ func (m *Micro) winograd(l *int8.Layer) int8.Convolution {
 		return nil
 	}
 	w := &winograd{Winograd: m.Winograd, conv: c, flip: m.flip(), width: ceil(out.W, winogradTile), height: ceil(out.H, winogradTile)}
-	w.split = w.ByChannels && out.Elements() < len(c.Weight)
+	w.split = w.ByChannels && 2*out.Elements() < len(c.Weight)
 	w.rows = min(max(w.Block/w.width, 1), w.height)
 	tiles := ceil(w.height, w.rows) * w.tiles(w.rows)
 	if tiles < w.MinTiles || 4*out.H*out.W < 3*tiles*winogradTile*winogradTile || !winogradExact(c) {
@@ -212,9 +213,12 @@ func transformed(a, b, c uint64) [winogradWindow]uint64 {
 // tiles is those that are multiplied together, up to whole groups.
 func (w *winograd) tiles(rows int) int { return ceil(rows*w.width, w.Group) * w.Group }
 
+// element is the bytes from one element of so many tiles' inputs to the next.
+func (w *winograd) element(tiles int) int { return tiles*2*w.conv.InC + w.Pad }
+
 func (w *winograd) scratch() (inputs, sums, staged int) {
-	n := winogradElements * w.tiles(w.rows)
-	return n * 2 * w.conv.InC, n * 4 * w.Channels, winogradTile * winogradTile * w.Outputs
+	n := w.tiles(w.rows)
+	return winogradElements * w.element(n), winogradElements * n * 4 * w.Channels, winogradTile * winogradTile * w.Outputs
 }
 
 // Scratch implements int8.Convolution: transformed inputs, sums of a panel, and a
@@ -283,14 +287,14 @@ func (w *winogradWork) place(row, i int) (y, x int) {
 
 // transform makes elements of n tiles, of which the first is number k of the block.
 func (w *winogradWork) transform(row, i, k, n int) {
-	t, element := w.t, 2*w.tiles(w.rows)*w.t.InC
+	t := w.t
 	y, x := w.place(row, i)
 	first := y*t.SrcRow + x*t.InC
 	end := first + (winogradWindow-1)*t.SrcRow + (winogradTile*n+2)*t.InC
 	at := 2 * (k/w.Group*w.Group*t.InC + k%w.Group*w.Depth)
 	w.Input(WinogradInput{
 		Src: pointer(t.Src[first:end]), Dst: pointer(w.inputs[at:]),
-		Tiles: n, Blocks: t.InC / w.Depth, SrcRow: t.SrcRow, SrcStep: t.InC, DstStep: element,
+		Tiles: n, Blocks: t.InC / w.Depth, SrcRow: t.SrcRow, SrcStep: t.InC, DstStep: w.element(w.tiles(w.rows)),
 	})
 }
 

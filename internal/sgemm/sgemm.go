@@ -127,18 +127,40 @@ func pack(k kernel, weight, bias []float32, outputs, inputs, runs int) (*Weights
 	if runs < 1 || inputs%runs != 0 {
 		return nil, fmt.Errorf("sgemm: %d inputs do not make %d runs of one length", inputs, runs)
 	}
+	w := newWeights(k, bias, outputs, inputs, runs)
+	w.fill(0, weight)
+	return w, nil
+}
+
+// newWeights has no weights yet.
+func newWeights(k kernel, bias []float32, outputs, inputs, runs int) *Weights {
 	w := &Weights{Inputs: inputs, Outputs: outputs, kernel: k, runs: runs}
 	w.panels = make([]float32, w.Panels()*w.panelLen())
-	for j := range outputs {
-		panel := w.panel(j / k.columns)[j%k.columns:]
-		if bias != nil {
-			panel[0] = bias[j]
-		}
-		for i, v := range weight[j*inputs : (j+1)*inputs] {
-			panel[(i+1)*k.columns] = v
+	for i := 0; i < len(bias); i += k.columns {
+		copy(w.panel(i / k.columns)[:k.columns], bias[i:])
+	}
+	return w
+}
+
+// fill packs the weights of outputs from one on that begins a panel: a cache line of
+// each output in turn.
+func (w *Weights) fill(from int, weight []float32) {
+	const line = 16
+	columns := w.kernel.columns
+	for ; len(weight) > 0; from += columns {
+		rows := weight[:min(columns*w.Inputs, len(weight))]
+		weight = weight[len(rows):]
+		panel := w.panel(from / columns)[columns:]
+		for k := 0; k < w.Inputs; k += line {
+			for j := 0; j*w.Inputs < len(rows); j++ {
+				at := k*columns + j
+				for _, v := range rows[j*w.Inputs+k : j*w.Inputs+min(k+line, w.Inputs)] {
+					panel[at] = v
+					at += columns
+				}
+			}
 		}
 	}
-	return w, nil
 }
 
 // Panels is the number of column panels, the unit in which threads may share

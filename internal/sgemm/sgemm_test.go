@@ -186,44 +186,45 @@ func TestTaps(t *testing.T) {
 		for range 20 {
 			kernel := [2]int{1 + rng.IntN(5), 1 + rng.IntN(5)}
 			taps := PackTaps(random(rng, channels*kernel[0]*kernel[1]), random(rng, channels), channels, kernel[1])
-			x := Area{RowStride: 7*channels + rng.IntN(9), ColumnStride: channels + rng.IntN(3)}
+			x := Area{Count: 1 + rng.IntN(3), Stride: rng.IntN(2 * channels), RowStride: 7*channels + rng.IntN(9), ColumnStride: channels + rng.IntN(3)}
 			x.Rows[1], x.Columns[1] = rng.IntN(kernel[0]+1), rng.IntN(kernel[1]+1)
 			x.Rows[0], x.Columns[0] = rng.IntN(x.Rows[1]+1), rng.IntN(x.Columns[1]+1)
 			rows, columns := x.Rows[1]-x.Rows[0], x.Columns[1]-x.Columns[0]
 			if rows > 0 && columns > 0 {
-				x.Values = random(rng, (rows-1)*x.RowStride+(columns-1)*x.ColumnStride+channels)
+				x.Values = random(rng, (x.Count-1)*x.Stride+(rows-1)*x.RowStride+(columns-1)*x.ColumnStride+channels)
 			}
-			y := Results{Values: guarded(channels)}
+			stride := channels + rng.IntN(3)
+			y := Results{Values: guarded((x.Count-1)*stride + channels), Stride: stride}
 			if rng.IntN(2) == 0 {
-				y.Residual = random(rng, channels)
+				y.Residual = random(rng, len(y.Values))
 			}
 			if rng.IntN(2) == 0 {
 				y.Limits = &Limits{-0.5, 1}
 			}
 			taps.Mul(y, x)
-			for c, got := range y.Values[:cap(y.Values)] {
-				if c >= channels {
-					require.Equal(t, math.Float32bits(guard), math.Float32bits(got), "%d channels: value %d was touched", channels, c)
+			for at, got := range y.Values[:cap(y.Values)] {
+				if at >= len(y.Values) || at%stride >= channels {
+					require.Equal(t, math.Float32bits(guard), math.Float32bits(got), "%d channels: value %d was touched", channels, at)
 					continue
 				}
-				requireSame(t, taps.inOrder(y, x, c), got)
+				requireSame(t, taps.inOrder(y, x, at/stride, at%stride), got)
 			}
 		}
 	}
 }
 
-// inOrder is the result that Mul promises of a channel.
-func (t *Taps) inOrder(y Results, x Area, c int) float32 {
+// inOrder is the result that Mul promises of a window's channel.
+func (t *Taps) inOrder(y Results, x Area, window, c int) float32 {
 	var values, weights []float32
 	for row := x.Rows[0]; row < x.Rows[1]; row++ {
 		for column := x.Columns[0]; column < x.Columns[1]; column++ {
-			values = append(values, x.Values[(row-x.Rows[0])*x.RowStride+(column-x.Columns[0])*x.ColumnStride+c])
+			values = append(values, x.Values[window*x.Stride+(row-x.Rows[0])*x.RowStride+(column-x.Columns[0])*x.ColumnStride+c])
 			weights = append(weights, t.weight[(row*t.columns+column)*t.channels+c])
 		}
 	}
 	sum := inOrder(kernel{isa: t.isa}, values, weights, t.bias[c])
 	if y.Residual != nil {
-		sum += y.Residual[c]
+		sum += y.Residual[window*y.Stride+c]
 	}
 	return min(max(sum, y.limits().Least), y.limits().Greatest)
 }

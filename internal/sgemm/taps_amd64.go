@@ -23,24 +23,38 @@ type tapsArgs struct {
 	xRow, xColumn                int
 	weightRow, weightColumn      int
 	limits                       Limits
+	windows, xStride, yStride    int
 }
 
-// run computes all channels, eight at a time; the last eight may be there already.
+// run computes all channels, eight at a time; the last eight may be there already. Where
+// a window has too many values for the first cache, a few go over all windows, which
+// share them.
 func (t *Taps) run(y Results, x Area, weight []float32, rows, columns int) {
+	const near = 1 << 12 // values
+	most := t.channels / tapChannels
+	if x.Count > 1 && rows*columns*t.channels > near {
+		most = min(most, 4)
+	}
+	for c := 0; c < t.channels; {
+		c = min(c, t.channels-tapChannels)
+		eights := min(most, (t.channels-c)/tapChannels)
+		t.part(y, x, weight, rows, columns, c, eights)
+		c += eights * tapChannels
+	}
+}
+
+// part computes eights of channels from one on.
+func (t *Taps) part(y Results, x Area, weight []float32, rows, columns, from, eights int) {
 	const size = int(unsafe.Sizeof(float32(0)))
 	a := tapsArgs{
-		&y.Values[0], &x.Values[0], unsafe.SliceData(y.Residual), &weight[0], &t.bias[0],
-		t.channels / tapChannels, rows, columns,
+		&y.Values[from], &x.Values[from], nil, &weight[from], &t.bias[from], eights, rows, columns,
 		x.RowStride * size, x.ColumnStride * size, t.columns * t.channels * size, t.channels * size, y.limits(),
+		x.Count, x.Stride * size, y.Stride * size,
+	}
+	if y.Residual != nil {
+		a.residual = &y.Residual[from]
 	}
 	tapsAVX2(a)
-	if last := t.channels - tapChannels; t.channels%tapChannels != 0 {
-		a.y, a.x, a.weight, a.bias, a.eights = &y.Values[last], &x.Values[last], &weight[last], &t.bias[last], 1
-		if y.Residual != nil {
-			a.residual = &y.Residual[last]
-		}
-		tapsAVX2(a)
-	}
 }
 
 //go:noescape

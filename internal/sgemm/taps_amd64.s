@@ -65,18 +65,19 @@ plain: \
 #define LIMIT1    LIMIT(0, Y0)
 
 // func tapsAVX2(a tapsArgs)
-TEXT ·tapsAVX2(SB), NOSPLIT, $0-104
+TEXT ·tapsAVX2(SB), NOSPLIT, $0-128
+	MOVQ a_xColumn+72(FP), R12
+	MOVQ a_weightColumn+88(FP), R13
+	VBROADCASTSS a_limits_Least+96(FP), Y15
+	VBROADCASTSS a_limits_Greatest+100(FP), Y14
+
+window:
 	MOVQ a_y+0(FP), DI
 	MOVQ a_x+8(FP), SI
 	MOVQ a_residual+16(FP), R15
 	MOVQ a_weight+24(FP), DX
 	MOVQ a_bias+32(FP), BX
 	MOVQ a_eights+40(FP), CX
-	MOVQ a_xColumn+72(FP), R12
-	MOVQ a_weightColumn+88(FP), R13
-	VBROADCASTSS a_limits_Least+96(FP), Y15
-	VBROADCASTSS a_limits_Greatest+100(FP), Y14
-
 	SUBQ $4, CX
 	JLT  rest
 
@@ -95,5 +96,16 @@ one:
 	JNZ  one
 
 done:
+	MOVQ a_xStride+112(FP), AX
+	ADDQ AX, a_x+8(FP)
+	MOVQ a_yStride+120(FP), AX
+	ADDQ AX, a_y+0(FP)
+	CMPQ a_residual+16(FP), $0
+	JEQ  next
+	ADDQ AX, a_residual+16(FP)
+
+next:
+	DECQ a_windows+104(FP)
+	JNZ  window
 	VZEROUPPER
 	RET

@@ -8,34 +8,48 @@ type Winograd [16]*Weights
 
 // PackWinograd transforms weight, [outputs][3][3][channels], and packs it. The bias, nil
 // for zeros, goes with the product that is part of all four outputs.
-func PackWinograd(weight, bias []float32, outputs, channels int) (w Winograd, err error) {
-	var products [16][]float32
-	for i := range products {
-		products[i] = make([]float32, outputs*channels)
+func PackWinograd(weight, bias []float32, outputs, channels int) *Winograd {
+	available := kernels()
+	var w Winograd
+	for i := range w {
+		w[i] = newWeights(available[len(available)-1], nil, outputs, channels, 1)
 	}
-	for at := range outputs * channels {
-		taps := weight[at/channels*9*channels+at%channels:]
-		var rows [4][3]float64
-		for x := range 3 {
-			rows[0][x], rows[1][x], rows[2][x], rows[3][x] = spread(float64(taps[x*channels]), float64(taps[(3+x)*channels]), float64(taps[(6+x)*channels]))
-		}
-		for y, r := range rows {
-			v0, v1, v2, v3 := spread(r[0], r[1], r[2])
-			for x, v := range [4]float64{v0, v1, v2, v3} {
-				products[4*y+x][at] = float32(v)
-			}
-		}
+	w[5] = newWeights(w[5].kernel, bias, outputs, channels, 1)
+	var part [16][]float32 // of the weights, which stays in the cache
+	for i := range part {
+		part[i] = make([]float32, maxColumns*channels)
 	}
-	for i, p := range products {
-		var b []float32
-		if i == 5 {
-			b = bias
+	var rows [4][]float64
+	for i := range rows {
+		rows[i] = make([]float64, 3*channels)
+	}
+	for from := 0; from < outputs; from += maxColumns {
+		n := min(maxColumns, outputs-from)
+		for o := range n {
+			spreadRow(&part, o*channels, &rows, weight[(from+o)*9*channels:][:9*channels])
 		}
-		if w[i], err = Pack(p, b, outputs, channels, 1); err != nil {
-			return w, err
+		for i, p := range part {
+			w[i].fill(from, p[:n*channels])
 		}
 	}
-	return w, nil
+	return &w
+}
+
+// spreadRow writes the 16 weights that follow of the 9 of each channel, by way of rows.
+func spreadRow(part *[16][]float32, at int, rows *[4][]float64, taps []float32) {
+	n := len(taps) / 3
+	r0, r1, r2, r3 := rows[0][:n], rows[1][:n], rows[2][:n], rows[3][:n]
+	for i, a := range taps[:n] {
+		r0[i], r1[i], r2[i], r3[i] = spread(float64(a), float64(taps[n+i]), float64(taps[2*n+i]))
+	}
+	for y, r := range rows {
+		n := n / 3
+		p0, p1, p2, p3 := part[4*y][at:][:n], part[4*y+1][at:][:n], part[4*y+2][at:][:n], part[4*y+3][at:][:n]
+		for i, a := range r[:n] {
+			v0, v1, v2, v3 := spread(a, r[n+i], r[2*n+i])
+			p0[i], p1[i], p2[i], p3[i] = float32(v0), float32(v1), float32(v2), float32(v3)
+		}
+	}
 }
 
 // spread makes four weights of three.
