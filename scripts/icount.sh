@@ -1,7 +1,7 @@
 #!/bin/sh
 # Counts instructions under QEMU, by class, on one thread: of one inference, between
-# the call of Session.RunTimed and its return, and of training, between
-# those of teach.Train.
+# the call of Session.RunTimed and its return, of loading, between those of
+# classify.Open, and of training, between those of teach.Train.
 # Usage: scripts/icount.sh MODEL QEMU CORE...
 set -eu
 model=$1 qemu=$2 board=cortex-a76 frame=0 # the Pi 5's, on which training is counted
@@ -45,6 +45,8 @@ for core; do
 	kernel=$(sed -n 's/.*"kernel": *"\([^"]*\)".*/\1/p' "$dir/out")
 	tell "$core, kernel $kernel" inference
 	test "$core" != "$board" || frame=$(cat "$dir/total")
+	count "$core" edgeclassify/classify.Open bin/edge-classify-arm64 -model "$model" -threads 1 testdata/photos/cat.jpg
+	tell "$core, loading" model
 done
 
 GOOS=linux GOARCH=arm64 CGO_ENABLED=0 "${GO:-go}" test -c -o "$dir/teach.test" ./teach
