@@ -33,10 +33,7 @@ func (r routine) accesses(args []uint64, pointers uint64) ([]access, error) {
 	}
 	data := map[uint64]uint8{}
 	if r.flags != nil {
-		at, n := r.flags(marked)
-		for i := range n {
-			data[at+uint64(i)] = 0
-		}
+		r.flags(marked, func(at uint64) { data[at] = 0 })
 	}
 	var list []access
 	err := r.follow(marked, data, func(at uint64, size int, k kind) {

@@ -93,17 +93,6 @@ type traffic struct {
 	Misses2, Read, Wrote int64 // lines; the last two from and to memory
 }
 
-func (t *traffic) add(o traffic) {
-	t.Loaded += o.Loaded
-	t.Stored += o.Stored
-	t.Misses += o.Misses
-	t.Streams += o.Streams
-	t.Prefetched += o.Prefetched
-	t.Misses2 += o.Misses2
-	t.Read += o.Read
-	t.Wrote += o.Wrote
-}
-
 // caches are those of all cores. The last level is shared, each core has the others
 // for itself. With victims the last one takes what the others evict and loses what
 // they read, as the L3 of Arm's DynamIQ Shared Unit does. A line that a core writes

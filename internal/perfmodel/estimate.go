@@ -12,7 +12,7 @@ import (
 type routine struct {
 	*function
 	arguments func(groups, steps int) []uint64
-	flags     func(args []uint64) (at uint64, n int) // bytes that hold flag; nil for none
+	flags     func(args []uint64, set func(at uint64)) // bytes that hold flag; nil for none
 	flag      uint8
 	period    int // of the loops' unrolling, in steps
 }
@@ -21,10 +21,7 @@ type routine struct {
 func (r routine) run(groups, steps int) ([]*instruction, error) {
 	data, args := map[uint64]uint8{}, r.arguments(groups, steps)
 	if r.flags != nil {
-		at, n := r.flags(args)
-		for i := range n {
-			data[at+uint64(i)] = r.flag
-		}
+		r.flags(args, func(at uint64) { data[at] = r.flag })
 	}
 	return r.trace(args, data)
 }

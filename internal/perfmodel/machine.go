@@ -28,8 +28,9 @@ type word struct {
 
 func known(bits uint64) word { return word{bits, true} }
 
-// longest is the number of instructions after which a function is given up.
-const longest = 1 << 21
+// longest is the number of instructions after which a trace is given up, and far what
+// only follows the function.
+const longest, far = 1 << 18, 1 << 24
 
 // stack is an address that no argument points to.
 const stack = 0x7fff_f000_0000_0000
@@ -38,17 +39,17 @@ const stack = 0x7fff_f000_0000_0000
 // arguments, in order. The known bytes of memory are data, which trace takes over.
 func (f *function) trace(arguments []uint64, data map[uint64]uint8) (executed []*instruction, err error) {
 	m := &machine{memory: data}
-	err = f.run(m, arguments, func(in *instruction) { executed = append(executed, in) })
+	err = f.run(m, arguments, longest, func(in *instruction) { executed = append(executed, in) })
 	return executed, err
 }
 
 // follow is trace that tells of accesses to memory instead.
 func (f *function) follow(arguments []uint64, data map[uint64]uint8, visit func(at uint64, size int, k kind)) error {
-	return f.run(&machine{memory: data, visit: visit}, arguments, func(*instruction) {})
+	return f.run(&machine{memory: data, visit: visit}, arguments, far, func(*instruction) {})
 }
 
 // run executes the function. Go's assembly finds arguments above the return address.
-func (f *function) run(m *machine, arguments []uint64, each func(*instruction)) error {
+func (f *function) run(m *machine, arguments []uint64, limit int, each func(*instruction)) error {
 	m.sp = known(stack)
 	for i, a := range arguments {
 		m.store(known(stack+8+8*uint64(i)), known(a), 8)
@@ -58,7 +59,7 @@ func (f *function) run(m *machine, arguments []uint64, each func(*instruction)) 
 		index[f.code[i].address] = i
 	}
 	at := 0
-	for range longest {
+	for range limit {
 		if at >= len(f.code) {
 			return fmt.Errorf("%s: runs beyond its end", f.name)
 		}
@@ -80,7 +81,7 @@ func (f *function) run(m *machine, arguments []uint64, each func(*instruction)) 
 			at = to
 		}
 	}
-	return fmt.Errorf("%s: does not end within %d instructions, called with %d", f.name, longest, arguments)
+	return fmt.Errorf("%s: does not end within %d instructions, called with %d", f.name, limit, arguments)
 }
 
 // step executes an instruction and returns where it branches to, 0 for the

@@ -45,20 +45,25 @@ func (p *predictor) tile(name string, sample tile.Args) (routine, error) {
 	f, err := p.function(name)
 	return routine{function: f, arguments: func(groups, steps int) []uint64 {
 		a := sample
-		a.Tiles, a.Steps = groups, steps
+		a.Panels, a.Tiles, a.Steps = 1, groups, steps
 		return words(a)
 	}, flags: p.flags(sample), period: period / p.kernel.KR}, err
 }
 
-// flags is where the flags of a tile's panel lie, see tile.Micro.Wide; a's panel is at the
+// flags is where the flags of a tile's panels lie, see tile.Micro.Wide; a's panel is at the
 // address that the arguments say.
-func (p *predictor) flags(a tile.Args) func(args []uint64) (at uint64, n int) {
+func (p *predictor) flags(a tile.Args) func(args []uint64, set func(at uint64)) {
 	if p.kernel.Wide == nil {
 		return nil
 	}
-	return func(args []uint64) (uint64, int) {
-		panel, steps := args[unsafe.Offsetof(a.Panel)/8], int(args[unsafe.Offsetof(a.Steps)/8])
-		return panel + uint64(8*p.kernel.NR+a.Runs*steps*p.kernel.NR*p.kernel.KR), a.Runs * steps / p.kernel.WideSteps
+	return func(args []uint64, set func(at uint64)) {
+		panel, steps := args[unsafe.Offsetof(a.Panel)/8], a.Runs*int(args[unsafe.Offsetof(a.Steps)/8])
+		for i := range a.Panels {
+			at := panel + uint64(i*a.PanelNext+8*p.kernel.NR+steps*p.kernel.NR*p.kernel.KR)
+			for j := range steps / p.kernel.WideSteps {
+				set(at + uint64(j))
+			}
+		}
 	}
 }
 
@@ -127,11 +132,9 @@ func (p *predictor) cycles(c *call) (span, error) {
 		return span{}, err
 	}
 	around, groups := p.Call+float64(c.copies)*p.Copy, float64(c.groups)
-	if c.behind {
-		around -= p.Call
-	}
 	switch kind := c.kind.(type) {
 	case tileKind:
+		one.call *= float64(c.args.(tile.Args).Panels)
 		group := one.group
 		if c.flags > 0 {
 			kind.wide, r.flag = true, 1

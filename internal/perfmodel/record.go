@@ -31,12 +31,11 @@ type denseKind struct{ vectors int }
 
 // call is one of assembly.
 type call struct {
-	kind   any  // of work, which its time depends on: tileKind and the like
-	args   any  // tile.Args and the like
-	groups int  // tiles, vectors, runs or rows
-	flags  int  // of tiles: set ones
-	copies int  // short runs of bytes copied in Go
-	behind bool // another one without Go code between them: a group's next panel
+	kind   any // of work, which its time depends on: tileKind and the like
+	args   any // tile.Args and the like
+	groups int // tiles, of all panels; vectors, runs or rows
+	flags  int // of tiles: set ones
+	copies int // short runs of bytes copied in Go
 	// What Go code reads and writes beside: windows and residuals that are brought to
 	// scratch, outputs that are taken from there.
 	moves []move
@@ -76,7 +75,7 @@ func newRecorder(d arm64.Description) *recorder {
 	r := &recorder{winograd: d.Winograd, tensors: map[*int8.Layer][2]unsafe.Pointer{}}
 	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs, Winograd: r.noteWinograd()}
 	for _, t := range d.Tiles {
-		f.Tiles[t.Function] = func(a tile.Args) { r.panelByPanel(t, a) }
+		f.Tiles[t.Function] = func(a tile.Args) { r.note(t, a) }
 	}
 	f.Tiles[d.Sums.Function] = func(a tile.Args) { r.noteSums(d.Sums, a) }
 	r.micro = d.Micro(f)
@@ -188,26 +187,10 @@ func vectors(n int) int { return (n + tile.Vector - 1) / tile.Vector }
 // tiles notes a row of tiles.
 func (r *recorder) tiles(t arm64.Tile, a tile.Args) *call {
 	return r.add(call{kind: tileKind{t.Function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false}, args: a,
-		groups: a.Tiles, flags: a.Tiles * a.Wide})
+		groups: a.Tiles * a.Panels, flags: a.Tiles * a.Wide})
 }
 
-// panelByPanel notes tiles that requantize, of some panels.
-func (r *recorder) panelByPanel(t arm64.Tile, a tile.Args) {
-	n, flags := a.Panels, a.Wide
-	a.Panels = 1
-	for i := range n {
-		a.Wide = flags*(i+1)/n - flags*i/n
-		r.note(t, a)
-		calls := r.chunks[len(r.chunks)-1].calls
-		calls[len(calls)-1].behind = i > 0
-		a.Panel, a.Dst = unsafe.Add(a.Panel, a.PanelNext), unsafe.Add(a.Dst, r.micro.NR)
-		if a.Res != nil {
-			a.Res = unsafe.Add(a.Res, r.micro.NR)
-		}
-	}
-}
-
-// note notes tiles that requantize, of a panel.
+// note notes tiles that requantize.
 func (r *recorder) note(t arm64.Tile, a tile.Args) {
 	c, task, n := r.tiles(t, a), r.task, a.Tiles*t.MR
 	if a.SrcStep == 0 { // a pixel that is repeated
@@ -233,6 +216,11 @@ func (r *recorder) note(t arm64.Tile, a tile.Args) {
 			p.y, p.staged = y, 0
 		}
 		p.y, p.x = min(p.y, y), x+n
+		for i := range a.Panels {
+			q := *p
+			q.channel += i * r.micro.NR
+			r.panels[unsafe.Add(a.Panel, i*a.PanelNext)] = &q
+		}
 	}
 	if r.within(uintptr(a.Src)) {
 		r.gather(c, min(y, task.OH-1), x, n, p.channel)
