@@ -11,8 +11,12 @@ import (
 // int8Logits are the real logits that the integer runtime gives for each image,
 // preprocessed, of which it runs as many at a time as there are threads.
 func int8Logits(ctx context.Context, n *int8.Network, images [][]uint8, threads int) ([][]float32, error) {
+	plan, err := runtime.Compile(n, runtime.Options{Threads: 1})
+	if err != nil {
+		return nil, err
+	}
 	logits := make([][]float32, len(images))
-	return logits, eachSession(ctx, n, len(images), threads, func(s *runtime.Session, i int) error {
+	return logits, eachSession(ctx, plan, len(images), threads, func(s *runtime.Session, i int) error {
 		quantized, err := s.Run(images[i])
 		if err != nil {
 			return err
@@ -24,15 +28,7 @@ func int8Logits(ctx context.Context, n *int8.Network, images [][]uint8, threads 
 }
 
 // eachSession calls do for 0 to images-1, each goroutine with a session of its own.
-func eachSession(ctx context.Context, n *int8.Network, images, threads int, do func(s *runtime.Session, i int) error) error {
-	plan, err := runtime.Compile(n, runtime.Options{Threads: 1})
-	if err != nil {
-		return err
-	}
-	return inSessions(ctx, plan, images, threads, do)
-}
-
-func inSessions(ctx context.Context, plan *runtime.Plan, images, threads int, do func(s *runtime.Session, i int) error) error {
+func eachSession(ctx context.Context, plan *runtime.Plan, images, threads int, do func(s *runtime.Session, i int) error) error {
 	sessions := make([]*runtime.Session, max(1, min(threads, images)))
 	for i := range sessions {
 		sessions[i] = plan.NewSession()

@@ -15,7 +15,7 @@ import (
 type replay struct {
 	images  [][]uint8
 	states  []runtime.State // by image
-	memory  int             // bytes that all states may take
+	memory  int             // bytes that all states may take; a search has two replays
 	threads int
 }
 
@@ -28,7 +28,7 @@ func newReplay(images [][]uint8, threads int) *replay {
 // before it is kept. What was kept behind next is not that of the plan's network.
 func (r *replay) each(ctx context.Context, plan *runtime.Plan, next tensor.ID, from, to int, do func(s *runtime.Session, i int) error) error {
 	keep := plan.StateBytes(next) <= r.memory/len(r.images)
-	return inSessions(ctx, plan, to-from, r.threads, func(s *runtime.Session, i int) error {
+	return eachSession(ctx, plan, to-from, r.threads, func(s *runtime.Session, i int) error {
 		i += from
 		state := &r.states[i]
 		if state.Next() > next {

@@ -38,8 +38,7 @@ func (d deviation) sqnr() float64 {
 
 // score says how good a network is on images.
 type score struct {
-	value     float64 // what the search wants more of
-	meanSQNR  float64 // of the images, in dB, so that none outweighs all others
+	meanSQNR  float64 // what the search wants more of, in dB; of the images, so that none outweighs all others
 	agreement float64 // share of images with the float network's answer
 }
 
@@ -53,6 +52,5 @@ func newScore(images []deviation) (s score) {
 	}
 	s.meanSQNR /= float64(len(images))
 	s.agreement /= float64(len(images))
-	s.value = s.meanSQNR
 	return s
 }

@@ -21,7 +21,7 @@ type SearchOptions struct {
 	Prior   *quantize.RangeTable // see RangeTable.Blend; may be nil
 	// What is not to be tried.
 	WithoutBias, WithoutEqualization, WithoutRounding bool
-	// Budget is the number of candidates to try; 0 lets it try all.
+	// Budget is the number of candidates to try at most; 0 lets it try all.
 	Budget   int
 	Skip     func(err error) // as in dataset.Pass
 	Progress Progress
@@ -68,19 +68,20 @@ func Search(ctx context.Context, g *models.Graph, images dataset.Images, o Searc
 		return s.found(0, 0), nil
 	}
 	candidates := s.candidates()
+	planned := len(candidates)
+	if o.Budget > 0 {
+		candidates = candidates[:min(o.Budget, planned)]
+	}
 	for i, c := range candidates {
-		if i == o.Budget && i > 0 {
-			if i <= len(quantize.Methods()) { // ranges and biases have not been compared yet
-				s.takeGeneral()
-			}
-			return s.found(i, len(candidates)), nil
-		}
 		if err := s.try(ctx, c); err != nil {
 			return nil, err
 		}
 		s.Progress.Of("searching")(i+1, len(candidates))
 	}
-	return s.found(len(candidates), len(candidates)), nil
+	if tried := len(candidates); tried < planned && tried <= len(quantize.Methods()) { // ranges and biases have not been compared yet
+		s.takeGeneral()
+	}
+	return s.found(len(candidates), planned), nil
 }
 
 // takeGeneral takes what is best where nothing can be compared.
@@ -242,7 +243,7 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 		return err
 	}
 	score := newScore(deviations)
-	t := Trial{Name: candidate.trial, MeanSQNR: score.meanSQNR, Agreement: score.agreement, Kept: candidate.always || score.value > s.score.value-candidate.price}
+	t := Trial{Name: candidate.trial, MeanSQNR: score.meanSQNR, Agreement: score.agreement, Kept: candidate.always || score.meanSQNR > s.score.meanSQNR-candidate.price}
 	if t.Kept {
 		if s.images != nil {
 			s.images.forget(s.differs(plan))
@@ -297,7 +298,7 @@ const firstLook = 8
 // hopeless tells whether a network with these deviations on the first images will
 // hardly become better than the best one, which has those.
 func hopeless(some, best []deviation) bool {
-	return len(some) > 0 && newScore(some).value < newScore(best).value
+	return len(some) > 0 && newScore(some).meanSQNR < newScore(best).meanSQNR
 }
 
 // candidates are all candidates, in the order in which they are tried.

@@ -86,6 +86,9 @@ func (s *search) eachHessian(ctx context.Context, c *choices, stage []quantize.U
 		if s.hessians[i] == nil || !slices.ContainsFunc(stage, func(v quantize.Unit) bool { return v.Name == u.Name }) {
 			continue
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := f(i, u.Name, s.hessians[i]); err != nil {
 			return err
 		}

@@ -353,6 +353,7 @@ func TestResumeRefuses(t *testing.T) {
 		"another model (SHA-256 other) than":     line(journalHeader{journalKind, "other", "float"}),
 		"another float network (SHA-256 none)":   line(journalHeader{journalKind, "model", ""}),
 		"line 3 is damaged":                      line(header) + line(journalLine{name, verdict{}}) + "\x00\x00\n",
+		"line 2 is damaged":                      line(header) + line(journalLine{name, verdict{Signal: 1, Noise: -1}}),
 		"was of class 5 and is of class 0 now":   line(header) + line(journalLine{name, verdict{Class: 5}}),
 		"was of class -1 and is of class 0 now":  line(header) + line(journalLine{name, verdict{Class: -1}}),
 	} {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -156,11 +157,18 @@ func parseJournal(data []byte) (lines []journalLine, size int, err error) {
 		}
 		var l journalLine
 		if err := json.Unmarshal(line, &l); err != nil {
-			return nil, 0, fmt.Errorf("line %d is damaged: cut the file off before it, or remove it: %w", number, err)
+			return nil, 0, damaged(number, err)
+		}
+		if db := l.sqnr(); db != nil && (math.IsNaN(*db) || math.IsInf(*db, 0)) {
+			return nil, 0, damaged(number, fmt.Errorf("no image has a signal of %g and a noise of %g", l.Signal, l.Noise))
 		}
 		lines = append(lines, l)
 		size = len(data) - len(rest)
 	}
+}
+
+func damaged(number int, err error) error {
+	return fmt.Errorf("line %d is damaged: cut the file off before it, or remove it: %w", number, err)
 }
 
 // add writes a verdict down, in batches.

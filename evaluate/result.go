@@ -24,7 +24,7 @@ type Result struct {
 	Agreement *stats.Share `json:"agreement"` // both give the same answer, see labels.Activation
 	SQNR      *float64     `json:"sqnr_db"`   // of the logits of all images together
 	// ByImage is the SQNR of each image's logits, nil where none has noise.
-	ByImage *Distribution `json:"sqnr_db_by_picture,omitempty"`
+	ByImage *Distribution `json:"sqnr_db_by_picture"`
 	Flips   *Flips        `json:"flips"`
 	Classes []Class       `json:"classes,omitempty"` // those with labelled images, the worst first
 	Seconds float64       `json:"seconds"`           // left to the caller

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 
 	"edgeclassify/tensor"
 )
@@ -63,7 +64,7 @@ func (s *Session) Advance(next tensor.ID) {
 
 // Save copies the state to one whose memory may be used again.
 func (s *Session) Save(to *State) {
-	to.next, to.bytes = s.next, to.bytes[:0]
+	to.next, to.bytes = s.next, slices.Grow(to.bytes[:0], s.plan.StateBytes(s.next))
 	s.plan.eachAlive(s.next, func(b *buffer) { to.bytes = append(to.bytes, s.arena[b.offset:][:b.life.Size]...) })
 }
 

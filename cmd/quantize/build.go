@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	goruntime "runtime"
+	"strconv"
 	"time"
 
 	"edgeclassify/calibrate"
@@ -53,7 +54,8 @@ Examples:
 
 const methodUsage = `quantize by ` + "`METHOD`" + `:
 best: try everything below, keep what lessens the noise of the logits on
-  pictures held out, then tune ranges and biases layer by layer; -budget ends it earlier
+  pictures held out, then tune ranges and biases layer by layer: some hundred
+  candidates, or -budget of them
 fast: mse, without any search
 clip-mse: ranges with the least squared error, clipping counted four times
 mse: ranges with the least squared error
@@ -61,8 +63,8 @@ channel-mse: clip-mse, channels weighted by what their errors do to the logits
 entropy: ranges with the least Kullback-Leibler divergence
 percentile: ranges that hold 99.99 % of the values
 minmax: ranges that hold all values
-The same pictures give the same file, byte for byte, on a fast or a slow machine and
-for any number of threads`
+The same pictures give the same file, byte for byte, on fast and slow machines with
+one kind of CPU and for any number of threads`
 
 // The methods that are more than a way to choose ranges.
 const (
@@ -104,7 +106,7 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 	f.Uint64Var(&o.seed, "seed", 1, "the `SEED` that decides which pictures -limit draws")
 	f.IntVar(&o.threads, "threads", goruntime.NumCPU(), "use `N` threads; the result does not depend on it")
 	f.StringVar(&o.method, "method", methodBest, methodUsage)
-	f.IntVar(&o.budget, "budget", 0, "end the search of -method best after `N` trials; 0 lets it try everything")
+	f.Func("budget", "end the search of -method best after `N` candidates; 0, the default, lets it try all", o.setBudget)
 	f.Float64Var(&o.maxDrop, "max-drop", 0, "let the first class change on at most `PERCENT` of pictures, as expected from -images, with the fewest int16 outputs: those of the layers that make the most noise, each of which costs time and memory; 0 has none")
 	f.BoolVar(&o.correctBias, "correct-bias", true, "correct biases for what quantization adds on average")
 	f.BoolVar(&o.roundWeights, "round-weights", true, "let the search round weights by the Hessian of their outputs' error")
@@ -134,8 +136,6 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 		return o, cli.Usagef("unknown method %q: want %s, %s or one of %q", o.method, methodBest, methodFast, quantize.Methods())
 	case len(o.reports) > 0 && o.images == "":
 		return o, cli.Usagef("-report tells what pictures do to the layers: it needs -images DIR")
-	case o.budget < 0:
-		return o, cli.Usagef("-budget %d: want 0 or more", o.budget)
 	case !(o.maxDrop >= 0):
 		return o, cli.Usagef("-max-drop %g: want 0 or more", o.maxDrop)
 	case o.maxDrop > 0 && o.images == "":
@@ -146,6 +146,13 @@ func parseBuild(args []string, s cli.Streams) (o buildOptions, err error) {
 		return o, cli.Usagef("-threads %d: want at least 1", o.threads)
 	}
 	return o, nil
+}
+
+func (o *buildOptions) setBudget(text string) (err error) {
+	if o.budget, err = strconv.Atoi(text); err != nil || o.budget < 0 {
+		return errors.New("want a number of candidates such as 100, or 0 for all")
+	}
+	return nil
 }
 
 func (o *buildOptions) checkOutputs() error {

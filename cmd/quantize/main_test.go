@@ -91,6 +91,8 @@ func TestWrongUsageAndBadInput(t *testing.T) {
 		{[]string{"fetch", "resnet9"}, cli.ExitFailure, "resnet9"},
 		{[]string{"build", "-out", out}, cli.ExitUsage, "-model PATH"},
 		{[]string{"build", "-model", "x", "-out", out, "-method", "magic"}, cli.ExitUsage, "unknown method"},
+		{[]string{"build", "-model", "x", "-out", out, "-budget", "5m"}, cli.ExitUsage, `invalid value "5m" for flag -budget: want a number of candidates`},
+		{[]string{"build", "-model", "x", "-out", out, "-budget", "-1"}, cli.ExitUsage, "want a number of candidates"},
 		{[]string{"build", "-model", "x", "-out", out, "-images", "a", "-ranges", "b"}, cli.ExitUsage, "exclude each other"},
 		{[]string{"build", "-model", "x", "-out", out, "-max-drop", "1"}, cli.ExitUsage, "it needs -images"},
 		{[]string{"build", "-model", "x", "-out", out, "-images", "a", "-max-drop", "-1"}, cli.ExitUsage, "want 0 or more"},

@@ -82,7 +82,7 @@ func (b *build) fromImages(ctx context.Context) (err error) {
 		return err
 	}
 	if f := b.found; f != nil && f.Tried < f.Planned {
-		fmt.Fprintf(b.streams.Err, "quantize: -budget ended the search after %d of %d trials\n", f.Tried, f.Planned)
+		fmt.Fprintf(b.streams.Err, "quantize: -budget ended the search after %d of %d candidates\n", f.Tried, f.Planned)
 	}
 	b.Table.Seed = b.seed
 	return nil
