@@ -11,6 +11,7 @@ import (
 
 	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/calibrate/quantize"
+	"edgeclassify/evaluate"
 	"edgeclassify/runtime"
 )
 
@@ -83,6 +84,24 @@ func TestHistogramsThatCannotBeDrawn(t *testing.T) {
 		chart, err := histogramChart(Layer{Histogram: h})
 		require.NoError(t, err, name)
 		require.Empty(t, chart, name)
+	}
+}
+
+func TestPicturesChartOfFewPictures(t *testing.T) {
+	for name, c := range map[string]struct {
+		counts []uint64
+		want   string
+	}{
+		"one picture": {[]uint64{1}, "7.0 to 8.0\u00a0dB: 1<"},
+		"all alike":   {[]uint64{40}, "7.0 to 8.0\u00a0dB: 40<"},
+		"far apart":   {append(make([]uint64, 300), 2), "307.0 to 308.0\u00a0dB: 2<"},
+		"none":        {nil, ""},
+	} {
+		chart, err := picturesChart(&evaluate.Distribution{Histogram: diagnose.Histogram{From: 7, Width: 1, Counts: c.counts}})
+		require.NoError(t, err, name)
+		require.Equal(t, c.want == "", chart == "", name)
+		require.Contains(t, string(chart), c.want, name)
+		require.LessOrEqual(t, strings.Count(string(chart), "dB: "), 1, name)
 	}
 }
 

@@ -54,8 +54,8 @@ Examples:
 
 const methodUsage = `quantize by ` + "`METHOD`" + `:
 best: try everything below, keep what lessens the noise of the logits on
-  pictures held out, then tune ranges and biases layer by layer: some hundred
-  candidates, or -budget of them
+  pictures held out, then tune ranges and biases layer by layer: about
+  200 candidates for ResNet50, or -budget of them
 fast: mse, without any search
 clip-mse: ranges with the least squared error, clipping counted four times
 mse: ranges with the least squared error
