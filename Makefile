@@ -104,7 +104,7 @@ bench:
 # Speed and logits beside ONNX Runtime, OpenVINO and LiteRT, of any networks: FILE.q8=FLOAT ...
 NETWORKS ?= $(MODEL)=resnet50-keras
 .PHONY: bench-peers peers
-bench-peers: peers $(MODEL)
+bench-peers: peers $(foreach n,$(NETWORKS),$(firstword $(subst =, ,$n)))
 	$(GO) run ./scripts/bench-peers $(NETWORKS)
 
 PEERS := build/peers
@@ -124,7 +124,7 @@ perf-model: bin/edge-classify-arm64 $(MODEL)
 icount: bin/edge-classify-arm64 $(MODEL)
 	scripts/icount.sh $(MODEL) $(QEMU) $(CORES)
 
-$(MODEL):
+build/resnet50.q8:
 	$(MAKE) weights
 	mkdir -p $(@D)
 	bin/quantize build -model resnet50-keras -out $@

@@ -33,6 +33,7 @@ type Session struct {
 	process *exec.Cmd
 	stdin   io.WriteCloser
 	stdout  *json.Decoder
+	log     bytes.Buffer // of errors, to read once the process has ended
 }
 
 type request struct {
@@ -103,8 +104,7 @@ func python(folder string) (string, error) {
 
 func start(model string, process *exec.Cmd) (*Session, error) {
 	s := &Session{process: process}
-	var log bytes.Buffer // read once the process has ended
-	process.Stderr = &log
+	process.Stderr = &s.log
 	var err error
 	if s.stdin, err = process.StdinPipe(); err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func start(model string, process *exec.Cmd) (*Session, error) {
 	s.stdout = json.NewDecoder(stdout)
 	ready, err := s.answer()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", model, err), s.Close(), errors.New(log.String()))
+		return nil, fmt.Errorf("%s: %w", model, s.failed(err))
 	}
 	s.Version = ready.Version
 	return s, nil
@@ -128,7 +128,7 @@ func start(model string, process *exec.Cmd) (*Session, error) {
 func (s *Session) answer() (answer, error) {
 	var a answer
 	if err := s.stdout.Decode(&a); err != nil {
-		return a, err
+		return a, fmt.Errorf("no answer: %w", err)
 	}
 	if a.Error != "" {
 		return a, errors.New(a.Error)
@@ -144,11 +144,11 @@ func (s *Session) Run(input any, frames int) (output []float32, times []time.Dur
 		return nil, nil, err
 	}
 	if err := json.NewEncoder(s.stdin).Encode(request{raw, frames}); err != nil {
-		return nil, nil, err
+		return nil, nil, s.failed(err)
 	}
 	a, err := s.answer()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, s.failed(err)
 	}
 	output = make([]float32, len(a.Output)/4)
 	if err := binary.Read(bytes.NewReader(a.Output), binary.LittleEndian, output); err != nil {
@@ -158,6 +158,15 @@ func (s *Session) Run(input any, frames int) (output []float32, times []time.Dur
 		times = append(times, time.Duration(ms*float64(time.Millisecond)))
 	}
 	return output, times, nil
+}
+
+// failed ends the process and adds what it said to an error.
+func (s *Session) failed(err error) error {
+	err = errors.Join(err, s.Close())
+	if said := bytes.TrimSpace(s.log.Bytes()); len(said) > 0 {
+		err = fmt.Errorf("%w: %s", err, said)
+	}
+	return err
 }
 
 // Close ends the process.

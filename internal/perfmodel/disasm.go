@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -30,6 +31,9 @@ const prefix, suffix = "edgeclassify/arm64.", ".abi0"
 
 // disassemble reads the assembly functions of package arm64 from a program.
 func disassemble(t tools, program string) (map[string]*function, error) {
+	if _, err := os.Stat(program); err != nil {
+		return nil, fmt.Errorf("%w; 'make bin/edge-classify-arm64' builds the program", err)
+	}
 	symbols, err := t.run(t.objdump, nil, "--syms", program)
 	if err != nil {
 		return nil, err

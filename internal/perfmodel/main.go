@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"edgeclassify/int8"
@@ -67,6 +68,8 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 		return err
 	} else if len(rest) > 0 {
 		return cli.Usagef("unexpected argument %q", rest[0])
+	} else if *only != "" && *compare != "" {
+		return cli.Usagef("-core and -compare exclude each other: the measurement says which core it is of")
 	}
 	t, err := find()
 	if err != nil {
@@ -118,7 +121,9 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 // whose kernel is not in the program.
 func (r *report) choose(name string, functions map[string]*function) ([]core, error) {
 	var chosen []core
+	var names []string
 	for _, c := range modelled() {
+		names = append(names, c.name)
 		switch {
 		case name != "" && c.name != name:
 		case functions[c.kernel.Tiles[0].Function] == nil:
@@ -128,7 +133,7 @@ func (r *report) choose(name string, functions map[string]*function) ([]core, er
 		}
 	}
 	if len(chosen)+len(r.Absent) == 0 {
-		return nil, cli.Usagef("unknown core %q", name)
+		return nil, cli.Usagef("unknown core %q; the model has %s", name, strings.Join(names, ", "))
 	}
 	return chosen, nil
 }

@@ -68,7 +68,8 @@ func (t tools) version() string {
 // simulates dispatch, issue to ports, latencies and retirement.
 type outOfOrder struct {
 	tools
-	cpu string // such as neoverse-n1
+	cpu  string             // such as neoverse-n1
+	seen map[string]float64 // cycles of the traces that were simulated, by their text
 }
 
 func (o outOfOrder) cycles(trace []*instruction) (float64, error) {
@@ -83,6 +84,9 @@ func (o outOfOrder) cycles(trace []*instruction) (float64, error) {
 			text.WriteString([]string{" ", ", "}[min(i, 1)] + operand)
 		}
 		text.WriteByte('\n')
+	}
+	if cycles, ok := o.seen[text.String()]; ok {
+		return cycles, nil
 	}
 	out, err := o.run(o.mca, text.Bytes(), "-mtriple=aarch64", "-mcpu="+o.cpu, "-mattr=+dotprod,+i8mm",
 		"-iterations=1", "-json", "-instruction-info=false", "-resource-pressure=false")
@@ -100,5 +104,6 @@ func (o outOfOrder) cycles(trace []*instruction) (float64, error) {
 	if len(report.CodeRegions) != 1 {
 		return 0, fmt.Errorf("%s: %d code regions in its output, want 1", o.mca, len(report.CodeRegions))
 	}
-	return report.CodeRegions[0].SummaryView.TotalCycles, nil
+	o.seen[text.String()] = report.CodeRegions[0].SummaryView.TotalCycles
+	return o.seen[text.String()], nil
 }

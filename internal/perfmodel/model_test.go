@@ -280,8 +280,7 @@ func TestThreadsTakeChunksFromEachOther(t *testing.T) {
 	}
 }
 
-// The whole program, on the kernels as they are. The A53's model needs no
-// llvm-mca and is quick.
+// The whole program, on the kernels as they are.
 func TestReport(t *testing.T) {
 	goTool := testneed.Program(t, "go", "see https://go.dev/dl")
 	if _, err := find(); err != nil {

@@ -15,7 +15,7 @@ type predictor struct {
 	core
 	functions map[string]*function
 	model     model
-	costs     map[any]cost         // by tileKind, outputKind, maxKind, denseKind
+	costs     map[any]cost         // by call.kind
 	lists     map[listKey][]access // of calls
 }
 
@@ -97,7 +97,7 @@ func (p *predictor) larger() (routine, error) {
 }
 
 // outputCalls is how many calls of requantization take as much Go code as one of
-// a row of tiles.
+// a row of tiles: an assumption.
 const outputCalls = 4
 
 // routine is that of a call, and its steps.

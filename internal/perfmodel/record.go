@@ -255,11 +255,11 @@ func (r *recorder) gather(c *call, y, x, n, channel int) {
 	if t.Depthwise() {
 		inputs, group = r.micro.NR, channel/r.micro.NR
 	}
-	if key := (group*t.OH+y)*t.OW + x; r.gathered[key] {
+	key := (group*t.OH+y)*t.OW + x
+	if r.gathered[key] {
 		return
-	} else {
-		r.gathered[key] = true
 	}
+	r.gathered[key] = true
 	dh, _ := t.Steps()
 	row := (n-1)*t.StrideW*t.InC + t.KW*t.InC
 	first := group * inputs

@@ -46,7 +46,7 @@ func one(t tools, c core, wanted []board, functions map[string]*function, n *int
 	p := &predictor{core: c, functions: functions, costs: map[any]cost{}, lists: map[listKey][]access{}}
 	r := coreReport{Core: c.name, Kernel: c.kernel.Name, Peak: c.peak()}
 	if p.model, r.Model = model(inOrder{}), "in-order model"; c.cpu != "" {
-		p.model, r.Model = outOfOrder{t, c.cpu}, t.version()+" "+c.cpu
+		p.model, r.Model = outOfOrder{t, c.cpu, map[string]float64{}}, t.version()+" "+c.cpu
 	}
 	if err := p.loops(&r); err != nil {
 		return r, err

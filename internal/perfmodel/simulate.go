@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -125,12 +126,7 @@ func (s *simulation) step(chunks [][]op) (cycles, waited float64, t traffic) {
 		}
 		s.advance(t, w)
 	}
-	last := slices.MaxFunc(s.workers, func(a, b worker) int {
-		if a.now < b.now {
-			return -1
-		}
-		return 1
-	})
+	last := slices.MaxFunc(s.workers, func(a, b worker) int { return cmp.Compare(a.now, b.now) })
 	cycles = last.now - s.time
 	s.time = last.now
 	return cycles, last.waited, s.traffic

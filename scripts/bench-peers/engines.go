@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,18 +23,15 @@ import (
 )
 
 // quantizedContest prepares a quantized network for all engines.
-func quantizedContest(o options, path, dir string) (contest, error) {
-	m, err := q8.Open(path)
-	if err != nil {
-		return contest{}, err
-	}
-	c := contest{Network: m.Name, Precision: "int8", spec: m.Preprocess, entrants: []entrant{{"edge-classify", func(threads int) (engine, error) {
+func quantizedContest(o options, m *q8.File, path, dir string) (contest, error) {
+	c := contest{Network: m.Name, Precision: "int8", Kernel: cmp.Or(o.kernel, runtime.Kernels()[0].Name), spec: m.Preprocess}
+	c.entrants = []entrant{{label{Engine: "edge-classify"}, func(threads int) (engine, error) {
 		p, err := runtime.Compile(m.Network, runtime.Options{Threads: threads, Kernel: o.kernel})
 		if err != nil {
 			return nil, err
 		}
 		return quantized{m, p.NewSession()}, nil
-	}}}}
+	}}}
 	fast, right := filepath.Join(dir, "u8s8.onnx"), filepath.Join(dir, "u8u8.onnx")
 	for file, format := range map[string]onnx.Format{fast: onnx.U8S8, right: onnx.U8U8} {
 		if err := write(file, func(w io.Writer) error { return onnx.WriteQuantized(w, m.Model, onnx.Options{Format: format}) }); err != nil {
@@ -41,7 +42,10 @@ func quantizedContest(o options, path, dir string) (contest, error) {
 		onnxRuntime(o, "ONNX Runtime", fast, planes[uint8]), onnxRuntime(o, "ONNX Runtime, u8u8", right, planes[uint8]),
 		openVINO(o, fast, planes[uint8]))
 	lite, err := liteRT(o, path, filepath.Join(dir, "int8.tflite"), m.Network)
-	if err != nil { // an operation that has no form there keeps the others from nothing
+	if errors.Is(err, peers.ErrMissing) {
+		return contest{}, err
+	}
+	if err != nil { // an operation has no form there
 		c.Without = append(c.Without, err.Error())
 		return c, nil
 	}
@@ -51,9 +55,11 @@ func quantizedContest(o options, path, dir string) (contest, error) {
 
 // floatContest prepares a float network, without its softmax.
 func floatContest(o options, source, dir string) (contest, *fp32.Executor, error) {
-	path, err := fetch.Path(source, "")
-	if err != nil {
-		path = source
+	path := source
+	if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {
+		if path, err = fetch.Path(source, ""); err != nil {
+			return contest{}, nil, fmt.Errorf("%s: no such file, nor a network in the cache: %w", source, err)
+		}
 	}
 	imported, err := importer.Import(path, models.ImportOptions{})
 	if err != nil {
@@ -73,7 +79,7 @@ func floatContest(o options, source, dir string) (contest, *fp32.Executor, error
 	}
 	input := func(rgb []uint8) []float32 { return planes(normalized(g.Preprocess, rgb)) }
 	return contest{Network: g.Name, Precision: "fp32", spec: g.Preprocess, entrants: []entrant{
-		{"edge-classify", func(threads int) (engine, error) {
+		{label{Engine: "edge-classify"}, func(threads int) (engine, error) {
 			e, err := fp32.NewExecutor(g, threads)
 			return float{e}, err
 		}},
@@ -94,14 +100,14 @@ func write(file string, do func(io.Writer) error) error {
 }
 
 func onnxRuntime[T any](o options, name, file string, input func(rgb []uint8) []T) entrant {
-	return entrant{name, func(threads int) (engine, error) {
+	return entrant{label{Engine: name}, func(threads int) (engine, error) {
 		s, err := peers.ONNXRuntime(o.peers, file, peers.Options{Threads: threads})
 		return peer[T]{s, input}, err
 	}}
 }
 
 func openVINO[T any](o options, file string, input func(rgb []uint8) []T) entrant {
-	return entrant{"OpenVINO", func(threads int) (engine, error) {
+	return entrant{label{Engine: "OpenVINO"}, func(threads int) (engine, error) {
 		s, err := peers.OpenVINO(o.peers, file, threads)
 		return peer[T]{s, input}, err
 	}}
@@ -109,7 +115,7 @@ func openVINO[T any](o options, file string, input func(rgb []uint8) []T) entran
 
 func liteRT(o options, model, file string, n *int8.Network) (entrant, error) {
 	input := func(rgb []uint8) []uint8 { return peers.TFLiteInput(n, rgb) }
-	return entrant{"LiteRT", func(threads int) (engine, error) {
+	return entrant{label{Engine: "LiteRT"}, func(threads int) (engine, error) {
 		s, err := peers.LiteRT(o.peers, file, threads)
 		return peer[uint8]{s, input}, err
 	}}, peers.WriteTFLite(o.peers, model, file)
@@ -132,6 +138,8 @@ func (e quantized) run(rgb []uint8, frames int) ([]float32, []time.Duration, err
 	return logits, times, err
 }
 
+func (e quantized) version() string { return "" }
+
 func (e quantized) Close() error {
 	e.session.Close()
 	return nil
@@ -147,6 +155,8 @@ func (e float) run(rgb []uint8, frames int) (logits []float32, times []time.Dura
 	})
 	return logits, times, err
 }
+
+func (e float) version() string { return "" }
 
 func (e float) Close() error { return nil }
 
@@ -172,6 +182,8 @@ type peer[T any] struct {
 func (e peer[T]) run(rgb []uint8, frames int) ([]float32, []time.Duration, error) {
 	return e.Run(e.input(rgb), frames)
 }
+
+func (e peer[T]) version() string { return e.Version }
 
 func normalized(spec preprocess.Spec, rgb []uint8) []float32 {
 	image := make([]float32, len(rgb))

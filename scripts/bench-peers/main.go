@@ -19,7 +19,7 @@ import (
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
-	"edgeclassify/runtime"
+	"edgeclassify/q8"
 )
 
 const usage = `Usage: bench-peers [flags] MODEL.q8=FLOAT...
@@ -33,6 +33,8 @@ is the median of the rounds' ratios of median times, beside the least and the gr
 Then all engines classify all pictures: signal to noise of their logits, in dB, with all
 pictures pooled, of the median picture and of the worst, and how often the first class is
 the float network's.
+
+Other engines are installed by 'make peers'.
 
 Example:
   bench-peers -photos testdata/photos build/resnet50.q8=resnet50-keras`
@@ -110,12 +112,26 @@ func parse(args []string, s cli.Streams) (o options, networks []string, err erro
 // engine classifies the same RGB pixels that many times.
 type engine interface {
 	run(rgb []uint8, frames int) (logits []float32, times []time.Duration, err error)
+	version() string // empty of this project
 	Close() error
+}
+
+// label names an engine; its version is known once it was opened.
+type label struct {
+	Engine  string `json:"engine"`
+	Version string `json:"version,omitempty"`
+}
+
+func (l label) String() string {
+	if l.Version == "" {
+		return l.Engine
+	}
+	return l.Engine + " (" + l.Version + ")"
 }
 
 // entrant is an engine that takes part, with the network in its form.
 type entrant struct {
-	name string
+	label
 	open func(threads int) (engine, error)
 }
 
@@ -123,7 +139,7 @@ type entrant struct {
 type contest struct {
 	Network   string    `json:"network"`
 	Precision string    `json:"precision"`
-	Kernel    string    `json:"kernel"` // ours
+	Kernel    string    `json:"kernel,omitempty"` // ours, of int8
 	Speed     []speed   `json:"speed"`
 	Logits    []quality `json:"logits"`
 	Without   []string  `json:"without,omitempty"` // why engines are missing
@@ -134,7 +150,7 @@ type contest struct {
 
 // speed is that of an engine on one picture, and of this project beside it.
 type speed struct {
-	Engine  string  `json:"engine"`
+	label
 	Threads int     `json:"threads"`
 	P50     float64 `json:"p50_ms"`
 	Min     float64 `json:"min_ms"`
@@ -145,7 +161,7 @@ type speed struct {
 
 // quality is how near an engine's logits are to the float network's.
 type quality struct {
-	Engine  string  `json:"engine"`
+	label
 	Pooled  float64 `json:"sqnr_db"`
 	Median  float64 `json:"median_sqnr_db"`
 	Worst   float64 `json:"worst_sqnr_db"`
@@ -162,7 +178,12 @@ func hold(ctx context.Context, o options, model, source string, files []string) 
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	quantized, err := quantizedContest(o, model, dir)
+	m, err := q8.Open(model)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	quantized, err := quantizedContest(o, m, model, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +207,6 @@ func hold(ctx context.Context, o options, model, source string, files []string) 
 	contests := []contest{quantized, float}
 	for i := range contests {
 		c := &contests[i]
-		c.Kernel = cmp.Or(o.kernel, runtime.Kernels()[0].Name)
 		for _, threads := range o.threads {
 			if err := c.race(ctx, o, threads, photos[0]); err != nil {
 				return nil, fmt.Errorf("%s, %d threads: %w", c.Precision, threads, err)
@@ -206,12 +226,14 @@ func (c *contest) open(threads int) (engines []engine, end func(), err error) {
 			e.Close()
 		}
 	}
-	for _, e := range c.entrants {
+	for i := range c.entrants {
+		e := &c.entrants[i]
 		opened, err := e.open(threads)
 		if err != nil {
 			end()
-			return nil, nil, fmt.Errorf("%s: %w", e.name, err)
+			return nil, nil, fmt.Errorf("%s: %w", e.Engine, err)
 		}
+		e.Version = opened.version()
 		engines = append(engines, opened)
 	}
 	return engines, end, nil
@@ -233,7 +255,7 @@ func (c *contest) race(ctx context.Context, o options, threads int, rgb []uint8)
 			turn := (round + i) % len(engines) // who begins changes
 			t, err := take(engines[turn], rgb, o.turn)
 			if err != nil {
-				return fmt.Errorf("%s: %w", c.entrants[turn].name, err)
+				return fmt.Errorf("%v: %w", c.entrants[turn].label, err)
 			}
 			if round > 0 { // the first one warms up
 				times[turn] = append(times[turn], t...)
@@ -246,7 +268,7 @@ func (c *contest) race(ctx context.Context, o options, threads int, rgb []uint8)
 		for round, m := range medians[i] {
 			ratios = append(ratios, medians[0][round]/m)
 		}
-		c.Speed = append(c.Speed, speed{e.name, threads, ms(median(times[i])), ms(slices.Min(times[i])),
+		c.Speed = append(c.Speed, speed{e.label, threads, ms(median(times[i])), ms(slices.Min(times[i])),
 			median(ratios), slices.Min(ratios), slices.Max(ratios)})
 	}
 	return nil
@@ -271,14 +293,17 @@ func (c *contest) judge(ctx context.Context, photos [][]uint8, exact [][]float32
 	}
 	defer end()
 	for i, e := range engines {
-		q := quality{Engine: c.entrants[i].name}
+		q := quality{label: c.entrants[i].label}
 		for p, rgb := range photos {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			logits, _, err := e.run(rgb, 1)
+			if err == nil && len(logits) != len(exact[p]) {
+				err = fmt.Errorf("%d logits, the float network has %d", len(logits), len(exact[p]))
+			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", q.Engine, err)
+				return fmt.Errorf("%v: %w", q.label, err)
 			}
 			q.add(exact[p], logits)
 		}
@@ -314,16 +339,20 @@ func (q quality) summed() quality {
 
 // print writes the tables of a contest.
 func (c *contest) print(w io.Writer) {
-	fmt.Fprintf(w, "%s %s, kernel %s\n", c.Network, c.Precision, c.Kernel)
+	title := c.Network + " " + c.Precision
+	if c.Kernel != "" {
+		title += ", kernel " + c.Kernel
+	}
+	fmt.Fprintln(w, title)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "  threads\tengine\tp50 ms\tmin ms\tours to its\tin rounds")
 	for _, s := range c.Speed {
-		fmt.Fprintf(t, "  %d\t%s\t%.2f\t%.2f\t%.3f\t%.3f to %.3f\n", s.Threads, s.Engine, s.P50, s.Min, s.Ratio, s.Low, s.High)
+		fmt.Fprintf(t, "  %d\t%v\t%.2f\t%.2f\t%.3f\t%.3f to %.3f\n", s.Threads, s.label, s.P50, s.Min, s.Ratio, s.Low, s.High)
 	}
 	t.Flush()
 	fmt.Fprintln(t, "  logits\tpooled dB\tmedian\tworst\tfirst class as in float")
 	for _, q := range c.Logits {
-		fmt.Fprintf(t, "  %s\t%.1f\t%.1f\t%.1f\t%d of %d\n", q.Engine, q.Pooled, q.Median, q.Worst, q.Agree, q.Images)
+		fmt.Fprintf(t, "  %v\t%.1f\t%.1f\t%.1f\t%d of %d\n", q.label, q.Pooled, q.Median, q.Worst, q.Agree, q.Images)
 	}
 	t.Flush()
 	for _, why := range c.Without {
