@@ -16,8 +16,8 @@ const columns = 48
 // live buffers are '=', and free memory is '.'.
 func (p *Plan) WriteDiagram(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: kernel %s, %d threads, arena %d bytes (lower bound %d), weights %d bytes\n",
-		p.network.Name, p.kernel.Name, p.threads, p.arenaBytes, p.bound, p.WeightBytes())
+	fmt.Fprintf(&b, "%s: kernel %s, %d threads, arena %d bytes (lower bound %d), weights %d bytes, packed %d\n",
+		p.network.Name, p.kernel.Name, p.threads, p.arenaBytes, p.bound, p.WeightBytes(), p.PackedBytes())
 	width, names := len("layer"), p.Steps()
 	for _, name := range names {
 		width = max(width, len(name))

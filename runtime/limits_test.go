@@ -35,6 +35,9 @@ func TestMemoryIsCheckedBeforeItIsTaken(t *testing.T) {
 		if kernel.Name != int8.Generic().Name {
 			layer := tensor.ID(2)
 			require.Greater(t, p.steps[layer].packedBytes(), 10*n.Layers[layer.Node()].WeightBytes(), "a network that shows what padding costs")
+			require.Greater(t, p.PackedBytes(), packed, "and the classifier's")
+		} else {
+			require.EqualValues(t, p.WeightBytes(), p.PackedBytes())
 		}
 		for _, released := range []bool{false, true} {
 			o.MemoryLimit = packed + int64(p.ArenaBytes())

@@ -124,7 +124,7 @@ func (p *Plan) layOut() error {
 // checkMemory compares what the weights and a session are going to take with what
 // there is, before they do.
 func (p *Plan) checkMemory(o Options) error {
-	var weights, held, activations, scratch int64 // held are weights that are in memory now and are not needed beside the packed ones
+	var held, activations, scratch int64 // held are weights that are in memory now and are not needed beside the packed ones
 	for i := range p.steps {
 		scratch = max(scratch, 8*int64(p.steps[i].scratch()))
 		activations += int64(p.buffers[i].halves * p.buffers[i].tensor.Shape.C) // of zero points, see plane
@@ -135,15 +135,11 @@ func (p *Plan) checkMemory(o Options) error {
 		for _, in := range p.network.Inputs(l) {
 			activations += 2 * int64(in.Shape.C)
 		}
-		packed := int64(p.steps[i].packedBytes())
-		if packed == 0 || o.Packed != nil {
+		if p.steps[i].packedBytes() == 0 || o.Packed != nil {
 			held += int64(l.WeightBytes())
 		}
-		if packed == 0 {
-			packed = int64(l.WeightBytes())
-		}
-		weights += packed
 	}
+	weights := p.PackedBytes()
 	activations += int64(p.arenaBytes)
 	scratch *= int64(p.threads)
 	limit := o.MemoryLimit

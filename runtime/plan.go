@@ -190,11 +190,24 @@ func (p *Plan) ArenaBytes() int { return p.arenaBytes }
 // that any placement needs.
 func (p *Plan) ArenaLowerBound() int { return p.bound }
 
-// WeightBytes is the memory of weights, biases and multipliers.
+// WeightBytes is the memory of the network's weights, biases and multipliers.
 func (p *Plan) WeightBytes() int {
 	sum := 0
 	for i := range p.network.Layers {
 		sum += p.network.Layers[i].WeightBytes()
+	}
+	return sum
+}
+
+// PackedBytes is what they take as the kernel reads them: packed, or as they are
+// where it packs none.
+func (p *Plan) PackedBytes() (sum int64) {
+	for i := range p.network.Layers {
+		packed := p.steps[tensor.Output(i)].packedBytes()
+		if packed == 0 {
+			packed = p.network.Layers[i].WeightBytes()
+		}
+		sum += int64(packed)
 	}
 	return sum
 }

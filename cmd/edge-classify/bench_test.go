@@ -36,7 +36,7 @@ func TestBenchJSON(t *testing.T) {
 		require.Zero(t, code, errs)
 		keys := map[string]any{}
 		require.NoError(t, json.Unmarshal([]byte(out), &keys))
-		for _, key := range []string{"kernel", "threads", "min_ms", "p50_ms", "p99_ms", "gmacs", "allocs_per_frame", "arena_bytes", "weight_bytes", "peak_rss_bytes", "load_ms", "before", "after"} {
+		for _, key := range []string{"kernel", "threads", "min_ms", "p50_ms", "p99_ms", "gmacs", "allocs_per_frame", "arena_bytes", "weight_bytes", "packed_bytes", "peak_rss_bytes", "load_ms", "before", "after"} {
 			require.Contains(t, keys, key)
 		}
 
@@ -59,6 +59,9 @@ func TestBenchJSON(t *testing.T) {
 		}
 		require.Equal(t, macs, r.MACs)
 		require.Equal(t, weights, r.WeightBytes)
+		plan, err := runtime.Compile(n, runtime.Options{Threads: 2, Kernel: kernel.Name})
+		require.NoError(t, err)
+		require.Equal(t, plan.PackedBytes(), r.PackedBytes)
 		require.InEpsilon(t, float64(macs)/1e6/r.P50Ms, r.GMACs, 1e-6)
 
 		require.Len(t, r.Layers, len(n.Layers)+1)

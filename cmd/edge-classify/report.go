@@ -35,6 +35,7 @@ type report struct {
 	Allocations uint64        `json:"allocs_per_frame"`
 	ArenaBytes  int           `json:"arena_bytes"`
 	WeightBytes int           `json:"weight_bytes"`
+	PackedBytes int64         `json:"packed_bytes"`
 	PeakRSS     int64         `json:"peak_rss_bytes,omitempty"`
 	Before      conditions    `json:"before"`
 	After       conditions    `json:"after"`
@@ -60,7 +61,8 @@ func newReport(plan *runtime.Plan, m *measurement) *report {
 		Kernel: plan.Kernel(), Threads: plan.Threads(), Frames: len(m.frames),
 		MinMs: ms(m.frames[0]), P50Ms: ms(percentile(m.frames, 50)), P99Ms: ms(percentile(m.frames, 99)),
 		PeakGMACs:   peak(plan.Kernel(), cpu.Core, plan.Threads(), max(m.before.MHz, m.after.MHz)),
-		Allocations: m.allocations, ArenaBytes: plan.ArenaBytes(), WeightBytes: plan.WeightBytes(), PeakRSS: board.PeakRSS(),
+		Allocations: m.allocations, ArenaBytes: plan.ArenaBytes(), PeakRSS: board.PeakRSS(),
+		WeightBytes: plan.WeightBytes(), PackedBytes: plan.PackedBytes(),
 		Before: m.before, After: m.after,
 	}
 	for i := range n.Layers {
@@ -112,8 +114,8 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 	fmt.Fprintf(t, "kernel\t%s, %s\n", r.Kernel, count(r.Threads, "thread"))
 	fmt.Fprintf(t, "time\tmin %.2f, p50 %.2f, p99 %.2f ms over %s\n", r.MinMs, r.P50Ms, r.P99Ms, count(r.Frames, "frame"))
 	fmt.Fprintf(t, "speed\t%.1f GMAC/s, %s\n", r.GMACs, r.ofPeak())
-	fmt.Fprintf(t, "memory\tarena %s, weights %s, peak of the process %s; %s a frame\n",
-		megabytes(int64(r.ArenaBytes)), megabytes(int64(r.WeightBytes)), megabytes(r.PeakRSS), count(int(r.Allocations), "allocation"))
+	fmt.Fprintf(t, "memory\tarena %s, weights %s, packed %s, peak of the process %s; %s a frame\n",
+		megabytes(int64(r.ArenaBytes)), megabytes(int64(r.WeightBytes)), megabytes(r.PackedBytes), megabytes(r.PeakRSS), count(int(r.Allocations), "allocation"))
 	fmt.Fprintf(t, "before\t%v\nafter\t%v\n", r.Before, r.After)
 	if err := t.Flush(); err != nil {
 		return err

@@ -96,13 +96,13 @@ type WinogradOutput struct {
 //	int16 weight[winogradElements][InC/Pair][Channels][Pair]
 type winograd struct {
 	*Winograd
-	conv   *int8.Conv
-	flip   int8.Value // of stored inputs
-	split  bool       // by channels
-	width  int        // tiles in a row
-	height int        // rows of tiles
-	rows   int        // of tiles that are multiplied together
-	panels [][]int8.Value
+	conv      *int8.Conv
+	flip      int8.Value // of stored inputs
+	split     bool       // by channels
+	width     int        // tiles in a row
+	height    int        // rows of tiles
+	blockRows int        // of tiles that are multiplied together, but for the last ones
+	panels    [][]int8.Value
 }
 
 // winograd is the layer's convolution by minimal filtering, nil where that does not
@@ -116,8 +116,8 @@ func (m *Micro) winograd(l *int8.Layer) int8.Convolution {
 	}
 	w := &winograd{Winograd: m.Winograd, conv: c, flip: m.flip(), width: ceil(out.W, winogradTile), height: ceil(out.H, winogradTile)}
 	w.split = w.ByChannels && 2*out.Elements() < len(c.Weight)
-	w.rows = min(max(w.Block/w.width, 1), w.height)
-	tiles := ceil(w.height, w.rows) * w.tiles(w.rows)
+	w.blockRows = min(max(w.Block/w.width, 1), w.height)
+	tiles := ceil(w.height, w.blockRows) * w.tiles(w.blockRows)
 	if tiles < w.MinTiles || 4*out.H*out.W < 3*tiles*winogradTile*winogradTile || !winogradExact(c) {
 		return nil
 	}
@@ -145,7 +145,7 @@ func (w *winograd) Split(threads int) (rows, channels int) {
 		return 0, ceil(w.conv.OutC/w.Channels, threads) * w.Channels
 	}
 	// A block of tiles, unless that gives some thread more than its share.
-	rows = w.rows
+	rows = w.blockRows
 	for rows > 1 && ceil(ceil(w.height, rows), threads)*rows > ceil(w.height, threads) {
 		rows--
 	}
@@ -217,7 +217,7 @@ func (w *winograd) tiles(rows int) int { return ceil(rows*w.width, w.Group) * w.
 func (w *winograd) element(tiles int) int { return tiles*2*w.conv.InC + w.Pad }
 
 func (w *winograd) scratch() (inputs, sums, staged int) {
-	n := w.tiles(w.rows)
+	n := w.tiles(w.blockRows)
 	return winogradElements * w.element(n), winogradElements * n * 4 * w.Channels, winogradTile * winogradTile * w.Outputs
 }
 
@@ -246,7 +246,7 @@ func (w *winograd) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 		inputs: bytes[:inputs], sums: bytes[inputs:][:sums], out: bytes[inputs+sums:][:staged], res: bytes[inputs+sums+staged:][:staged],
 	}
 	for k.y = part.Y0; k.y < part.Y1; k.y += winogradTile * k.rows {
-		k.rows = min(w.rows, ceil(part.Y1-k.y, winogradTile))
+		k.rows = min(w.blockRows, ceil(part.Y1-k.y, winogradTile))
 		k.block()
 	}
 }
