@@ -83,7 +83,7 @@ func TestEvalOnPhotographs(t *testing.T) {
 
 	code, out, errs := execute(append(args, "-limit", "2", "-classes")...)
 	require.Zero(t, code, errs)
-	require.Contains(t, out, "pictures    2 ")
+	require.Contains(t, out, "pictures         2 ")
 	code, out, errs = execute(append(args, "-json", "-classes")...)
 	require.Zero(t, code, errs)
 	var r evaluate.Result

@@ -188,7 +188,7 @@ func TestReportOfResNet50(t *testing.T) {
 	requireSections(t, r, 56)
 	require.True(t, r.Verdict.Good)
 	require.Equal(t, 1, r.Evaluation.Images)
-	const charts = 3 + 56 // a histogram for each layer
+	const charts = 4 + 56 // a histogram for each layer
 	info, err := os.Stat(page)
 	require.NoError(t, err)
 	require.Less(t, info.Size(), int64(3<<20))
