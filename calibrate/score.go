@@ -1,26 +1,20 @@
 package calibrate
 
 import (
-	"math"
 	"slices"
 
+	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/labels"
 )
 
 // deviation is how an image's logits differ from the float network's.
 type deviation struct {
-	signal, noise float64 // sums of squares over the classes
-	agrees        bool    // the answer is the same
+	diagnose.Noise
+	agrees bool // the answer is the same
 }
 
-func newDeviation(a labels.Activation, exact, logits []float32) (d deviation) {
-	for c, v := range exact {
-		e := float64(logits[c]) - float64(v)
-		d.signal += float64(float64(v) * float64(v))
-		d.noise += float64(e * e)
-	}
-	d.agrees = first(a.Answers(exact)) == first(a.Answers(logits))
-	return d
+func newDeviation(a labels.Activation, exact, logits []float32) deviation {
+	return deviation{diagnose.NoiseOf(exact, logits), first(a.Answers(exact)) == first(a.Answers(logits))}
 }
 
 func first(answers []float32) int { return slices.Index(answers, slices.Max(answers)) }
@@ -30,8 +24,8 @@ const noiseless = 150.0
 
 // sqnr is the signal-to-quantization-noise ratio in dB.
 func (d deviation) sqnr() float64 {
-	if d.signal > 0 && d.noise > 0 {
-		return min(noiseless, 10*math.Log10(d.signal/d.noise))
+	if d.Signal > 0 && d.Noise.Noise > 0 {
+		return min(noiseless, *d.SQNR())
 	}
 	return noiseless
 }

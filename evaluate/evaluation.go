@@ -157,11 +157,8 @@ func (w *worker) judge(v *verdict, rgb []uint8, known []float32) (m diagnose.Mar
 	}
 	saidByFloat := w.model.Activation.Answers(float)
 	v.FloatRank, v.Agree = rank(saidByFloat, v.Class), best(saidByFloat) == best(said)
-	for c, f := range float {
-		d := float64(f) - float64(quantized[c])
-		v.Signal += float64(float64(f) * float64(f))
-		v.Noise += float64(d * d)
-	}
+	noise := diagnose.NoiseOf(float, quantized)
+	v.Signal, v.Noise = noise.Signal, noise.Noise
 	if math.IsNaN(v.Noise) || math.IsInf(v.Noise, 0) {
 		return m, errors.New("the float network's logits are not finite: fetch its weights again")
 	}

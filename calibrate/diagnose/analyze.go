@@ -50,6 +50,16 @@ type Histogram struct {
 // Noise is the sum of squares of a tensor's values, and of an error in them.
 type Noise struct{ Signal, Noise float64 }
 
+// NoiseOf is that of values in place of exact ones.
+func NoiseOf(exact, values []float32) (n Noise) {
+	for i, v := range exact {
+		d := float64(values[i]) - float64(v)
+		n.Signal += float64(float64(v) * float64(v))
+		n.Noise += float64(d * d)
+	}
+	return n
+}
+
 // SQNR is the signal-to-quantization-noise ratio in dB, nil where there is no
 // noise or no signal.
 func (n Noise) SQNR() *float64 {

@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"edgeclassify/calibrate/diagnose"
 	"edgeclassify/internal/cli"
 	"edgeclassify/internal/images"
 	"edgeclassify/preprocess"
@@ -162,13 +163,12 @@ type speed struct {
 // quality is how near an engine's logits are to the float network's.
 type quality struct {
 	label
-	Pooled  float64 `json:"sqnr_db"`
-	Median  float64 `json:"median_sqnr_db"`
-	Worst   float64 `json:"worst_sqnr_db"`
-	Agree   int     `json:"agree"`
-	Images  int     `json:"images"`
-	signals []float64
-	noises  []float64
+	Pooled float64 `json:"sqnr_db"`
+	Median float64 `json:"median_sqnr_db"`
+	Worst  float64 `json:"worst_sqnr_db"`
+	Agree  int     `json:"agree"`
+	Images int     `json:"images"`
+	noises []diagnose.Noise
 }
 
 // hold holds the contests of a quantized network and of its float network.
@@ -313,13 +313,7 @@ func (c *contest) judge(ctx context.Context, photos [][]uint8, exact [][]float32
 }
 
 func (q *quality) add(exact, logits []float32) {
-	signal, noise := 0.0, 0.0
-	for i, v := range exact {
-		d := float64(logits[i]) - float64(v)
-		signal += float64(float64(v) * float64(v))
-		noise += float64(d * d)
-	}
-	q.signals, q.noises = append(q.signals, signal), append(q.noises, noise)
+	q.noises = append(q.noises, diagnose.NoiseOf(exact, logits))
 	q.Images++
 	if argmax(exact) == argmax(logits) {
 		q.Agree++
@@ -327,13 +321,13 @@ func (q *quality) add(exact, logits []float32) {
 }
 
 func (q quality) summed() quality {
-	signal, noise := 0.0, 0.0
+	var all diagnose.Noise
 	var each []float64
-	for i := range q.signals {
-		signal, noise = signal+q.signals[i], noise+q.noises[i]
-		each = append(each, decibels(q.signals[i], q.noises[i]))
+	for _, n := range q.noises {
+		all.Add(n)
+		each = append(each, decibels(n))
 	}
-	q.Pooled, q.Median, q.Worst = decibels(signal, noise), median(each), slices.Min(each)
+	q.Pooled, q.Median, q.Worst = decibels(all), median(each), slices.Min(each)
 	return q
 }
 
@@ -371,9 +365,9 @@ func argmax(values []float32) int { return slices.Index(values, slices.Max(value
 // noiseless is the SQNR of logits without noise, which JSON has no infinity for.
 const noiseless = 150
 
-func decibels(signal, noise float64) float64 {
-	if noise == 0 {
+func decibels(n diagnose.Noise) float64 {
+	if n.Noise == 0 {
 		return noiseless
 	}
-	return min(noiseless, 10*math.Log10(signal/noise))
+	return min(noiseless, 10*math.Log10(n.Signal/n.Noise))
 }
