@@ -15,33 +15,64 @@
 	VMOVDQU X0, 32*i(DX); \
 	VMOVDQU X1, (32*i+16)(DX)
 
-// ROW takes row i of both halves: of indices that a row lies beyond 16 are subtracted
-// once more, and below zero they take nothing. So the XOR of all that a byte has taken
-// is its value.
-#define ROW(i, load, index, low, high, t, row, sixteen) \
-	VPSUBB  sixteen, index, index; \
-	load    32*i(DX), row; \
+// ROW takes a row of one half. For each row 16 is subtracted from the indices: those
+// below zero take nothing. So the XOR of all that a byte has taken is its value.
+#define ROW(index, row, t, value) \
 	VPSHUFB index, row, t; \
-	VPXOR   t, low, low; \
-	load    (32*i+16)(DX), row; \
-	VPSHUFB index, row, t; \
-	VPXOR   t, high, high
+	VPXOR   t, value, value
 
-// LOOKUP replaces bytes: those from 128 on have their sign bit set.
+// LOOKUP replaces the bytes of one vector, of which those from 128 on have their sign bit
+// set; LOOKUP2 those of Y0 and Y6.
 #define LOOKUP(load, bytes, index, low, high, t, row, seven, sixteen) \
 	VPAND     seven, bytes, index; \
 	load      (DX), row; \
 	VPSHUFB   index, row, low; \
 	load      16(DX), row; \
 	VPSHUFB   index, row, high; \
-	ROW(1, load, index, low, high, t, row, sixteen); \
-	ROW(2, load, index, low, high, t, row, sixteen); \
-	ROW(3, load, index, low, high, t, row, sixteen); \
-	ROW(4, load, index, low, high, t, row, sixteen); \
-	ROW(5, load, index, low, high, t, row, sixteen); \
-	ROW(6, load, index, low, high, t, row, sixteen); \
-	ROW(7, load, index, low, high, t, row, sixteen); \
+	ROWS(1, load, index, low, high, t, row, sixteen); \
+	ROWS(2, load, index, low, high, t, row, sixteen); \
+	ROWS(3, load, index, low, high, t, row, sixteen); \
+	ROWS(4, load, index, low, high, t, row, sixteen); \
+	ROWS(5, load, index, low, high, t, row, sixteen); \
+	ROWS(6, load, index, low, high, t, row, sixteen); \
+	ROWS(7, load, index, low, high, t, row, sixteen); \
 	VPBLENDVB bytes, high, low, bytes
+
+#define ROWS(i, load, index, low, high, t, row, sixteen) \
+	VPSUBB sixteen, index, index; \
+	load   32*i(DX), row; \
+	ROW(index, row, t, low); \
+	load   (32*i+16)(DX), row; \
+	ROW(index, row, t, high)
+
+#define LOOKUP2 \
+	VPAND          Y15, Y0, Y1; \
+	VPAND          Y15, Y6, Y7; \
+	VBROADCASTI128 (DX), Y5; \
+	VPSHUFB        Y1, Y5, Y2; \
+	VPSHUFB        Y7, Y5, Y8; \
+	VBROADCASTI128 16(DX), Y5; \
+	VPSHUFB        Y1, Y5, Y3; \
+	VPSHUFB        Y7, Y5, Y9; \
+	ROWS2(1); \
+	ROWS2(2); \
+	ROWS2(3); \
+	ROWS2(4); \
+	ROWS2(5); \
+	ROWS2(6); \
+	ROWS2(7); \
+	VPBLENDVB      Y0, Y3, Y2, Y0; \
+	VPBLENDVB      Y6, Y9, Y8, Y6
+
+#define ROWS2(i) \
+	VPSUBB         Y14, Y1, Y1; \
+	VPSUBB         Y14, Y7, Y7; \
+	VBROADCASTI128 32*i(DX), Y5; \
+	ROW(Y1, Y5, Y4, Y2); \
+	ROW(Y7, Y5, Y10, Y8); \
+	VBROADCASTI128 (32*i+16)(DX), Y5; \
+	ROW(Y1, Y5, Y4, Y3); \
+	ROW(Y7, Y5, Y10, Y9)
 
 // func lookupAVX2(a tile.LookupArgs)
 TEXT ·lookupAVX2(SB), NOSPLIT, $256-56
@@ -73,16 +104,27 @@ TEXT ·lookupAVX2(SB), NOSPLIT, $256-56
 run:
 	XORQ CX, CX
 	MOVQ R9, AX
-	SUBQ $32, AX
-	JLT  rest
+	SUBQ $64, AX
+	JLT  one
 
-whole:
+two:
+	VMOVDQU (SI)(CX*1), Y0
+	VMOVDQU 32(SI)(CX*1), Y6
+	LOOKUP2
+	VMOVDQU Y0, (DI)(CX*1)
+	VMOVDQU Y6, 32(DI)(CX*1)
+	ADDQ    $64, CX
+	CMPQ    CX, AX
+	JLE     two
+
+one:
+	ADDQ    $32, AX
+	CMPQ    CX, AX
+	JGT     rest
 	VMOVDQU (SI)(CX*1), Y0
 	LOOKUP(VBROADCASTI128, Y0, Y1, Y2, Y3, Y4, Y5, Y15, Y14)
 	VMOVDQU Y0, (DI)(CX*1)
 	ADDQ    $32, CX
-	CMPQ    CX, AX
-	JLE     whole
 
 rest:
 	CMPQ CX, R9
