@@ -139,7 +139,8 @@ single: \
 end:
 
 // Windows of 3x3 and 5x5 go along a row by columns: what is made of a column's inputs is
-// multiplied for all pixels whose windows hold it. Their sums change places with each pixel. R8
+// multiplied for all pixels whose windows hold it. With each column, sums of the pixel
+// that it ends go to registers of their own and those of the others one place down. R8
 // is the column, R9 the step to the next, R10 and R11 one and three times SrcRow. The
 // first columns, which end no pixel, add to sums that are not used, too.
 
@@ -148,16 +149,11 @@ end:
 	VPMADDWD (weights)(DX), p0, Y12; \
 	VPMADDWD (weights+32)(DX), p1, Y13
 
-#define ADD_TIMES(p0, p1, weights, low, high) \
+// ADD_TIMES adds them to from0 and from1, which may be biases, into low and high.
+#define ADD_TIMES(p0, p1, weights, from0, from1, low, high) \
 	TIMES(p0, p1, weights); \
-	VPADDD Y12, low, low; \
-	VPADDD Y13, high, high
-
-// BEGIN_TIMES is ADD_TIMES of a pixel's first product.
-#define BEGIN_TIMES(p0, p1, weights, low, high) \
-	TIMES(p0, p1, weights); \
-	VPADDD (DX), Y12, low; \
-	VPADDD 32(DX), Y13, high
+	VPADDD from0, Y12, low; \
+	VPADDD from1, Y13, high
 
 // BELOW brings two taps below each other together.
 #define BELOW(a, b, p0, p1) \
@@ -173,55 +169,50 @@ end:
 	VPUNPCKHWD Y12, before, p1; \
 	VMOVDQA    Y12, before
 
-// COLUMN3 adds a column to the sums of three pixels, in the order of their places.
-#define COLUMN3(a0, a1, b0, b1, c0, c1) \
+// COLUMN3 ends a pixel in Y4 and Y5.
+#define COLUMN3 \
 	BELOW((R8), (R8)(R10*1), Y8, Y9); \
-	ADD_TIMES(Y8, Y9, 256, a0, a1); \
-	ADD_TIMES(Y8, Y9, 192, b0, b1); \
-	BEGIN_TIMES(Y8, Y9, 128, c0, c1); \
+	ADD_TIMES(Y8, Y9, 256, Y0, Y1, Y4, Y5); \
+	ADD_TIMES(Y8, Y9, 192, Y2, Y3, Y0, Y1); \
+	ADD_TIMES(Y8, Y9, 128, (DX), 32(DX), Y2, Y3); \
 	BESIDE((R8)(R10*2), Y6, Y8, Y9); \
-	ADD_TIMES(Y8, Y9, 384, a0, a1); \
-	ADD_TIMES(Y8, Y9, 320, b0, b1); \
+	ADD_TIMES(Y8, Y9, 384, Y4, Y5, Y4, Y5); \
+	ADD_TIMES(Y8, Y9, 320, Y0, Y1, Y0, Y1); \
 	ADDQ R9, R8
 
-#define COLUMN5(a0, a1, b0, b1, c0, c1, d0, d1, e0, e1) \
+// COLUMN5 ends a pixel in Y8 and Y9.
+#define COLUMN5 \
 	BELOW((R8), (R8)(R10*1), Y10, Y11); \
-	ADD_TIMES(Y10, Y11, 384, a0, a1); \
-	ADD_TIMES(Y10, Y11, 320, b0, b1); \
-	ADD_TIMES(Y10, Y11, 256, c0, c1); \
-	ADD_TIMES(Y10, Y11, 192, d0, d1); \
-	BEGIN_TIMES(Y10, Y11, 128, e0, e1); \
+	ADD_TIMES(Y10, Y11, 384, Y0, Y1, Y8, Y9); \
+	ADD_TIMES(Y10, Y11, 320, Y2, Y3, Y0, Y1); \
+	ADD_TIMES(Y10, Y11, 256, Y4, Y5, Y2, Y3); \
+	ADD_TIMES(Y10, Y11, 192, Y6, Y7, Y4, Y5); \
+	ADD_TIMES(Y10, Y11, 128, (DX), 32(DX), Y6, Y7); \
 	BELOW((R8)(R10*2), (R8)(R11*1), Y10, Y11); \
-	ADD_TIMES(Y10, Y11, 704, a0, a1); \
-	ADD_TIMES(Y10, Y11, 640, b0, b1); \
-	ADD_TIMES(Y10, Y11, 576, c0, c1); \
-	ADD_TIMES(Y10, Y11, 512, d0, d1); \
-	ADD_TIMES(Y10, Y11, 448, e0, e1); \
+	ADD_TIMES(Y10, Y11, 704, Y8, Y9, Y8, Y9); \
+	ADD_TIMES(Y10, Y11, 640, Y0, Y1, Y0, Y1); \
+	ADD_TIMES(Y10, Y11, 576, Y2, Y3, Y2, Y3); \
+	ADD_TIMES(Y10, Y11, 512, Y4, Y5, Y4, Y5); \
+	ADD_TIMES(Y10, Y11, 448, Y6, Y7, Y6, Y7); \
 	BESIDE((R8)(R10*4), Y14, Y10, Y11); \
-	ADD_TIMES(Y10, Y11, 896, a0, a1); \
-	ADD_TIMES(Y10, Y11, 832, b0, b1); \
-	ADD_TIMES(Y10, Y11, 768, d0, d1); \
+	ADD_TIMES(Y10, Y11, 896, Y8, Y9, Y8, Y9); \
+	ADD_TIMES(Y10, Y11, 832, Y0, Y1, Y0, Y1); \
+	ADD_TIMES(Y10, Y11, 768, Y4, Y5, Y4, Y5); \
 	ADDQ R9, R8
 
-// With a step of two taps, R12 each, one pixel follows the other: FIRST_COLUMN begins one,
-// and COLUMNS ends it and begins the next.
-#define FIRST_COLUMN(low, high) \
+// Pixels two taps apart, of R12 bytes, share one column: COLUMNS ends a pixel in Y4 and
+// Y5 and begins the next in Y0 and Y1.
+#define COLUMNS \
 	BELOW((R8), (R8)(R10*1), Y8, Y9); \
-	BEGIN_TIMES(Y8, Y9, 128, low, high); \
-	VPMOVZXBW (R8)(R10*2), Y6; \
-	ADDQ R12, R8
-
-#define COLUMNS(low, high, next0, next1) \
-	BELOW((R8), (R8)(R10*1), Y8, Y9); \
-	ADD_TIMES(Y8, Y9, 192, low, high); \
+	ADD_TIMES(Y8, Y9, 192, Y0, Y1, Y4, Y5); \
 	BESIDE((R8)(R10*2), Y6, Y8, Y9); \
-	ADD_TIMES(Y8, Y9, 320, low, high); \
+	ADD_TIMES(Y8, Y9, 320, Y4, Y5, Y4, Y5); \
 	ADDQ R12, R8; \
 	BELOW((R8), (R8)(R10*1), Y8, Y9); \
-	ADD_TIMES(Y8, Y9, 256, low, high); \
-	BEGIN_TIMES(Y8, Y9, 128, next0, next1); \
+	ADD_TIMES(Y8, Y9, 256, Y4, Y5, Y4, Y5); \
+	ADD_TIMES(Y8, Y9, 128, (DX), 32(DX), Y0, Y1); \
 	BESIDE((R8)(R10*2), Y6, Y8, Y9); \
-	ADD_TIMES(Y8, Y9, 384, low, high); \
+	ADD_TIMES(Y8, Y9, 384, Y4, Y5, Y4, Y5); \
 	ADDQ R12, R8
 
 // func depthwiseAVX2(a tile.DepthwiseArgs)
@@ -310,34 +301,25 @@ three:
 	LEAQ (R12)(R12*1), SI
 	CMPQ R9, SI
 	JNE  any
-	FIRST_COLUMN(Y0, Y1)
+	BELOW((R8), (R8)(R10*1), Y8, Y9)
+	ADD_TIMES(Y8, Y9, 128, (DX), 32(DX), Y0, Y1)
+	VPMOVZXBW (R8)(R10*2), Y6
+	ADDQ R12, R8
 
 columns:
-	COLUMNS(Y0, Y1, Y2, Y3)
-	REQUANTIZE_PIXEL(Y0, Y1, shifted60, residual60, stored60)
-	DECQ R15
-	JZ   next
-	COLUMNS(Y2, Y3, Y0, Y1)
-	REQUANTIZE_PIXEL(Y2, Y3, shifted61, residual61, stored61)
+	COLUMNS
+	REQUANTIZE_PIXEL(Y4, Y5, shifted32, residual32, stored32)
 	DECQ R15
 	JNZ  columns
 	JMP  next
 
 three1:
-	COLUMN3(Y0, Y1, Y2, Y3, Y4, Y5)
-	COLUMN3(Y2, Y3, Y4, Y5, Y0, Y1)
+	COLUMN3
+	COLUMN3
 
 column3:
-	COLUMN3(Y4, Y5, Y0, Y1, Y2, Y3)
-	REQUANTIZE_PIXEL(Y4, Y5, shifted30, residual30, stored30)
-	DECQ R15
-	JZ   next
-	COLUMN3(Y0, Y1, Y2, Y3, Y4, Y5)
-	REQUANTIZE_PIXEL(Y0, Y1, shifted31, residual31, stored31)
-	DECQ R15
-	JZ   next
-	COLUMN3(Y2, Y3, Y4, Y5, Y0, Y1)
-	REQUANTIZE_PIXEL(Y2, Y3, shifted32, residual32, stored32)
+	COLUMN3
+	REQUANTIZE_PIXEL(Y4, Y5, shifted3, residual3, stored3)
 	DECQ R15
 	JNZ  column3
 	JMP  next
@@ -347,30 +329,14 @@ five:
 	JNE  any
 	CMPQ R9, R12
 	JNE  any
-	COLUMN5(Y2, Y3, Y4, Y5, Y6, Y7, Y8, Y9, Y0, Y1)
-	COLUMN5(Y4, Y5, Y6, Y7, Y8, Y9, Y0, Y1, Y2, Y3)
-	COLUMN5(Y6, Y7, Y8, Y9, Y0, Y1, Y2, Y3, Y4, Y5)
-	COLUMN5(Y8, Y9, Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7)
+	COLUMN5
+	COLUMN5
+	COLUMN5
+	COLUMN5
 
 column5:
-	COLUMN5(Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7, Y8, Y9)
-	REQUANTIZE_PIXEL(Y0, Y1, shifted50, residual50, stored50)
-	DECQ R15
-	JZ   next
-	COLUMN5(Y2, Y3, Y4, Y5, Y6, Y7, Y8, Y9, Y0, Y1)
-	REQUANTIZE_PIXEL(Y2, Y3, shifted51, residual51, stored51)
-	DECQ R15
-	JZ   next
-	COLUMN5(Y4, Y5, Y6, Y7, Y8, Y9, Y0, Y1, Y2, Y3)
-	REQUANTIZE_PIXEL(Y4, Y5, shifted52, residual52, stored52)
-	DECQ R15
-	JZ   next
-	COLUMN5(Y6, Y7, Y8, Y9, Y0, Y1, Y2, Y3, Y4, Y5)
-	REQUANTIZE_PIXEL(Y6, Y7, shifted53, residual53, stored53)
-	DECQ R15
-	JZ   next
-	COLUMN5(Y8, Y9, Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7)
-	REQUANTIZE_PIXEL(Y8, Y9, shifted54, residual54, stored54)
+	COLUMN5
+	REQUANTIZE_PIXEL(Y8, Y9, shifted5, residual5, stored5)
 	DECQ R15
 	JNZ  column5
 	JMP  next
