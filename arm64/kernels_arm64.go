@@ -45,6 +45,9 @@ func micro(d Description) *tile.Micro {
 				"winogradMultiply": winogradMultiply, "winogradMultiplyA53": winogradMultiplyA53,
 			}[d.Winograd.Multiply],
 		},
+		Depthwise: map[string]func(tile.DepthwiseArgs){
+			"depthwiseDot": depthwiseDot, "depthwiseNEON": depthwiseNEON, "depthwiseA53": depthwiseA53,
+		}[d.Depthwise.Function],
 	})
 }
 
@@ -98,3 +101,12 @@ func winogradMultiplyA53(a tile.WinogradMultiply)
 
 //go:noescape
 func winogradOutput(a tile.WinogradOutput)
+
+//go:noescape
+func depthwiseDot(a tile.DepthwiseArgs)
+
+//go:noescape
+func depthwiseNEON(a tile.DepthwiseArgs)
+
+//go:noescape
+func depthwiseA53(a tile.DepthwiseArgs)
