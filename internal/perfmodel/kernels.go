@@ -60,6 +60,9 @@ func denseKernel(function string) kernel {
 	return kernel{function, count{}, in(unsafe.Offsetof(a.Rows), denseRows), in(unsafe.Offsetof(a.Length), tile.Vector), period / tile.Vector, 1}
 }
 
+// sumBlock is the channels that sums take together.
+const sumBlock = 64
+
 // functions are routines that note their calls instead of doing anything.
 func (r *recorder) functions(d arm64.Description) arm64.Functions {
 	var (
@@ -68,12 +71,27 @@ func (r *recorder) functions(d arm64.Description) arm64.Functions {
 		input    tile.WinogradInput
 		multiply tile.WinogradMultiply
 		output   tile.WinogradOutput
+		channels tile.DepthwiseArgs
+		table    tile.LookupArgs
+		product  tile.MulArgs
+		sum      tile.AddArgs
+		plane    tile.SumArgs
 	)
+	values := func(groups, steps uintptr, function string) kernel {
+		return kernel{function, count{}, in(groups, 1), in(steps, tile.Vector), period / tile.Vector, little}
+	}
 	f := arm64.Functions{
 		Tiles:      map[string]func(tile.Args){},
 		Requantize: note[tile.RequantizeArgs](r, kernel{d.Requantize, count{}, in(unsafe.Offsetof(outputs.Length), tile.RequantizeVector), count{}, 1, little}),
 		Dense:      note[tile.DenseArgs](r, denseKernel(d.Dense)),
-		Max:        note[tile.MaxArgs](r, kernel{d.Max, count{}, in(unsafe.Offsetof(maxima.Count), 1), in(unsafe.Offsetof(maxima.Length), tile.Vector), period / tile.Vector, little}),
+		Max:        note[tile.MaxArgs](r, values(unsafe.Offsetof(maxima.Count), unsafe.Offsetof(maxima.Length), d.Max)),
+		Depthwise:  note[tile.DepthwiseArgs](r, kernel{d.Depthwise.Function, count{}, in(unsafe.Offsetof(channels.Rows), 1), in(unsafe.Offsetof(channels.Pixels), 1), tile.Vector, little}),
+		Elementwise: tile.Elementwise{
+			Lookup: note[tile.LookupArgs](r, values(unsafe.Offsetof(table.Count), unsafe.Offsetof(table.Length), "lookupNEON")),
+			Mul:    note[tile.MulArgs](r, values(unsafe.Offsetof(product.Count), unsafe.Offsetof(product.Length), "mulNEON")),
+			Add:    note[tile.AddArgs](r, values(unsafe.Offsetof(sum.Count), unsafe.Offsetof(sum.Length), "addNEON")),
+			Sum:    note[tile.SumArgs](r, kernel{"sumNEON", count{}, in(unsafe.Offsetof(plane.Length), sumBlock), in(unsafe.Offsetof(plane.Count), 1), tile.Vector, little}),
+		},
 		Winograd: tile.Winograd{
 			Input:    note[tile.WinogradInput](r, kernel{d.Winograd.Input, count{}, in(unsafe.Offsetof(input.Tiles), 1), in(unsafe.Offsetof(input.Blocks), 1), 1, 1}),
 			Multiply: note[tile.WinogradMultiply](r, kernel{d.Winograd.Multiply, count{}, in(unsafe.Offsetof(multiply.Groups), 1), in(unsafe.Offsetof(multiply.Steps), 1), 1, 1}),

@@ -192,7 +192,6 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 	r := newRecorder(k)
 	plan, steps, err := r.steps(n, 3, 1)
 	require.NoError(t, err)
-	p := &predictor{core: core{kernel: k}}
 	next := 0
 	for _, step := range steps {
 		require.Equal(t, next, step)
@@ -202,7 +201,7 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 			continue
 		}
 		l := &n.Layers[step-1]
-		products, outputs, rows, maxima := 0, 0, 0, 0
+		products, pixels, outputs, rows, maxima := 0, 0, 0, 0, 0
 		for _, chunk := range r.chunks {
 			for _, c := range chunk.calls {
 				groups := c.times()
@@ -210,6 +209,8 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 				switch c.function {
 				case k.Requantize:
 					outputs += int(groups * tile.RequantizeVector)
+				case k.Depthwise.Function:
+					pixels += int(groups * c.steps.of(c.args))
 				case k.Dense:
 					rows += int(groups * denseRows)
 				case k.Max:
@@ -225,8 +226,10 @@ func checkCovered(t *testing.T, n *int8.Network, k arm64.Description) {
 			if in[0].Type == int8.Int16 {
 				halves = 2
 			}
-			_, inGo := describeConv(p, plan, l)
-			products += inGo
+			if op.Depthwise() && !hasInt16(l, in) {
+				require.GreaterOrEqual(t, pixels*k.Depthwise.NR, l.Out.Shape.Elements(), "%s, %v, kernel %s", n.Name, l, k.Name)
+				break
+			}
 			require.GreaterOrEqual(t, products, halves*int(l.MACs()), "%s, %v, kernel %s", n.Name, l, k.Name)
 			c := l.Out.Shape.C / op.Groups
 			if hasInt16(l, in) && c < k.NR { // a single panel, less than which is left to Go

@@ -188,12 +188,12 @@ var operations = map[string]func(p *predictor, plan *runtime.Plan, l *int8.Layer
 	(*int8.Conv)(nil).Kind():        describeConv,
 	(*int8.MaxPool)(nil).Kind():     describeMaxPool,
 	(*int8.AveragePool)(nil).Kind(): describeAveragePool,
-	int8.GlobalAveragePool{}.Kind(): describeInputs,
+	int8.GlobalAveragePool{}.Kind(): describeOutput,
 	(*int8.Dense)(nil).Kind():       func(*predictor, *runtime.Plan, *int8.Layer) (string, int) { return "classifier", 0 },
-	(*int8.Add)(nil).Kind():         describeInputs,
-	(*int8.Mul)(nil).Kind():         describeInputs,
-	(*int8.Lookup)(nil).Kind():      describeInputs,
-	(*int8.Mean)(nil).Kind():        describeInputs,
+	(*int8.Add)(nil).Kind():         describeValues,
+	(*int8.Mul)(nil).Kind():         describeValues,
+	(*int8.Lookup)(nil).Kind():      describeValues,
+	(*int8.Mean)(nil).Kind():        describeOutput,
 	int8.Concat{}.Kind():            describeConcat,
 	(*int8.Embedding)(nil).Kind():   describeInputs,
 }
@@ -204,6 +204,19 @@ func describeInputs(_ *predictor, plan *runtime.Plan, l *int8.Layer) (class stri
 		inGo += size(t)
 	}
 	return l.Op.Kind(), inGo
+}
+
+// describeValues: a kernel does it, unless a tensor is int16.
+func describeValues(p *predictor, plan *runtime.Plan, l *int8.Layer) (class string, inGo int) {
+	if hasInt16(l, plan.Network().Inputs(l)) {
+		return describeInputs(p, plan, l)
+	}
+	return l.Op.Kind(), 0
+}
+
+// describeOutput: a kernel adds up, and Go code makes the outputs.
+func describeOutput(_ *predictor, _ *runtime.Plan, l *int8.Layer) (class string, inGo int) {
+	return l.Op.Kind(), l.Out.Shape.Elements()
 }
 
 // describeConcat: what is not written where it belongs is copied, eight bytes at a time.
@@ -227,8 +240,6 @@ func describeConv(p *predictor, plan *runtime.Plan, l *int8.Layer) (string, int)
 	}
 	if hasInt16(l, plan.Network().Inputs(l)) {
 		class += " with int16"
-	} else if op.Depthwise() && op.OutC != op.InC {
-		return class, int(l.MACs())
 	}
 	return class, 0
 }
