@@ -11,7 +11,7 @@ func (globalAveragePool) split() (byRows bool, channels int) { return false, 1 }
 
 func (p globalAveragePool) bind(s *Session) task {
 	src, dst := s.plane(p.layer.Inputs[0]), values[int16](s, p.out)
-	return func(part int8.Part, _ []int64) { sum(dst[part.C0:part.C1], &src, part) }
+	return func(part int8.Part, _ []int64) { sum(dst[part.C0:part.C1], src, part) }
 }
 
 // sum is the sums of q - zero of the part's channels.

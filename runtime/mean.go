@@ -20,7 +20,7 @@ func (m *mean) bind(s *Session) task {
 	codes, at := m.layer.Out.Range(), dst.at(0, 0)
 	return func(part int8.Part, scratch []int64) {
 		sums := cast[int32](scratch)[:part.C1-part.C0]
-		sum(sums, &src, part)
+		sum(sums, src, part)
 		for i, v := range sums {
 			dst.set(at+part.C0+i, m.op.At(v, codes))
 		}
