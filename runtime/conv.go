@@ -86,11 +86,11 @@ func (c *conv) scratch() int { return c.packed.Scratch() }
 
 func (c *conv) bind(s *Session) task {
 	src, dst := s.plane(c.layer.Inputs[0]), s.plane(c.out)
-	t := &int8.ConvTask{Conv: c.op, OH: dst.shape.H, OW: dst.shape.W, SrcRow: src.row, DstRow: dst.row, DstStep: dst.pixel}
+	t := &int8.ConvTask{Conv: c.op, OH: dst.shape.H, OW: dst.shape.W, SrcRow: src.row, DstRow: dst.row, SrcStep: src.pixel, DstStep: dst.pixel}
 	var res *plane
 	if len(c.in) == 2 {
 		res = s.plane(c.layer.Inputs[1])
-		t.ResRow = res.row
+		t.ResRow, t.ResStep = res.row, res.pixel
 	}
 	begin := func(y int) { // at a row of the output
 		t.Src, t.SrcLow = src.from(y*c.op.StrideH-c.op.Top, -c.op.Left)
