@@ -24,10 +24,10 @@ type chain struct {
 // id is the tensor that an operation makes.
 func (c *chain) id(i int) tensor.ID { return c.first + tensor.ID(i) }
 
-// overwrites says whether operation i, not the first one, writes its output over its
-// input.
+// overwrites says whether operation i writes its output over its first input, which is
+// laid out alike.
 func (c *chain) overwrites(i int) bool {
-	return slices.Contains(c.operators[i].inPlace(), 0) && c.tensor(i).Type == c.tensor(i-1).Type
+	return slices.Contains(c.operators[i].inPlace(), 0) && c.tensor(i).Type == c.tensor(i-1).Type && c.plan.halo(c.id(i)) == halo{}
 }
 
 // inPlace is the last operation's, but for what others of the chain read, too.
@@ -37,7 +37,7 @@ func (c *chain) inPlace() (inputs []int) {
 		return nil // its input is written where the output is to be
 	}
 	for _, in := range c.operators[last].inPlace() {
-		if !c.reads(c.layer.Inputs[in], last) {
+		if in > 0 && !c.reads(c.layer.Inputs[in], last) {
 			inputs = append(inputs, in)
 		}
 	}

@@ -109,7 +109,7 @@ func (c *chain) gain() int64 {
 	c.cost.chunk = rows
 	for share := threadpool.Share; share >= 1 && c.threads > 1; share /= 2 {
 		c.cost.chunk = (rows + share*c.threads - 1) / (share * c.threads)
-		if c.cost.again = c.recomputed(); 32*c.cost.again <= c.products() {
+		if c.cost.again = c.recomputed(); 16*c.cost.again <= c.products() {
 			break
 		}
 	}
@@ -127,17 +127,25 @@ func (c *chain) gain() int64 {
 	c.cost.height = (c.cost.chunk + bands - 1) / bands
 	c.cost.bytes = c.touched()
 	for i := range len(c.operators) - 1 {
-		made := size(c.tensor(i))
-		if i == 0 || !c.overwrites(i) {
-			made += size(c.tensor(i - 1))
-		}
-		if made > int64(c.threads*cache) {
+		if c.leaves(i) {
 			c.cost.saved += 2 * size(c.tensor(i))
 		}
 		c.cost.kept += int64(rows/c.cost.height) * int64(c.overlap(i)) * size(c.tensor(i)) / int64(c.tensor(i).Shape.H)
 	}
-	const productsPerByte = 2 // that a core computes while memory moves one
+	const productsPerByte = 8 // that the cores compute while memory moves one
 	return c.cost.saved - c.cost.again/productsPerByte - c.cost.kept/4
+}
+
+// leaves says whether what operation i makes of its whole input would leave the threads'
+// caches before it is read: together they do not fit three quarters, and it is no small
+// part.
+func (c *chain) leaves(i int) bool {
+	caches, made := int64(c.threads*c.cache()), size(c.tensor(i))
+	touched := made
+	if !c.overwrites(i) {
+		touched += size(c.tensor(i - 1))
+	}
+	return 4*touched > 3*caches && 4*made > caches
 }
 
 // cache is the bytes that a thread's share of the second cache holds.
@@ -190,13 +198,17 @@ func (c *chain) weightBytes(i int) int {
 	return c.plan.network.Layers[c.id(i).Node()].WeightBytes()
 }
 
-// work is the products of operation i in a row, or its values where there are none.
+// work is the products of operation i in a row, or what takes as long.
 func (c *chain) work(i int) int64 {
+	const productsPerValue = 16 // of a table, a sum or a maximum
 	if c.id(i) == tensor.Input {
 		return 0
 	}
 	l := &c.plan.network.Layers[c.id(i).Node()]
-	return l.Work() / int64(l.Out.Shape.H)
+	if products := l.MACs(); products > 0 {
+		return products / int64(l.Out.Shape.H)
+	}
+	return productsPerValue * l.Work() / int64(l.Out.Shape.H)
 }
 
 func (c *chain) products() (sum int64) {

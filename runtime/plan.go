@@ -119,10 +119,19 @@ func (p *Plan) addBuffers() {
 		p.buffers = append(p.buffers, p.buffer(id))
 	}
 	p.join()
-	for i := range p.network.Layers {
-		in := &p.buffers[p.network.Layers[i].Inputs[0]]
-		in.halo = in.halo.union(p.operators[tensor.Output(i)].halo())
+	for i := range p.buffers {
+		p.buffers[i].halo = p.halo(tensor.ID(i))
 	}
+}
+
+// halo is the padding of a tensor that those read whose first input it is.
+func (p *Plan) halo(id tensor.ID) (h halo) {
+	for _, i := range p.network.Topology().Consumers(id) {
+		if p.network.Layers[i].Inputs[0] == id {
+			h = h.union(p.operators[tensor.Output(i)].halo())
+		}
+	}
+	return h
 }
 
 // split shares a step among the threads. Each gets several chunks, for others to
