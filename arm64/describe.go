@@ -38,6 +38,7 @@ type Functions struct {
 	Dense      func(tile.DenseArgs)
 	Max        func(tile.MaxArgs)
 	Winograd   tile.Winograd
+	tile.Elementwise
 }
 
 // Micro is the kernel with its code.
@@ -46,7 +47,7 @@ func (d Description) Micro(f Functions) *tile.Micro {
 		Name: d.Name, NR: d.NR, KR: d.KR,
 		Sums: tile.Shape{MR: d.Sums.MR, Run: f.Tiles[d.Sums.Function]}, Requantize: f.Requantize,
 		WideSteps: d.WideSteps, Wide: d.Wide, Panels: true, Group: d.Group, Block: d.Block, Cache: d.Cache,
-		Dense: f.Dense, Max: f.Max,
+		Dense: f.Dense, Max: f.Max, Elementwise: f.Elementwise,
 	}
 	if d.Winograd.Multiply != "" {
 		f.Winograd.WinogradShape = d.Winograd.WinogradShape
