@@ -13,7 +13,7 @@ import (
 //	int32 multiplier[NR]
 //	int8 or int16 weight[steps][NR][Step]
 type Depthwise struct {
-	// NR is the number of channels of a panel; Micro.NR is a multiple.
+	// NR is the number of channels of a panel; Micro.NR or 16 is a multiple.
 	NR int
 	// Run computes one panel of some rows. It reads NR bytes of each tap, no more.
 	Run func(DepthwiseArgs)
