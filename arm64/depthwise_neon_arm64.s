@@ -152,6 +152,98 @@ plain:
 	FMOVD F19, 8(R7); \
 	ADD   R8, R7
 
+// FIRST5 and SECOND5 are the products p of a tap of a 5x5 window with weights that lie
+// behind the panel's: values V(i), weights V(8+i). They load those of the tap after the next
+// one, and add the other pair's products, 10-p. LOADS5 is the loads alone.
+#define FIRST5(lower, upper, insert, at, f, g, v, w, i, p, b) \
+	LOADS5(lower, upper, insert, at, f, g, v, w, SUM1(10-p, b), SMULL_8H(8+i, i, p), SMULL2_8H(8+i, i, p+1), SUM2(10-p, b))
+
+#define SECOND5(lower, upper, insert, at, f, g, v, w, i, p, b) \
+	LOADS5(lower, upper, insert, at, f, g, v, w, SUM3(10-p, b), SMLAL_8H(8+i, i, p), SMLAL2_8H(8+i, i, p+1), SUM4(10-p, b))
+
+#define LOADS5(lower, upper, insert, at, f, g, v, w, op1, op2, op3, op4) \
+	lower((R5), f); \
+	insert(R15, v); \
+	op1; \
+	upper(8(R5), R15); \
+	op2; \
+	lower(at(R12), g); \
+	insert(R16, w); \
+	op3; \
+	upper((at+8)(R12), R16); \
+	op4
+
+// PIXEL5 is PIXEL3 for a 5x5 window: the first two products and the next two taps are on
+// their way.
+#define PIXEL5(lower, upper, insert, shifted, plain) \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 64, F1, F9, V0, V8, 2, 6, 21); \
+	MOVD R1, R5; \
+	SECOND5(lower, upper, insert, 80, F2, F10, V1, V9, 0, 6, 21); \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 96, F0, F8, V2, V10, 1, 4, 17); \
+	ADD R9, R5; \
+	SECOND5(lower, upper, insert, 112, F1, F9, V0, V8, 2, 4, 17); \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 128, F2, F10, V1, V9, 0, 6, 17); \
+	ADD R9, R5; \
+	SECOND5(lower, upper, insert, 144, F0, F8, V2, V10, 1, 6, 17); \
+	MOVD R2, R5; \
+	FIRST5(lower, upper, insert, 160, F1, F9, V0, V8, 2, 4, 17); \
+	ADD R9, R5; \
+	SECOND5(lower, upper, insert, 176, F2, F10, V1, V9, 0, 4, 17); \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 192, F0, F8, V2, V10, 1, 6, 17); \
+	ADD R9, R5; \
+	SECOND5(lower, upper, insert, 208, F1, F9, V0, V8, 2, 6, 17); \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 224, F2, F10, V1, V9, 0, 4, 17); \
+	MOVD R3, R5; \
+	SECOND5(lower, upper, insert, 240, F0, F8, V2, V10, 1, 4, 17); \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 256, F1, F9, V0, V8, 2, 6, 17); \
+	ADD R9, R5; \
+	SECOND5(lower, upper, insert, 272, F2, F10, V1, V9, 0, 6, 17); \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 288, F0, F8, V2, V10, 1, 4, 17); \
+	ADD R9, R5; \
+	SECOND5(lower, upper, insert, 304, F1, F9, V0, V8, 2, 4, 17); \
+	MOVD R4, R5; \
+	FIRST5(lower, upper, insert, 320, F2, F10, V1, V9, 0, 6, 17); \
+	ADD R9, R5; \
+	SECOND5(lower, upper, insert, 336, F0, F8, V2, V10, 1, 6, 17); \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 352, F1, F9, V0, V8, 2, 4, 17); \
+	ADD R9, R5; \
+	SECOND5(lower, upper, insert, 368, F2, F10, V1, V9, 0, 4, 17); \
+	CMP $1, R6; \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 384, F3, F11, V2, V10, 1, 6, 17); \
+	CSEL EQ, ZR, R13, R17; \
+	ADD R17, R0; \
+	ADD R17, R1; \
+	ADD R17, R2; \
+	ADD R17, R3; \
+	ADD R17, R4; \
+	MOVD R0, R5; \
+	SECOND5(lower, upper, insert, 0, F0, F8, V3, V11, 2, 6, 17); \
+	ADD R9, R5; \
+	FIRST5(lower, upper, insert, 16, F1, F9, V0, V8, 3, 4, 17); \
+	SUM3(6, 17); \
+	SUM4(6, 17); \
+	SUMS(4, 17); \
+	ADD  R9, R5; \
+	SCALE(shifted, plain); \
+	LOADS5(lower, upper, insert, 32, F2, F10, V1, V9, ROUND_LOW(17, 17), SMULL_8H(8, 0, 4), SMULL2_8H(8, 0, 5), ROUND_LOW(19, 19)); \
+	ADD  R9, R5; \
+	LOADS5(lower, upper, insert, 48, F0, F8, V2, V10, ROUND_HIGH(18, 17), SMLAL_8H(9, 1, 4), SMLAL2_8H(9, 1, 5), ROUND_HIGH(20, 19)); \
+	SQXTN_8B(17, 17); \
+	SUBS $1, R6; \
+	SQXTN_8B(19, 19); \
+	FMOVD F17, (R7); \
+	FMOVD F19, 8(R7); \
+	ADD  R8, R7
+
 #define TAP(lower, upper, insert) \
 	lower((R5), F0); \
 	SUM1(4, 17); \
@@ -194,6 +286,8 @@ plain:
 	MOVD  a_KW+56(FP), R1; \
 	CMP   R0, R1; \
 	BNE   any; \
+	CMP   $5, R0; \
+	BEQ   row5; \
 	CMP   $3, R0; \
 	BNE   any; \
 	FLDPQ (R12), (F8, F9); \
@@ -218,6 +312,32 @@ pixel: \
 	PIXEL3(lower, upper, insert, shifted, plain); \
 	BNE   pixel; \
 	NEXT_ROW(row, last); \
+row5: \
+	ROW; \
+	ADD   R14, R0, R1; \
+	ADD   R14, R1, R2; \
+	ADD   R14, R2, R3; \
+	ADD   R14, R3, R4; \
+	MOVD  R0, R5; \
+	FMOVQ (R5), F0; \
+	FMOVQ (R12), F8; \
+	ADD   R9, R5; \
+	FMOVQ (R5), F1; \
+	FMOVQ 16(R12), F9; \
+	ADD   R9, R5; \
+	FMOVQ (R5), F2; \
+	FMOVQ 32(R12), F10; \
+	FIRST(8, 0, 4); \
+	ADD   R9, R5; \
+	FMOVQ (R5), F0; \
+	MOVD  8(R5), R15; \
+	FMOVQ 48(R12), F8; \
+	MOVD  56(R12), R16; \
+	SECOND(9, 1, 4); \
+pixel5: \
+	PIXEL5(lower, upper, insert, shifted5, plain5); \
+	BNE   pixel5; \
+	NEXT_ROW(row5, last5); \
 any: \
 	ROW; \
 	MOVD  R0, R25; \
