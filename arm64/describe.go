@@ -45,7 +45,8 @@ type Functions struct {
 	Dense      func(tile.DenseArgs)
 	Max        func(tile.MaxArgs)
 	Winograd   tile.Winograd
-	Depthwise  func(tile.DepthwiseArgs)
+	tile.Elementwise
+	Depthwise func(tile.DepthwiseArgs)
 }
 
 // Micro is the kernel with its code.
@@ -54,7 +55,7 @@ func (d Description) Micro(f Functions) *tile.Micro {
 		Name: d.Name, NR: d.NR, KR: d.KR,
 		Sums: tile.Shape{MR: d.Sums.MR, Run: f.Tiles[d.Sums.Function]}, Requantize: f.Requantize,
 		WideSteps: d.WideSteps, Wide: d.Wide, Panels: true, Group: d.Group, Block: d.Block,
-		Dense: f.Dense, Max: f.Max,
+		Dense: f.Dense, Max: f.Max, Elementwise: f.Elementwise,
 	}
 	if d.Depthwise.Function != "" {
 		m.Depthwise = &d.Depthwise.Depthwise

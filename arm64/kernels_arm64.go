@@ -39,6 +39,7 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
+		Elementwise: tile.Elementwise{Lookup: lookupNEON, Mul: mulNEON, Add: addNEON, Sum: sumNEON},
 		Winograd: tile.Winograd{
 			Input: winogradInput, Output: winogradOutput,
 			Multiply: map[string]func(tile.WinogradMultiply){
@@ -101,6 +102,18 @@ func winogradMultiplyA53(a tile.WinogradMultiply)
 
 //go:noescape
 func winogradOutput(a tile.WinogradOutput)
+
+//go:noescape
+func lookupNEON(a tile.LookupArgs)
+
+//go:noescape
+func mulNEON(a tile.MulArgs)
+
+//go:noescape
+func addNEON(a tile.AddArgs)
+
+//go:noescape
+func sumNEON(a tile.SumArgs)
 
 //go:noescape
 func depthwiseDot(a tile.DepthwiseArgs)
