@@ -25,19 +25,19 @@ func Kernels() []int8.Kernel {
 
 func avx512() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx512vnni", NR: 32, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: order(32),
+		Name: "avx512vnni", NR: 32, KR: 4, Group: 16 << 10, Block: 16 << 10, Cache: 1 << 20, Unsigned: true, Order: order(32),
 		Shapes: []tile.Shape{{MR: 14, Run: conv14AVX512}, {MR: 7, Run: conv7AVX512}},
 		Sums:   tile.Shape{MR: 14, Run: sums14AVX512}, Requantize: requantizeAVX2,
-		Dense: denseAVX512, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
+		Dense: denseAVX512, DenseInt8: denseInt8AVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
 	}
 }
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: order(16), Fit: fitAVX2,
+		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 16 << 10, Cache: 512 << 10, Unsigned: true, Order: order(16), Fit: fitAVX2,
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
-		Dense: denseAVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
+		Dense: denseAVX2, DenseInt8: denseInt8AVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
 		Winograd: &tile.Winograd{
 			WinogradShape: tile.WinogradShape{
 				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, ByChannels: true,
@@ -65,7 +65,7 @@ func order(channels int) []int {
 }
 
 func depthwise() *tile.Depthwise {
-	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps}
+	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Taps: taps}
 }
 
 // taps are pairs below each other, in the last of an odd number of rows side by side.
@@ -78,11 +78,12 @@ func taps(kh, kw int) (taps []int) {
 	if kh%2 == 0 {
 		return taps
 	}
-	if kw%2 == 1 {
-		taps = append(taps, -1)
+	last := (kh - 1) * kw
+	for x := 0; x+1 < kw; x += 2 {
+		taps = append(taps, last+x, last+x+1)
 	}
-	for x := range kw {
-		taps = append(taps, (kh-1)*kw+x)
+	if kw%2 == 1 {
+		taps = append(taps, -1, last+kw-1)
 	}
 	return taps
 }
@@ -118,6 +119,9 @@ func requantizeAVX2(a tile.RequantizeArgs)
 func denseAVX2(a tile.DenseArgs)
 
 //go:noescape
+func denseInt8AVX2(a tile.DenseArgs)
+
+//go:noescape
 func maxAVX2(a tile.MaxArgs)
 
 //go:noescape
@@ -130,9 +134,6 @@ func winogradMultiplyAVX2(a tile.WinogradMultiply)
 func winogradOutputAVX2(a tile.WinogradOutput)
 
 //go:noescape
-func depthwiseAVX2(a tile.DepthwiseArgs)
-
-//go:noescape
 func lookupAVX2(a tile.LookupArgs)
 
 //go:noescape
@@ -143,3 +144,6 @@ func addAVX2(a tile.AddArgs)
 
 //go:noescape
 func sumAVX2(a tile.SumArgs)
+
+//go:noescape
+func depthwiseAVX2(a tile.DepthwiseArgs)
