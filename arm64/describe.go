@@ -13,6 +13,7 @@ type Description struct {
 	Tiles                  []Tile // that requantize, the fastest first
 	Sums                   Tile   // for int16 tensors; none if those of another kernel do
 	Requantize, Dense, Max string
+	DenseInt8              string
 	Winograd               Winograd // none on cores whose dot product is faster
 	WideSteps              int
 	Group, Block           int
@@ -36,6 +37,7 @@ type Functions struct {
 	Tiles      map[string]func(tile.Args)
 	Requantize func(tile.RequantizeArgs)
 	Dense      func(tile.DenseArgs)
+	DenseInt8  map[string]func(tile.DenseArgs) // by their names
 	Max        func(tile.MaxArgs)
 	Winograd   tile.Winograd
 	tile.Elementwise
@@ -47,7 +49,7 @@ func (d Description) Micro(f Functions) *tile.Micro {
 		Name: d.Name, NR: d.NR, KR: d.KR,
 		Sums: tile.Shape{MR: d.Sums.MR, Run: f.Tiles[d.Sums.Function]}, Requantize: f.Requantize,
 		WideSteps: d.WideSteps, Wide: d.Wide, Panels: true, Group: d.Group, Block: d.Block,
-		Dense: f.Dense, Max: f.Max, Elementwise: f.Elementwise,
+		Dense: f.Dense, DenseInt8: f.DenseInt8[d.DenseInt8], Max: f.Max, Elementwise: f.Elementwise,
 	}
 	if d.Winograd.Multiply != "" {
 		f.Winograd.WinogradShape = d.Winograd.WinogradShape
@@ -65,7 +67,7 @@ func I8MM() Description {
 	return Description{
 		Name: "i8mm", NR: 16, KR: 8, Group: 36 << 10, Block: 16 << 10,
 		Tiles: []Tile{{4, "conv4I8MM"}, {2, "conv2I8MM"}},
-		Dense: "denseNEON", Max: "maxNEON",
+		Dense: "denseNEON", DenseInt8: "denseInt8NeonDot", Max: "maxNEON",
 	}
 }
 
@@ -75,7 +77,7 @@ func NeonDot() Description {
 		Name: "neondot", NR: 8, KR: 4, Group: 36 << 10, Block: 16 << 10,
 		Tiles: []Tile{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}},
 		Sums:  Tile{7, "sums7NeonDot"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON",
+		Dense: "denseNEON", DenseInt8: "denseInt8NeonDot", Max: "maxNEON",
 	}
 }
 
@@ -85,7 +87,7 @@ func Neon() Description {
 		Name: "neon", NR: 4, KR: 16, Group: 12 << 10, Block: 4 << 10,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
+		Dense: "denseNEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
 	}
 }
 
@@ -106,6 +108,6 @@ func NeonA53() Description {
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
+		Dense: "denseNEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
 	}
 }

@@ -22,6 +22,7 @@ import (
 // macro's parameters in braces.
 var instructions = map[string]string{
 	"SDOT_4S_LANE":   "sdot v{d}.4s, v{n}.16b, v{m}.4b[{i}]",
+	"SDOT_4S":        "sdot v{d}.4s, v{n}.16b, v{m}.16b",
 	"SMMLA_4S":       "smmla v{d}.4s, v{n}.16b, v{m}.16b",
 	"SMULL_8H":       "smull v{d}.8h, v{n}.8b, v{m}.8b",
 	"SMLAL_8H":       "smlal v{d}.8h, v{n}.8b, v{m}.8b",

@@ -39,6 +39,7 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
+		DenseInt8:   map[string]func(tile.DenseArgs){"denseInt8NEON": denseInt8NEON, "denseInt8NeonDot": denseInt8NeonDot},
 		Elementwise: tile.Elementwise{Lookup: lookupNEON, Mul: mulNEON, Add: addNEON, Sum: sumNEON},
 		Winograd: tile.Winograd{
 			Input: winogradInput, Output: winogradOutput,
@@ -81,6 +82,12 @@ func conv2A53(a tile.Args)
 
 //go:noescape
 func denseNEON(a tile.DenseArgs)
+
+//go:noescape
+func denseInt8NEON(a tile.DenseArgs)
+
+//go:noescape
+func denseInt8NeonDot(a tile.DenseArgs)
 
 //go:noescape
 func requantizeNEON(a tile.RequantizeArgs)
