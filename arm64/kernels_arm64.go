@@ -40,7 +40,7 @@ func micro(d Description) *tile.Micro {
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
 		DenseInt8:   map[string]func(tile.DenseArgs){"denseInt8NEON": denseInt8NEON, "denseInt8NeonDot": denseInt8NeonDot},
-		Elementwise: tile.Elementwise{Lookup: lookupNEON, Mul: mulNEON, Add: addNEON, Sum: sumNEON},
+		Elementwise: tile.Elementwise{Lookup: lookupNEON, Mul: mulNEON, Add: addNEON, Sum: sumNEON, Mean: meanNEON},
 		Winograd: tile.Winograd{
 			Input: winogradInput, Output: winogradOutput,
 			Multiply: map[string]func(tile.WinogradMultiply){
@@ -118,3 +118,6 @@ func addNEON(a tile.AddArgs)
 
 //go:noescape
 func sumNEON(a tile.SumArgs)
+
+//go:noescape
+func meanNEON(a tile.MeanArgs)
