@@ -65,7 +65,7 @@ func order(channels int) []int {
 }
 
 func depthwise() *tile.Depthwise {
-	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps}
+	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Taps: taps}
 }
 
 // taps are pairs below each other, in the last of an odd number of rows side by side.
@@ -78,11 +78,12 @@ func taps(kh, kw int) (taps []int) {
 	if kh%2 == 0 {
 		return taps
 	}
-	if kw%2 == 1 {
-		taps = append(taps, -1)
+	last := (kh - 1) * kw
+	for x := 0; x+1 < kw; x += 2 {
+		taps = append(taps, last+x, last+x+1)
 	}
-	for x := range kw {
-		taps = append(taps, (kh-1)*kw+x)
+	if kw%2 == 1 {
+		taps = append(taps, -1, last+kw-1)
 	}
 	return taps
 }
@@ -133,9 +134,6 @@ func winogradMultiplyAVX2(a tile.WinogradMultiply)
 func winogradOutputAVX2(a tile.WinogradOutput)
 
 //go:noescape
-func depthwiseAVX2(a tile.DepthwiseArgs)
-
-//go:noescape
 func lookupAVX2(a tile.LookupArgs)
 
 //go:noescape
@@ -149,3 +147,6 @@ func sumAVX2(a tile.SumArgs)
 
 //go:noescape
 func meanAVX2(a tile.MeanArgs)
+
+//go:noescape
+func depthwiseAVX2(a tile.DepthwiseArgs)

@@ -23,11 +23,16 @@
 
 // Products of bytes as 16-bit lanes; the 2 takes the upper halves.
 #define SMULL_8H(m, n, d)  ENCODE_MND(0x0E20C000, m, n, d) // smull  Vd.8H, Vn.8B,  Vm.8B
+#define SMULL2_8H(m, n, d) ENCODE_MND(0x4E20C000, m, n, d) // smull2 Vd.8H, Vn.16B, Vm.16B
 #define SMLAL_8H(m, n, d)  ENCODE_MND(0x0E208000, m, n, d) // smlal  Vd.8H, Vn.8B,  Vm.8B
 #define SMLAL2_8H(m, n, d) ENCODE_MND(0x4E208000, m, n, d) // smlal2 Vd.8H, Vn.16B, Vm.16B
 
 // Pairs of 16-bit lanes added to 32-bit lanes.
 #define SADALP_4S(n, d) ENCODE_ND(0x4E606800, n, d) // sadalp Vd.4S, Vn.8H
+
+// 16-bit lanes added to 32-bit lanes; the 2 takes the upper half.
+#define SADDW_4S(m, n, d)  ENCODE_MND(0x0E601000, m, n, d) // saddw  Vd.4S, Vn.4S, Vm.4H
+#define SADDW2_4S(m, n, d) ENCODE_MND(0x4E601000, m, n, d) // saddw2 Vd.4S, Vn.4S, Vm.8H
 
 // Products of 16-bit lanes with one of them added to 32-bit lanes; m <= 15.
 #define SMLAL_4S_LANE(m, i, n, d)  ENCODE_MND(0x0F402000 | LANE_H(i), m, n, d) // smlal  Vd.4S, Vn.4H, Vm.H[i]
@@ -75,8 +80,6 @@
 // Sums of a lane and one of half its width; the 2 takes the upper halves of Vm.
 #define SADDW_8H(m, n, d)  ENCODE_MND(0x0E201000, m, n, d) // saddw  Vd.8H, Vn.8H, Vm.8B
 #define SADDW2_8H(m, n, d) ENCODE_MND(0x4E201000, m, n, d) // saddw2 Vd.8H, Vn.8H, Vm.16B
-#define SADDW_4S(m, n, d)  ENCODE_MND(0x0E601000, m, n, d) // saddw  Vd.4S, Vn.4S, Vm.4H
-#define SADDW2_4S(m, n, d) ENCODE_MND(0x4E601000, m, n, d) // saddw2 Vd.4S, Vn.4S, Vm.8H
 
 // Sums with saturation.
 #define SQADD_8H(m, n, d) ENCODE_MND(0x4E600C00, m, n, d) // sqadd Vd.8H, Vn.8H, Vm.8H

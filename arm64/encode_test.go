@@ -25,9 +25,12 @@ var instructions = map[string]string{
 	"SDOT_4S":        "sdot v{d}.4s, v{n}.16b, v{m}.16b",
 	"SMMLA_4S":       "smmla v{d}.4s, v{n}.16b, v{m}.16b",
 	"SMULL_8H":       "smull v{d}.8h, v{n}.8b, v{m}.8b",
+	"SMULL2_8H":      "smull2 v{d}.8h, v{n}.16b, v{m}.16b",
 	"SMLAL_8H":       "smlal v{d}.8h, v{n}.8b, v{m}.8b",
 	"SMLAL2_8H":      "smlal2 v{d}.8h, v{n}.16b, v{m}.16b",
 	"SADALP_4S":      "sadalp v{d}.4s, v{n}.8h",
+	"SADDW_4S":       "saddw v{d}.4s, v{n}.4s, v{m}.4h",
+	"SADDW2_4S":      "saddw2 v{d}.4s, v{n}.4s, v{m}.8h",
 	"SMLAL_4S_LANE":  "smlal v{d}.4s, v{n}.4h, v{m}.h[{i}]",
 	"SMLAL2_4S_LANE": "smlal2 v{d}.4s, v{n}.8h, v{m}.h[{i}]",
 	"SMLAL_4S":       "smlal v{d}.4s, v{n}.4h, v{m}.4h",
@@ -60,8 +63,6 @@ var instructions = map[string]string{
 	"SSUBL2_8H":      "ssubl2 v{d}.8h, v{n}.16b, v{m}.16b",
 	"SADDW_8H":       "saddw v{d}.8h, v{n}.8h, v{m}.8b",
 	"SADDW2_8H":      "saddw2 v{d}.8h, v{n}.8h, v{m}.16b",
-	"SADDW_4S":       "saddw v{d}.4s, v{n}.4s, v{m}.4h",
-	"SADDW2_4S":      "saddw2 v{d}.4s, v{n}.4s, v{m}.8h",
 	"SQADD_8H":       "sqadd v{d}.8h, v{n}.8h, v{m}.8h",
 }
 

@@ -47,6 +47,9 @@ func micro(d Description) *tile.Micro {
 				"winogradMultiply": winogradMultiply, "winogradMultiplyA53": winogradMultiplyA53,
 			}[d.Winograd.Multiply],
 		},
+		Depthwise: map[string]func(tile.DepthwiseArgs){
+			"depthwiseDot": depthwiseDot, "depthwiseNEON": depthwiseNEON, "depthwiseA53": depthwiseA53,
+		}[d.Depthwise.Function],
 	})
 }
 
@@ -121,3 +124,12 @@ func sumNEON(a tile.SumArgs)
 
 //go:noescape
 func meanNEON(a tile.MeanArgs)
+
+//go:noescape
+func depthwiseDot(a tile.DepthwiseArgs)
+
+//go:noescape
+func depthwiseNEON(a tile.DepthwiseArgs)
+
+//go:noescape
+func depthwiseA53(a tile.DepthwiseArgs)

@@ -13,7 +13,7 @@ import (
 //	int32 multiplier[NR]
 //	int8 or int16 weight[steps][NR][Step]
 type Depthwise struct {
-	// NR is the number of channels of a panel; Micro.NR is a multiple.
+	// NR is the number of channels of a panel; Micro.NR or 16 is a multiple.
 	NR int
 	// Run computes one panel of some rows. It reads NR bytes of each tap, no more.
 	Run func(DepthwiseArgs)
@@ -221,7 +221,7 @@ func (w *depthwiseWork) panel(i int) {
 	}
 	a.Dst, a.DstStep, a.DstNext = at(t.Dst, t.DstRow, t.DstStep), t.DstStep, t.DstRow
 	if t.Res != nil {
-		a.Res, a.ResStep, a.ResNext = at(t.Res, t.ResRow, t.OutC), t.OutC, t.ResRow
+		a.Res, a.ResStep, a.ResNext = at(t.Res, t.ResRow, t.ResStep), t.ResStep, t.ResRow
 	}
 	w.Depthwise.Run(a)
 }
@@ -241,7 +241,7 @@ func (w *depthwiseWork) staged(a DepthwiseArgs, channel, lane int) {
 	a.Dst, a.DstStep, a.DstNext = pointer(w.out), w.NR, t.OW*w.NR
 	if t.Res != nil {
 		a.Res, a.ResStep, a.ResNext = a.Dst, a.DstStep, a.DstNext
-		pixels(func(staged, y, x int) { copy(w.out[staged:][:lanes], t.Res[y*t.ResRow+x*t.OutC+channel:]) })
+		pixels(func(staged, y, x int) { copy(w.out[staged:][:lanes], t.Res[y*t.ResRow+x*t.ResStep+channel:]) })
 	}
 	w.Depthwise.Run(a)
 	pixels(func(staged, y, x int) { copy(t.Dst[y*t.DstRow+x*t.DstStep+channel:][:lanes], w.out[staged:]) })
@@ -253,12 +253,12 @@ func (w *depthwiseWork) source(channel int) (src []int8.Value, row, pixel int) {
 	t := w.t
 	src = t.Src[w.y*t.StrideH*t.SrcRow:]
 	if !w.spreads() {
-		return src[channel:], t.SrcRow, t.InC
+		return src[channel:], t.SrcRow, t.SrcStep
 	}
 	height, width := w.inputs(w.n)
 	for y := range height {
 		for x := range width {
-			dst, from := w.in[(y*width+x)*w.NR:][:w.NR], src[y*t.SrcRow+x*t.InC:][:t.InC]
+			dst, from := w.in[(y*width+x)*w.NR:][:w.NR], src[y*t.SrcRow+x*t.SrcStep:][:t.InC]
 			for lane := range min(w.NR, t.OutC-channel) {
 				dst[lane] = from[(channel+lane)/w.multiplier]
 			}
