@@ -48,7 +48,7 @@ func avx2() *tile.Micro {
 }
 
 func elementwise() tile.Elementwise {
-	return tile.Elementwise{Lookup: lookupAVX2, Mul: mulAVX2, Add: addAVX2, Sum: sumAVX2}
+	return tile.Elementwise{Lookup: lookupAVX2, Mul: mulAVX2, Add: addAVX2, Sum: sumAVX2, Mean: meanAVX2}
 }
 
 // order is the channels of a panel's places: the first half of the places
@@ -144,6 +144,9 @@ func addAVX2(a tile.AddArgs)
 
 //go:noescape
 func sumAVX2(a tile.SumArgs)
+
+//go:noescape
+func meanAVX2(a tile.MeanArgs)
 
 //go:noescape
 func depthwiseAVX2(a tile.DepthwiseArgs)
