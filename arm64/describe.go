@@ -137,7 +137,7 @@ func winograd(multiply string) Winograd {
 // has Neon's way with int16 tensors.
 func NeonA53() Description {
 	return Description{
-		Name: "neon_a53", NR: a53Channels, KR: a53Depth, Group: 12 << 10, Block: 4 << 10,
+		Name: "neon_a53", NR: a53Channels, KR: a53Depth, Group: 12 << 10, Block: 4 << 10, Cache: 128 << 10,
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
