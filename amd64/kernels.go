@@ -38,6 +38,10 @@ func avx2() *tile.Micro {
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, Max: maxAVX2,
+		Words: &tile.Words{
+			Shapes: []tile.Shape{{MR: 4, Run: words4AVX2, Half: wordsHalf4AVX2}, {MR: 3, Run: words3AVX2, Half: wordsHalf3AVX2}},
+			Order:  wordsOrder(16), HalfOrder: wordsOrder(8), Widen: widenAVX2,
+		},
 		Winograd: &tile.Winograd{
 			WinogradShape: tile.WinogradShape{
 				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, ByChannels: true,
@@ -56,6 +60,17 @@ func order(channels int) []int {
 	}
 	for _, c := range order {
 		order = append(order, c+4)
+	}
+	return order
+}
+
+// wordsOrder is that of words_amd64.s: vectors of eight, in whose lanes a shuffle moves the
+// odd places behind the even ones.
+func wordsOrder(channels int) []int {
+	order := make([]int, channels)
+	for i := range order {
+		vector, lane := i/8, i/4%2
+		order[i] = lane*channels/2 + vector*4 + i%2*2 + i%4/2
 	}
 	return order
 }
@@ -80,6 +95,21 @@ func conv3AVX2(a tile.Args)
 
 //go:noescape
 func sums4AVX2(a tile.Args)
+
+//go:noescape
+func words4AVX2(a tile.Args)
+
+//go:noescape
+func words3AVX2(a tile.Args)
+
+//go:noescape
+func wordsHalf4AVX2(a tile.Args)
+
+//go:noescape
+func wordsHalf3AVX2(a tile.Args)
+
+//go:noescape
+func widenAVX2(a tile.WidenArgs)
 
 //go:noescape
 func fitAVX2(step, rooms unsafe.Pointer, open int) (bin, sum int)

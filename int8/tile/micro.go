@@ -54,6 +54,8 @@ type Micro struct {
 	Block int
 	// Winograd, if not nil, is for 3x3 convolutions.
 	Winograd *Winograd
+	// Words, if not nil, is for layers with many products that 16 bits cannot add by pairs.
+	Words *Words
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
@@ -64,6 +66,8 @@ type Micro struct {
 type Shape struct {
 	MR  int
 	Run func(Args)
+	// Half, if not nil, computes panels of half the channels.
+	Half func(Args)
 }
 
 // Args is a row of tiles of one panel. Assembly relies on the order and size
