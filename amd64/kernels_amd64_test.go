@@ -46,7 +46,7 @@ func TestLanesAtTheirLimits(t *testing.T) {
 		for _, k := range Kernels() {
 			conv := k.Convolution(&int8.Layer{Op: c, Out: int8.Tensor{Shape: tensor.Shape{H: 1, W: pixels, C: channels}}})
 			conv.Pack(int8.Aligned(conv.Bytes()))
-			conv.Run(&int8.ConvTask{Conv: c, OH: 1, OW: pixels, Src: src, SrcRow: len(src), Dst: dst, DstRow: len(dst), DstStep: channels},
+			conv.Run(&int8.ConvTask{Conv: c, OH: 1, OW: pixels, Src: src, SrcRow: len(src), Dst: dst, DstRow: len(dst), SrcStep: depth, DstStep: channels},
 				int8.Part{Y1: 1, C1: channels}, make([]int64, conv.Scratch()))
 			for _, got := range dst {
 				require.Equal(t, int8.Requantize(sum, multiplier, 0, 0), got^-128, "%s, %v", k.Name, steps)

@@ -33,7 +33,7 @@ func TestLanesOfTheA53AtTheirLimits(t *testing.T) {
 		out := tensor.Shape{H: 1, W: pixels, C: channels}
 		conv := micro(NeonA53()).Convolution(&int8.Layer{Op: c, Out: int8.Tensor{Shape: out}})
 		conv.Pack(int8.Aligned(conv.Bytes()))
-		conv.Run(&int8.ConvTask{Conv: c, OH: 1, OW: pixels, Src: src, SrcRow: len(src), Dst: dst, DstRow: len(dst), DstStep: channels},
+		conv.Run(&int8.ConvTask{Conv: c, OH: 1, OW: pixels, Src: src, SrcRow: len(src), Dst: dst, DstRow: len(dst), SrcStep: depth, DstStep: channels},
 			int8.Part{Y1: 1, C1: channels}, make([]int64, conv.Scratch()))
 		sum := 0
 		for _, w := range c.Weight[:depth] {

@@ -7,10 +7,14 @@ import "unsafe"
 func (c *Conv) Depthwise() bool { return c.Groups > 1 && c.Groups == c.InC }
 
 // Unit is the number of output channels at whose multiples work is split for a kernel
-// that computes nr together: with groups between groups, unless depthwise.
+// that computes nr together: with groups between groups, of which a depthwise
+// convolution has nr together.
 func (c *Conv) Unit(nr int) int {
-	if c.Groups == 1 || c.Depthwise() && c.OutC == c.InC {
+	if c.Groups == 1 {
 		return nr
+	}
+	if c.Depthwise() {
+		return nr * (c.OutC / c.InC)
 	}
 	return c.OutC / c.Groups
 }
@@ -68,15 +72,15 @@ func runDepthwise[T int8 | uint8](d *depthwise, t *ConvTask, part Part, scratch 
 		for x := range t.OW {
 			copy(sums, d.bias[part.C0:])
 			for ky := range d.KH {
-				src := t.Src[(y*d.StrideH+ky*dh)*t.SrcRow+x*d.StrideW*d.InC+part.C0/multiplier:]
+				src := t.Src[(y*d.StrideH+ky*dh)*t.SrcRow+x*d.StrideW*t.SrcStep+part.C0/multiplier:]
 				w := d.weights[ky*d.KW*d.OutC+part.C0:]
 				if multiplier > 1 {
 					for kx := range d.KW {
-						spread[T](sums, src[kx*dw*d.InC:], w[kx*d.OutC:], multiplier)
+						spread[T](sums, src[kx*dw*t.SrcStep:], w[kx*d.OutC:], multiplier)
 					}
 					continue
 				}
-				kx, step := 0, dw*d.InC
+				kx, step := 0, dw*t.SrcStep
 				for ; kx+3 <= d.KW; kx += 3 {
 					threeTaps[T](sums, src[kx*step:], src[(kx+1)*step:], src[(kx+2)*step:], w[kx*d.OutC:], w[(kx+1)*d.OutC:], w[(kx+2)*d.OutC:])
 				}
@@ -127,7 +131,7 @@ func (d *depthwise) store(t *ConvTask, y, x, first int, sums []int64) {
 		}
 		return
 	}
-	res := t.Res[y*t.ResRow+x*d.OutC+first:][:n]
+	res := t.Res[y*t.ResRow+x*t.ResStep+first:][:n]
 	for i, sum := range sums {
 		dst[i] = Requantize(int32(sum), multiplier[i], shift, int32(res[i]^flip)*d.Residual) ^ flip
 	}

@@ -76,10 +76,10 @@ func (t *ConvTask) window(sums *[pairs]int64, src []int8, y, x, c0 int, weights 
 	run, runs := t.Runs()
 	dh, dw := t.Steps()
 	for ky := range t.KH {
-		at := (y*t.StrideH+ky*dh)*t.SrcRow + x*t.StrideW*t.InC + first
+		at := (y*t.StrideH+ky*dh)*t.SrcRow + x*t.StrideW*t.SrcStep + first
 		for range runs {
 			dotPairs(sums, src[at:at+run], weights)
-			weights, at = weights[run*pairs:], at+dw*t.InC
+			weights, at = weights[run*pairs:], at+dw*t.SrcStep
 		}
 	}
 }
@@ -167,7 +167,7 @@ func (t *ConvTask) store(y, x, c0, c1 int, sums *[pairs]int64) {
 	dst := t.Dst[y*t.DstRow+x*t.DstStep+c0:][:c1-c0]
 	var res []int8
 	if t.Res != nil {
-		res = t.Res[y*t.ResRow+x*t.OutC+c0:][:c1-c0]
+		res = t.Res[y*t.ResRow+x*t.ResStep+c0:][:c1-c0]
 	}
 	for i := range dst {
 		var r int32

@@ -20,7 +20,7 @@ func (t *ConvTask) StoreInt16(out *Tensor, flip int8, y, x, c int, acc []int32) 
 	for i, m := range multiplier {
 		acc[i] = mulHigh(acc[i]<<shift, m) + half
 	}
-	t.addResidual(flip, y*t.ResRow+x*t.OutC+c, acc)
+	t.addResidual(flip, y*t.ResRow+x*t.ResStep+c, acc)
 	at := y*t.DstRow + x*t.DstStep + c
 	dst := t.Dst[at:][:len(acc)]
 	lowest, highest := out.Limits()

@@ -66,12 +66,20 @@ type ConvTask struct {
 	SrcRow int    // bytes from one source row to the next
 	Dst    []int8 // begins at output pixel (0, 0)
 	DstRow int    // bytes from one output row to the next
-	// Bytes from one output pixel to the next: OutC, or more where the output is some
-	// channels of a Concat's.
-	DstStep int
-	Res     []int8 // begins at residual pixel (0, 0); nil without residual; may be Dst
-	ResRow  int
+	Res    []int8 // begins at residual pixel (0, 0); nil without residual; may be Dst
+	ResRow int
+	// Bytes from one pixel to the next: InC of the source and OutC of the others, or more
+	// where a tensor is some channels of a wider one.
+	SrcStep, DstStep, ResStep int
 	// The low bytes of int16 tensors, see Split; Src, Dst and Res are then the
 	// high ones. nil where the tensor is int8.
 	SrcLow, DstLow, ResLow []int8
+}
+
+// Runs is Conv.Runs of the source.
+func (t *ConvTask) Runs() (length, count int) {
+	if t.SrcStep != t.InC {
+		return t.InC / t.Groups, t.KW
+	}
+	return t.Conv.Runs()
 }

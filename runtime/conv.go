@@ -79,13 +79,13 @@ func (c *conv) scratch() int { return c.packed.Scratch() }
 
 func (c *conv) bind(s *Session) task {
 	src, dst := s.plane(c.layer.Inputs[0]), s.plane(c.out)
-	t := &int8.ConvTask{Conv: c.op, OH: dst.shape.H, OW: dst.shape.W, SrcRow: src.row, DstRow: dst.row, DstStep: dst.pixel}
+	t := &int8.ConvTask{Conv: c.op, OH: dst.shape.H, OW: dst.shape.W, SrcRow: src.row, DstRow: dst.row, SrcStep: src.pixel, DstStep: dst.pixel}
 	t.Src, t.SrcLow = src.from(-c.op.Top, -c.op.Left)
 	t.Dst, t.DstLow = dst.from(0, 0)
 	if len(c.in) == 2 {
 		res := s.plane(c.layer.Inputs[1])
 		t.Res, t.ResLow = res.from(0, 0)
-		t.ResRow = res.row
+		t.ResRow, t.ResStep = res.row, res.pixel
 	}
 	return func(part int8.Part, scratch []int64) {
 		c.packed.Run(t, part, scratch)

@@ -21,7 +21,7 @@ func BenchmarkDepthwise(b *testing.B) {
 	}
 	layer := &int8.Layer{Op: c, Out: int8.Tensor{Shape: shape, Type: int8.Int8, Scale: 1, Zero: []int8.Value{0}}}
 	row := (shape.W + 2) * shape.C
-	t := &int8.ConvTask{Conv: c, OH: shape.H, OW: shape.W, SrcRow: row, DstRow: shape.W * shape.C, DstStep: shape.C,
+	t := &int8.ConvTask{Conv: c, OH: shape.H, OW: shape.W, SrcRow: row, DstRow: shape.W * shape.C, SrcStep: shape.C, DstStep: shape.C,
 		Src: make([]int8.Value, (shape.H+2)*row+int8.ReadAhead), Dst: make([]int8.Value, shape.Elements())}
 	for _, kernel := range Kernels() {
 		b.Run(kernel.Name, func(b *testing.B) {

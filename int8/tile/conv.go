@@ -16,16 +16,21 @@ type Conv struct {
 	depth  int // values of a window, of those channels
 	runs   int // rows of a window; 1 if gathered
 	steps  int // steps of a row
-	chunk  int // pixels whose windows are gathered at a time; 0 if not gathered
+	chunk  int // pixels whose windows are gathered at a time; 0 if never gathered
 	strip  int // bytes of a row of a chunk's windows, which overlap as in the source; 0 if copied one by one
 	run    int // values of a row that are packed together
 	panels []panel
+	// Windows are read where they lie, unless the pixels of their rows are apart.
+	beside bool
 }
 
 // Convolution is that of layer l, whose Op is an *int8.Conv.
 func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	if w := m.winograd(l); w != nil {
 		return w
+	}
+	if d := m.depthwise(l); d != nil {
+		return d
 	}
 	if w := m.words(l); w != nil {
 		return w
@@ -44,14 +49,24 @@ func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	if _, dw := conv.Steps(); c.inputs > conv.InC/conv.Groups && dw == 1 {
 		c.run = conv.KW * c.inputs
 		c.steps = ceil(c.run, m.KR)
-		c.chunk = min(l.Out.Shape.W, m.pixels(conv.KH*conv.StrideW*c.inputs))
-		c.strip = ((c.chunk+m.smallest().MR)*conv.StrideW+conv.KW)*c.inputs + m.KR
+		c.setStrips(l.Out.Shape)
 	} else if m.gathers(conv, l.Out.Shape) {
 		c.run = c.depth
 		c.runs, c.steps = 1, ceil(c.run, m.KR)
 		c.chunk = min(l.Out.Shape.W, m.pixels(c.steps*m.KR+align))
+	} else {
+		c.beside = true
+		if conv.KW > 1 {
+			c.setStrips(l.Out.Shape)
+		}
 	}
 	return c
+}
+
+// setStrips sets how much of a row is copied at a time.
+func (c *Conv) setStrips(out tensor.Shape) {
+	c.chunk = min(out.W, c.micro.pixels(c.conv.KH*c.conv.StrideW*c.inputs))
+	c.strip = ((c.chunk+c.micro.smallest().MR)*c.conv.StrideW+c.conv.KW)*c.inputs + c.micro.KR
 }
 
 // gathers decides whether windows are to be copied together: where a group's
@@ -108,14 +123,14 @@ func (c *Conv) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	dh, _ := t.Steps()
 	w := work{
 		Conv: c, t: t, part: part, panels: c.between(part.C0, part.C1),
-		source:  source{data: t.Src, row: t.StrideH * t.SrcRow, pixel: t.StrideW * t.InC, run: dh * t.SrcRow},
+		source:  source{data: t.Src, row: t.StrideH * t.SrcRow, pixel: t.StrideW * t.SrcStep, run: dh * t.SrcRow},
 		windows: bytes[:windows], out: bytes[windows:][:tile], res: bytes[windows+tile:][:tile],
 		offsets: unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(scratch[ceil(windows+2*tile, 8):]))), c.offsets()),
 	}
-	if c.chunk > 0 {
-		w.gathered()
-	} else {
+	if c.beside && (t.KW == 1 || t.SrcStep == t.InC) {
 		w.direct()
+	} else {
+		w.gathered()
 	}
 }
 
@@ -181,7 +196,7 @@ func (w *work) setArgs() {
 	w.extent = (w.runs-1)*w.source.run + w.steps*w.micro.KR
 	w.below = step{w.source.row, t.DstRow, 0}
 	if t.Res != nil {
-		w.args.ResStep, w.below.res = t.OutC, t.ResRow
+		w.args.ResStep, w.below.res = t.ResStep, t.ResRow
 	}
 }
 
@@ -246,7 +261,7 @@ func (m *Micro) pixels(bytes int) int {
 func (w *work) contiguous() bool {
 	t := w.t
 	return t.KH == 1 && t.KW == 1 && t.StrideH == 1 && t.StrideW == 1 &&
-		t.SrcRow == t.OW*t.InC && t.DstRow == t.OW*t.DstStep && (t.Res == nil || t.ResRow == t.OW*t.OutC)
+		t.SrcRow == t.OW*t.SrcStep && t.DstRow == t.OW*t.DstStep && (t.Res == nil || t.ResRow == t.OW*t.ResStep)
 }
 
 // rows computes panels of runs, one below the other: of each as many tiles of the
@@ -334,7 +349,7 @@ func (w *work) call(s Shape, r run, n int, next step, panels []panel) {
 	dst := t.Dst[at:][:(n-1)*next.dst+(s.MR-1)*t.DstStep+channels]
 	var res []int8.Value
 	if t.Res != nil {
-		res = t.Res[r.y*t.ResRow+r.x*t.OutC+panels[0].channel:][:(n-1)*next.res+(s.MR-1)*t.OutC+channels]
+		res = t.Res[r.y*t.ResRow+r.x*t.ResStep+panels[0].channel:][:(n-1)*next.res+(s.MR-1)*t.ResStep+channels]
 	}
 	if w.micro.Panels {
 		a.Dst, a.Res = pointer(dst), pointer(res)
@@ -389,7 +404,7 @@ func (w *work) staged(s Shape, r run, skip int, p *panel) {
 	if t.Res != nil {
 		a.Res, a.ResStep = pointer(w.res[:s.MR*lanes]), lanes
 		for i := skip; i < end; i++ {
-			copy(w.res[i*lanes:], t.Res[at(t.ResRow, t.OutC, i):][:p.lanes])
+			copy(w.res[i*lanes:], t.Res[at(t.ResRow, t.ResStep, i):][:p.lanes])
 		}
 	}
 	a.Dst, a.DstStep = pointer(w.out[:s.MR*lanes]), lanes
@@ -447,10 +462,10 @@ func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Va
 	for i := range r.pixels {
 		dst := windows[i*c.steps*c.micro.KR:]
 		for ky := range t.KH {
-			at := (r.y*t.StrideH+ky*dh)*t.SrcRow + (r.x+i)*t.StrideW*t.InC + first
+			at := (r.y*t.StrideH+ky*dh)*t.SrcRow + (r.x+i)*t.StrideW*t.SrcStep + first
 			for range runs {
 				copyRun(dst[:length], src[at:])
-				dst, at = dst[distance:], at+dw*t.InC
+				dst, at = dst[distance:], at+dw*t.SrcStep
 			}
 		}
 	}
@@ -463,9 +478,9 @@ func (w *work) copyStrips(r run, group int) {
 	dh, _ := t.Steps()
 	for ky := range t.KH {
 		dst := w.windows[ky*w.strip:]
-		src := t.Src[(r.y*t.StrideH+ky*dh)*t.SrcRow+r.x*t.StrideW*t.InC+first:]
+		src := t.Src[(r.y*t.StrideH+ky*dh)*t.SrcRow+r.x*t.StrideW*t.SrcStep+first:]
 		for i := range (r.pixels-1)*t.StrideW + t.KW {
-			copyRun(dst[i*w.inputs:][:length], src[i*t.InC:])
+			copyRun(dst[i*w.inputs:][:length], src[i*t.SrcStep:])
 		}
 	}
 }

@@ -136,7 +136,7 @@ func (c *convInt16) requantize(t *int8.ConvTask, y, x, first int, sums, low []in
 	lowest, highest := c.out.Limits()
 	c.micro.Requantize(RequantizeArgs{
 		Sums: words(sums), SumsLow: words(low), Bias: words(c.bias[first:][:n]), Multiplier: words(t.Multiplier[first:][:n]),
-		Res: at(t.Res, t.ResRow, t.OutC), ResLow: at(t.ResLow, t.ResRow, t.OutC),
+		Res: at(t.Res, t.ResRow, t.ResStep), ResLow: at(t.ResLow, t.ResRow, t.ResStep),
 		Dst: at(t.Dst, t.DstRow, t.DstStep), DstLow: at(t.DstLow, t.DstRow, t.DstStep),
 		Length: n, Shift: int(t.Shift), Ratio: int(t.Residual), RatioShift: int(t.ResidualShift), Low: int(lowest), High: int(highest),
 	})

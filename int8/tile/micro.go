@@ -56,6 +56,8 @@ type Micro struct {
 	Winograd *Winograd
 	// Words, if not nil, is for layers with many products that 16 bits cannot add by pairs.
 	Words *Words
+	// Depthwise, if not nil, is for depthwise convolutions between int8 tensors.
+	Depthwise *Depthwise
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
 	// Max takes the larger of two runs of bytes.

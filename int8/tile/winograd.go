@@ -289,12 +289,12 @@ func (w *winogradWork) place(row, i int) (y, x int) {
 func (w *winogradWork) transform(row, i, k, n int) {
 	t := w.t
 	y, x := w.place(row, i)
-	first := y*t.SrcRow + x*t.InC
-	end := first + (winogradWindow-1)*t.SrcRow + (winogradTile*n+2)*t.InC
+	first := y*t.SrcRow + x*t.SrcStep
+	end := first + (winogradWindow-1)*t.SrcRow + (winogradTile*n+1)*t.SrcStep + t.InC
 	at := 2 * (k/w.Group*w.Group*t.InC + k%w.Group*w.Depth)
 	w.Input(WinogradInput{
 		Src: pointer(t.Src[first:end]), Dst: pointer(w.inputs[at:]),
-		Tiles: n, Blocks: t.InC / w.Depth, SrcRow: t.SrcRow, SrcStep: t.InC, DstStep: w.element(w.tiles(w.rows)),
+		Tiles: n, Blocks: t.InC / w.Depth, SrcRow: t.SrcRow, SrcStep: t.SrcStep, DstStep: w.element(w.tiles(w.rows)),
 	})
 }
 
@@ -320,8 +320,8 @@ func (w *winogradWork) output(row, c int) {
 		a.Src, a.Tiles, a.DstRow, a.DstStep = sums(i), n, t.DstRow, t.DstStep
 		a.Dst = pointer(t.Dst[y*t.DstRow+x*t.DstStep+c:][:end(t.DstRow, t.DstStep)])
 		if t.Res != nil {
-			a.ResRow, a.ResStep = t.ResRow, t.OutC
-			a.Res = pointer(t.Res[y*t.ResRow+x*t.OutC+c:][:end(t.ResRow, t.OutC)])
+			a.ResRow, a.ResStep = t.ResRow, t.ResStep
+			a.Res = pointer(t.Res[y*t.ResRow+x*t.ResStep+c:][:end(t.ResRow, t.ResStep)])
 		}
 		w.Output(a)
 		i += n
@@ -341,7 +341,7 @@ func (w *winogradWork) output(row, c int) {
 			}
 		}
 		if t.Res != nil {
-			pixels(func(staged, y, x int) { copy(w.res[staged:][:w.Outputs], t.Res[y*t.ResRow+x*t.OutC+c:]) })
+			pixels(func(staged, y, x int) { copy(w.res[staged:][:w.Outputs], t.Res[y*t.ResRow+x*t.ResStep+c:]) })
 		}
 		a.Src = sums(i)
 		w.Output(a)

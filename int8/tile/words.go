@@ -40,7 +40,7 @@ const pair = 2 // values of a step
 //	int16 weight[nr/8][runs][steps][8][pair]
 type inWords struct {
 	Conv             // with a micro of its own
-	width   int      // values of a row of the source, or of a pixel where windows are single ones
+	width   int      // pixels of a row that windows read
 	row     int      // bytes of a widened row
 	pixel   int      // bytes from one widened window to the next
 	below   int      // widened rows from an output row's first to the next one's
@@ -63,12 +63,12 @@ func (m *Micro) words(l *int8.Layer) int8.Convolution {
 			conv: c, inputs: c.InC / c.Groups, depth: c.KH * c.KW * (c.InC / c.Groups), run: run, runs: c.KH * runs, steps: ceil(run, pair),
 			micro: &Micro{NR: m.NR, KR: 2 * pair, Unsigned: m.Unsigned, Shapes: m.Words.Shapes, Words: m.Words, Panels: true},
 		},
-		width: ((out.W-1)*c.StrideW + kw) * c.InC, pixel: 2 * c.StrideW * c.InC, below: min(c.StrideH, kh),
+		width: (out.W-1)*c.StrideW + kw, pixel: 2 * c.StrideW * c.InC, below: min(c.StrideH, kh),
 	}
-	w.row = 2 * ceil(w.width, Vector) * Vector
 	if w.single() {
-		w.width, w.pixel, w.row = c.InC, 2*c.InC, 2*out.W*c.InC
+		w.width, w.pixel = out.W, 2*c.InC
 	}
+	w.row = 2 * ceil(w.width*c.InC, Vector) * Vector
 	w.height = min(max(1, 1+(2*m.Block-kh*w.row)/(w.below*w.row)), out.H)
 	w.chunk = min(max(w.height*out.W, 2*m.largest().MR), out.H*out.W)
 	for ky := range c.KH {
@@ -176,11 +176,15 @@ func (w *inWords) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	k.setArgs()
 	k.args.Offsets = unsafe.Pointer(unsafe.SliceData(w.offsets))
 	k.extent = int(w.offsets[len(w.offsets)-1]) + w.steps*w.micro.KR
+	step := t.SrcStep // from one pixel that is read to the next
+	if w.single() {
+		step *= t.StrideW
+	}
 	if k.contiguous() {
 		pixels := (part.Y1 - part.Y0) * t.OW
 		for x := 0; x < pixels; x += w.chunk {
 			n := min(w.chunk, pixels-x)
-			w.widen(k.windows, t.Src[part.Y0*t.SrcRow+x*t.InC:], n*t.InC, 1, 0, 0)
+			w.widen(k.windows, t.Src[part.Y0*t.SrcRow+x*step:], n, step)
 			k.source.y0, k.source.x0 = part.Y0, x
 			w.groups(&k, run{part.Y0, x, n}, 1)
 		}
@@ -189,26 +193,22 @@ func (w *inWords) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	for y := part.Y0; y < part.Y1; y += w.height {
 		n := min(w.height, part.Y1-y)
 		for i := range w.rows(n) {
-			src, dst := t.Src[(y*t.StrideH+i/w.below*t.StrideH+i%w.below)*t.SrcRow:], k.windows[i*w.row:]
-			switch {
-			case !w.single():
-				w.widen(dst, src, w.width, 1, 0, 0)
-			case t.StrideW == 1:
-				w.widen(dst, src, t.OW*t.InC, 1, 0, 0)
-			default:
-				w.widen(dst, src, t.InC, t.OW, w.pixel, t.StrideW*t.InC)
-			}
+			w.widen(k.windows[i*w.row:], t.Src[((y+i/w.below)*t.StrideH+i%w.below)*t.SrcRow:], w.width, step)
 		}
 		k.source.y0 = y
 		w.groups(&k, run{y, 0, t.OW}, n)
 	}
 }
 
-// widen makes words of runs of n bytes, and of some behind them.
-func (w *inWords) widen(dst, src []int8.Value, n, count, dstStep, srcStep int) {
+// widen makes words of pixels, and of some values behind them.
+func (w *inWords) widen(dst, src []int8.Value, pixels, step int) {
+	n, count := w.conv.InC, pixels
+	if step == n {
+		n, count = n*count, 1
+	}
 	whole := ceil(n, Vector) * Vector
-	dst, src = dst[:(count-1)*dstStep+2*whole], src[:(count-1)*srcStep+n]
-	w.micro.Words.Widen(WidenArgs{Dst: pointer(dst), Src: pointer(src), Length: whole, Count: count, DstStep: dstStep, SrcStep: srcStep})
+	dst, src = dst[:(count-1)*2*n+2*whole], src[:(count-1)*step+n]
+	w.micro.Words.Widen(WidenArgs{Dst: pointer(dst), Src: pointer(src), Length: whole, Count: count, DstStep: 2 * n, SrcStep: step})
 }
 
 // groups computes rows of runs, each group's panels together.

@@ -96,8 +96,8 @@ func (b *bench) run(t *trial, g geometry, seed uint64, convolution int8.Convolut
 
 func (t *trial) String() string {
 	c := t.task.Conv
-	return fmt.Sprintf("%v, window %v, shift %d, residual ratio %d >> %d, source rows of %d, residual of %d, output of %d with pixels of %d",
-		&t.formats, c.Window, c.Shift, c.Residual, c.ResidualShift, t.task.SrcRow, t.task.ResRow, t.task.DstRow, t.task.DstStep)
+	return fmt.Sprintf("%v, window %v, shift %d, residual ratio %d >> %d, source rows of %d with pixels of %d, residual of %d with %d, output of %d with %d",
+		&t.formats, c.Window, c.Shift, c.Residual, c.ResidualShift, t.task.SrcRow, t.task.SrcStep, t.task.ResRow, t.task.ResStep, t.task.DstRow, t.task.DstStep)
 }
 
 // trial draws everything that the geometry and the formats leave open.
@@ -122,11 +122,13 @@ func (b *bench) trial(random *source, g geometry, f formats) (*trial, error) {
 }
 
 // bindSource makes a source that ends with its last window, but for what may
-// be read ahead. Between its rows lies the rest of a plane, or nothing.
+// be read ahead. Between its rows lies the rest of a plane, or nothing; its pixels may
+// lie apart.
 func (b *bench) bindSource(random *source, g geometry, t *trial) error {
 	kh, kw := t.task.Reach()
-	window := ((g.OW-1)*g.StrideW + kw) * t.task.InC
-	t.task.SrcRow = window + pick(random, 0, 0, 1, t.task.InC, random.IntN(100))
+	t.task.SrcStep = t.task.InC + random.gap()
+	window := ((g.OW-1)*g.StrideW+kw-1)*t.task.SrcStep + t.task.InC
+	t.task.SrcRow = window + pick(random, 0, 0, 1, t.task.InC, t.task.SrcStep-t.task.InC, random.IntN(100))
 	n := ((g.OH-1)*g.StrideH+kh-1)*t.task.SrcRow + window
 	src, err := b.src.place(random, "source", n+int8.ReadAhead)
 	if err != nil {
@@ -150,13 +152,7 @@ func (b *bench) bindSource(random *source, g geometry, t *trial) error {
 // own, or the output itself. The output's pixels may lie apart: then the output ends
 // with the last one's channels.
 func (b *bench) bindOutput(random *source, g geometry, t *trial) error {
-	pixels := g.OW * t.task.OutC
-	extent := func(row int) int { return (g.OH-1)*row + pixels }
-	t.task.DstStep = t.task.OutC
-	apart := random.chance(4)
-	if apart {
-		t.task.DstStep += random.IntN(40)
-	}
+	t.task.DstStep = t.task.OutC + random.gap()
 	width := (g.OW-1)*t.task.DstStep + t.task.OutC
 	t.task.DstRow = g.OW*t.task.DstStep + pick(random, 0, 0, 1, random.IntN(100))
 	dst, err := b.dst.place(random, "output", (g.OH-1)*t.task.DstRow+width)
@@ -176,20 +172,21 @@ func (b *bench) bindOutput(random *source, g geometry, t *trial) error {
 	if t.task.Residual == 0 {
 		return nil
 	}
-	t.task.ResRow, t.task.Res, t.task.ResLow = t.task.DstRow, t.task.Dst, t.task.DstLow
-	if apart || !random.chance(2) || t.res.Type != t.out.Type {
-		t.task.ResRow = pixels + pick(random, 0, random.IntN(100))
-		if !apart {
-			t.task.ResRow = pick(random, t.task.ResRow, t.task.DstRow)
+	t.task.ResRow, t.task.ResStep, t.task.Res, t.task.ResLow = t.task.DstRow, t.task.DstStep, t.task.Dst, t.task.DstLow
+	if !random.chance(2) || t.res.Type != t.out.Type {
+		if random.chance(2) {
+			t.task.ResStep = t.task.OutC + random.gap()
+			t.task.ResRow = g.OW*t.task.ResStep + pick(random, 0, random.IntN(100))
 		}
-		res, err := b.res.place(random, "residual", extent(t.task.ResRow))
+		extent := (g.OH-1)*t.task.ResRow + (g.OW-1)*t.task.ResStep + t.task.OutC
+		res, err := b.res.place(random, "residual", extent)
 		if err != nil {
 			return err
 		}
 		t.task.Res, t.task.ResLow = res.data, nil
 		t.buffers = append(t.buffers, res)
 		if t.res.Type == int8.Int16 {
-			low, err := b.resLow.place(random, "low residual", extent(t.task.ResRow))
+			low, err := b.resLow.place(random, "low residual", extent)
 			if err != nil {
 				return err
 			}
@@ -307,7 +304,7 @@ func reference(t *int8.ConvTask, out *int8.Tensor, flip int8.Value) []int32 {
 				var residual int32
 				if t.Res != nil {
 					res := planes{t.Res, t.ResLow, flip}
-					residual = int8.ScaleResidual(res.at(y*t.ResRow+x*t.OutC+o), t.Residual, t.ResidualShift)
+					residual = int8.ScaleResidual(res.at(y*t.ResRow+x*t.ResStep+o), t.Residual, t.ResidualShift)
 				}
 				q := int8.RequantizeWithin(accumulator(t, flip, y, x, o), t.Multiplier[o], t.Shift, residual, low, high)
 				outputs = append(outputs, q)
@@ -326,7 +323,7 @@ func accumulator(t *int8.ConvTask, flip int8.Value, y, x, o int) int32 {
 	dh, dw := t.Steps()
 	for ky := range t.KH {
 		for kx := range t.KW {
-			pixel := (y*t.StrideH+ky*dh)*t.SrcRow + (x*t.StrideW+kx*dw)*t.InC + group*in
+			pixel := (y*t.StrideH+ky*dh)*t.SrcRow + (x*t.StrideW+kx*dw)*t.SrcStep + group*in
 			for i := range in {
 				sum += src.at(pixel+i) * int32(w[i])
 			}

@@ -41,6 +41,14 @@ func TestMistakesOfConvolutionsAreFound(t *testing.T) {
 			t.Src = t.Src[1:]
 			c.Run(t, part, scratch)
 		},
+		"pixels of the source side by side": func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64) {
+			t.SrcStep = t.InC
+			c.Run(t, part, scratch)
+		},
+		"pixels of the residual side by side": func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64) {
+			t.ResStep = t.OutC
+			c.Run(t, part, scratch)
+		},
 		"last byte missing": func(c int8.Convolution, t *int8.ConvTask, part int8.Part, scratch []int64) {
 			last := (part.Y1-1)*t.DstRow + t.OW*t.OutC - 1
 			before := t.Dst[last]

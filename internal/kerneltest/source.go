@@ -32,6 +32,14 @@ func (s *source) fill(b []int8.Value) {
 	}
 }
 
+// gap is the bytes between one pixel and the next: mostly none.
+func (s *source) gap() int {
+	if s.chance(4) {
+		return s.IntN(40)
+	}
+	return 0
+}
+
 func pick[T any](s *source, from ...T) T { return from[s.IntN(len(from))] }
 
 // cuts splits length, at multiples of unit, into a few pieces: their ends.

@@ -162,11 +162,15 @@ class Writer:
         return self.constant(layer["name"] + ".axes", np.array([1, 2], np.int32))
 
     def mean(self, layer):
+        if layer["output"]["type"] == "int16":  # finer than int8: of real numbers
+            return self.globalsum(layer)
         self.operator("MEAN", [self.at[layer["inputs"][0]], self.axes(layer)], self.output(layer), s.ReducerOptionsT(keepDims=True))
 
     def real(self, name):
         """The real values of a tensor."""
-        shape = self.subgraph.tensors[self.at[name]].shape
+        shape, kind = (getattr(self.subgraph.tensors[self.at[name]], field) for field in ("shape", "type"))
+        if kind == s.TensorType.FLOAT32:
+            return self.at[name]
         return self.operator("DEQUANTIZE", [self.at[name]], self.tensor(name + ".real", shape, np.float32), s.DequantizeOptionsT())
 
     def globalsum(self, layer):

@@ -231,7 +231,7 @@ func (r *recorder) note(t arm64.Tile, a tile.Args) {
 func (r *recorder) stage(c *call, y, x, n, channel int) {
 	t := r.task
 	for i := range n {
-		to, from := y*t.DstRow+(x+i)*t.DstStep+channel, y*t.ResRow+(x+i)*t.OutC+channel
+		to, from := y*t.DstRow+(x+i)*t.DstStep+channel, y*t.ResRow+(x+i)*t.ResStep+channel
 		if c.copies++; to < len(t.Dst) {
 			c.moves = append(c.moves, move{unsafe.Pointer(&t.Dst[to]), r.micro.NR, store})
 		}
@@ -261,11 +261,11 @@ func (r *recorder) gather(c *call, y, x, n, channel int) {
 	}
 	r.gathered[key] = true
 	dh, _ := t.Steps()
-	row := (n-1)*t.StrideW*t.InC + t.KW*t.InC
+	row := (n-1)*t.StrideW*t.SrcStep + t.KW*t.SrcStep
 	first := group * inputs
 	for ky := range t.KH {
-		from := (y*t.StrideH+ky*dh)*t.SrcRow + x*t.StrideW*t.InC + first
-		for at := from; at < min(from+row, len(t.Src)); at += t.InC {
+		from := (y*t.StrideH+ky*dh)*t.SrcRow + x*t.StrideW*t.SrcStep + first
+		for at := from; at < min(from+row, len(t.Src)); at += t.SrcStep {
 			if t.Groups == 1 {
 				c.moves = append(c.moves, move{unsafe.Pointer(&t.Src[at]), min(row, len(t.Src)-at), load})
 				break
