@@ -44,7 +44,7 @@ func avx2() *tile.Micro {
 		},
 		Winograd: &tile.Winograd{
 			WinogradShape: tile.WinogradShape{
-				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, ByChannels: true,
+				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, MinChannels: 16, MinUse: 62, ByChannels: true,
 			},
 			Input: winogradInputAVX2, Multiply: winogradMultiplyAVX2, Output: winogradOutputAVX2,
 		},
