@@ -1,17 +1,12 @@
 //go:build !purego
 
 #include "textflag.h"
+#include "requantize_avx2_amd64.h"
 
 // Tiles of 4 or 3 pixels by 16 or 8 output channels, of pixels and weights that are
 // 16 bits wide: a step multiplies two values of each pixel by two of each channel, and
 // VPMADDWD adds the two products in 32 bits, whatever they are. A panel's first eight
 // places have all their weights before the others'.
-
-DATA signs<>+0(SB)/8, $0x8080808080808080
-DATA signs<>+8(SB)/8, $0x8080808080808080
-DATA signs<>+16(SB)/8, $0x8080808080808080
-DATA signs<>+24(SB)/8, $0x8080808080808080
-GLOBL signs<>(SB), RODATA|NOPTR, $32
 
 // The bytes of four pixels' first four channels and of their last four, by pixel.
 DATA byPixel<>+0(SB)/8, $0x0000000400000000
@@ -74,83 +69,13 @@ GLOBL byPixel<>(SB), RODATA|NOPTR, $32
 
 #define SHIFT_HALF(window, sums) VPSLLD X10, sums, sums
 
-// MULTIPLY: products of 32 by 32 bits need 64: those at even places stay in sums, of odd
-// ones, to which the multipliers four bytes behind belong, go to odd.
-#define MULTIPLY(multipliers, sums, odd) \
-	VPSRLQ  $32, sums, odd; \
-	VPMULDQ (multipliers)(DX), sums, sums; \
-	VPMULDQ (multipliers+4)(DX), odd, odd; \
-	VPADDQ  Y15, sums, sums; \
-	VPADDQ  Y15, odd, odd
-
-// ROUND: without a residual both roundings are one shift by 31+6 bits, 5 of the upper
-// halves.
-#define ROUND(multipliers, sums, odd) \
-	MULTIPLY(multipliers, sums, odd); \
-	VSHUFPS $0xdd, odd, sums, sums; \
-	VPSRAD  $5, sums, sums
-
-#define DOUBLE(multipliers, sums, odd) \
-	MULTIPLY(multipliers, sums, odd); \
-	VPADDQ  sums, sums, sums; \
-	VPADDQ  odd, odd, odd; \
-	VSHUFPS $0xdd, odd, sums, sums
-
-// ADD: with a residual, each byte times the ratio is added between the roundings.
-#define ADD(residual, sums) \
-	VPMADDWD Y14, residual, residual; \
-	VPADDD   residual, sums, sums; \
-	VPSRAD   $6, sums, sums
-
-#define PLAIN(window, low, high) \
-	ROUND(64, low, Y10); \
-	ROUND(96, high, Y11); \
-	VPACKSSDW high, low, low
-
 #define PLAIN_HALF(window, sums) ROUND(32, sums, Y10)
-
-#define RESIDUAL(window, low, high) \
-	DOUBLE(64, low, Y10); \
-	DOUBLE(96, high, Y11); \
-	VPMOVZXBW  (CX), Y11; \
-	ADDQ       DI, CX; \
-	VPUNPCKLWD Y11, Y11, Y10; \
-	VPUNPCKHWD Y11, Y11, Y11; \
-	ADD(Y10, low); \
-	ADD(Y11, high); \
-	VPACKSSDW  high, low, low
 
 #define RESIDUAL_HALF(window, sums) \
 	DOUBLE(32, sums, Y10); \
 	VPMOVZXBD (CX), Y11; \
 	ADDQ      DI, CX; \
 	ADD(Y11, sums)
-
-// Values without a residual are 128 more already: a byte is q + 128.
-#define UNSIGNED(b, a) VPACKUSWB b, a, a
-#define SIGNED(b, a) \
-	VPACKSSWB b, a, a; \
-	VPXOR     Y13, a, a
-
-#define STORE_TWO(pack, b, a, x) \
-	pack(b, a); \
-	VPERMQ       $0xd8, a, a; \
-	VMOVDQU      x, (BX); \
-	VEXTRACTI128 $1, a, (BX)(AX*1); \
-	LEAQ         (BX)(AX*2), BX
-
-#define STORE_ONE(pack, a, x) \
-	pack(a, a); \
-	VPERMQ  $8, a, a; \
-	VMOVDQU x, (BX)
-
-#define STORE_FULL4(pack) \
-	STORE_TWO(pack, Y2, Y0, X0); \
-	STORE_TWO(pack, Y6, Y4, X4)
-
-#define STORE_FULL3(pack) \
-	STORE_TWO(pack, Y2, Y0, X0); \
-	STORE_ONE(pack, Y4, X4)
 
 #define STORE_HALF3(pack) \
 	VPACKSSDW    Y1, Y0, Y0; \
@@ -183,23 +108,8 @@ GLOBL byPixel<>(SB), RODATA|NOPTR, $32
 	MOVQ CX, a_Steps+48(FP); /* bytes of half of a run's weights */ \
 	IMULQ a_Runs+40(FP), CX; \
 	MOVQ CX, a_Wide+128(FP); /* of half of all */ \
-	MOVQ $0x101040000000, SI; /* half of 1<<31, and 32 + 128*64 times 1 << 31 */ \
 	MOVQ a_Res+16(FP), CX; \
-	TESTQ CX, CX; \
-	JZ   set; \
-	VMOVDQU signs<>(SB), Y13; \
-	MOVQ a_Ratio+120(FP), DI; \
-	VMOVQ DI, X14; \
-	VPBROADCASTD X14, Y14; \
-	MOVQ $32, SI; \
-	SHLQ $7, DI; \
-	SUBQ DI, SI; /* residuals are stored as q + 128 */ \
-	SHLQ $31, SI; \
-	MOVQ $0x40000000, DI; \
-	ADDQ DI, SI; \
-set: \
-	VMOVQ SI, X15; \
-	VPBROADCASTQ X15, Y15; \
+	CONSTANTS \
 panel: \
 	MOVQ a_Src+0(FP), SI; \
 	MOVQ a_Tiles+32(FP), R14; \
@@ -234,23 +144,8 @@ step: \
 	VMOVQ AX, X10; \
 	pixels(shift); \
 shifted: \
-	MOVQ a_Dst+8(FP), BX; \
-	MOVQ a_DstStep+72(FP), AX; \
 	MOVQ a_Res+16(FP), CX; \
-	TESTQ CX, CX; \
-	JNZ  res; \
-	pixels(plain); \
-	store(UNSIGNED); \
-	JMP  stored; \
-res: \
-	MOVQ a_ResStep+80(FP), DI; \
-	pixels(residual); \
-	store(SIGNED); \
-	MOVQ a_ResNext+104(FP), AX; \
-	ADDQ AX, a_Res+16(FP); \
-stored: \
-	MOVQ a_DstNext+96(FP), AX; \
-	ADDQ AX, a_Dst+8(FP); \
+	REQUANTIZE(pixels, plain, residual, store); \
 	ADDQ a_SrcNext+88(FP), SI; \
 	DECQ R14; \
 	JNZ  tile; \
