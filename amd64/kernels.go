@@ -34,7 +34,7 @@ func avx512() *tile.Micro {
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: wordsOrder(16), Fit: fitAVX2,
+		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 32 << 10, Unsigned: true, Order: wordsOrder(16), Fit: fitAVX2,
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),

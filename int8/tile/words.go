@@ -69,7 +69,7 @@ func (m *Micro) words(l *int8.Layer) int8.Convolution {
 		w.width, w.pixel = out.W, 2*c.InC
 	}
 	w.row = 2 * ceil(w.width*c.InC, Vector) * Vector
-	w.height = min(max(1, 1+(2*m.Block-kh*w.row)/(w.below*w.row)), out.H)
+	w.height = min(max(1, 1+(m.Block-kh*w.row)/(w.below*w.row)), out.H)
 	w.chunk = min(max(w.height*out.W, 2*m.largest().MR), out.H*out.W)
 	for ky := range c.KH {
 		for kx := range runs {
@@ -226,10 +226,11 @@ func (w *inWords) groups(k *work, r run, rows int) {
 // after it.
 func (m *Micro) wordsPay(c *int8.Conv, out tensor.Shape) bool {
 	const (
-		pairs, few            = 4.9, 3.2  // of a step of two values by NR channels, by half of them
-		bins, none            = 7.0, 11.5 // of a step of four values in a bin, in none
-		end, gathered, staged = 30.0, 0.5, 120.0
-		most                  = 256 << 10 // weights, which take twice the memory
+		pairs, few       = 4.9, 3.2   // of a step of two values by NR channels, by half of them
+		bins, none       = 7.0, 11.5  // of a step of four values in a bin, in none
+		end, binsEnd     = 30.0, 75.0 // of a tile's end, and of loops that end unforeseen
+		gathered, staged = 0.5, 120.0
+		most             = 256 << 10 // weights, which take twice the memory
 	)
 	if len(c.Weight) > most {
 		return false
@@ -239,7 +240,7 @@ func (m *Micro) wordsPay(c *int8.Conv, out tensor.Shape) bool {
 	full, rest := channels/m.NR, channels%m.NR
 	words := float64(c.KH * runs * ceil(run, pair))
 	words *= pairs*float64(full) + pick(rest, m.NR, 0, few, pairs)
-	words += pick(rest, m.NR, 0, end, end)
+	words += end * float64(ceil(channels, m.NR))
 	fit := m.fitting(c)
 	steps := c.KH * ceil(run, m.KR)
 	tile := 0.0
@@ -248,7 +249,7 @@ func (m *Micro) wordsPay(c *int8.Conv, out tensor.Shape) bool {
 		tile = gathered * float64(steps*m.KR)
 	}
 	tile += float64(ceil(channels, m.NR)*steps) * (bins*fit + none*(1-fit))
-	tile += pick(rest, m.NR, 0, end+staged, end+staged)
+	tile += float64(full)*binsEnd + pick(rest, m.NR, 0, binsEnd+staged, binsEnd+staged)
 	return words < tile
 }
 
