@@ -221,43 +221,43 @@ func (w *inWords) groups(k *work, r run, rows int) {
 	}
 }
 
-// wordsPay compares the cycles of a tile of 4 pixels of all channels of a group, as
-// measured on Zen 3, of the two ways: its steps, its end, and what is copied before and
-// after it.
+// wordsPay compares the two ways by what a tile of 4 pixels takes: cycles of Zen 3, as
+// measured.
 func (m *Micro) wordsPay(c *int8.Conv, out tensor.Shape) bool {
 	const (
-		pairs, few       = 4.9, 3.2   // of a step of two values by NR channels, by half of them
-		bins, none       = 7.0, 11.5  // of a step of four values in a bin, in none
-		end, binsEnd     = 30.0, 75.0 // of a tile's end, and of loops that end unforeseen
-		gathered, staged = 0.5, 120.0
-		most             = 256 << 10 // weights, which take twice the memory
+		pairs, few   = 5.1, 3.4  // of a step of two values by NR channels, by half of them
+		bins, none   = 7.0, 11.5 // of a step of four values in a bin, in none
+		end, binsEnd = 30, 40    // of a panel's last instructions
+		widened      = 0.6       // of a value
+		few16, many  = 5, 30     // of a run of a window that is copied: of 16 to 32 values, of others
+		staged       = 180       // of a panel whose channels do not all exist
+		most         = 256 << 10 // weights, which take twice the memory
 	)
 	if len(c.Weight) > most {
 		return false
 	}
 	run, runs := c.Runs()
 	channels := c.OutC / c.Groups
-	full, rest := channels/m.NR, channels%m.NR
-	words := float64(c.KH * runs * ceil(run, pair))
-	words *= pairs*float64(full) + pick(rest, m.NR, 0, few, pairs)
-	words += end * float64(ceil(channels, m.NR))
-	fit := m.fitting(c)
-	steps := c.KH * ceil(run, m.KR)
-	tile := 0.0
+	whole, rest := float64(channels/m.NR), channels%m.NR
+	words := float64(c.KH*runs*ceil(run, pair))*(pairs*whole+pick(rest, m.NR, few, pairs)) +
+		end*(whole+pick(rest, m.NR, 1, 1)) + widened*float64(c.InC/c.Groups*min(c.StrideW, c.KW)*min(c.StrideH, c.KH))
+	fit, steps, copied := m.fitting(c), c.KH*ceil(run, m.KR), 0.0
 	if m.gathers(c, out) {
-		steps = ceil(c.KH*runs*run, m.KR)
-		tile = gathered * float64(steps*m.KR)
+		steps, copied = ceil(c.KH*runs*run, m.KR), many
+		if run >= 16 && run <= 32 {
+			copied = few16
+		}
+		copied *= float64(4 * c.KH * runs)
 	}
-	tile += float64(ceil(channels, m.NR)*steps) * (bins*fit + none*(1-fit))
-	tile += float64(full)*binsEnd + pick(rest, m.NR, 0, binsEnd+staged, binsEnd+staged)
-	return words < tile
+	binned := (float64(steps)*(bins*fit+none*(1-fit))+binsEnd)*(whole+pick(rest, m.NR, 1, 1)) + pick(rest, m.NR, staged, staged) + copied
+	return words < binned
 }
 
-// pick is what the rest of channels costs: those of no panel, half of one, or one.
-func pick(rest, nr int, none, half, whole float64) float64 {
+// pick is what the rest of channels takes: those of no panel, of half of one, of one.
+func pick(rest, nr int, half, whole float64) float64 {
 	switch {
 	case rest == 0:
-		return none
+		return 0
 	case 2*rest <= nr:
 		return half
 	}
