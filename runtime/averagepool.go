@@ -1,6 +1,9 @@
 package runtime
 
-import "edgeclassify/int8"
+import (
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
 
 // averagePool is the average over windows.
 type averagePool struct {
@@ -10,13 +13,15 @@ type averagePool struct {
 
 func newAveragePool(n node) operator { return &averagePool{n, n.layer.Op.(*int8.AveragePool)} }
 
+func (p *averagePool) window() (tensor.Window, bool) { return p.op.Window, true }
+
 // scratch is the sums of a pixel.
 func (p *averagePool) scratch() int { return (p.layer.Out.Shape.C + 1) / 2 }
 
 func (p *averagePool) bind(s *Session) task {
 	src, dst := s.plane(p.layer.Inputs[0]), s.plane(p.out)
 	return func(part int8.Part, scratch []int64) {
-		p.run(&dst, &src, part, cast[int32](scratch)[:dst.shape.C])
+		p.run(dst, src, part, cast[int32](scratch)[:dst.shape.C])
 		dst.fillHalo(part)
 	}
 }

@@ -32,6 +32,9 @@ func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	if d := m.depthwise(l); d != nil {
 		return d
 	}
+	if v := m.vector(l); v != nil {
+		return v
+	}
 	if w := m.words(l); w != nil {
 		return w
 	}

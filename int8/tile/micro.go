@@ -52,6 +52,8 @@ type Micro struct {
 	// Block is the bytes of windows and outputs, about, of the pixels that a group of
 	// panels passes over at a time.
 	Block int
+	// Cache is that of int8.Kernel.
+	Cache int
 	// Winograd, if not nil, is for 3x3 convolutions.
 	Winograd *Winograd
 	// Words, if not nil, is for layers with many products that 16 bits cannot add by pairs.
@@ -60,6 +62,8 @@ type Micro struct {
 	Depthwise *Depthwise
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
+	// DenseInt8 is Dense for inputs that are bytes, as stored; nil where there is none.
+	DenseInt8 func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
 	Max func(MaxArgs)
 	Elementwise
@@ -133,7 +137,7 @@ const RequantizeVector = 8
 // relies on the order and size of the fields.
 type DenseArgs struct {
 	Dst     unsafe.Pointer // int32 [Rows]
-	Src     unsafe.Pointer // int16 [Length]
+	Src     unsafe.Pointer // int16 [Length], or bytes
 	Weights unsafe.Pointer // int8 [Rows][Stride], of which the first Length
 	Rows    int            // at least 1
 	Length  int            // a positive multiple of Vector
