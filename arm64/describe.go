@@ -128,7 +128,7 @@ func Neon() Description {
 // second cache.
 func winograd(multiply string) Winograd {
 	return Winograd{
-		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 7, MinTiles: 32},
+		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 7, MinTiles: 32, MinChannels: 32, MinUse: 75},
 		"winogradInput", multiply, "winogradOutput",
 	}
 }
