@@ -403,41 +403,6 @@ next:
 	VZEROUPPER
 	RET
 
-// func denseAVX2(a tile.DenseArgs)
-TEXT ·denseAVX2(SB), NOSPLIT, $0-48
-	MOVQ a_Dst+0(FP), DI
-	MOVQ a_Src+8(FP), SI
-	MOVQ a_Weights+16(FP), DX
-	MOVQ a_Rows+24(FP), BX
-	MOVQ a_Length+32(FP), R8
-	MOVQ a_Stride+40(FP), R9
-
-class:
-	VPXOR Y0, Y0, Y0
-	XORQ  CX, CX
-
-values:
-	VPMOVSXBW (DX)(CX*1), Y1
-	VPMADDWD  (SI)(CX*2), Y1, Y1
-	VPADDD    Y1, Y0, Y0
-	ADDQ      $16, CX
-	CMPQ      CX, R8
-	JLT       values
-
-	VEXTRACTI128 $1, Y0, X1
-	VPADDD       X1, X0, X0
-	VPSHUFD      $0x4e, X0, X1
-	VPADDD       X1, X0, X0
-	VPSHUFD      $0xb1, X0, X1
-	VPADDD       X1, X0, X0
-	VMOVD        X0, (DI)
-	ADDQ         $4, DI
-	ADDQ         R9, DX
-	DECQ         BX
-	JNZ          class
-	VZEROUPPER
-	RET
-
 // func maxAVX2(a tile.MaxArgs)
 TEXT ·maxAVX2(SB), NOSPLIT, $0-48
 	MOVQ a_Dst+0(FP), DI

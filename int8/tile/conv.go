@@ -32,6 +32,9 @@ func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	if d := m.depthwise(l); d != nil {
 		return d
 	}
+	if v := m.vector(l); v != nil {
+		return v
+	}
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
 	if conv.Depthwise() {

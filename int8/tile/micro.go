@@ -58,8 +58,11 @@ type Micro struct {
 	Depthwise *Depthwise
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
+	// DenseInt8 is Dense for inputs that are bytes, as stored; nil where there is none.
+	DenseInt8 func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
 	Max func(MaxArgs)
+	Elementwise
 }
 
 // Shape is a tile of some pixels and the code that computes it.
@@ -128,7 +131,7 @@ const RequantizeVector = 8
 // relies on the order and size of the fields.
 type DenseArgs struct {
 	Dst     unsafe.Pointer // int32 [Rows]
-	Src     unsafe.Pointer // int16 [Length]
+	Src     unsafe.Pointer // int16 [Length], or bytes
 	Weights unsafe.Pointer // int8 [Rows][Stride], of which the first Length
 	Rows    int            // at least 1
 	Length  int            // a positive multiple of Vector
