@@ -25,7 +25,7 @@ func Kernels() []int8.Kernel {
 
 func avx512() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx512vnni", NR: 32, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: order(32),
+		Name: "avx512vnni", NR: 32, KR: 4, Group: 16 << 10, Block: 16 << 10, Cache: 1 << 20, Unsigned: true, Order: order(32),
 		Shapes: []tile.Shape{{MR: 14, Run: conv14AVX512}, {MR: 7, Run: conv7AVX512}},
 		Sums:   tile.Shape{MR: 14, Run: sums14AVX512}, Requantize: requantizeAVX2,
 		Dense: denseAVX512, DenseInt8: denseInt8AVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
@@ -34,7 +34,7 @@ func avx512() *tile.Micro {
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: order(16), Fit: fitAVX2,
+		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 16 << 10, Cache: 512 << 10, Unsigned: true, Order: order(16), Fit: fitAVX2,
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, DenseInt8: denseInt8AVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),

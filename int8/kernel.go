@@ -12,6 +12,9 @@ type Kernel struct {
 	// NR is the number of output channels computed together: work is
 	// split among threads at its multiples, see Conv.Unit.
 	NR int
+	// Cache is the bytes of the second cache that a core has, or its share of one that cores
+	// share; 0 if not known.
+	Cache int
 	// Convolution is that of a layer, whose Op is a *Conv and whose tensors are int8.
 	Convolution func(l *Layer) Convolution
 	// ConvolutionInt16 is Convolution for a layer with an int16 input, residual or output.

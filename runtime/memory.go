@@ -18,6 +18,7 @@ type buffer struct {
 	halo   halo
 	life   arena.Buffer // in steps; Over is the input that it may be written over
 	offset int
+	inner  bool // of a chain: it has no place in the arena
 	// The tensor whose memory it is, and the first of its channels there: its own, or
 	// that of a Concat. See Plan.join.
 	root    tensor.ID
@@ -34,16 +35,17 @@ func (h halo) union(o halo) halo {
 // buffer makes that of a tensor, alive from its step to its last use: the caller reads
 // logits and features after the last step.
 func (p *Plan) buffer(id tensor.ID) buffer {
-	b := buffer{tensor: p.network.Tensor(id), halves: 1, root: id, life: arena.Buffer{First: int(id), Last: int(id), Over: -1}}
+	step := p.stepOf[id]
+	b := buffer{tensor: p.network.Tensor(id), halves: 1, root: id, inner: p.steps[step].last != id,
+		life: arena.Buffer{First: step, Last: step, Over: -1}}
 	if p.network.Content(id) == int8.Activation && b.tensor.Type == int8.Int16 {
 		b.halves = 2
 	}
 	if consumers := p.network.Topology().Consumers(id); len(consumers) > 0 {
-		b.life.Last = int(tensor.Output(consumers[len(consumers)-1]))
+		b.life.Last = p.stepOf[tensor.Output(consumers[len(consumers)-1])]
 	}
-	steps := p.network.Topology().Len()
-	if features, ok := p.network.Features(); int(id) == steps-1 || ok && id == features {
-		b.life.Last = steps
+	if features, ok := p.network.Features(); int(id) == len(p.operators)-1 || ok && id == features {
+		b.life.Last = len(p.steps)
 	}
 	return b
 }
@@ -97,7 +99,7 @@ func (p *Plan) layOut() error {
 	var total int64
 	for i := range p.buffers {
 		b := &p.buffers[i]
-		if p.joined(tensor.ID(i)) {
+		if b.inner || p.joined(tensor.ID(i)) {
 			lives[i] = b.life
 			continue
 		}
@@ -105,9 +107,10 @@ func (p *Plan) layOut() error {
 			return fmt.Errorf("its activations exceed %d bytes", maxActivationBytes)
 		}
 		b.life.Size = int(b.size())
-		for _, in := range p.steps[i].inPlace() {
+		step := p.stepOf[i]
+		for _, in := range p.steps[step].inPlace() {
 			over := p.network.Layers[tensor.ID(i).Node()].Inputs[in]
-			if b.alike(&p.buffers[over]) && p.buffers[over].life.Last == i {
+			if b.alike(&p.buffers[over]) && p.buffers[over].life.Last == step {
 				b.life.Over = int(over)
 			}
 		}
@@ -124,24 +127,22 @@ func (p *Plan) layOut() error {
 // checkMemory compares what the weights and a session are going to take with what
 // there is, before they do.
 func (p *Plan) checkMemory(o Options) error {
-	var held, activations, scratch int64 // held are weights that are in memory now and are not needed beside the packed ones
-	for i := range p.steps {
-		scratch = max(scratch, 8*int64(p.steps[i].scratch()))
-		activations += int64(p.buffers[i].halves * p.buffers[i].tensor.Shape.C) // of zero points, see plane
+	var held, zeros int64 // held are weights that are in memory now and are not needed beside the packed ones
+	for i, op := range p.operators {
+		zeros += int64(p.buffers[i].halves * p.buffers[i].tensor.Shape.C) // see plane
 		if i == 0 {
 			continue
 		}
 		l := &p.network.Layers[tensor.ID(i).Node()]
 		for _, in := range p.network.Inputs(l) {
-			activations += 2 * int64(in.Shape.C)
+			zeros += 2 * int64(in.Shape.C)
 		}
-		if p.steps[i].packedBytes() == 0 || o.Packed != nil {
+		if op.packedBytes() == 0 || o.Packed != nil {
 			held += int64(l.WeightBytes())
 		}
 	}
 	weights := p.PackedBytes()
-	activations += int64(p.arenaBytes)
-	scratch *= int64(p.threads)
+	activations, scratch := int64(p.arenaBytes)+zeros*int64(p.threads), int64(p.ScratchBytes())
 	limit := o.MemoryLimit
 	if limit == 0 {
 		if _, limit = board.Memory(os.DirFS("/")); limit > 0 {

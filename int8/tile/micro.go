@@ -52,6 +52,8 @@ type Micro struct {
 	// Block is the bytes of windows and outputs, about, of the pixels that a group of
 	// panels passes over at a time.
 	Block int
+	// Cache is that of int8.Kernel.
+	Cache int
 	// Winograd, if not nil, is for 3x3 convolutions.
 	Winograd *Winograd
 	// Depthwise, if not nil, is for depthwise convolutions between int8 tensors.
