@@ -34,13 +34,17 @@ func avx512() *tile.Micro {
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 16 << 10, Cache: 512 << 10, Unsigned: true, Order: order(16), Fit: fitAVX2,
+		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 32 << 10, Cache: 512 << 10, Unsigned: true, Order: wordsOrder(16), Fit: fitAVX2,
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
 		Dense: denseAVX2, DenseInt8: denseInt8AVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
+		Words: &tile.Words{
+			Shapes: []tile.Shape{{MR: 4, Run: words4AVX2, Half: wordsHalf4AVX2}, {MR: 3, Run: words3AVX2, Half: wordsHalf3AVX2}},
+			Order:  wordsOrder(16), HalfOrder: wordsOrder(8), Widen: widenAVX2,
+		},
 		Winograd: &tile.Winograd{
 			WinogradShape: tile.WinogradShape{
-				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, ByChannels: true,
+				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, MinChannels: 16, MinUse: 62, ByChannels: true,
 			},
 			Input: winogradInputAVX2, Multiply: winogradMultiplyAVX2, Output: winogradOutputAVX2,
 		},
@@ -64,8 +68,19 @@ func order(channels int) []int {
 	return order
 }
 
+// wordsOrder is that of words_amd64.s: vectors of eight, in whose lanes a shuffle moves the
+// odd places behind the even ones.
+func wordsOrder(channels int) []int {
+	order := make([]int, channels)
+	for i := range order {
+		vector, lane := i/8, i/4%2
+		order[i] = lane*channels/2 + vector*4 + i%2*2 + i%4/2
+	}
+	return order
+}
+
 func depthwise() *tile.Depthwise {
-	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Taps: taps}
+	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps}
 }
 
 // taps are pairs below each other, in the last of an odd number of rows side by side.
@@ -108,6 +123,21 @@ func conv3AVX2(a tile.Args)
 
 //go:noescape
 func sums4AVX2(a tile.Args)
+
+//go:noescape
+func words4AVX2(a tile.Args)
+
+//go:noescape
+func words3AVX2(a tile.Args)
+
+//go:noescape
+func wordsHalf4AVX2(a tile.Args)
+
+//go:noescape
+func wordsHalf3AVX2(a tile.Args)
+
+//go:noescape
+func widenAVX2(a tile.WidenArgs)
 
 //go:noescape
 func fitAVX2(step, rooms unsafe.Pointer, open int) (bin, sum int)

@@ -14,7 +14,6 @@ type Description struct {
 	Sums                   Tile   // for int16 tensors; none if those of another kernel do
 	Requantize, Dense, Max string
 	DenseInt8              string
-	DenseInt8              string
 	Winograd               Winograd // none on cores whose dot product is faster
 	Depthwise              Depthwise
 	WideSteps              int
@@ -45,7 +44,6 @@ type Functions struct {
 	Tiles      map[string]func(tile.Args)
 	Requantize func(tile.RequantizeArgs)
 	Dense      func(tile.DenseArgs)
-	DenseInt8  map[string]func(tile.DenseArgs) // by their names
 	DenseInt8  map[string]func(tile.DenseArgs) // by their names
 	Max        func(tile.MaxArgs)
 	Winograd   tile.Winograd
@@ -82,7 +80,7 @@ func I8MM() Description {
 		Name: "i8mm", NR: 16, KR: 8, Group: 36 << 10, Block: 16 << 10, Cache: 1 << 20,
 		Tiles:     []Tile{{4, "conv4I8MM"}, {2, "conv2I8MM"}},
 		Depthwise: dotDepthwise(),
-		Dense:     "denseNEON", DenseInt8: "denseInt8NeonDot", DenseInt8: "denseInt8NeonDot", Max: "maxNEON",
+		Dense:     "denseNEON", DenseInt8: "denseInt8NeonDot", Max: "maxNEON",
 	}
 }
 
@@ -93,7 +91,7 @@ func NeonDot() Description {
 		Tiles:     []Tile{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}},
 		Depthwise: dotDepthwise(),
 		Sums:      Tile{7, "sums7NeonDot"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", DenseInt8: "denseInt8NeonDot", DenseInt8: "denseInt8NeonDot", Max: "maxNEON",
+		Dense: "denseNEON", DenseInt8: "denseInt8NeonDot", Max: "maxNEON",
 	}
 }
 
@@ -121,7 +119,7 @@ func Neon() Description {
 		Name: "neon", NR: 4, KR: 16, Group: 12 << 10, Block: 4 << 10, Cache: 256 << 10,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", DenseInt8: "denseInt8NEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
+		Dense: "denseNEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
 		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1}, "depthwiseNEON"},
 	}
 }
@@ -143,7 +141,7 @@ func NeonA53() Description {
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", DenseInt8: "denseInt8NEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
+		Dense: "denseNEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
 		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1}, "depthwiseA53"},
 	}
 }

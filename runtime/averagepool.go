@@ -1,9 +1,6 @@
 package runtime
 
-import (
-	"edgeclassify/int8"
-	"edgeclassify/tensor"
-)
+import "edgeclassify/int8"
 
 // averagePool is the average over windows.
 type averagePool struct {
@@ -12,8 +9,6 @@ type averagePool struct {
 }
 
 func newAveragePool(n node) operator { return &averagePool{n, n.layer.Op.(*int8.AveragePool)} }
-
-func (p *averagePool) window() (tensor.Window, bool) { return p.op.Window, true }
 
 // scratch is the sums of a pixel.
 func (p *averagePool) scratch() int { return (p.layer.Out.Shape.C + 1) / 2 }
