@@ -19,7 +19,7 @@ func Generic() Kernel {
 func newGeneric(l *Layer) Convolution {
 	c := l.Op.(*Conv)
 	if c.Depthwise() {
-		return NewDepthwise(l, 0)
+		return &depthwise{Conv: c}
 	}
 	return genericConv{c}
 }

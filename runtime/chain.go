@@ -98,7 +98,9 @@ func (c *chain) scratch() int {
 // band is the rows of an inner tensor that are in memory.
 type band struct {
 	*plane
-	end int // of the rows that are computed
+	below *plane // that it lies below: the next operation writes over it; nil if it has memory of its own
+	size  int    // of that memory
+	end   int    // of the rows that are computed
 }
 
 func (c *chain) bind(s *Session) task {
@@ -106,10 +108,12 @@ func (c *chain) bind(s *Session) task {
 	bands := make([]band, last)
 	s.bands = map[tensor.ID]*plane{}
 	for i := last - 1; i >= 0; i-- {
-		bands[i].plane = c.plan.newPlane(c.id(i))
-		s.bands[c.id(i)] = bands[i].plane
+		b := &bands[i]
+		b.plane, b.size = c.plan.newPlane(c.id(i)), c.bytes(i)
+		s.bands[c.id(i)] = b.plane
 		if c.overwrites(i + 1) {
-			bands[i].plane.over(s.plane(c.id(i + 1)))
+			b.below = s.plane(c.id(i + 1))
+			b.plane.lieBelow(b.below)
 		}
 	}
 	tasks := make([]task, last+1)
@@ -117,13 +121,13 @@ func (c *chain) bind(s *Session) task {
 		tasks[i] = o.bind(s)
 	}
 	s.bands = nil
-	parts := make([]int8.Part, last+1)
+	parts, own := make([]int8.Part, last+1), c.own()
 	return func(part int8.Part, scratch []int64) {
-		c.begin(bands, cast[int8.Value](scratch[c.own():]))
+		begin(bands, cast[int8.Value](scratch[own:]))
 		for y := part.Y0; y < part.Y1; y += c.cost.height {
 			parts[last] = int8.Part{Y0: y, Y1: min(y+c.cost.height, part.Y1), C1: part.C1}
 			for i := last - 1; i >= 0; i-- {
-				parts[i] = c.advance(bands, i, parts[i+1])
+				parts[i] = bands[i].advance(&c.windows[i+1], parts[i+1])
 			}
 			for i, do := range tasks {
 				if parts[i].Y0 < parts[i].Y1 && !s.closed.Load() {
@@ -134,40 +138,38 @@ func (c *chain) bind(s *Session) task {
 	}
 }
 
-// over has a plane lie where another one does.
-func (p *plane) over(o *plane) {
+// lieBelow has a plane lie where another one does.
+func (p *plane) lieBelow(o *plane) {
 	p.data, p.low, p.halo, p.origin, p.row, p.pixel = o.data, o.low, o.halo, o.origin, o.row, o.pixel
 }
 
 // begin gives bands their memory, with nothing computed.
-func (c *chain) begin(bands []band, memory []int8.Value) {
+func begin(bands []band, memory []int8.Value) {
 	for i := range bands {
 		b := &bands[i]
 		b.end = -b.halo.top
-		if size := c.bytes(i); size > 0 {
-			b.data = memory[:size]
-			if b.zeroLow != nil {
-				b.data, b.low = memory[:size/2], memory[size/2:size]
-			}
-			memory = memory[size:]
+		if b.below != nil {
+			continue
 		}
+		b.data = memory[:b.size]
+		if b.zeroLow != nil {
+			b.data, b.low = memory[:b.size/2], memory[b.size/2:b.size]
+		}
+		memory = memory[b.size:]
 	}
 }
 
-// advance moves an inner band to the rows that the next operation needs for those of
-// part, and returns the rows that are to be computed for that.
-func (c *chain) advance(bands []band, i int, part int8.Part) int8.Part {
-	b, w := &bands[i], &c.windows[i+1]
+// advance moves a band to the rows that the next operation, of that window, needs for
+// those of part, and returns the rows that are to be computed for that.
+func (b *band) advance(w *tensor.Window, part int8.Part) int8.Part {
 	to := int8.Part{C1: b.shape.C}
 	if part.Y0 >= part.Y1 {
 		return to
 	}
 	kh, _ := w.Reach()
 	first, end := max(part.Y0*w.StrideH-w.Top, -b.halo.top), (part.Y1-1)*w.StrideH-w.Top+kh
-	if c.overwrites(i + 1) {
-		if i+1 < len(bands) {
-			b.over(bands[i+1].plane)
-		}
+	if b.below != nil {
+		b.lieBelow(b.below)
 	} else {
 		b.moveTo(first)
 	}
@@ -178,7 +180,7 @@ func (c *chain) advance(bands []band, i int, part int8.Part) int8.Part {
 
 // moveTo makes a row the first one in memory, and keeps those from there on.
 func (b *band) moveTo(origin int) {
-	if end := b.end + b.below(); origin < end {
+	if end := b.end + b.padding(); origin < end {
 		copy(b.data, b.data[(origin-b.origin)*b.row:(end-b.origin)*b.row])
 		if b.low != nil {
 			copy(b.low, b.low[(origin-b.origin)*b.row:(end-b.origin)*b.row])
@@ -187,8 +189,8 @@ func (b *band) moveTo(origin int) {
 	b.origin = origin
 }
 
-// below is the rows of the halo that lie behind those that are computed.
-func (b *band) below() int {
+// padding is the rows of the halo that follow those that are computed.
+func (b *band) padding() int {
 	if b.end == b.shape.H {
 		return b.halo.bottom
 	}

@@ -12,7 +12,7 @@ import (
 type Conv struct {
 	conv   *int8.Conv
 	micro  *Micro
-	inputs int // channels that a panel reads: a group's, or of a depthwise convolution the panel's own
+	inputs int // channels of a group
 	depth  int // values of a window, of those channels
 	runs   int // rows of a window; 1 if gathered
 	steps  int // steps of a row
@@ -37,36 +37,21 @@ func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	}
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
-	if conv.Depthwise() {
-		if conv.OutC != conv.InC {
-			return int8.NewDepthwise(l, m.flip())
-		}
-		c.inputs = m.NR
-	}
 	c.depth = conv.KH * conv.KW * c.inputs
 	c.run = conv.KW * conv.InC
 	c.runs, c.steps = conv.KH, ceil(c.run, m.KR)
-	if _, dw := conv.Steps(); c.inputs > conv.InC/conv.Groups && dw == 1 {
-		c.run = conv.KW * c.inputs
-		c.steps = ceil(c.run, m.KR)
-		c.setStrips(l.Out.Shape)
-	} else if m.gathers(conv, l.Out.Shape) {
+	if m.gathers(conv, l.Out.Shape) {
 		c.run = c.depth
 		c.runs, c.steps = 1, ceil(c.run, m.KR)
 		c.chunk = min(l.Out.Shape.W, m.pixels(c.steps*m.KR+align))
 	} else {
 		c.beside = true
 		if conv.KW > 1 {
-			c.setStrips(l.Out.Shape)
+			c.chunk = min(l.Out.Shape.W, m.pixels(conv.KH*conv.StrideW*c.inputs))
+			c.strip = ((c.chunk+m.smallest().MR)*conv.StrideW+conv.KW)*c.inputs + m.KR
 		}
 	}
 	return c
-}
-
-// setStrips sets how much of a row is copied at a time.
-func (c *Conv) setStrips(out tensor.Shape) {
-	c.chunk = min(out.W, c.micro.pixels(c.conv.KH*c.conv.StrideW*c.inputs))
-	c.strip = ((c.chunk+c.micro.smallest().MR)*c.conv.StrideW+c.conv.KW)*c.inputs + c.micro.KR
 }
 
 // gathers decides whether windows are to be copied together: where a group's
@@ -415,7 +400,7 @@ func (w *work) gathered() {
 			for rest := w.panels; len(rest) > 0; {
 				n := sameGroup(rest)
 				if w.strip > 0 {
-					w.copyStrips(r, rest[0].group)
+					w.copyStrips(r)
 				} else {
 					w.copyWindows(w.windows, w.t, w.t.Src, r, rest[0].group)
 				}
@@ -441,38 +426,32 @@ func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Va
 	length, runs := t.Runs()
 	dh, dw := t.Steps()
 	first := group * c.inputs
-	distance := length
-	if length < c.inputs {
-		length, distance = min(c.inputs, t.InC-first), c.inputs
-	}
 	for i := range r.pixels {
 		dst := windows[i*c.steps*c.micro.KR:]
 		for ky := range t.KH {
 			at := (r.y*t.StrideH+ky*dh)*t.SrcRow + (r.x+i)*t.StrideW*t.SrcStep + first
 			for range runs {
 				copyRun(dst[:length], src[at:])
-				dst, at = dst[distance:], at+dw*t.SrcStep
+				dst, at = dst[length:], at+dw*t.SrcStep
 			}
 		}
 	}
 }
 
-// copyStrips copies the rows of a run's windows, the channels of one panel.
-func (w *work) copyStrips(r run, group int) {
-	t, first := w.t, group*w.inputs
-	length := min(w.inputs, t.InC-first)
+// copyStrips copies the rows of a run's windows, all channels.
+func (w *work) copyStrips(r run) {
+	t := w.t
 	dh, _ := t.Steps()
 	for ky := range t.KH {
 		dst := w.windows[ky*w.strip:]
-		src := t.Src[(r.y*t.StrideH+ky*dh)*t.SrcRow+r.x*t.StrideW*t.SrcStep+first:]
+		src := t.Src[(r.y*t.StrideH+ky*dh)*t.SrcRow+r.x*t.StrideW*t.SrcStep:]
 		for i := range (r.pixels-1)*t.StrideW + t.KW {
-			copyRun(dst[i*w.inputs:][:length], src[i*t.SrcStep:])
+			copyRun(dst[i*t.InC:][:t.InC], src[i*t.SrcStep:])
 		}
 	}
 }
 
-// copyRun is copy, without a call for what depthwise convolutions and those of RGB
-// copy: the first and the last 16 bytes.
+// copyRun is copy, without a call for few bytes: the first and the last 16.
 func copyRun(dst, src []int8.Value) {
 	if n := len(dst); n >= 16 && n <= 32 {
 		*(*[16]int8.Value)(dst) = [16]int8.Value(src)
