@@ -31,6 +31,8 @@ type Kernel struct {
 	Add    func(dst, x, y []int8, a *Add, z Zeros, r Runs)
 	// Sum adds count runs of values to the sums; they begin step values apart.
 	Sum func(sums []int32, src []int8, count, step int)
+	// Mean makes int8 means of sums of q - Zero; zero is the output's zero point.
+	Mean func(dst []int8, sums []int32, m *Mean, zero int8)
 }
 
 // Convolution is one layer's convolution by a kernel. It is immutable once its

@@ -35,6 +35,9 @@ func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	if v := m.vector(l); v != nil {
 		return v
 	}
+	if w := m.words(l); w != nil {
+		return w
+	}
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
 	c.depth = conv.KH * conv.KW * c.inputs
@@ -145,18 +148,20 @@ type work struct {
 	offsets []uint32     // scratch: see offsetsOf
 	args    Args         // what all tiles share, and then the last ones' own
 	below   step
+	extent  int // bytes from a window's beginning to the end of its last step
 }
 
 // step is the bytes from one tile to the next.
 type step struct{ src, dst, res int }
 
 // source is where windows are read: that of output pixel (y, x) begins at
-// y*row + (x-x0)*pixel.
+// (y-y0)*row + (x-x0)*pixel.
 type source struct {
 	data  []int8.Value
 	row   int // bytes from one output row's windows to the next
 	pixel int // bytes from one pixel's window to the next
 	run   int // bytes from one row of a window to the next
+	y0    int
 	x0    int
 	spare bool // windows behind the last pixel may be read, whatever they hold
 }
@@ -176,6 +181,7 @@ func (w *work) setArgs() {
 	if w.micro.Fit != nil {
 		w.args.Runs, w.args.Steps = 1, w.runs*w.steps
 	}
+	w.extent = (w.runs-1)*w.source.run + w.steps*w.micro.KR
 	w.below = step{w.source.row, t.DstRow, 0}
 	if t.Res != nil {
 		w.args.ResStep, w.below.res = t.ResStep, t.ResRow
@@ -292,31 +298,39 @@ func (w *work) tail(r run, p *panel) {
 // assembly goes along a row or, if those are more tiles at a time, down the rows.
 func (w *work) tiles(s Shape, n int, r run, rows int, panels []panel) run {
 	rest := run{r.y, r.x + n*s.MR, r.pixels - n*s.MR}
-	if last := &panels[len(panels)-1]; last.lanes < w.micro.NR {
+	if last := panels[len(panels)-1:]; last[0].lanes < w.micro.NR {
 		panels = panels[:len(panels)-1]
-		for i := range rows * n {
-			w.staged(s, run{r.y + i/n, r.x + i%n*s.MR, s.MR}, 0, last)
+		if s.Half != nil && 2*last[0].lanes == w.micro.NR {
+			w.calls(Shape{MR: s.MR, Run: s.Half}, n, r, rows, last)
+		} else {
+			for i := range rows * n {
+				w.staged(s, run{r.y + i/n, r.x + i%n*s.MR, s.MR}, 0, &last[0])
+			}
 		}
 	}
+	if len(panels) > 0 {
+		w.calls(s, n, r, rows, panels)
+	}
+	return rest
+}
+
+func (w *work) calls(s Shape, n int, r run, rows int, panels []panel) {
 	if rows > n {
 		for i := range n {
 			w.call(s, run{r.y, r.x + i*s.MR, s.MR}, rows, w.below, panels)
 		}
-		return rest
+		return
 	}
 	beside := step{s.MR * w.source.pixel, s.MR * w.t.DstStep, s.MR * w.args.ResStep}
 	for i := range rows {
 		w.call(s, run{r.y + i, r.x, n * s.MR}, n, beside, panels)
 	}
-	return rest
 }
 
 // call computes n tiles, each a step from the one before, of panels without gaps.
 func (w *work) call(s Shape, r run, n int, next step, panels []panel) {
-	t, a, channels := w.t, &w.args, w.micro.NR*len(panels)
-	if channels == 0 {
-		return
-	}
+	t, a, last := w.t, &w.args, &panels[len(panels)-1]
+	channels := last.channel + last.lanes - panels[0].channel
 	a.Tiles, a.SrcNext, a.DstNext, a.ResNext = n, next.src, next.dst, next.res
 	a.Src = w.windowsAt(r, s, (n-1)*next.src)
 	at := r.y*t.DstRow + r.x*t.DstStep + panels[0].channel
@@ -356,8 +370,8 @@ func (w *work) begin(panels []panel) {
 // windowsAt points to the windows of a tile, and of others up to some bytes ahead.
 func (w *work) windowsAt(r run, s Shape, ahead int) unsafe.Pointer {
 	from := &w.source
-	first := r.y*from.row + (r.x-from.x0)*from.pixel
-	end := first + ahead + (s.MR-1)*w.args.SrcStep + (w.runs-1)*from.run + w.steps*w.micro.KR
+	first := (r.y-from.y0)*from.row + (r.x-from.x0)*from.pixel
+	end := first + ahead + (s.MR-1)*w.args.SrcStep + w.extent
 	return pointer(from.data[first:end])
 }
 
@@ -367,6 +381,9 @@ func (w *work) windowsAt(r run, s Shape, ahead int) unsafe.Pointer {
 // from a pixel that is already stored. The first skip pixels are not used.
 func (w *work) staged(s Shape, r run, skip int, p *panel) {
 	t, lanes := w.t, w.micro.NR
+	if s.Half != nil && 2*p.lanes <= lanes {
+		lanes, s.Run = lanes/2, s.Half
+	}
 	w.begin(unsafe.Slice(p, 1))
 	a := w.args
 	a.Tiles, a.Src = 1, w.windowsAt(r, s, 0)

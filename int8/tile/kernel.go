@@ -21,6 +21,7 @@ func (m *Micro) Kernel() int8.Kernel {
 		Mul:              m.mul,
 		Add:              m.add,
 		Sum:              m.sum,
+		Mean:             m.mean,
 	}
 }
 

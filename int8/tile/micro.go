@@ -56,6 +56,8 @@ type Micro struct {
 	Cache int
 	// Winograd, if not nil, is for 3x3 convolutions.
 	Winograd *Winograd
+	// Words, if not nil, is for layers with many products that 16 bits cannot add by pairs.
+	Words *Words
 	// Depthwise, if not nil, is for depthwise convolutions between int8 tensors.
 	Depthwise *Depthwise
 	// Dense computes products of a matrix and a vector.
@@ -71,6 +73,8 @@ type Micro struct {
 type Shape struct {
 	MR  int
 	Run func(Args)
+	// Half, if not nil, computes panels of half the channels.
+	Half func(Args)
 }
 
 // Args is a row of tiles of one panel. Assembly relies on the order and size

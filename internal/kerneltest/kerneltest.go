@@ -47,6 +47,7 @@ func Run(t *testing.T, kernels []int8.Kernel) {
 			t.Run("mul", func(t *testing.T) { b.sweep(t, b.mul, 2000) })
 			t.Run("add", func(t *testing.T) { b.sweep(t, b.add, 2000) })
 			t.Run("sum", func(t *testing.T) { b.sweep(t, b.sum, 1000) })
+			t.Run("mean", func(t *testing.T) { b.sweep(t, b.mean, 1000) })
 		})
 	}
 }
