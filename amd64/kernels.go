@@ -80,7 +80,7 @@ func wordsOrder(channels int) []int {
 }
 
 func depthwise() *tile.Depthwise {
-	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps}
+	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps, Block: 16 << 10}
 }
 
 // taps are pairs below each other, in the last of an odd number of rows side by side.
@@ -93,12 +93,11 @@ func taps(kh, kw int) (taps []int) {
 	if kh%2 == 0 {
 		return taps
 	}
-	last := (kh - 1) * kw
-	for x := 0; x+1 < kw; x += 2 {
-		taps = append(taps, last+x, last+x+1)
-	}
 	if kw%2 == 1 {
-		taps = append(taps, -1, last+kw-1)
+		taps = append(taps, -1)
+	}
+	for x := range kw {
+		taps = append(taps, (kh-1)*kw+x)
 	}
 	return taps
 }
