@@ -92,6 +92,10 @@ func (p *Plan) join() {
 // joined says whether a tensor lies in another's memory.
 func (p *Plan) joined(id tensor.ID) bool { return p.buffers[id].root != id }
 
+// Joined says whether a tensor is written where a concatenation has it, so that nothing is
+// copied.
+func (p *Plan) Joined(id tensor.ID) bool { return p.joined(id) }
+
 // layOut places all buffers in the arena, outputs over inputs where operations
 // allow it.
 func (p *Plan) layOut() error {

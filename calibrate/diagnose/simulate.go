@@ -77,7 +77,7 @@ var simulations = map[string]simulation{
 	"conv":      {float: []string{"conv"}, write: writeConv, onGrid: true, largestSum: largestSum},
 	"dense":     {float: []string{"dense"}, write: writeDense},
 	"globalsum": {float: []string{"globalavgpool"}, write: writeGlobalAveragePool},
-	"lookup":    {float: []string{"activation", "clip", "relu"}, write: writeLookup, onGrid: true},
+	"lookup":    {float: []string{"activation", "channelactivation", "clip", "relu"}, write: writeLookup, onGrid: true},
 	"maxpool":   {float: []string{"maxpool"}, write: writeMaxPool},
 	"mean":      {float: []string{"globalavgpool"}, write: writeMean, onGrid: true, largestSum: largestPlane},
 	"mul":       {float: []string{"mul"}, write: writeMul, onGrid: true},
