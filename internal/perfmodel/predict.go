@@ -223,6 +223,7 @@ var operations = map[string]func(l *int8.Layer, in []*int8.Tensor) (class string
 	(*int8.Lookup)(nil).Kind():      describeInputs,
 	(*int8.Mean)(nil).Kind():        describeInputs,
 	int8.Concat{}.Kind():            describeInputs,
+	(*int8.Gather)(nil).Kind():      describeOutput,
 	(*int8.Embedding)(nil).Kind():   describeInputs,
 }
 
@@ -232,6 +233,11 @@ func describeInputs(l *int8.Layer, in []*int8.Tensor) (class string, inGo int) {
 		inGo += size(t)
 	}
 	return l.Op.Kind(), inGo
+}
+
+// describeOutput is for those that read no more than they make.
+func describeOutput(l *int8.Layer, _ []*int8.Tensor) (class string, inGo int) {
+	return l.Op.Kind(), size(&l.Out)
 }
 
 func describeConv(l *int8.Layer, in []*int8.Tensor) (string, int) {
