@@ -7,10 +7,14 @@ import "unsafe"
 func (c *Conv) Depthwise() bool { return c.Groups > 1 && c.Groups == c.InC }
 
 // Unit is the number of output channels at whose multiples work is split for a kernel
-// that computes nr together: with groups between groups, unless depthwise.
+// that computes nr together: with groups between groups, of which a depthwise
+// convolution has nr together.
 func (c *Conv) Unit(nr int) int {
-	if c.Groups == 1 || c.Depthwise() && c.OutC == c.InC {
+	if c.Groups == 1 {
 		return nr
+	}
+	if c.Depthwise() {
+		return nr * (c.OutC / c.InC)
 	}
 	return c.OutC / c.Groups
 }

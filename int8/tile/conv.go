@@ -29,6 +29,9 @@ func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	if w := m.winograd(l); w != nil {
 		return w
 	}
+	if d := m.depthwise(l); d != nil {
+		return d
+	}
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
 	if conv.Depthwise() {

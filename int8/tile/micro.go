@@ -54,6 +54,8 @@ type Micro struct {
 	Block int
 	// Winograd, if not nil, is for 3x3 convolutions.
 	Winograd *Winograd
+	// Depthwise, if not nil, is for depthwise convolutions between int8 tensors.
+	Depthwise *Depthwise
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
 	// Max takes the larger of two runs of bytes.

@@ -14,6 +14,7 @@ func sweeps(channels int) []sweep {
 		{"depths", depths(channels)},
 		{"channels", channelCounts(channels)},
 		{"groups", groups()},
+		{"depthwise", depthwise(channels)},
 		{"values", values(channels)},
 		{"planes", planes3x3()},
 		{"random", random(channels)},
@@ -78,6 +79,22 @@ func groups() (all []geometry) {
 	}
 	for n := 1; n <= 66; n++ { // depthwise
 		all = append(all, geometry{2, 9, 3, 3, 1 + n%2, 1 + n%2, n, 1, 1}, geometry{1, 16, 1, 1, 1, 1, n, 1, 2})
+	}
+	return all
+}
+
+// depthwise has the windows of mobile networks, each with any number of channels and with
+// rows of any length, and blocks of rows that are large for caches.
+func depthwise(channels int) (all []geometry) {
+	for n := 1; n <= 100; n++ {
+		k, stride := 3+2*(n%3), 1+n/3%2
+		all = append(all,
+			geometry{1 + n%4, 1 + n%23, k, k, stride, stride, n, 1, 1},
+			geometry{1 + n%3, 1 + n%9, k, k, stride, stride, 1 + n%37, 1, 1 + n%3},
+			geometry{1 + n%5, 1 + n%11, 1 + n%8, 1 + n%7, 1 + n%3, 1 + n%2, 1 + n%(2*channels), 1, 1})
+	}
+	for stride := 1; stride <= 2; stride++ {
+		all = append(all, geometry{9, 30, 3, 3, stride, stride, 80, 1, 1}, geometry{6, 25, 5, 5, stride, stride, 41, 1, 2})
 	}
 	return all
 }
