@@ -2,18 +2,18 @@ package runtime
 
 import "edgeclassify/int8"
 
-// concat copies the inputs that were not written where they belong, see Plan.join.
+// concat copies the inputs that do not lie where they belong, see Plan.join.
 type concat struct{ node }
 
 func newConcat(n node) operator { return concat{n} }
 
 func (c concat) bind(s *Session) task {
-	dst := s.plane(c.out)
+	dst, out := s.plane(c.out), s.plan.buffers[c.out]
 	var copied []plane
 	var channels []int
 	first := 0
 	for i, id := range c.layer.Inputs {
-		if !s.plan.joined(id) {
+		if b := &s.plan.buffers[id]; b.root != out.root || b.channel != out.channel+first {
 			copied, channels = append(copied, s.plane(id)), append(channels, first)
 		}
 		first += c.in[i].Shape.C

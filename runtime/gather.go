@@ -2,7 +2,8 @@ package runtime
 
 import "edgeclassify/int8"
 
-// gather copies channels, unless the output is a view of the input: see Plan.join.
+// gather copies channels. Of those that lie side by side it has nothing to do: they are
+// a view, see Plan.join.
 type gather struct {
 	node
 	op *int8.Gather

@@ -19,7 +19,7 @@ type buffer struct {
 	life   arena.Buffer // in steps; Over is the input that it may be written over
 	offset int
 	// The tensor whose memory it is, and the first of its channels there: its own, or
-	// that of a Concat. See Plan.join.
+	// that of a Concat or a Gather's input. See Plan.join.
 	root    tensor.ID
 	channel int
 }
@@ -65,26 +65,44 @@ func (b *buffer) size() int64 {
 	return (int64(b.halves)*int64(b.rows())*b.row64() + align - 1) / align * align
 }
 
-// join has the inputs of concatenations written where they belong: those that nothing
-// else reads. A concatenation may be such an input itself, and then stands before it.
+// join has the inputs of concatenations written where they belong, though others read
+// them, too. A concatenation may be such an input itself, and then stands before it: the
+// last one of a dense block is the memory of all. What a Gather selects side by side is a
+// view of its input, unless a concatenation takes it.
 func (p *Plan) join() {
 	for i := len(p.network.Layers) - 1; i >= 0; i-- {
 		l := &p.network.Layers[i]
 		if l.Op.Kind() != (int8.Concat{}).Kind() {
 			continue
 		}
-		out := &p.buffers[tensor.Output(i)]
+		out := p.buffers[tensor.Output(i)]
 		channel := out.channel
 		for _, id := range l.Inputs {
-			b := &p.buffers[id]
-			if id != tensor.Input && len(p.network.Topology().Consumers(id)) == 1 {
-				b.root, b.channel = out.root, channel
-				root := &p.buffers[out.root]
-				root.life.First = min(root.life.First, b.life.First)
+			if id != tensor.Input && !p.joined(id) {
+				p.place(id, out.root, channel)
 			}
-			channel += b.tensor.Shape.C
+			channel += p.buffers[id].tensor.Shape.C
 		}
 	}
+	for i := range p.network.Layers {
+		id := tensor.Output(i)
+		g, ok := p.steps[id].operator.(*gather)
+		if !ok || p.joined(id) {
+			continue
+		}
+		if first, ok := g.channels(); ok {
+			in := p.buffers[g.layer.Inputs[0]]
+			p.place(id, in.root, in.channel+first)
+			p.steps[id].parts = nil
+		}
+	}
+}
+
+// place has a tensor lie in another one's memory.
+func (p *Plan) place(id, root tensor.ID, channel int) {
+	b, r := &p.buffers[id], &p.buffers[root]
+	b.root, b.channel = root, channel
+	r.life.First, r.life.Last = min(r.life.First, b.life.First), max(r.life.Last, b.life.Last)
 }
 
 // joined says whether a tensor lies in another's memory.
@@ -107,7 +125,7 @@ func (p *Plan) layOut() error {
 		b.life.Size = int(b.size())
 		for _, in := range p.steps[i].inPlace() {
 			over := p.network.Layers[tensor.ID(i).Node()].Inputs[in]
-			if b.alike(&p.buffers[over]) && p.buffers[over].life.Last == i {
+			if b.alike(&p.buffers[over]) && !p.joined(over) && p.buffers[over].life.Last == i {
 				b.life.Over = int(over)
 			}
 		}

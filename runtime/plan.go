@@ -101,7 +101,7 @@ func (p *Plan) addSteps() error {
 	}
 	p.join()
 	for i := range p.network.Layers {
-		in := &p.buffers[p.network.Layers[i].Inputs[0]]
+		in := &p.buffers[p.buffers[p.network.Layers[i].Inputs[0]].root]
 		in.halo = in.halo.union(p.steps[tensor.Output(i)].halo())
 	}
 	return nil
