@@ -28,7 +28,7 @@ func avx512() *tile.Micro {
 		Name: "avx512vnni", NR: 32, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: order(32),
 		Shapes: []tile.Shape{{MR: 14, Run: conv14AVX512}, {MR: 7, Run: conv7AVX512}},
 		Sums:   tile.Shape{MR: 14, Run: sums14AVX512}, Requantize: requantizeAVX2,
-		Dense: denseAVX512, Max: maxAVX2, Depthwise: depthwise(),
+		Dense: denseAVX512, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
 	}
 }
 
@@ -37,7 +37,7 @@ func avx2() *tile.Micro {
 		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: order(16), Fit: fitAVX2,
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
-		Dense: denseAVX2, Max: maxAVX2, Depthwise: depthwise(),
+		Dense: denseAVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
 		Winograd: &tile.Winograd{
 			WinogradShape: tile.WinogradShape{
 				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, ByChannels: true,
@@ -45,6 +45,10 @@ func avx2() *tile.Micro {
 			Input: winogradInputAVX2, Multiply: winogradMultiplyAVX2, Output: winogradOutputAVX2,
 		},
 	}
+}
+
+func elementwise() tile.Elementwise {
+	return tile.Elementwise{Lookup: lookupAVX2, Mul: mulAVX2, Add: addAVX2, Sum: sumAVX2}
 }
 
 // order is the channels of a panel's places: the first half of the places
@@ -61,7 +65,7 @@ func order(channels int) []int {
 }
 
 func depthwise() *tile.Depthwise {
-	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Taps: taps}
+	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps}
 }
 
 // taps are pairs below each other, in the last of an odd number of rows side by side.
@@ -74,12 +78,11 @@ func taps(kh, kw int) (taps []int) {
 	if kh%2 == 0 {
 		return taps
 	}
-	last := (kh - 1) * kw
-	for x := 0; x+1 < kw; x += 2 {
-		taps = append(taps, last+x, last+x+1)
-	}
 	if kw%2 == 1 {
-		taps = append(taps, -1, last+kw-1)
+		taps = append(taps, -1)
+	}
+	for x := range kw {
+		taps = append(taps, (kh-1)*kw+x)
 	}
 	return taps
 }
@@ -128,3 +131,15 @@ func winogradOutputAVX2(a tile.WinogradOutput)
 
 //go:noescape
 func depthwiseAVX2(a tile.DepthwiseArgs)
+
+//go:noescape
+func lookupAVX2(a tile.LookupArgs)
+
+//go:noescape
+func mulAVX2(a tile.MulArgs)
+
+//go:noescape
+func addAVX2(a tile.AddArgs)
+
+//go:noescape
+func sumAVX2(a tile.SumArgs)

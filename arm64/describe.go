@@ -14,6 +14,7 @@ type Description struct {
 	Sums                   Tile   // for int16 tensors; none if those of another kernel do
 	Requantize, Dense, Max string
 	Winograd               Winograd // none on cores whose dot product is faster
+	Depthwise              Depthwise
 	WideSteps              int
 	Group, Block           int
 	Wide                   func(weights []int8.Value) bool
@@ -31,6 +32,12 @@ type Winograd struct {
 	Input, Multiply, Output string
 }
 
+// Depthwise is tile.Depthwise, its function by its name.
+type Depthwise struct {
+	tile.Depthwise
+	Function string
+}
+
 // Functions is the code of a kernel, tiles by their names.
 type Functions struct {
 	Tiles      map[string]func(tile.Args)
@@ -38,6 +45,8 @@ type Functions struct {
 	Dense      func(tile.DenseArgs)
 	Max        func(tile.MaxArgs)
 	Winograd   tile.Winograd
+	tile.Elementwise
+	Depthwise func(tile.DepthwiseArgs)
 }
 
 // Micro is the kernel with its code.
@@ -46,7 +55,11 @@ func (d Description) Micro(f Functions) *tile.Micro {
 		Name: d.Name, NR: d.NR, KR: d.KR,
 		Sums: tile.Shape{MR: d.Sums.MR, Run: f.Tiles[d.Sums.Function]}, Requantize: f.Requantize,
 		WideSteps: d.WideSteps, Wide: d.Wide, Panels: true, Group: d.Group, Block: d.Block,
-		Dense: f.Dense, Max: f.Max,
+		Dense: f.Dense, Max: f.Max, Elementwise: f.Elementwise,
+	}
+	if d.Depthwise.Function != "" {
+		m.Depthwise = &d.Depthwise.Depthwise
+		m.Depthwise.Run = f.Depthwise
 	}
 	if d.Winograd.Multiply != "" {
 		f.Winograd.WinogradShape = d.Winograd.WinogradShape
@@ -63,8 +76,9 @@ func (d Description) Micro(f Functions) *tile.Micro {
 func I8MM() Description {
 	return Description{
 		Name: "i8mm", NR: 16, KR: 8, Group: 36 << 10, Block: 16 << 10,
-		Tiles: []Tile{{4, "conv4I8MM"}, {2, "conv2I8MM"}},
-		Dense: "denseNEON", Max: "maxNEON",
+		Tiles:     []Tile{{4, "conv4I8MM"}, {2, "conv2I8MM"}},
+		Depthwise: dotDepthwise(),
+		Dense:     "denseNEON", Max: "maxNEON",
 	}
 }
 
@@ -72,10 +86,29 @@ func I8MM() Description {
 func NeonDot() Description {
 	return Description{
 		Name: "neondot", NR: 8, KR: 4, Group: 36 << 10, Block: 16 << 10,
-		Tiles: []Tile{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}},
-		Sums:  Tile{7, "sums7NeonDot"}, Requantize: "requantizeNEON",
+		Tiles:     []Tile{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}},
+		Depthwise: dotDepthwise(),
+		Sums:      Tile{7, "sums7NeonDot"}, Requantize: "requantizeNEON",
 		Dense: "denseNEON", Max: "maxNEON",
 	}
+}
+
+// dotDepthwise has the taps of four rows of a column side by side, for dot products.
+func dotDepthwise() Depthwise {
+	const rows = 4
+	taps := func(kh, kw int) (taps []int) {
+		for y := 0; y < kh; y += rows {
+			for i := range kw * rows {
+				tap := (y+i%rows)*kw + i/rows
+				if tap >= kh*kw {
+					tap = -1
+				}
+				taps = append(taps, tap)
+			}
+		}
+		return taps
+	}
+	return Depthwise{tile.Depthwise{NR: 8, Step: rows, Taps: taps}, "depthwiseDot"}
 }
 
 // Neon is for out-of-order cores without dot product, such as the Cortex-A72.
@@ -85,6 +118,7 @@ func Neon() Description {
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
+		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1}, "depthwiseNEON"},
 	}
 }
 
@@ -106,5 +140,6 @@ func NeonA53() Description {
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
 		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
+		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1}, "depthwiseA53"},
 	}
 }

@@ -22,11 +22,15 @@ import (
 // macro's parameters in braces.
 var instructions = map[string]string{
 	"SDOT_4S_LANE":   "sdot v{d}.4s, v{n}.16b, v{m}.4b[{i}]",
+	"SDOT_4S":        "sdot v{d}.4s, v{n}.16b, v{m}.16b",
 	"SMMLA_4S":       "smmla v{d}.4s, v{n}.16b, v{m}.16b",
 	"SMULL_8H":       "smull v{d}.8h, v{n}.8b, v{m}.8b",
+	"SMULL2_8H":      "smull2 v{d}.8h, v{n}.16b, v{m}.16b",
 	"SMLAL_8H":       "smlal v{d}.8h, v{n}.8b, v{m}.8b",
 	"SMLAL2_8H":      "smlal2 v{d}.8h, v{n}.16b, v{m}.16b",
 	"SADALP_4S":      "sadalp v{d}.4s, v{n}.8h",
+	"SADDW_4S":       "saddw v{d}.4s, v{n}.4s, v{m}.4h",
+	"SADDW2_4S":      "saddw2 v{d}.4s, v{n}.4s, v{m}.8h",
 	"SMLAL_4S_LANE":  "smlal v{d}.4s, v{n}.4h, v{m}.h[{i}]",
 	"SMLAL2_4S_LANE": "smlal2 v{d}.4s, v{n}.8h, v{m}.h[{i}]",
 	"SMLAL_4S":       "smlal v{d}.4s, v{n}.4h, v{m}.4h",
@@ -51,6 +55,15 @@ var instructions = map[string]string{
 	"SXTL2_8H":       "sxtl2 v{d}.8h, v{n}.16b",
 	"STP_Q":          "stp q{l}, q{h}, [x{n}]",
 	"SMAX_16B":       "smax v{d}.16b, v{n}.16b, v{m}.16b",
+	"MLA_4S":         "mla v{d}.4s, v{n}.4s, v{m}.4s",
+	"SQXTN_4H":       "sqxtn v{d}.4h, v{n}.4s",
+	"SQXTN2_8H":      "sqxtn2 v{d}.8h, v{n}.4s",
+	"SXTL_4S":        "sxtl v{d}.4s, v{n}.4h",
+	"SXTL2_4S":       "sxtl2 v{d}.4s, v{n}.8h",
+	"SSUBL2_8H":      "ssubl2 v{d}.8h, v{n}.16b, v{m}.16b",
+	"SADDW_8H":       "saddw v{d}.8h, v{n}.8h, v{m}.8b",
+	"SADDW2_8H":      "saddw2 v{d}.8h, v{n}.8h, v{m}.16b",
+	"SQADD_8H":       "sqadd v{d}.8h, v{n}.8h, v{m}.8h",
 }
 
 // helpers are the macros of the header that are no instructions.

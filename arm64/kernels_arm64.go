@@ -39,12 +39,16 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
+		Elementwise: tile.Elementwise{Lookup: lookupNEON, Mul: mulNEON, Add: addNEON, Sum: sumNEON},
 		Winograd: tile.Winograd{
 			Input: winogradInput, Output: winogradOutput,
 			Multiply: map[string]func(tile.WinogradMultiply){
 				"winogradMultiply": winogradMultiply, "winogradMultiplyA53": winogradMultiplyA53,
 			}[d.Winograd.Multiply],
 		},
+		Depthwise: map[string]func(tile.DepthwiseArgs){
+			"depthwiseDot": depthwiseDot, "depthwiseNEON": depthwiseNEON, "depthwiseA53": depthwiseA53,
+		}[d.Depthwise.Function],
 	})
 }
 
@@ -98,3 +102,24 @@ func winogradMultiplyA53(a tile.WinogradMultiply)
 
 //go:noescape
 func winogradOutput(a tile.WinogradOutput)
+
+//go:noescape
+func lookupNEON(a tile.LookupArgs)
+
+//go:noescape
+func mulNEON(a tile.MulArgs)
+
+//go:noescape
+func addNEON(a tile.AddArgs)
+
+//go:noescape
+func sumNEON(a tile.SumArgs)
+
+//go:noescape
+func depthwiseDot(a tile.DepthwiseArgs)
+
+//go:noescape
+func depthwiseNEON(a tile.DepthwiseArgs)
+
+//go:noescape
+func depthwiseA53(a tile.DepthwiseArgs)

@@ -49,6 +49,7 @@ func TestDescriptionsNameTheCode(t *testing.T) {
 		}
 		require.Equal(t, "edgeclassify/arm64."+d.Dense, nameOf(m.Dense))
 		require.Equal(t, "edgeclassify/arm64."+d.Max, nameOf(m.Max))
+		require.Equal(t, "edgeclassify/arm64."+d.Depthwise.Function, nameOf(m.Depthwise.Run))
 		if w := d.Winograd; w.Multiply != "" {
 			require.Equal(t, "edgeclassify/arm64."+w.Input, nameOf(m.Winograd.Input))
 			require.Equal(t, "edgeclassify/arm64."+w.Multiply, nameOf(m.Winograd.Multiply))

@@ -8,13 +8,13 @@ func (c *Conv) Depthwise() bool { return c.Groups > 1 && c.Groups == c.InC }
 
 // Unit is the number of output channels at whose multiples work is split for a kernel
 // that computes nr together: with groups between groups, of which a depthwise
-// convolution has nr together.
+// convolution has nr together, or a vector of 16.
 func (c *Conv) Unit(nr int) int {
 	if c.Groups == 1 {
 		return nr
 	}
 	if c.Depthwise() {
-		return nr * (c.OutC / c.InC)
+		return max(nr, 16) * (c.OutC / c.InC)
 	}
 	return c.OutC / c.Groups
 }

@@ -21,6 +21,13 @@ type Kernel struct {
 	// Max replaces count runs of n values by the larger of dst's and src's; the
 	// runs begin dstStep and srcStep values apart.
 	Max func(dst, src []int8, n, count, dstStep, srcStep int)
+	// Lookup, Mul and Add are the operations of these names on int8 tensors. A table is
+	// that of Runs.Lookup.
+	Lookup func(dst, src []int8, table *[256]int8, r Runs)
+	Mul    func(dst, x, y []int8, m *Mul, z Zeros, r Runs)
+	Add    func(dst, x, y []int8, a *Add, z Zeros, r Runs)
+	// Sum adds count runs of values to the sums; they begin step values apart.
+	Sum func(sums []int32, src []int8, count, step int)
 }
 
 // Convolution is one layer's convolution by a kernel. It is immutable once its

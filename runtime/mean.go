@@ -10,7 +10,7 @@ type mean struct {
 
 func newMean(n node) operator { return &mean{n, n.layer.Op.(*int8.Mean)} }
 
-func (*mean) split() (byRows bool, channels int) { return false, 1 }
+func (*mean) split() (byRows bool, channels int) { return false, sumUnit }
 
 // scratch is the sums of all channels.
 func (m *mean) scratch() int { return (m.layer.Out.Shape.C + 1) / 2 }
@@ -19,9 +19,7 @@ func (m *mean) bind(s *Session) task {
 	src, dst := s.plane(m.layer.Inputs[0]), s.plane(m.out)
 	codes, at := m.layer.Out.Range(), dst.at(0, 0)
 	return func(part int8.Part, scratch []int64) {
-		sums := cast[int32](scratch)[:part.C1-part.C0]
-		sum(sums, &src, part)
-		for i, v := range sums {
+		for i, v := range m.sums(scratch, &src, part) {
 			dst.set(at+part.C0+i, m.op.At(v, codes))
 		}
 		dst.fillHalo(part)

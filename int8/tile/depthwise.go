@@ -13,7 +13,7 @@ import (
 //	int32 multiplier[NR]
 //	int8 or int16 weight[steps][NR][Step]
 type Depthwise struct {
-	// NR is the number of channels of a panel; Micro.NR is a multiple.
+	// NR is the number of channels of a panel; Micro.NR or 16 is a multiple.
 	NR int
 	// Run computes one panel of some rows. It reads NR bytes of each tap, no more.
 	Run func(DepthwiseArgs)
@@ -23,6 +23,8 @@ type Depthwise struct {
 	Step int
 	// Wide says that weights are int16.
 	Wide bool
+	// Shift is how many bits of the accumulator's shift biases and weights can take on.
+	Shift uint8
 	// Taps is the taps of a window, ky*kw + kx, in packed order: some whole steps. Where
 	// it is -1 the weight is 0. nil: as they come, with a Step of 1.
 	Taps func(kh, kw int) []int
@@ -59,6 +61,7 @@ type depthwise struct {
 	*Depthwise
 	conv       *int8.Conv
 	flip       int8.Value // of stored inputs
+	shift      uint8      // of the accumulator, that biases and weights have
 	multiplier int        // outputs of an input
 	taps       []int
 	width      int // pixels of an output row
@@ -73,7 +76,7 @@ func (m *Micro) depthwise(l *int8.Layer) int8.Convolution {
 		return nil
 	}
 	d := &depthwise{
-		Depthwise: m.Depthwise, conv: c, flip: m.flip(), multiplier: c.OutC / c.InC, width: l.Out.Shape.W, taps: make([]int, c.KH*c.KW),
+		Depthwise: m.Depthwise, conv: c, flip: m.flip(), shift: min(c.Shift, m.Depthwise.Shift), multiplier: c.OutC / c.InC, width: l.Out.Shape.W, taps: make([]int, c.KH*c.KW),
 	}
 	for i := range d.taps {
 		d.taps[i] = i
@@ -134,15 +137,15 @@ func (d *depthwise) fill(panel []int8.Value, first int) {
 			continue
 		}
 		row := c.Weight[o*window:][:window]
-		words[place], words[d.NR+place] = c.Bias[o]+int32(d.flip)*sum(row), c.Multiplier[o]
+		words[place], words[d.NR+place] = (c.Bias[o]+int32(d.flip)*sum(row))<<d.shift, c.Multiplier[o]
 		for i, tap := range d.taps {
 			at := (i/d.Step*d.NR+place)*d.Step + i%d.Step
 			switch {
 			case tap < 0:
 			case d.Wide:
-				wide[at] = int16(row[tap])
+				wide[at] = int16(row[tap]) << d.shift
 			default:
-				narrow[at] = row[tap]
+				narrow[at] = row[tap] << d.shift
 			}
 		}
 	}
@@ -200,7 +203,7 @@ func (w *depthwiseWork) panel(i int) {
 	dh, dw := t.Steps()
 	a := DepthwiseArgs{
 		Panel: pointer(w.panels[i]), Rows: w.n, Pixels: t.OW, KH: t.KH, KW: t.KW,
-		Shift: int(t.Shift), Ratio: int(t.Residual),
+		Shift: int(t.Shift - w.shift), Ratio: int(t.Residual),
 	}
 	src, row, pixel := w.source(first)
 	a.SrcTap, a.SrcRow, a.SrcStep, a.SrcNext = dw*pixel, dh*row, t.StrideW*pixel, t.StrideH*row
@@ -218,7 +221,7 @@ func (w *depthwiseWork) panel(i int) {
 	}
 	a.Dst, a.DstStep, a.DstNext = at(t.Dst, t.DstRow, t.DstStep), t.DstStep, t.DstRow
 	if t.Res != nil {
-		a.Res, a.ResStep, a.ResNext = at(t.Res, t.ResRow, t.OutC), t.OutC, t.ResRow
+		a.Res, a.ResStep, a.ResNext = at(t.Res, t.ResRow, t.ResStep), t.ResStep, t.ResRow
 	}
 	w.Depthwise.Run(a)
 }
@@ -238,7 +241,7 @@ func (w *depthwiseWork) staged(a DepthwiseArgs, channel, lane int) {
 	a.Dst, a.DstStep, a.DstNext = pointer(w.out), w.NR, t.OW*w.NR
 	if t.Res != nil {
 		a.Res, a.ResStep, a.ResNext = a.Dst, a.DstStep, a.DstNext
-		pixels(func(staged, y, x int) { copy(w.out[staged:][:lanes], t.Res[y*t.ResRow+x*t.OutC+channel:]) })
+		pixels(func(staged, y, x int) { copy(w.out[staged:][:lanes], t.Res[y*t.ResRow+x*t.ResStep+channel:]) })
 	}
 	w.Depthwise.Run(a)
 	pixels(func(staged, y, x int) { copy(t.Dst[y*t.DstRow+x*t.DstStep+channel:][:lanes], w.out[staged:]) })
@@ -250,12 +253,12 @@ func (w *depthwiseWork) source(channel int) (src []int8.Value, row, pixel int) {
 	t := w.t
 	src = t.Src[w.y*t.StrideH*t.SrcRow:]
 	if !w.spreads() {
-		return src[channel:], t.SrcRow, t.InC
+		return src[channel:], t.SrcRow, t.SrcStep
 	}
 	height, width := w.inputs(w.n)
 	for y := range height {
 		for x := range width {
-			dst, from := w.in[(y*width+x)*w.NR:][:w.NR], src[y*t.SrcRow+x*t.InC:][:t.InC]
+			dst, from := w.in[(y*width+x)*w.NR:][:w.NR], src[y*t.SrcRow+x*t.SrcStep:][:t.InC]
 			for lane := range min(w.NR, t.OutC-channel) {
 				dst[lane] = from[(channel+lane)/w.multiplier]
 			}

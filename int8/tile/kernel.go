@@ -16,6 +16,10 @@ func (m *Micro) Kernel() int8.Kernel {
 		ConvolutionInt16: m.ConvolutionInt16,
 		Dense:            m.dense,
 		Max:              m.max,
+		Lookup:           m.lookup,
+		Mul:              m.mul,
+		Add:              m.add,
+		Sum:              m.sum,
 	}
 }
 

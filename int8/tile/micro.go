@@ -60,6 +60,7 @@ type Micro struct {
 	Dense func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
 	Max func(MaxArgs)
+	Elementwise
 }
 
 // Shape is a tile of some pixels and the code that computes it.

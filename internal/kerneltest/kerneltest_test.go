@@ -132,18 +132,35 @@ func TestMistakesOfVectorsAreFound(t *testing.T) {
 	k.Max = func(dst, src []int8.Value, n, count, dstStep, srcStep int) {
 		good.Max(dst, src, n-n%2, count, dstStep, srcStep)
 	}
-	b := newBench(t, k)
-	dense, maximum := 0, 0
-	for seed := range uint64(100) {
-		if b.dense(seed) != nil {
-			dense++
-		}
-		if b.max(seed) != nil {
-			maximum++
-		}
+	k.Lookup = func(dst, src []int8.Value, table *[256]int8.Value, r int8.Runs) {
+		changed := *table
+		changed[7]++
+		good.Lookup(dst, src, &changed, r)
 	}
-	require.Greater(t, dense, 10)
-	require.Greater(t, maximum, 10)
+	k.Mul = func(dst, x, y []int8.Value, m *int8.Mul, z int8.Zeros, r int8.Runs) {
+		z.Dst ^= 1
+		good.Mul(dst, x, y, m, z, r)
+	}
+	k.Add = func(dst, x, y []int8.Value, a *int8.Add, z int8.Zeros, r int8.Runs) {
+		r.Length -= r.Length % 2
+		good.Add(dst, x, y, a, z, r)
+	}
+	k.Sum = func(sums []int32, src []int8.Value, count, step int) {
+		good.Sum(sums, src, count, step)
+		*beyond(src, len(src)) ^= 1
+	}
+	b := newBench(t, k)
+	for name, test := range map[string]func(seed uint64) error{
+		"dense": b.dense, "max": b.max, "lookup": b.lookup, "mul": b.mul, "add": b.add, "sum": b.sum,
+	} {
+		found := 0
+		for seed := range uint64(100) {
+			if test(seed) != nil {
+				found++
+			}
+		}
+		require.Greater(t, found, 10, name)
+	}
 }
 
 // The trials obey the contract and reach its corners.
