@@ -238,10 +238,13 @@ func (a *arranger) ranks(s *channelSet) {
 			behind := a.sets[tensor.Output(reader)].rank
 			switch op := n.Op.(type) {
 			case *Gather:
-				selected := make([]int, len(s.rank))
+				selected, first := make([]int, len(s.rank)), 1
+				if a.copied(tensor.Output(reader)) {
+					first = -len(op.Indices)
+				}
 				for i, c := range op.Indices {
 					if selected[c] == 0 {
-						selected[c] = 1
+						selected[c] = first
 						if behind != nil {
 							selected[c] += behind[i]
 						}
@@ -259,6 +262,15 @@ func (a *arranger) ranks(s *channelSet) {
 			}
 		}
 	}
+}
+
+// copied tells whether a Concat reads a tensor: what a Gather makes then has to be copied,
+// and others should be what lies side by side.
+func (a *arranger) copied(id tensor.ID) bool {
+	return slices.ContainsFunc(a.topology.Consumers(id), func(reader int) bool {
+		_, ok := a.Nodes[reader].Op.(Concat)
+		return ok
+	})
 }
 
 // refine orders channels of equal rank by a second one.
@@ -294,13 +306,15 @@ func (a *arranger) orderOf(s *channelSet) []int {
 		return s.order
 	}
 	if len(s.concats) > 0 {
+		var order []int
 		for _, in := range s.concats[0] {
-			first := len(s.order)
+			first := len(order)
 			for _, c := range a.orderOf(a.sets[in]) {
-				s.order = append(s.order, first+c)
+				order = append(order, first+c)
 			}
 		}
-		return s.order
+		s.order = order
+		return order
 	}
 	place, order := a.places(s), counted(len(s.cuts))
 	for first := 0; first < len(order); {

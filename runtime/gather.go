@@ -6,19 +6,22 @@ import "edgeclassify/int8"
 // a view, see Plan.join.
 type gather struct {
 	node
-	op *int8.Gather
+	runs []channels
 }
 
-func newGather(n node) operator { return &gather{n, n.layer.Op.(*int8.Gather)} }
+// channels are some that lie side by side.
+type channels struct{ from, n int }
 
-// channels is the first of the channels if they lie side by side.
-func (g *gather) channels() (first int, ok bool) {
-	for i, c := range g.op.Indices {
-		if c != g.op.Indices[0]+int32(i) {
-			return 0, false
+func newGather(n node) operator {
+	g := &gather{node: n}
+	for _, c := range n.layer.Op.(*int8.Gather).Indices {
+		if last := len(g.runs) - 1; last >= 0 && g.runs[last].from+g.runs[last].n == int(c) {
+			g.runs[last].n++
+		} else {
+			g.runs = append(g.runs, channels{int(c), 1})
 		}
 	}
-	return int(g.op.Indices[0]), true
+	return g
 }
 
 func (g *gather) bind(s *Session) task {
@@ -27,9 +30,9 @@ func (g *gather) bind(s *Session) task {
 		for y := part.Y0; y < part.Y1; y++ {
 			for x := range dst.shape.W {
 				to, from := dst.at(y, x), src.at(y, x)
-				take(dst.data[to:], src.data[from:], g.op.Indices)
+				g.copy(dst.data[to:], src.data[from:])
 				if dst.low != nil {
-					take(dst.low[to:], src.low[from:], g.op.Indices)
+					g.copy(dst.low[to:], src.low[from:])
 				}
 			}
 		}
@@ -37,10 +40,14 @@ func (g *gather) bind(s *Session) task {
 	}
 }
 
-// take copies a pixel's channels.
-func take(dst, src []int8.Value, indices []int32) {
-	dst = dst[:len(indices)]
-	for i, c := range indices {
-		dst[i] = src[c]
+// copy copies a pixel's channels.
+func (g *gather) copy(dst, src []int8.Value) {
+	for _, r := range g.runs {
+		if r.n == 1 {
+			dst[0] = src[r.from]
+		} else {
+			copy(dst[:r.n], src[r.from:])
+		}
+		dst = dst[r.n:]
 	}
 }

@@ -90,9 +90,9 @@ func (p *Plan) join() {
 		if !ok || p.joined(id) {
 			continue
 		}
-		if first, ok := g.channels(); ok {
+		if len(g.runs) == 1 {
 			in := p.buffers[g.layer.Inputs[0]]
-			p.place(id, in.root, in.channel+first)
+			p.place(id, in.root, in.channel+g.runs[0].from)
 			p.steps[id].parts = nil
 		}
 	}
