@@ -1,7 +1,7 @@
 //go:build !purego
 
 #include "textflag.h"
-#include "requantize_amd64.h"
+#include "requantize_avx2_amd64.h"
 
 // Tiles of 4 or 3 pixels by 16 output channels. A step multiplies four bytes
 // of each pixel, unsigned, by four bytes of each channel, signed. VPMADDUBSW
@@ -127,51 +127,13 @@ GLOBL signBits<>(SB), RODATA|NOPTR, $16
 	VPSLLD X10, low, low; \
 	VPSLLD X10, high, high
 
-// Of requantize_amd64.h. Merged sums stay in low and high.
-
-#define WIDTH 32
-#define DST   BX
-#define ODD0  Y10
-#define ODD1  Y11
-#define RATIO Y14
-#define HALF  Y15
-
-#define SET_HALF  VMOVQ SI, X15; VPBROADCASTQ X15, HALF
-#define SET_RATIO VMOVQ DI, X14; VPBROADCASTD X14, RATIO
-
-#define ODD_PLACES(from, to) VPSRLQ $32, from, to
-
-#define MERGE(low, high) \
-	VPBLENDD $0xaa, ODD0, low, low; \
-	VPBLENDD $0xaa, ODD1, high, high
-
-#define MERGE_UPPER(low, high) \
-	VPSRLQ $32, low, low; \
-	VPSRLQ $32, high, high; \
-	MERGE(low, high)
-
-#define MULTIPLY_ADD(r0, r1, s0, s1) \
-	VPMADDWD RATIO, r0, r0; \
-	VPMADDWD RATIO, r1, r1; \
-	VPADDD   r0, s0, s0; \
-	VPADDD   r1, s1, s1
-
-#define SATURATE_STORE(s0, s1) \
-	VPACKSSDW s1, s0, Y10; \
-	VPACKSSWB Y10, Y10, Y10; \
-	VPERMQ    $8, Y10, Y10; \
-	VPXOR     signBits<>(SB), X10, X10; \
-	VMOVDQU   X10, (DST); \
-	ADDQ      AX, DST
-
-#define PLAIN(window, low, high)    ROUND(low, high, low, high)
-#define RESIDUAL(window, low, high) ADD_RESIDUAL(low, high, low, high, Y12, Y13)
-
 // SUMS stores the sums of a pixel.
 #define SUMS(window, low, high) \
-	VMOVDQU low, (DST); \
-	VMOVDQU high, 32(DST); \
-	ADDQ    AX, DST
+	VMOVDQU low, (BX); \
+	VMOVDQU high, 32(BX); \
+	ADDQ    AX, BX
+
+#define STORED(pack)
 
 // BINS are those of three steps, of two and of one, whose numbers are at R15 from
 // first on. It ends at the label end.
@@ -220,7 +182,7 @@ bin1: \
 	JNZ bin1
 
 // TILES is the loop over tiles. R15 is the numbers of bins.
-#define TILES(pixels, plain, residual) \
+#define TILES(pixels, plain, residual, store) \
 	MOVQ a_Src+0(FP), R10; \
 	MOVQ a_Panel+24(FP), DX; \
 	MOVQ a_SrcStep+64(FP), AX; \
@@ -255,9 +217,15 @@ step: \
 	DECL CX; \
 	JNZ step; \
 summed: \
-	VMOVQ a_Shift+112(FP), X10; \
+	MOVQ a_Shift+112(FP), AX; \
+	TESTQ AX, AX; \
+	JZ   shifted; \
+	VMOVQ AX, X10; \
 	pixels(SHIFT); \
-	REQUANTIZE(pixels, plain, residual); \
+shifted: \
+	MOVQ a_Res+16(FP), CX; \
+	CONSTANTS \
+	REQUANTIZE(pixels, plain, residual, store); \
 	MOVQ a_SrcNext+88(FP), AX; \
 	ADDQ AX, R10; \
 	ADDQ AX, R11; \
@@ -270,15 +238,15 @@ summed: \
 
 // func conv4AVX2(a tile.Args)
 TEXT ·conv4AVX2(SB), NOSPLIT, $0-160
-	TILES(PIXELS4, PLAIN, RESIDUAL)
+	TILES(PIXELS4, PLAIN, RESIDUAL, STORE_FULL4)
 
 // func conv3AVX2(a tile.Args)
 TEXT ·conv3AVX2(SB), NOSPLIT, $0-160
-	TILES(PIXELS3, PLAIN, RESIDUAL)
+	TILES(PIXELS3, PLAIN, RESIDUAL, STORE_FULL3)
 
 // func sums4AVX2(a tile.Args)
 TEXT ·sums4AVX2(SB), NOSPLIT, $0-160
-	TILES(PIXELS4, SUMS, SUMS)
+	TILES(PIXELS4, SUMS, SUMS, STORED)
 
 // The first byte of each 32-bit lane, and the second.
 DATA firstBytes<>+0(SB)/8, $0x808080800c080400
@@ -400,41 +368,6 @@ next:
 	ADDQ $8, CX
 	CMPQ CX, BX
 	JLT  values
-	VZEROUPPER
-	RET
-
-// func denseAVX2(a tile.DenseArgs)
-TEXT ·denseAVX2(SB), NOSPLIT, $0-48
-	MOVQ a_Dst+0(FP), DI
-	MOVQ a_Src+8(FP), SI
-	MOVQ a_Weights+16(FP), DX
-	MOVQ a_Rows+24(FP), BX
-	MOVQ a_Length+32(FP), R8
-	MOVQ a_Stride+40(FP), R9
-
-class:
-	VPXOR Y0, Y0, Y0
-	XORQ  CX, CX
-
-values:
-	VPMOVSXBW (DX)(CX*1), Y1
-	VPMADDWD  (SI)(CX*2), Y1, Y1
-	VPADDD    Y1, Y0, Y0
-	ADDQ      $16, CX
-	CMPQ      CX, R8
-	JLT       values
-
-	VEXTRACTI128 $1, Y0, X1
-	VPADDD       X1, X0, X0
-	VPSHUFD      $0x4e, X0, X1
-	VPADDD       X1, X0, X0
-	VPSHUFD      $0xb1, X0, X1
-	VPADDD       X1, X0, X0
-	VMOVD        X0, (DI)
-	ADDQ         $4, DI
-	ADDQ         R9, DX
-	DECQ         BX
-	JNZ          class
 	VZEROUPPER
 	RET
 

@@ -374,3 +374,31 @@ eights:
 done:
 	VZEROUPPER
 	RET
+
+// func meanAVX2(a tile.MeanArgs)
+TEXT ·meanAVX2(SB), NOSPLIT, $0-48
+	MOVQ         a_Dst+0(FP), DI
+	MOVQ         a_Sums+8(FP), SI
+	MOVQ         a_Length+16(FP), R8
+	VPBROADCASTQ a_Multiplier+24(FP), Y7
+	VMOVQ        a_Shift+32(FP), X6
+	BROADCAST_WORDS(a_Zero+40(FP), X10, Y10)
+	MOVQ         $0x1040000000, AX // as in mulAVX2
+	VMOVQ        AX, X11
+	VPBROADCASTQ X11, Y11
+
+eight:
+	VMOVDQU      (SI), Y0
+	VPSLLD       X6, Y0, Y0
+	SCALE(Y0, Y1, Y7, Y11)
+	VEXTRACTI128 $1, Y0, X1
+	VPACKSSDW    X1, X0, X0
+	VPADDSW      X10, X0, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (DI)
+	ADDQ         $32, SI
+	ADDQ         $8, DI
+	SUBQ         $8, R8
+	JNZ          eight
+	VZEROUPPER
+	RET

@@ -25,22 +25,26 @@ func Kernels() []int8.Kernel {
 
 func avx512() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx512vnni", NR: 32, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: order(32),
+		Name: "avx512vnni", NR: 32, KR: 4, Group: 16 << 10, Block: 16 << 10, Cache: 1 << 20, Unsigned: true, Order: order(32),
 		Shapes: []tile.Shape{{MR: 14, Run: conv14AVX512}, {MR: 7, Run: conv7AVX512}},
 		Sums:   tile.Shape{MR: 14, Run: sums14AVX512}, Requantize: requantizeAVX2,
-		Dense: denseAVX512, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
+		Dense: denseAVX512, DenseInt8: denseInt8AVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
 	}
 }
 
 func avx2() *tile.Micro {
 	return &tile.Micro{
-		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 16 << 10, Unsigned: true, Order: order(16), Fit: fitAVX2,
+		Name: "avx2", NR: 16, KR: 4, Group: 16 << 10, Block: 32 << 10, Cache: 512 << 10, Unsigned: true, Order: wordsOrder(16), Fit: fitAVX2,
 		Shapes: []tile.Shape{{MR: 4, Run: conv4AVX2}, {MR: 3, Run: conv3AVX2}},
 		Sums:   tile.Shape{MR: 4, Run: sums4AVX2}, Requantize: requantizeAVX2,
-		Dense: denseAVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
+		Dense: denseAVX2, DenseInt8: denseInt8AVX2, Max: maxAVX2, Depthwise: depthwise(), Elementwise: elementwise(),
+		Words: &tile.Words{
+			Shapes: []tile.Shape{{MR: 4, Run: words4AVX2, Half: wordsHalf4AVX2}, {MR: 3, Run: words3AVX2, Half: wordsHalf3AVX2}},
+			Order:  wordsOrder(16), HalfOrder: wordsOrder(8), Widen: widenAVX2,
+		},
 		Winograd: &tile.Winograd{
 			WinogradShape: tile.WinogradShape{
-				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, ByChannels: true,
+				Group: 4, Depth: 16, Pair: 2, Channels: 16, Outputs: 8, Pad: 64, Block: 28, MinTiles: 16, MinChannels: 16, MinUse: 62, ByChannels: true,
 			},
 			Input: winogradInputAVX2, Multiply: winogradMultiplyAVX2, Output: winogradOutputAVX2,
 		},
@@ -48,7 +52,7 @@ func avx2() *tile.Micro {
 }
 
 func elementwise() tile.Elementwise {
-	return tile.Elementwise{Lookup: lookupAVX2, Mul: mulAVX2, Add: addAVX2, Sum: sumAVX2}
+	return tile.Elementwise{Lookup: lookupAVX2, Mul: mulAVX2, Add: addAVX2, Sum: sumAVX2, Mean: meanAVX2}
 }
 
 // order is the channels of a panel's places: the first half of the places
@@ -60,6 +64,17 @@ func order(channels int) []int {
 	}
 	for _, c := range order {
 		order = append(order, c+4)
+	}
+	return order
+}
+
+// wordsOrder is that of words_amd64.s: vectors of eight, in whose lanes a shuffle moves the
+// odd places behind the even ones.
+func wordsOrder(channels int) []int {
+	order := make([]int, channels)
+	for i := range order {
+		vector, lane := i/8, i/4%2
+		order[i] = lane*channels/2 + vector*4 + i%2*2 + i%4/2
 	}
 	return order
 }
@@ -78,11 +93,12 @@ func taps(kh, kw int) (taps []int) {
 	if kh%2 == 0 {
 		return taps
 	}
-	if kw%2 == 1 {
-		taps = append(taps, -1)
+	last := (kh - 1) * kw
+	for x := 0; x+1 < kw; x += 2 {
+		taps = append(taps, last+x, last+x+1)
 	}
-	for x := range kw {
-		taps = append(taps, (kh-1)*kw+x)
+	if kw%2 == 1 {
+		taps = append(taps, -1, last+kw-1)
 	}
 	return taps
 }
@@ -109,6 +125,21 @@ func conv3AVX2(a tile.Args)
 func sums4AVX2(a tile.Args)
 
 //go:noescape
+func words4AVX2(a tile.Args)
+
+//go:noescape
+func words3AVX2(a tile.Args)
+
+//go:noescape
+func wordsHalf4AVX2(a tile.Args)
+
+//go:noescape
+func wordsHalf3AVX2(a tile.Args)
+
+//go:noescape
+func widenAVX2(a tile.WidenArgs)
+
+//go:noescape
 func fitAVX2(step, rooms unsafe.Pointer, open int) (bin, sum int)
 
 //go:noescape
@@ -116,6 +147,9 @@ func requantizeAVX2(a tile.RequantizeArgs)
 
 //go:noescape
 func denseAVX2(a tile.DenseArgs)
+
+//go:noescape
+func denseInt8AVX2(a tile.DenseArgs)
 
 //go:noescape
 func maxAVX2(a tile.MaxArgs)
@@ -130,9 +164,6 @@ func winogradMultiplyAVX2(a tile.WinogradMultiply)
 func winogradOutputAVX2(a tile.WinogradOutput)
 
 //go:noescape
-func depthwiseAVX2(a tile.DepthwiseArgs)
-
-//go:noescape
 func lookupAVX2(a tile.LookupArgs)
 
 //go:noescape
@@ -143,3 +174,9 @@ func addAVX2(a tile.AddArgs)
 
 //go:noescape
 func sumAVX2(a tile.SumArgs)
+
+//go:noescape
+func meanAVX2(a tile.MeanArgs)
+
+//go:noescape
+func depthwiseAVX2(a tile.DepthwiseArgs)

@@ -41,6 +41,28 @@
 	FMOVD (R3)(R5), F3; \
 	LANES(V0, V1, V2, V3)
 
+// QUAD reads four neighbours of the fifth row, ONE a single value.
+#define QUAD \
+	FMOVD (R21)(R5), F0; \
+	FMOVD (R22)(R5), F1; \
+	FMOVD (R23)(R5), F2; \
+	FMOVD (R24)(R5), F3; \
+	LANES(V0, V1, V2, V3)
+
+#define ONE \
+	FMOVD (R4)(R5), F0; \
+	VZIP1 V0.B16, V0.B16, V0.B16; \
+	VZIP1 V0.H8, V0.H8, V2.H8; \
+	VZIP2 V0.H8, V0.H8, V3.H8
+
+// FIFTH puts the fifth row's weights of a column beside others, as those of tap i.
+#define FIFTH(column, i) \
+	FLDPQ (224+32*column)(R12), (F0, F1); \
+	VSHL  $(8*i), V0.S4, V0.S4; \
+	VSHL  $(8*i), V1.S4, V1.S4; \
+	VORR  V0.B16, V16.B16, V16.B16; \
+	VORR  V1.B16, V17.B16, V17.B16
+
 #define BEGIN(s, t) FLDPQ (R12), (s, t)
 
 // FINISH makes outputs of the sums s and begins others in their place.
@@ -85,6 +107,62 @@ plain: \
 	SUBS $1, R6; \
 	BEQ  last
 
+// PIXEL5 and PIXEL5S2 are of 5x5 windows. Four neighbours of the fifth row are at taps 1 to
+// 4 of a pixel; where columns step by 1, they are at taps 0 to 3 of the next one, and only
+// the last counts for the first.
+#define PIXEL5(s, f0, f1, n, m, k, l, shifted, plain, last) \
+	COLUMN4; \
+	TAPS(14, s); \
+	TAPS(12, n); \
+	TAPS(10, m); \
+	TAPS(8, k); \
+	TAPS(6, l); \
+	QUAD; \
+	TAPS(18, s); \
+	TAPS(16, n); \
+	ADD  R9, R5; \
+	FINISH(s, f0, f1, shifted, plain); \
+	SUBS $1, R6; \
+	BEQ  last
+
+#define PIXEL5S2(s, f0, f1, n, m, shifted, plain, last) \
+	COLUMN4; \
+	TAPS(12, s); \
+	TAPS(8, n); \
+	QUAD; \
+	TAPS(16, s); \
+	ONE; \
+	TAPS(18, s); \
+	ADD  R9, R5; \
+	COLUMN4; \
+	TAPS(14, s); \
+	TAPS(10, n); \
+	TAPS(6, m); \
+	ADD  R9, R5; \
+	FINISH(s, f0, f1, shifted, plain); \
+	SUBS $1, R6; \
+	BEQ  last
+
+// ROWS5 begins a row of 5x5 windows, whose column of the offset 0 is the given number of
+// taps from the first; neighbours of the fifth row begin with the second tap.
+#define ROWS5(taps) \
+	ROW; \
+	MOVD $(taps), R5; \
+	ADD  R14<<2, R0, R4; \
+	MUL  R9, R5; \
+	ADD  R9, R4, R21; \
+	ADD  R9, R21, R22; \
+	ADD  R9, R22, R23; \
+	ADD  R9, R23, R24; \
+	ADD  R5, R0; \
+	NEG  R5, R5; \
+	ADD  R14, R0, R1; \
+	ADD  R14, R1, R2; \
+	ADD  R14, R2, R3; \
+	BEGIN(F22, F23); \
+	BEGIN(F24, F25); \
+	BEGIN(F26, F27)
+
 // func depthwiseDot(a tile.DepthwiseArgs)
 TEXT ·depthwiseDot(SB), NOSPLIT, $0-144
 	ARGUMENTS
@@ -92,6 +170,8 @@ TEXT ·depthwiseDot(SB), NOSPLIT, $0-144
 	MOVD  a_KW+56(FP), R1
 	CMP   R0, R1
 	BNE   any
+	CMP   $5, R0
+	BEQ   five
 	CMP   $3, R0
 	BNE   any
 	CMP   R9, R13
@@ -146,6 +226,89 @@ pixel3s2:
 
 next3s2:
 	NEXT_ROW(row3s2, done3s2)
+
+five:
+	FLDPQ 64(R12), (F6, F7)
+	FLDPQ 96(R12), (F8, F9)
+	FLDPQ 128(R12), (F10, F11)
+	FLDPQ 160(R12), (F12, F13)
+	FLDPQ 192(R12), (F14, F15)
+	CMP   R9<<1, R13
+	BEQ   five2
+	CMP   R9, R13
+	BNE   any
+	FLDPQ 224(R12), (F16, F17)
+	FIFTH(1, 1)
+	FIFTH(2, 2)
+	FIFTH(3, 3)
+	FLDPQ 352(R12), (F0, F1)
+	VSHL  $24, V0.S4, V18.S4
+	VSHL  $24, V1.S4, V19.S4
+
+row5:
+	ROWS5(4)
+	BEGIN(F28, F29)
+	BEGIN(F30, F31)
+	COLUMN4
+	TAPS(6, 22)
+	ADD   R9, R5
+	COLUMN4
+	TAPS(8, 22)
+	TAPS(6, 24)
+	ADD   R9, R5
+	COLUMN4
+	TAPS(10, 22)
+	TAPS(8, 24)
+	TAPS(6, 26)
+	ADD   R9, R5
+	COLUMN4
+	TAPS(12, 22)
+	TAPS(10, 24)
+	TAPS(8, 26)
+	TAPS(6, 28)
+	QUAD
+	TAPS(16, 22)
+	ADD   R9, R5
+
+pixel5:
+	PIXEL5(22, F22, F23, 24, 26, 28, 30, shifted5, plain5, next5)
+	PIXEL5(24, F24, F25, 26, 28, 30, 22, shifted6, plain6, next5)
+	PIXEL5(26, F26, F27, 28, 30, 22, 24, shifted7, plain7, next5)
+	PIXEL5(28, F28, F29, 30, 22, 24, 26, shifted8, plain8, next5)
+	PIXEL5(30, F30, F31, 22, 24, 26, 28, shifted9, plain9, next5)
+	B     pixel5
+
+next5:
+	NEXT_ROW(row5, done5)
+
+five2:
+	FLDPQ 224(R12), (F18, F19)
+	FLDPQ 256(R12), (F16, F17)
+	FIFTH(2, 1)
+	FIFTH(3, 2)
+	FIFTH(4, 3)
+
+row5s2:
+	ROWS5(3)
+	COLUMN4
+	TAPS(6, 22)
+	ADD   R9, R5
+	COLUMN4
+	TAPS(8, 22)
+	ADD   R9, R5
+	COLUMN4
+	TAPS(10, 22)
+	TAPS(6, 24)
+	ADD   R9, R5
+
+pixel5s2:
+	PIXEL5S2(22, F22, F23, 24, 26, shifted10, plain10, next5s2)
+	PIXEL5S2(24, F24, F25, 26, 22, shifted11, plain11, next5s2)
+	PIXEL5S2(26, F26, F27, 22, 24, shifted12, plain12, next5s2)
+	B     pixel5s2
+
+next5s2:
+	NEXT_ROW(row5s2, done5s2)
 
 // Windows of any size, a pixel at a time: R21 first of four rows, R22 rows left from
 // there, R23 weights, R24 columns left, R25 window.

@@ -101,38 +101,42 @@ plain:
 	lower(address, f); \
 	insert(x, earlier)
 
-// STEP adds the products of two taps while it loads the values of another: into a vector f
-// and a register next, from where x came before, which is inserted into earlier.
-#define STEP(lower, upper, insert, a, f, x, earlier, sum1, products, sum2) \
+// The address of a tap: the one beside the last, the first or the second of a row.
+#define BESIDE       ADD R9, R5
+#define FIRST_OF(r)  MOVD r, R5
+#define SECOND_OF(r) ADD R9, r, R5
+
+// MOVE is how far the next pixel is: nowhere from the last one. COUNT is of pixels.
+#define MOVE  CSEL EQ, ZR, R13, R17
+#define COUNT SUBS $1, R6
+
+// STEP is the products of a tap while it loads the values of another: into a vector f and
+// a register, from where those before are inserted into earlier. Beside arithmetic of
+// vectors goes that of addresses, next.
+#define STEP(lower, upper, insert, a, f, earlier, sum1, products, next, sum2) \
 	lower((a), f); \
-	insert(x, earlier); \
+	insert(R15, earlier); \
 	sum1; \
-	upper(8(a), x); \
+	upper(8(a), R15); \
 	products; \
+	next; \
 	sum2
 
 // PIXEL3 is a pixel of a 3x3 window, whose first pair of products and next two values are
 // on their way; it begins those of the next pixel, or of the same one behind the last.
 #define PIXEL3(lower, upper, insert, shifted, plain) \
-	ADD R9, R1, R5; \
-	STEP(lower, upper, insert, R5, F0, R15, V3, SUM1(4, 21), FIRST(10, 2, 6), SUM2(4, 21)); \
-	ADD R9, R5; \
-	STEP(lower, upper, insert, R5, F1, R15, V0, SUM3(4, 21), SECOND(11, 3, 6), SUM4(4, 21)); \
+	STEP(lower, upper, insert, R5, F0, V3, SUM1(4, 21), FIRST(10, 2, 6), BESIDE, SUM2(4, 21)); \
+	STEP(lower, upper, insert, R5, F1, V0, SUM3(4, 21), SECOND(11, 3, 6), SECOND_OF(R2), SUM4(4, 21)); \
 	CMP $1, R6; \
-	STEP(lower, upper, insert, R2, F2, R15, V1, SUM1(6, 17), FIRST(12, 0, 4), SUM2(6, 17)); \
-	ADD R9, R2, R5; \
-	CSEL EQ, ZR, R13, R17; \
-	STEP(lower, upper, insert, R5, F3, R15, V2, SUM3(6, 17), SECOND(13, 1, 4), SUM4(6, 17)); \
-	ADD R9, R5; \
+	STEP(lower, upper, insert, R2, F2, V1, SUM1(6, 17), FIRST(12, 0, 4), MOVE, SUM2(6, 17)); \
 	ADD R17, R0; \
-	STEP(lower, upper, insert, R5, F31, R15, V3, SUM1(4, 17), FIRST(14, 2, 6), SUM2(4, 17)); \
+	STEP(lower, upper, insert, R5, F3, V2, SUM3(6, 17), SECOND(13, 1, 4), BESIDE, SUM4(6, 17)); \
 	ADD R17, R1; \
+	STEP(lower, upper, insert, R5, F31, V3, SUM1(4, 17), FIRST(14, 2, 6), SECOND_OF(R0), SUM2(4, 17)); \
 	ADD R17, R2; \
-	STEP(lower, upper, insert, R0, F0, R15, V31, SUM3(4, 17), SECOND(15, 3, 6), SUM4(4, 17)); \
-	ADD R9, R0, R5; \
-	STEP(lower, upper, insert, R5, F1, R15, V0, SUM1(6, 17), FIRST(16, 31, 4), SUM2(6, 17)); \
-	ADD R9, R5; \
-	STEP(lower, upper, insert, R5, F2, R15, V1, SUM3(6, 17), SUM4(6, 17), SUMS(4, 17)); \
+	STEP(lower, upper, insert, R0, F0, V31, SUM3(4, 17), SECOND(15, 3, 6), COUNT, SUM4(4, 17)); \
+	STEP(lower, upper, insert, R5, F1, V0, SUM1(6, 17), FIRST(16, 31, 4), BESIDE, SUM2(6, 17)); \
+	STEP(lower, upper, insert, R5, F2, V1, SUM3(6, 17), SUM4(6, 17), SECOND_OF(R1), SUMS(4, 17)); \
 	SCALE(shifted, plain); \
 	ROUND_LOW(17, 17); \
 	SMULL_8H(8, 0, 4); \
@@ -148,7 +152,75 @@ plain:
 	SMLAL2_8H(9, 1, 5); \
 	SQXTN_8B(19, 19); \
 	FMOVD F17, (R7); \
-	SUBS  $1, R6; \
+	FMOVD F19, 8(R7); \
+	ADD   R8, R7
+
+// FIRST5 and SECOND5 are the products p of a tap of a 5x5 window with weights that lie
+// behind the panel's: values V(i), weights V(8+i). They load those of the tap after the next
+// one, whose address next makes, and add the other pair's products, 10-p. LOADS5 is the
+// loads, each beside other operations.
+#define FIRST5(lower, upper, insert, next, at, f, g, v, w, i, p, b) \
+	LOADS5(lower, upper, insert, next, at, f, g, v, w, SUM1(10-p, b), SMULL_8H(8+i, i, p), SMULL2_8H(8+i, i, p+1), SUM2(10-p, b))
+
+#define SECOND5(lower, upper, insert, next, at, f, g, v, w, i, p, b) \
+	LOADS5(lower, upper, insert, next, at, f, g, v, w, SUM3(10-p, b), SMLAL_8H(8+i, i, p), SMLAL2_8H(8+i, i, p+1), SUM4(10-p, b))
+
+#define LOADS5(lower, upper, insert, next, at, f, g, v, w, op1, op2, op3, op4) \
+	lower((R5), f); \
+	insert(R15, v); \
+	op1; \
+	upper(8(R5), R15); \
+	op2; \
+	next; \
+	lower(at(R12), g); \
+	insert(R16, w); \
+	op3; \
+	upper((at+8)(R12), R16); \
+	op4
+
+// PIXEL5 is PIXEL3 for a 5x5 window: the first two products and the next two taps are on
+// their way.
+#define PIXEL5(lower, upper, insert, shifted, plain) \
+	FIRST5(lower, upper, insert, FIRST_OF(R1), 64, F1, F9, V0, V8, 2, 6, 21); \
+	SECOND5(lower, upper, insert, BESIDE, 80, F2, F10, V1, V9, 0, 6, 21); \
+	FIRST5(lower, upper, insert, BESIDE, 96, F0, F8, V2, V10, 1, 4, 17); \
+	SECOND5(lower, upper, insert, BESIDE, 112, F1, F9, V0, V8, 2, 4, 17); \
+	FIRST5(lower, upper, insert, BESIDE, 128, F2, F10, V1, V9, 0, 6, 17); \
+	SECOND5(lower, upper, insert, FIRST_OF(R2), 144, F0, F8, V2, V10, 1, 6, 17); \
+	FIRST5(lower, upper, insert, BESIDE, 160, F1, F9, V0, V8, 2, 4, 17); \
+	SECOND5(lower, upper, insert, BESIDE, 176, F2, F10, V1, V9, 0, 4, 17); \
+	FIRST5(lower, upper, insert, BESIDE, 192, F0, F8, V2, V10, 1, 6, 17); \
+	SECOND5(lower, upper, insert, BESIDE, 208, F1, F9, V0, V8, 2, 6, 17); \
+	FIRST5(lower, upper, insert, FIRST_OF(R3), 224, F2, F10, V1, V9, 0, 4, 17); \
+	SECOND5(lower, upper, insert, BESIDE, 240, F0, F8, V2, V10, 1, 4, 17); \
+	FIRST5(lower, upper, insert, BESIDE, 256, F1, F9, V0, V8, 2, 6, 17); \
+	SECOND5(lower, upper, insert, BESIDE, 272, F2, F10, V1, V9, 0, 6, 17); \
+	FIRST5(lower, upper, insert, BESIDE, 288, F0, F8, V2, V10, 1, 4, 17); \
+	SECOND5(lower, upper, insert, FIRST_OF(R4), 304, F1, F9, V0, V8, 2, 4, 17); \
+	FIRST5(lower, upper, insert, BESIDE, 320, F2, F10, V1, V9, 0, 6, 17); \
+	SECOND5(lower, upper, insert, BESIDE, 336, F0, F8, V2, V10, 1, 6, 17); \
+	FIRST5(lower, upper, insert, BESIDE, 352, F1, F9, V0, V8, 2, 4, 17); \
+	CMP $1, R6; \
+	SECOND5(lower, upper, insert, BESIDE, 368, F2, F10, V1, V9, 0, 4, 17); \
+	MOVE; \
+	ADD R17, R0; \
+	FIRST5(lower, upper, insert, FIRST_OF(R0), 384, F3, F11, V2, V10, 1, 6, 17); \
+	ADD R17, R1; \
+	SECOND5(lower, upper, insert, BESIDE, 0, F0, F8, V3, V11, 2, 6, 17); \
+	ADD R17, R2; \
+	ADD R17, R3; \
+	FIRST5(lower, upper, insert, BESIDE, 16, F1, F9, V0, V8, 3, 4, 17); \
+	ADD R17, R4; \
+	SUM3(6, 17); \
+	COUNT; \
+	SUM4(6, 17); \
+	SUMS(4, 17); \
+	SCALE(shifted, plain); \
+	LOADS5(lower, upper, insert, BESIDE, 32, F2, F10, V1, V9, ROUND_LOW(17, 17), SMULL_8H(8, 0, 4), SMULL2_8H(8, 0, 5), ROUND_LOW(19, 19)); \
+	LOADS5(lower, upper, insert, BESIDE, 48, F0, F8, V2, V10, ROUND_HIGH(18, 17), SMLAL_8H(9, 1, 4), SMLAL2_8H(9, 1, 5), ROUND_HIGH(20, 19)); \
+	SQXTN_8B(17, 17); \
+	SQXTN_8B(19, 19); \
+	FMOVD F17, (R7); \
 	FMOVD F19, 8(R7); \
 	ADD   R8, R7
 
@@ -194,6 +266,8 @@ plain:
 	MOVD  a_KW+56(FP), R1; \
 	CMP   R0, R1; \
 	BNE   any; \
+	CMP   $5, R0; \
+	BEQ   row5; \
 	CMP   $3, R0; \
 	BNE   any; \
 	FLDPQ (R12), (F8, F9); \
@@ -212,12 +286,40 @@ row: \
 	FMOVQ (R5), F2; \
 	FMOVQ (R1), F3; \
 	MOVD  8(R1), R15; \
+	ADD   R9, R1, R5; \
 	FIRST(8, 0, 4); \
 	SECOND(9, 1, 4); \
 pixel: \
 	PIXEL3(lower, upper, insert, shifted, plain); \
 	BNE   pixel; \
 	NEXT_ROW(row, last); \
+row5: \
+	ROW; \
+	ADD   R14, R0, R1; \
+	ADD   R14, R1, R2; \
+	ADD   R14, R2, R3; \
+	ADD   R14, R3, R4; \
+	MOVD  R0, R5; \
+	FMOVQ (R5), F0; \
+	FMOVQ (R12), F8; \
+	ADD   R9, R5; \
+	FMOVQ (R5), F1; \
+	FMOVQ 16(R12), F9; \
+	ADD   R9, R5; \
+	FMOVQ (R5), F2; \
+	FMOVQ 32(R12), F10; \
+	FIRST(8, 0, 4); \
+	ADD   R9, R5; \
+	FMOVQ (R5), F0; \
+	MOVD  8(R5), R15; \
+	FMOVQ 48(R12), F8; \
+	MOVD  56(R12), R16; \
+	ADD   R9, R5; \
+	SECOND(9, 1, 4); \
+pixel5: \
+	PIXEL5(lower, upper, insert, shifted5, plain5); \
+	BNE   pixel5; \
+	NEXT_ROW(row5, last5); \
 any: \
 	ROW; \
 	MOVD  R0, R25; \

@@ -13,10 +13,11 @@ type Description struct {
 	Tiles                  []Tile // that requantize, the fastest first
 	Sums                   Tile   // for int16 tensors; none if those of another kernel do
 	Requantize, Dense, Max string
+	DenseInt8              string
 	Winograd               Winograd // none on cores whose dot product is faster
 	Depthwise              Depthwise
 	WideSteps              int
-	Group, Block           int
+	Group, Block, Cache    int
 	Wide                   func(weights []int8.Value) bool
 }
 
@@ -43,6 +44,7 @@ type Functions struct {
 	Tiles      map[string]func(tile.Args)
 	Requantize func(tile.RequantizeArgs)
 	Dense      func(tile.DenseArgs)
+	DenseInt8  map[string]func(tile.DenseArgs) // by their names
 	Max        func(tile.MaxArgs)
 	Winograd   tile.Winograd
 	tile.Elementwise
@@ -54,8 +56,8 @@ func (d Description) Micro(f Functions) *tile.Micro {
 	m := &tile.Micro{
 		Name: d.Name, NR: d.NR, KR: d.KR,
 		Sums: tile.Shape{MR: d.Sums.MR, Run: f.Tiles[d.Sums.Function]}, Requantize: f.Requantize,
-		WideSteps: d.WideSteps, Wide: d.Wide, Panels: true, Group: d.Group, Block: d.Block,
-		Dense: f.Dense, Max: f.Max, Elementwise: f.Elementwise,
+		WideSteps: d.WideSteps, Wide: d.Wide, Panels: true, Group: d.Group, Block: d.Block, Cache: d.Cache,
+		Dense: f.Dense, DenseInt8: f.DenseInt8[d.DenseInt8], Max: f.Max, Elementwise: f.Elementwise,
 	}
 	if d.Depthwise.Function != "" {
 		m.Depthwise = &d.Depthwise.Depthwise
@@ -75,21 +77,21 @@ func (d Description) Micro(f Functions) *tile.Micro {
 // M2. It has no sums for int16 tensors: NeonDot's do.
 func I8MM() Description {
 	return Description{
-		Name: "i8mm", NR: 16, KR: 8, Group: 36 << 10, Block: 16 << 10,
+		Name: "i8mm", NR: 16, KR: 8, Group: 36 << 10, Block: 16 << 10, Cache: 1 << 20,
 		Tiles:     []Tile{{4, "conv4I8MM"}, {2, "conv2I8MM"}},
 		Depthwise: dotDepthwise(),
-		Dense:     "denseNEON", Max: "maxNEON",
+		Dense:     "denseNEON", DenseInt8: "denseInt8NeonDot", Max: "maxNEON",
 	}
 }
 
 // NeonDot is for cores with dot product, such as the Cortex-A76.
 func NeonDot() Description {
 	return Description{
-		Name: "neondot", NR: 8, KR: 4, Group: 36 << 10, Block: 16 << 10,
+		Name: "neondot", NR: 8, KR: 4, Group: 36 << 10, Block: 16 << 10, Cache: 512 << 10,
 		Tiles:     []Tile{{7, "conv7NeonDot"}, {8, "conv8NeonDot"}},
 		Depthwise: dotDepthwise(),
 		Sums:      Tile{7, "sums7NeonDot"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON",
+		Dense: "denseNEON", DenseInt8: "denseInt8NeonDot", Max: "maxNEON",
 	}
 }
 
@@ -114,10 +116,10 @@ func dotDepthwise() Depthwise {
 // Neon is for out-of-order cores without dot product, such as the Cortex-A72.
 func Neon() Description {
 	return Description{
-		Name: "neon", NR: 4, KR: 16, Group: 12 << 10, Block: 4 << 10,
+		Name: "neon", NR: 4, KR: 16, Group: 12 << 10, Block: 4 << 10, Cache: 256 << 10,
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
-		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
+		Dense: "denseNEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
 		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1}, "depthwiseNEON"},
 	}
 }
@@ -126,7 +128,7 @@ func Neon() Description {
 // second cache.
 func winograd(multiply string) Winograd {
 	return Winograd{
-		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 7, MinTiles: 32},
+		tile.WinogradShape{Group: 7, Depth: 8, Pair: 1, Channels: 8, Outputs: 4, Block: 7, MinTiles: 32, MinChannels: 32, MinUse: 75},
 		"winogradInput", multiply, "winogradOutput",
 	}
 }
@@ -135,11 +137,11 @@ func winograd(multiply string) Winograd {
 // has Neon's way with int16 tensors.
 func NeonA53() Description {
 	return Description{
-		Name: "neon_a53", NR: a53Channels, KR: a53Depth, Group: 12 << 10, Block: 4 << 10,
+		Name: "neon_a53", NR: a53Channels, KR: a53Depth, Group: 12 << 10, Block: 4 << 10, Cache: 128 << 10,
 		Tiles: []Tile{{3, "conv3A53"}, {2, "conv2A53"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
-		Dense: "denseNEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
+		Dense: "denseNEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
 		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1}, "depthwiseA53"},
 	}
 }

@@ -350,3 +350,31 @@ eights:
 
 done:
 	RET
+
+// func meanNEON(a tile.MeanArgs)
+//
+//   R0 output, R1 sums, R2 values left
+//   V16 multiplier, V17 shift, V20 zero point
+TEXT ·meanNEON(SB), NOSPLIT, $0-48
+	MOVD a_Dst+0(FP), R0
+	MOVD a_Sums+8(FP), R1
+	MOVD a_Length+16(FP), R2
+	MOVD a_Multiplier+24(FP), R3
+	MOVD a_Shift+32(FP), R4
+	MOVD a_Zero+40(FP), R5
+	VDUP R3, V16.S4
+	VDUP R4, V17.S4
+	VDUP R5, V20.H8
+
+eight:
+	VLD1.P 32(R1), [V0.S4, V1.S4]
+	SCALE(0)
+	SCALE(1)
+	SQRSHRN_4H(6, 0, 2)
+	SQRSHRN2_8H(6, 1, 2)
+	SQADD_8H(20, 2, 2)
+	SQXTN_8B(2, 0)
+	VST1.P [V0.B8], 8(R0)
+	SUBS   $8, R2
+	BNE    eight
+	RET

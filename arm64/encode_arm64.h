@@ -16,7 +16,6 @@
 
 // Sums of four products of bytes, added to each 32-bit lane. FEAT_DotProd.
 #define SDOT_4S_LANE(m, i, n, d) ENCODE_MND(0x4F80E000 | LANE_S(i), m, n, d) // sdot Vd.4S, Vn.16B, Vm.4B[i]
-
 #define SDOT_4S(m, n, d)         ENCODE_MND(0x4E809400, m, n, d)             // sdot Vd.4S, Vn.16B, Vm.16B
 
 // 2x8 by 8x2 matrix product added to 2x2 sums. FEAT_I8MM.

@@ -39,7 +39,8 @@ func micro(d Description) *tile.Micro {
 			"conv3A53": conv3A53, "conv2A53": conv2A53,
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
-		Elementwise: tile.Elementwise{Lookup: lookupNEON, Mul: mulNEON, Add: addNEON, Sum: sumNEON},
+		DenseInt8:   map[string]func(tile.DenseArgs){"denseInt8NEON": denseInt8NEON, "denseInt8NeonDot": denseInt8NeonDot},
+		Elementwise: tile.Elementwise{Lookup: lookupNEON, Mul: mulNEON, Add: addNEON, Sum: sumNEON, Mean: meanNEON},
 		Winograd: tile.Winograd{
 			Input: winogradInput, Output: winogradOutput,
 			Multiply: map[string]func(tile.WinogradMultiply){
@@ -86,6 +87,12 @@ func conv2A53(a tile.Args)
 func denseNEON(a tile.DenseArgs)
 
 //go:noescape
+func denseInt8NEON(a tile.DenseArgs)
+
+//go:noescape
+func denseInt8NeonDot(a tile.DenseArgs)
+
+//go:noescape
 func requantizeNEON(a tile.RequantizeArgs)
 
 //go:noescape
@@ -114,6 +121,9 @@ func addNEON(a tile.AddArgs)
 
 //go:noescape
 func sumNEON(a tile.SumArgs)
+
+//go:noescape
+func meanNEON(a tile.MeanArgs)
 
 //go:noescape
 func depthwiseDot(a tile.DepthwiseArgs)

@@ -48,6 +48,7 @@ func TestDescriptionsNameTheCode(t *testing.T) {
 			require.Equal(t, "edgeclassify/arm64."+d.Tiles[i].Function, nameOf(s.Run))
 		}
 		require.Equal(t, "edgeclassify/arm64."+d.Dense, nameOf(m.Dense))
+		require.Equal(t, "edgeclassify/arm64."+d.DenseInt8, nameOf(m.DenseInt8))
 		require.Equal(t, "edgeclassify/arm64."+d.Max, nameOf(m.Max))
 		require.Equal(t, "edgeclassify/arm64."+d.Depthwise.Function, nameOf(m.Depthwise.Run))
 		if w := d.Winograd; w.Multiply != "" {

@@ -42,7 +42,7 @@ func TestReplayGivesTheLogitsOfWholeRuns(t *testing.T) {
 
 func checkReplay(t *testing.T, q *quantize.Quantizer, table *quantize.RangeTable, best *int8.Network, images [][]uint8, share float64) {
 	t.Helper()
-	plan, err := runtime.Compile(best, runtime.Options{Threads: 1})
+	plan, err := runtime.Compile(best, runtime.Options{Threads: 1, Layerwise: true})
 	require.NoError(t, err)
 	most := 0
 	for id := range best.Topology().Len() {
@@ -64,7 +64,7 @@ func checkReplay(t *testing.T, q *quantize.Quantizer, table *quantize.RangeTable
 		require.NoError(t, err)
 		first := shared(best, n)
 		require.Less(t, first, len(n.Layers))
-		changed, err := runtime.Compile(n, runtime.Options{Threads: 1, Like: plan})
+		changed, err := runtime.Compile(n, runtime.Options{Threads: 1, Like: plan, Layerwise: true})
 		require.NoError(t, err)
 		want, err := int8Logits(t.Context(), n, images, 1)
 		require.NoError(t, err)

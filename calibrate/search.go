@@ -234,7 +234,7 @@ func (s *search) try(ctx context.Context, candidate candidate) error {
 		return nil // a range that limits cut off again, or the same once more
 	}
 	s.rejected = n
-	plan, err := runtime.Compile(n, runtime.Options{Threads: 1, Like: s.plan})
+	plan, err := runtime.Compile(n, runtime.Options{Threads: 1, Like: s.plan, Layerwise: true})
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,7 @@ package int8
 
 import "unsafe"
 
-// Depthwise says whether every channel is a group of its own, for which
-// NewDepthwise is.
+// Depthwise says whether every channel is a group of its own.
 func (c *Conv) Depthwise() bool { return c.Groups > 1 && c.Groups == c.InC }
 
 // Unit is the number of output channels at whose multiples work is split for a kernel
@@ -19,36 +18,26 @@ func (c *Conv) Unit(nr int) int {
 	return c.OutC / c.Groups
 }
 
-// NewDepthwise is a depthwise convolution between int8 tensors, for any CPU: its
-// weights have the channels innermost, as they lie in memory. Flip is what stored
-// bytes are XORed with for their values.
-func NewDepthwise(l *Layer, flip int8) Convolution { return &depthwise{Conv: l.Op.(*Conv), flip: flip} }
+// depthwise is a depthwise convolution between int8 tensors: all channels of a pixel at
+// once, tap by tap. Its weights have the channels innermost, as they lie in memory.
+type depthwise struct {
+	*Conv
+	weights []int8 // [KH][KW][OutC]
+	bias    []int64
+}
 
 // Pack implements Convolution.
 func (d *depthwise) Pack(memory []int8) {
-	c, flip := d.Conv, d.flip
+	c := d.Conv
 	d.bias = unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(memory))), c.OutC)
 	d.weights = memory[8*c.OutC:]
 	taps := c.KH * c.KW
 	for o := range c.OutC {
-		sum := int64(0)
 		for tap, w := range c.Weight[o*taps : (o+1)*taps] {
 			d.weights[tap*c.OutC+o] = w
-			sum += int64(w)
 		}
 		d.bias[o] = int64(c.Bias[o])
-		if flip != 0 {
-			d.bias[o] -= 128 * sum
-		}
 	}
-}
-
-// depthwise computes all channels of a pixel at once, tap by tap.
-type depthwise struct {
-	*Conv
-	flip    int8
-	weights []int8  // [KH][KW][OutC]
-	bias    []int64 // with what flipped bytes add
 }
 
 func (d *depthwise) Bytes() int                     { return len(d.Weight) + 8*d.OutC }
@@ -56,15 +45,6 @@ func (d *depthwise) Scratch() int                   { return d.OutC }
 func (d *depthwise) Split(int) (rows, channels int) { return 0, 0 }
 
 func (d *depthwise) Run(t *ConvTask, part Part, scratch []int64) {
-	if d.flip == 0 {
-		runDepthwise[int8](d, t, part, scratch)
-	} else {
-		runDepthwise[uint8](d, t, part, scratch)
-	}
-}
-
-// runDepthwise is Run for bytes that are stored as T.
-func runDepthwise[T int8 | uint8](d *depthwise, t *ConvTask, part Part, scratch []int64) {
 	multiplier := d.OutC / d.InC
 	dh, dw := d.Steps()
 	sums := scratch[:part.C1-part.C0]
@@ -76,16 +56,16 @@ func runDepthwise[T int8 | uint8](d *depthwise, t *ConvTask, part Part, scratch 
 				w := d.weights[ky*d.KW*d.OutC+part.C0:]
 				if multiplier > 1 {
 					for kx := range d.KW {
-						spread[T](sums, src[kx*dw*t.SrcStep:], w[kx*d.OutC:], multiplier)
+						spread(sums, src[kx*dw*t.SrcStep:], w[kx*d.OutC:], multiplier)
 					}
 					continue
 				}
 				kx, step := 0, dw*t.SrcStep
 				for ; kx+3 <= d.KW; kx += 3 {
-					threeTaps[T](sums, src[kx*step:], src[(kx+1)*step:], src[(kx+2)*step:], w[kx*d.OutC:], w[(kx+1)*d.OutC:], w[(kx+2)*d.OutC:])
+					threeTaps(sums, src[kx*step:], src[(kx+1)*step:], src[(kx+2)*step:], w[kx*d.OutC:], w[(kx+1)*d.OutC:], w[(kx+2)*d.OutC:])
 				}
 				for ; kx < d.KW; kx++ {
-					oneTap[T](sums, src[kx*step:], w[kx*d.OutC:])
+					oneTap(sums, src[kx*step:], w[kx*d.OutC:])
 				}
 			}
 			d.store(t, y, x, part.C0, sums)
@@ -94,27 +74,27 @@ func runDepthwise[T int8 | uint8](d *depthwise, t *ConvTask, part Part, scratch 
 }
 
 // oneTap adds products to sums.
-func oneTap[T int8 | uint8](sums []int64, src, weights []int8) {
+func oneTap(sums []int64, src, weights []int8) {
 	src, weights = src[:len(sums)], weights[:len(sums)]
 	for i := range sums {
-		sums[i] += int64(T(src[i])) * int64(weights[i])
+		sums[i] += int64(src[i]) * int64(weights[i])
 	}
 }
 
 // threeTaps is oneTap for three at a time.
-func threeTaps[T int8 | uint8](sums []int64, s0, s1, s2, w0, w1, w2 []int8) {
+func threeTaps(sums []int64, s0, s1, s2, w0, w1, w2 []int8) {
 	n := len(sums)
 	s0, s1, s2, w0, w1, w2 = s0[:n], s1[:n], s2[:n], w0[:n], w1[:n], w2[:n]
 	for i := range sums {
-		sums[i] += int64(T(s0[i]))*int64(w0[i]) + int64(T(s1[i]))*int64(w1[i]) + int64(T(s2[i]))*int64(w2[i])
+		sums[i] += int64(s0[i])*int64(w0[i]) + int64(s1[i])*int64(w1[i]) + int64(s2[i])*int64(w2[i])
 	}
 }
 
 // spread is oneTap where each input makes several outputs.
-func spread[T int8 | uint8](sums []int64, src, weights []int8, multiplier int) {
+func spread(sums []int64, src, weights []int8, multiplier int) {
 	for i := 0; len(sums) > 0; i++ {
 		for j, w := range weights[:multiplier] {
-			sums[j] += int64(T(src[i])) * int64(w)
+			sums[j] += int64(src[i]) * int64(w)
 		}
 		sums, weights = sums[multiplier:], weights[multiplier:]
 	}
@@ -124,15 +104,15 @@ func spread[T int8 | uint8](sums []int64, src, weights []int8, multiplier int) {
 func (d *depthwise) store(t *ConvTask, y, x, first int, sums []int64) {
 	n := len(sums)
 	dst, multiplier := t.Dst[y*t.DstRow+x*t.DstStep+first:][:n], d.Multiplier[first:][:n]
-	shift, flip := d.Shift&31, d.flip
+	shift := d.Shift & 31
 	if t.Res == nil {
 		for i, sum := range sums {
-			dst[i] = Requantize(int32(sum), multiplier[i], shift, 0) ^ flip
+			dst[i] = Requantize(int32(sum), multiplier[i], shift, 0)
 		}
 		return
 	}
 	res := t.Res[y*t.ResRow+x*t.ResStep+first:][:n]
 	for i, sum := range sums {
-		dst[i] = Requantize(int32(sum), multiplier[i], shift, int32(res[i]^flip)*d.Residual) ^ flip
+		dst[i] = Requantize(int32(sum), multiplier[i], shift, int32(res[i])*d.Residual)
 	}
 }

@@ -13,13 +13,14 @@ func Generic() Kernel {
 		Mul:              func(dst, x, y []int8, m *Mul, z Zeros, r Runs) { r.Mul(dst, x, y, m, z, 0) },
 		Add:              func(dst, x, y []int8, a *Add, z Zeros, r Runs) { r.Add(dst, x, y, a, z, 0) },
 		Sum:              func(sums []int32, src []int8, count, step int) { Sum(sums, src, count, step, 0) },
+		Mean:             func(dst []int8, sums []int32, m *Mean, zero int8) { m.Means(dst, sums, zero, 0) },
 	}
 }
 
 func newGeneric(l *Layer) Convolution {
 	c := l.Op.(*Conv)
 	if c.Depthwise() {
-		return NewDepthwise(l, 0)
+		return &depthwise{Conv: c}
 	}
 	return genericConv{c}
 }

@@ -12,6 +12,9 @@ type Kernel struct {
 	// NR is the number of output channels computed together: work is
 	// split among threads at its multiples, see Conv.Unit.
 	NR int
+	// Cache is the bytes of the second cache that a core has, or its share of one that cores
+	// share; 0 if not known.
+	Cache int
 	// Convolution is that of a layer, whose Op is a *Conv and whose tensors are int8.
 	Convolution func(l *Layer) Convolution
 	// ConvolutionInt16 is Convolution for a layer with an int16 input, residual or output.
@@ -28,6 +31,8 @@ type Kernel struct {
 	Add    func(dst, x, y []int8, a *Add, z Zeros, r Runs)
 	// Sum adds count runs of values to the sums; they begin step values apart.
 	Sum func(sums []int32, src []int8, count, step int)
+	// Mean makes int8 means of sums of q - Zero; zero is the output's zero point.
+	Mean func(dst []int8, sums []int32, m *Mean, zero int8)
 }
 
 // Convolution is one layer's convolution by a kernel. It is immutable once its

@@ -47,6 +47,26 @@ func (m *Mean) check(in []*Tensor, out *Tensor) error {
 // At is the output for the sum of q - Zero.
 func (m *Mean) At(sum int32, to Range) int32 { return to.requantize(sum, m.Multiplier, m.Shift) }
 
+// MeanOf is the mean of count values without another scale, in which it rounds as Average
+// does: requantizing has 1/128 added, which is too little to matter up to 63 values.
+func MeanOf(count int32) (m Mean, ok bool) {
+	if count > 63 {
+		return m, false
+	}
+	m.Shift = ShiftFor(1 / float64(count))
+	var err error
+	m.Multiplier, err = QuantizeMultiplier(1/float64(count), m.Shift)
+	return m, err == nil
+}
+
+// Means makes int8 outputs of sums, which are stored XORed with flip.
+func (m *Mean) Means(dst []int8, sums []int32, zero, flip int8) {
+	to := Zeros{Dst: zero}.to()
+	for i, sum := range sums {
+		dst[i] = int8(m.At(sum, to)) ^ flip
+	}
+}
+
 func (m *Mean) reference(in []operand, to *Tensor) []int32 {
 	dst := make([]int32, to.Shape.C)
 	for i, q := range in[0].values {

@@ -130,3 +130,19 @@ func TestAveragesAreExact(t *testing.T) {
 		}
 	}
 }
+
+func TestMeansOfWindowsAreExact(t *testing.T) {
+	to := Range{math.MinInt8, math.MaxInt8, 0}
+	for count := int32(1); count < 64; count++ {
+		m, ok := MeanOf(count)
+		require.True(t, ok, count)
+		require.NoError(t, checkRequantization(128*int64(count), m.Multiplier, m.Shift), count)
+		for sum := -128 * count; sum <= 127*count; sum++ {
+			if Average(sum, count) != m.At(sum, to) {
+				t.Fatalf("%d / %d: %d, want %d", sum, count, m.At(sum, to), Average(sum, count))
+			}
+		}
+	}
+	_, ok := MeanOf(64)
+	require.False(t, ok)
+}

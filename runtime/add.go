@@ -1,6 +1,9 @@
 package runtime
 
-import "edgeclassify/int8"
+import (
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
 
 // add is the sum of two activations.
 type add struct {
@@ -9,6 +12,8 @@ type add struct {
 }
 
 func newAdd(n node) operator { return &add{n, n.layer.Op.(*int8.Add)} }
+
+func (*add) window() (tensor.Window, bool) { return pixelwise() }
 
 func (*add) inPlace() []int { return []int{0, 1} }
 

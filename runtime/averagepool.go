@@ -15,9 +15,53 @@ func (p *averagePool) scratch() int { return (p.layer.Out.Shape.C + 1) / 2 }
 
 func (p *averagePool) bind(s *Session) task {
 	src, dst := s.plane(p.layer.Inputs[0]), s.plane(p.out)
+	means := p.means()
 	return func(part int8.Part, scratch []int64) {
-		p.run(&dst, &src, part, cast[int32](scratch)[:dst.shape.C])
+		sums := cast[int32](scratch)[:dst.shape.C]
+		if means != nil {
+			p.run8(dst, src, part, sums, means)
+		} else {
+			p.run(dst, src, part, sums)
+		}
 		dst.fillHalo(part)
+	}
+}
+
+// means are those of each number of values that a window may have, one less in their
+// places; nil where not all are int8.MeanOf, or tensors are int16.
+func (p *averagePool) means() (means []int8.Mean) {
+	for i := range p.op.KH * p.op.KW {
+		m, ok := int8.MeanOf(int32(i + 1))
+		if !ok || p.hasInt16() {
+			return nil
+		}
+		means = append(means, m)
+	}
+	return means
+}
+
+// run8 is run with means.
+func (p *averagePool) run8(dst, src *plane, part int8.Part, sums []int32, means []int8.Mean) {
+	op, zero := p.op, int32(p.in[0].ZeroAt(0))
+	dh, dw := op.Steps()
+	for y := part.Y0; y < part.Y1; y++ {
+		top, bottom := span(y, op.StrideH, op.Top, op.KH, dh, src.shape.H)
+		for x := range dst.shape.W {
+			left, right := span(x, op.StrideW, op.Left, op.KW, dw, src.shape.W)
+			columns := (right - left + dw - 1) / dw
+			count := (bottom - top + dh - 1) / dh * columns
+			clear(sums)
+			if all := op.KH * op.KW; op.CountPad && count < all {
+				for i := range sums {
+					sums[i] = int32(all-count) * zero
+				}
+				count = all
+			}
+			for iy := top; iy < bottom; iy += dh {
+				p.kernel.Sum(sums, src.data[src.at(iy, left):], columns, dw*src.pixel)
+			}
+			p.kernel.Mean(dst.data[dst.at(y, x):], sums, &means[count-1], 0)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ func newConcat(n node) operator { return concat{n} }
 
 func (c concat) bind(s *Session) task {
 	dst, out := s.plane(c.out), s.plan.buffers[c.out]
-	var copied []plane
+	var copied []*plane
 	var channels []int
 	first := 0
 	for i, id := range c.layer.Inputs {
@@ -20,7 +20,7 @@ func (c concat) bind(s *Session) task {
 	}
 	return func(part int8.Part, _ []int64) {
 		for i := range copied {
-			dst.copy(&copied[i], channels[i], part)
+			dst.copy(copied[i], channels[i], part)
 		}
 		dst.fillHalo(part)
 	}

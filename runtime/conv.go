@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"edgeclassify/int8"
+	"edgeclassify/tensor"
 )
 
 // conv is a convolution with its residual.
@@ -30,6 +31,12 @@ func (c *conv) halo() halo {
 		bottom: max(0, (out.H-1)*w.StrideH+kh-w.Top-in.H),
 		right:  max(0, (out.W-1)*w.StrideW+kw-w.Left-in.W),
 	}
+}
+
+// window leaves out what is best computed so many rows at a time.
+func (c *conv) window() (tensor.Window, bool) {
+	rows, _ := c.packed.Split(c.threads)
+	return c.op.Window, rows <= 1
 }
 
 // inPlace is the residual: each of its values is read before it is replaced, and
@@ -80,15 +87,29 @@ func (c *conv) scratch() int { return c.packed.Scratch() }
 func (c *conv) bind(s *Session) task {
 	src, dst := s.plane(c.layer.Inputs[0]), s.plane(c.out)
 	t := &int8.ConvTask{Conv: c.op, OH: dst.shape.H, OW: dst.shape.W, SrcRow: src.row, DstRow: dst.row, SrcStep: src.pixel, DstStep: dst.pixel}
-	t.Src, t.SrcLow = src.from(-c.op.Top, -c.op.Left)
-	t.Dst, t.DstLow = dst.from(0, 0)
+	var res *plane
 	if len(c.in) == 2 {
-		res := s.plane(c.layer.Inputs[1])
-		t.Res, t.ResLow = res.from(0, 0)
+		res = s.plane(c.layer.Inputs[1])
 		t.ResRow, t.ResStep = res.row, res.pixel
 	}
+	begin := func(y int) { // at a row of the output
+		t.Src, t.SrcLow = src.from(y*c.op.StrideH-c.op.Top, -c.op.Left)
+		t.Dst, t.DstLow = dst.from(y, 0)
+		if res != nil {
+			t.Res, t.ResLow = res.from(y, 0)
+		}
+	}
+	if s.bands == nil {
+		begin(0)
+		return func(part int8.Part, scratch []int64) {
+			c.packed.Run(t, part, scratch)
+			dst.fillHalo(part)
+		}
+	}
 	return func(part int8.Part, scratch []int64) {
-		c.packed.Run(t, part, scratch)
+		begin(part.Y0)
+		t.OH = part.Y1 - part.Y0
+		c.packed.Run(t, int8.Part{Y1: t.OH, C0: part.C0, C1: part.C1}, scratch)
 		dst.fillHalo(part)
 	}
 }

@@ -25,24 +25,49 @@ func (p *Plan) WriteDiagram(w io.Writer) error {
 	fmt.Fprintf(&b, "%4s  %-*s  %-9s  %-16s  %10s  %9s  arena\n", "step", width, "layer", "op", "output", "split", "live")
 	for i := range p.steps {
 		fmt.Fprintf(&b, "%4d  %-*s  %-9s  %-16s  %10s  %9d  %s\n",
-			i, width, names[i], p.kind(tensor.ID(i)), p.buffers[i].shapeName(), p.steps[i].splitName(), p.live(i), p.memoryMap(i))
+			i, width, names[i], p.Kind(i), p.buffers[p.steps[i].last].shapeName(), p.steps[i].splitName(), p.live(i), p.memoryMap(i))
 	}
+	p.describeChains(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// kind names what makes a tensor.
-func (p *Plan) kind(id tensor.ID) string {
-	if id == tensor.Input {
-		return "image"
+// describeChains says how chains are computed, and why.
+func (p *Plan) describeChains(b *strings.Builder) {
+	const kB = 1e3
+	for i, name := range p.Steps() {
+		if c, ok := p.steps[i].operator.(*chain); ok {
+			fmt.Fprintf(b, "\nstep %d is a chain: %s\n  bands of %s by %d threads in chunks of %d, which touch %.0f kB of a cache of %.0f\n"+
+				"  %.0f kB of inner tensors are not written to memory and read again; %.1f %% of the products are computed twice, %.0f kB moved from band to band\n",
+				i, name, rows(c.cost.height), p.threads, c.cost.chunk, float64(c.cost.bytes)/kB, float64(c.cache())/kB,
+				float64(c.cost.saved)/2/kB, 100*float64(c.cost.again)/float64(max(c.products(), 1)), float64(c.cost.kept)/kB)
+		}
 	}
-	return p.network.Layers[id.Node()].Op.Kind()
+}
+
+func rows(n int) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
+}
+
+// Kind names what a step does: the kinds of its operations.
+func (p *Plan) Kind(step int) string {
+	var kinds []string
+	if p.steps[step].first == tensor.Input {
+		kinds = append(kinds, "image")
+	}
+	for _, l := range p.Layers(step) {
+		kinds = append(kinds, l.Op.Kind())
+	}
+	return strings.Join(kinds, "+")
 }
 
 // Buffer is a tensor's place in the arena, padding included, and the steps that
 // it lives from and to, both included. A tensor that is written over another has
 // that one's place, from the step on that is the other's last; one that lies in a
-// concatenation's place has no bytes of its own.
+// concatenation's place, or within a chain, has no bytes of its own.
 type Buffer struct {
 	Name   string `json:"name"`
 	Offset int    `json:"offset"`
@@ -54,9 +79,9 @@ type Buffer struct {
 // Buffers are the tensors in the order of the steps that make them.
 func (p *Plan) Buffers() []Buffer {
 	buffers := make([]Buffer, len(p.buffers))
-	for i, name := range p.Steps() {
+	for i := range buffers {
 		b := &p.buffers[i]
-		buffers[i] = Buffer{Name: name, Offset: b.offset, Bytes: b.life.Size, First: b.life.First, Last: b.life.Last}
+		buffers[i] = Buffer{Name: p.network.Topology().Name(tensor.ID(i)), Offset: b.offset, Bytes: b.life.Size, First: b.life.First, Last: b.life.Last}
 	}
 	return buffers
 }
@@ -70,6 +95,8 @@ func (b *buffer) shapeName() string {
 
 func (s *step) splitName() string {
 	switch {
+	case len(s.parts) == 0: // nothing to do
+		return "-"
 	case len(s.parts) == 1:
 		return "1"
 	case s.byRows:
@@ -82,10 +109,10 @@ func (s *step) splitName() string {
 // liveAt calls f for every buffer alive in a step, each piece of memory once:
 // of an output written over its residual, the output counts.
 func (p *Plan) liveAt(step int, f func(b *buffer)) {
-	out := &p.buffers[step]
+	out := &p.buffers[p.steps[step].last]
 	for i := range p.buffers {
 		b := &p.buffers[i]
-		alive := b.life.First <= step && step <= b.life.Last && !p.joined(tensor.ID(i))
+		alive := b.life.First <= step && step <= b.life.Last && b.life.Size > 0
 		replaced := i == out.life.Over && out.offset == b.offset
 		if alive && !replaced {
 			f(b)
@@ -104,7 +131,7 @@ func (p *Plan) memoryMap(step int) string {
 	cell := (p.arenaBytes + columns - 1) / columns
 	p.liveAt(step, func(b *buffer) {
 		mark := byte('=')
-		if b == &p.buffers[p.buffers[step].root] {
+		if b == &p.buffers[p.buffers[p.steps[step].last].root] {
 			mark = '#'
 		}
 		for c := b.offset / cell; c <= (b.offset+b.life.Size-1)/cell; c++ {

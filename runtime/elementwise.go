@@ -5,7 +5,7 @@ import "edgeclassify/int8"
 // operands are the planes of an operation that works value by value. The second input is
 // the first one again where there is but one, and one pixel for all where broadcast.
 type operands struct {
-	dst, x, y plane
+	dst, x, y *plane
 	broadcast bool
 }
 
@@ -28,7 +28,7 @@ func (o *operands) each(part int8.Part, f func(dst, x, y []int8.Value, r int8.Ru
 	width, c, rows := o.dst.shape.W, o.dst.shape.C, part.Y1-part.Y0
 	r := int8.Runs{Length: c, Count: width, Dst: o.dst.pixel, X: o.x.pixel, Y: o.y.pixel}
 	joined := true // rows lie side by side
-	planes := []*plane{&o.dst, &o.x, &o.y}
+	planes := []*plane{o.dst, o.x, o.y}
 	if o.broadcast {
 		r.Y, planes = 0, planes[:2]
 	}

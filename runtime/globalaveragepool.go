@@ -18,7 +18,7 @@ func (p globalAveragePool) scratch() int { return (p.layer.Out.Shape.C + 1) / 2 
 func (p globalAveragePool) bind(s *Session) task {
 	src, dst := s.plane(p.layer.Inputs[0]), values[int16](s, p.out)
 	return func(part int8.Part, scratch []int64) {
-		for i, v := range p.sums(scratch, &src, part) {
+		for i, v := range p.sums(scratch, src, part) {
 			dst[part.C0+i] = int16(v)
 		}
 	}

@@ -4,10 +4,13 @@ import (
 	"encoding/binary"
 
 	"edgeclassify/int8"
+	"edgeclassify/tensor"
 )
 
 // imageLoader makes the first activation: pixels minus 128.
 type imageLoader struct{ node }
+
+func (imageLoader) window() (tensor.Window, bool) { return pixelwise() }
 
 func (l imageLoader) bind(s *Session) task {
 	dst := s.plane(l.out)

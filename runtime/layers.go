@@ -7,8 +7,9 @@ import (
 	"edgeclassify/tensor"
 )
 
-// Layers runs the plan on one image layer by layer, on the caller's thread alone,
-// and yields each layer with its output: a function that copies it, in HWC order.
+// Layers runs the plan on one image step by step, on the caller's thread alone,
+// and yields each layer, of chains the last, with its output: a function that copies
+// it, in HWC order.
 // The loop may end early. Layers fails as Run does.
 func (s *Session) Layers(image []uint8) (iter.Seq2[*int8.Layer, func() []int32], error) {
 	if err := s.check(image); err != nil {
@@ -17,21 +18,23 @@ func (s *Session) Layers(image []uint8) (iter.Seq2[*int8.Layer, func() []int32],
 	return func(yield func(*int8.Layer, func() []int32) bool) {
 		s.image = image
 		defer func() { s.image = nil }()
-		s.step(tensor.Input)
-		for i := range s.plan.network.Layers {
-			id := tensor.Output(i)
-			s.step(id)
-			if !yield(&s.plan.network.Layers[i], func() []int32 { return s.output(id) }) {
+		for i := range s.plan.steps {
+			s.step(i)
+			id := s.plan.steps[i].last
+			if id == tensor.Input {
+				continue
+			}
+			if !yield(&s.plan.network.Layers[id.Node()], func() []int32 { return s.output(id) }) {
 				return
 			}
 		}
 	}, nil
 }
 
-// step makes a tensor.
-func (s *Session) step(id tensor.ID) {
-	for _, part := range s.plan.steps[id].parts {
-		s.tasks[id](part, s.scratch[0])
+// step does one.
+func (s *Session) step(i int) {
+	for _, part := range s.plan.steps[i].parts {
+		s.tasks[0][i](part, s.scratch[0])
 	}
 }
 

@@ -26,7 +26,7 @@ func checkLayers(t *testing.T, n *int8.Network, kernel string) {
 	var want [][]int32
 	_, err := n.Reference(image, func(_ *int8.Layer, values []int32) { want = append(want, values) })
 	require.NoError(t, err)
-	p, err := Compile(n, Options{Threads: 2, Kernel: kernel})
+	p, err := Compile(n, Options{Threads: 2, Kernel: kernel, Layerwise: true})
 	require.NoError(t, err)
 	s := p.NewSession()
 	defer s.Close()

@@ -29,12 +29,12 @@ func TestMemoryIsCheckedBeforeItIsTaken(t *testing.T) {
 		p, err := Compile(n, o)
 		require.NoError(t, err)
 		packed := int64(0)
-		for i := range p.steps {
-			packed += int64(p.steps[i].packedBytes())
+		for _, o := range p.operators {
+			packed += int64(o.packedBytes())
 		}
 		if kernel.Name != int8.Generic().Name {
 			layer := tensor.ID(2)
-			require.Greater(t, p.steps[layer].packedBytes(), 10*n.Layers[layer.Node()].WeightBytes(), "a network that shows what padding costs")
+			require.Greater(t, p.operators[layer].packedBytes(), 10*n.Layers[layer.Node()].WeightBytes(), "a network that shows what padding costs")
 			require.Greater(t, p.PackedBytes(), packed, "and the classifier's")
 		} else {
 			require.EqualValues(t, p.WeightBytes(), p.PackedBytes())

@@ -1,6 +1,9 @@
 package runtime
 
-import "edgeclassify/int8"
+import (
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
 
 // lookup maps values by a table.
 type lookup struct {
@@ -9,6 +12,8 @@ type lookup struct {
 }
 
 func newLookup(n node) operator { return &lookup{n, n.layer.Op.(*int8.Lookup)} }
+
+func (*lookup) window() (tensor.Window, bool) { return pixelwise() }
 
 func (*lookup) inPlace() []int { return []int{0} }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"edgeclassify/int8"
+	"edgeclassify/tensor"
 )
 
 // maxPool is the maximum over windows.
@@ -13,6 +14,8 @@ type maxPool struct {
 }
 
 func newMaxPool(n node) operator { return &maxPool{n, n.layer.Op.(*int8.MaxPool)} }
+
+func (p *maxPool) window() (tensor.Window, bool) { return p.op.Window, true }
 
 // scratch is a row of bytes, or a pixel of int32.
 func (p *maxPool) scratch() int {
@@ -24,12 +27,12 @@ func (p *maxPool) bind(s *Session) task {
 	src, dst := s.plane(p.layer.Inputs[0]), s.plane(p.out)
 	if p.hasInt16() {
 		return func(part int8.Part, scratch []int64) {
-			p.run16(&dst, &src, part, cast[int32](scratch))
+			p.run16(dst, src, part, cast[int32](scratch))
 			dst.fillHalo(part)
 		}
 	}
 	return func(part int8.Part, scratch []int64) {
-		p.run8(&dst, &src, part, cast[int8.Value](scratch))
+		p.run8(dst, src, part, cast[int8.Value](scratch))
 		dst.fillHalo(part)
 	}
 }

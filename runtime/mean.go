@@ -19,8 +19,13 @@ func (m *mean) bind(s *Session) task {
 	src, dst := s.plane(m.layer.Inputs[0]), s.plane(m.out)
 	codes, at := m.layer.Out.Range(), dst.at(0, 0)
 	return func(part int8.Part, scratch []int64) {
-		for i, v := range m.sums(scratch, &src, part) {
-			dst.set(at+part.C0+i, m.op.At(v, codes))
+		sums := m.sums(scratch, src, part)
+		if dst.low == nil {
+			m.kernel.Mean(dst.data[at+part.C0:], sums, m.op, int8.Value(codes.Zero))
+		} else {
+			for i, v := range sums {
+				dst.set(at+part.C0+i, m.op.At(v, codes))
+			}
 		}
 		dst.fillHalo(part)
 	}

@@ -18,6 +18,7 @@ type buffer struct {
 	halo   halo
 	life   arena.Buffer // in steps; Over is the input that it may be written over
 	offset int
+	inner  bool // of a chain: it has no place in the arena
 	// The tensor whose memory it is, and the first of its channels there: its own, or
 	// that of a Concat or a Gather's input. See Plan.join.
 	root    tensor.ID
@@ -34,16 +35,17 @@ func (h halo) union(o halo) halo {
 // buffer makes that of a tensor, alive from its step to its last use: the caller reads
 // logits and features after the last step.
 func (p *Plan) buffer(id tensor.ID) buffer {
-	b := buffer{tensor: p.network.Tensor(id), halves: 1, root: id, life: arena.Buffer{First: int(id), Last: int(id), Over: -1}}
+	step := p.stepOf[id]
+	b := buffer{tensor: p.network.Tensor(id), halves: 1, root: id, inner: p.steps[step].last != id,
+		life: arena.Buffer{First: step, Last: step, Over: -1}}
 	if p.network.Content(id) == int8.Activation && b.tensor.Type == int8.Int16 {
 		b.halves = 2
 	}
 	if consumers := p.network.Topology().Consumers(id); len(consumers) > 0 {
-		b.life.Last = int(tensor.Output(consumers[len(consumers)-1]))
+		b.life.Last = p.stepOf[tensor.Output(consumers[len(consumers)-1])]
 	}
-	steps := p.network.Topology().Len()
-	if features, ok := p.network.Features(); int(id) == steps-1 || ok && id == features {
-		b.life.Last = steps
+	if features, ok := p.network.Features(); int(id) == len(p.operators)-1 || ok && id == features {
+		b.life.Last = len(p.steps)
 	}
 	return b
 }
@@ -86,14 +88,9 @@ func (p *Plan) join() {
 	}
 	for i := range p.network.Layers {
 		id := tensor.Output(i)
-		g, ok := p.steps[id].operator.(*gather)
-		if !ok || p.joined(id) {
-			continue
-		}
-		if len(g.runs) == 1 {
+		if g, ok := p.operators[id].(*gather); ok && !p.joined(id) && len(g.runs) == 1 {
 			in := p.buffers[g.layer.Inputs[0]]
 			p.place(id, in.root, in.channel+g.runs[0].from)
-			p.steps[id].parts = nil
 		}
 	}
 }
@@ -103,6 +100,28 @@ func (p *Plan) place(id, root tensor.ID, channel int) {
 	b, r := &p.buffers[id], &p.buffers[root]
 	b.root, b.channel = root, channel
 	r.life.First, r.life.Last = min(r.life.First, b.life.First), max(r.life.Last, b.life.Last)
+}
+
+// moved says whether an operation that moves values finds all of them where they belong.
+func (p *Plan) moved(id tensor.ID) bool {
+	out := &p.buffers[id]
+	lies := func(in tensor.ID, channel int) bool {
+		return p.buffers[in].root == out.root && p.buffers[in].channel == channel
+	}
+	switch op := p.operators[id].(type) {
+	case *gather:
+		return len(op.runs) == 1 && lies(op.layer.Inputs[0], out.channel-op.runs[0].from)
+	case concat:
+		channel := out.channel
+		for i, in := range op.layer.Inputs {
+			if !lies(in, channel) {
+				return false
+			}
+			channel += op.in[i].Shape.C
+		}
+		return true
+	}
+	return false
 }
 
 // joined says whether a tensor lies in another's memory.
@@ -115,7 +134,7 @@ func (p *Plan) layOut() error {
 	var total int64
 	for i := range p.buffers {
 		b := &p.buffers[i]
-		if p.joined(tensor.ID(i)) {
+		if b.inner || p.joined(tensor.ID(i)) {
 			lives[i] = b.life
 			continue
 		}
@@ -123,9 +142,10 @@ func (p *Plan) layOut() error {
 			return fmt.Errorf("its activations exceed %d bytes", maxActivationBytes)
 		}
 		b.life.Size = int(b.size())
-		for _, in := range p.steps[i].inPlace() {
+		step := p.stepOf[i]
+		for _, in := range p.steps[step].inPlace() {
 			over := p.network.Layers[tensor.ID(i).Node()].Inputs[in]
-			if b.alike(&p.buffers[over]) && !p.joined(over) && p.buffers[over].life.Last == i {
+			if b.alike(&p.buffers[over]) && !p.joined(over) && p.buffers[over].life.Last == step {
 				b.life.Over = int(over)
 			}
 		}
@@ -142,24 +162,22 @@ func (p *Plan) layOut() error {
 // checkMemory compares what the weights and a session are going to take with what
 // there is, before they do.
 func (p *Plan) checkMemory(o Options) error {
-	var held, activations, scratch int64 // held are weights that are in memory now and are not needed beside the packed ones
-	for i := range p.steps {
-		scratch = max(scratch, 8*int64(p.steps[i].scratch()))
-		activations += int64(p.buffers[i].halves * p.buffers[i].tensor.Shape.C) // of zero points, see plane
+	var held, zeros int64 // held are weights that are in memory now and are not needed beside the packed ones
+	for i, op := range p.operators {
+		zeros += int64(p.buffers[i].halves * p.buffers[i].tensor.Shape.C) // see plane
 		if i == 0 {
 			continue
 		}
 		l := &p.network.Layers[tensor.ID(i).Node()]
 		for _, in := range p.network.Inputs(l) {
-			activations += 2 * int64(in.Shape.C)
+			zeros += 2 * int64(in.Shape.C)
 		}
-		if p.steps[i].packedBytes() == 0 || o.Packed != nil {
+		if op.packedBytes() == 0 || o.Packed != nil {
 			held += int64(l.WeightBytes())
 		}
 	}
 	weights := p.PackedBytes()
-	activations += int64(p.arenaBytes)
-	scratch *= int64(p.threads)
+	activations, scratch := int64(p.arenaBytes)+zeros*int64(p.threads), int64(p.ScratchBytes())
 	limit := o.MemoryLimit
 	if limit == 0 {
 		if _, limit = board.Memory(os.DirFS("/")); limit > 0 {

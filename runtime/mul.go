@@ -1,6 +1,9 @@
 package runtime
 
-import "edgeclassify/int8"
+import (
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
 
 // mul is the product of two activations.
 type mul struct {
@@ -9,6 +12,8 @@ type mul struct {
 }
 
 func newMul(n node) operator { return &mul{n, n.layer.Op.(*int8.Mul)} }
+
+func (*mul) window() (tensor.Window, bool) { return pixelwise() }
 
 func (*mul) inPlace() []int { return []int{0} }
 

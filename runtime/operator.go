@@ -13,6 +13,9 @@ import (
 type operator interface {
 	// halo is the padding of its first input that it reads from memory.
 	halo() halo
+	// window is how rows of its output depend on those of its first input; false where
+	// it reads others, too, or cannot compute any rows that it is asked for.
+	window() (w tensor.Window, ok bool)
 	// inPlace is the numbers of the inputs over which it may write its output, pixel
 	// by pixel.
 	inPlace() []int
@@ -27,7 +30,7 @@ type operator interface {
 	packedBytes() int
 	// scratch is the words of working memory that a thread needs.
 	scratch() int
-	// bind is the function that computes a part in a session's memory.
+	// bind is the function that computes a part in a session's memory, for one thread.
 	bind(s *Session) task
 }
 
@@ -74,12 +77,16 @@ type node struct {
 }
 
 func (node) halo() halo                            { return halo{} }
+func (node) window() (w tensor.Window, ok bool)    { return w, false }
 func (node) inPlace() []int                        { return nil }
 func (node) split() (bool, int)                    { return true, 1 }
 func (node) pack([]int8.Value, func([]int8.Value)) {}
 func (node) take(operator) bool                    { return false }
 func (node) packedBytes() int                      { return 0 }
 func (node) scratch() int                          { return 0 }
+
+// pixelwise is the window of operations that read a pixel for each of the output.
+func pixelwise() (tensor.Window, bool) { return tensor.Square(1, 1, 0), true }
 
 // hasInt16 says whether the output or an input, all of them activations, is int16.
 func (n *node) hasInt16() bool {

@@ -26,8 +26,8 @@ func TestPackedWeightsAreNotReadAgain(t *testing.T) {
 			}})
 			require.NoError(t, err)
 			convolutions := 0
-			for i := range p.steps {
-				if c, ok := p.steps[i].operator.(*conv); ok && c.packed.Bytes() > 0 {
+			for _, o := range p.operators {
+				if c, ok := o.(*conv); ok && c.packed.Bytes() > 0 {
 					convolutions++
 				}
 			}
@@ -53,10 +53,10 @@ func TestPackedWeightsDoNotDependOnThreads(t *testing.T) {
 				require.NoError(t, err)
 				plans = append(plans, p)
 			}
-			for i := range plans[0].steps {
-				if want, ok := plans[0].steps[i].operator.(*conv); ok {
+			for i, o := range plans[0].operators {
+				if want, ok := o.(*conv); ok {
 					for _, p := range plans[1:] {
-						require.Equal(t, want.packed, p.steps[i].operator.(*conv).packed, "kernel %s, seed %d", kernel.Name, seed)
+						require.Equal(t, want.packed, p.operators[i].(*conv).packed, "kernel %s, seed %d", kernel.Name, seed)
 					}
 				}
 			}

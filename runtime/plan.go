@@ -33,6 +33,11 @@ type Options struct {
 	// Like, if not nil, is a plan for the same kernel whose packed weights serve for the
 	// operations that its network shares with this one.
 	Like *Plan
+	// Layerwise computes one layer after the other, without chains, so that each tensor
+	// is in memory.
+	Layerwise bool
+
+	gain func(*chain) int64 // in place of chain.gain, for tests
 }
 
 // Plan is a network compiled for one machine: kernel, memory layout and the
@@ -42,17 +47,20 @@ type Plan struct {
 	network    *int8.Network
 	kernel     int8.Kernel
 	threads    int
-	steps      []step   // each makes the tensor of its number
+	operators  []operator // by the tensor that they make
+	steps      []step
+	stepOf     []int    // that makes a tensor; of the number behind the last one, the number of steps
 	buffers    []buffer // by tensor
 	arenaBytes int
 	bound      int
 }
 
-// step is the loading of the image or one layer's work.
+// step is the loading of the image, one layer's work or a chain's.
 type step struct {
 	operator
-	parts  []int8.Part // the chunks that threads take
-	byRows bool
+	first, last tensor.ID   // that it makes, of which only the last is in the arena
+	parts       []int8.Part // the chunks that threads take
+	byRows      bool
 }
 
 // Compile plans the network's execution. It fails if the options are out of
@@ -75,8 +83,13 @@ func CompileFor(n *int8.Network, kernel int8.Kernel, o Options) (*Plan, error) {
 		return nil, fmt.Errorf("runtime: network %q was not made by int8.NewNetwork", n.Name)
 	}
 	p := &Plan{network: n, kernel: kernel, threads: o.Threads}
-	if err := p.addSteps(); err != nil {
+	if err := p.addOperators(); err != nil {
 		return nil, fmt.Errorf("runtime: network %q: %w", n.Name, err)
+	}
+	p.addSteps(o)
+	p.addBuffers()
+	for i := range p.steps {
+		p.split(&p.steps[i])
 	}
 	if err := p.layOut(); err != nil {
 		return nil, fmt.Errorf("runtime: network %q: %w", n.Name, err)
@@ -88,29 +101,48 @@ func CompileFor(n *int8.Network, kernel int8.Kernel, o Options) (*Plan, error) {
 	return p, nil
 }
 
-// addSteps makes each tensor's step and buffer.
-func (p *Plan) addSteps() error {
+// addOperators makes what makes each tensor.
+func (p *Plan) addOperators() error {
 	for id := range tensor.ID(p.network.Topology().Len()) {
 		op, err := p.operator(id)
 		if err != nil {
 			return err
 		}
-		p.steps = append(p.steps, step{operator: op})
-		p.buffers = append(p.buffers, p.buffer(id))
-		p.split(id)
-	}
-	p.join()
-	for i := range p.network.Layers {
-		in := &p.buffers[p.buffers[p.network.Layers[i].Inputs[0]].root]
-		in.halo = in.halo.union(p.steps[tensor.Output(i)].halo())
+		p.operators = append(p.operators, op)
 	}
 	return nil
 }
 
+// addBuffers makes each tensor's place.
+func (p *Plan) addBuffers() {
+	for id := range tensor.ID(len(p.operators)) {
+		p.buffers = append(p.buffers, p.buffer(id))
+	}
+	p.join()
+	for i := range p.buffers {
+		for _, id := range []tensor.ID{tensor.ID(i), p.buffers[i].root} {
+			p.buffers[id].halo = p.buffers[id].halo.union(p.halo(tensor.ID(i)))
+		}
+	}
+}
+
+// halo is the padding of a tensor that those read whose first input it is.
+func (p *Plan) halo(id tensor.ID) (h halo) {
+	for _, i := range p.network.Topology().Consumers(id) {
+		if p.network.Layers[i].Inputs[0] == id {
+			h = h.union(p.operators[tensor.Output(i)].halo())
+		}
+	}
+	return h
+}
+
 // split shares a step among the threads. Each gets several chunks, for others to
 // take if it falls behind.
-func (p *Plan) split(id tensor.ID) {
-	s, shape := &p.steps[id], p.network.Tensor(id).Shape
+func (p *Plan) split(s *step) {
+	if p.moved(s.last) {
+		return
+	}
+	shape := p.network.Tensor(s.last).Shape
 	byRows, unit := s.operator.split()
 	length := shape.C
 	if byRows {
@@ -134,27 +166,26 @@ func (p *Plan) split(id tensor.ID) {
 	}
 }
 
-// pack packs the weights of all steps, several at a time, side by side in memory.
+// pack packs the weights of all operations, several at a time, side by side in memory.
 func (p *Plan) pack(o Options) {
-	places := make([]int, len(p.steps)+1) // ends are the next step's
-	taken := make([]bool, len(p.steps))
-	for i := range p.steps {
-		s := &p.steps[i]
-		taken[i] = o.Like != nil && i < len(o.Like.steps) && s.take(o.Like.steps[i].operator)
+	places := make([]int, len(p.operators)+1) // ends are the next one's
+	taken := make([]bool, len(p.operators))
+	for i, op := range p.operators {
+		taken[i] = o.Like != nil && i < len(o.Like.operators) && op.take(o.Like.operators[i])
 		places[i+1] = places[i]
 		if !taken[i] {
-			places[i+1] += (s.packedBytes() + align - 1) / align * align
+			places[i+1] += (op.packedBytes() + align - 1) / align * align
 		}
 	}
-	memory := int8.Aligned(places[len(p.steps)])
+	memory := int8.Aligned(places[len(p.operators)])
 	hugepages.Use(cast[byte](memory))
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range p.threads {
 		group.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(p.steps)); i = next.Add(1) - 1 {
+			for i := next.Add(1) - 1; i < int64(len(p.operators)); i = next.Add(1) - 1 {
 				if !taken[i] {
-					p.steps[i].pack(memory[places[i]:places[i+1]], o.Packed)
+					p.operators[i].pack(memory[places[i]:places[i+1]], o.Packed)
 				}
 			}
 		})
@@ -168,13 +199,31 @@ func (p *Plan) Network() *int8.Network { return p.network }
 // Kernel is the name of the kernel that the plan uses.
 func (p *Plan) Kernel() string { return p.kernel.Name }
 
-// Steps are the names of what a run does, in order: the image and the layers.
+// Steps are the names of what a run does, in order: the image, layers and chains, which
+// have the names of their first and last layers.
 func (p *Plan) Steps() []string {
 	names := make([]string, len(p.steps))
-	for i := range names {
-		names[i] = p.network.Topology().Name(tensor.ID(i))
+	for i, s := range p.steps {
+		names[i] = p.network.Topology().Name(s.last)
+		if s.first != s.last {
+			names[i] = p.network.Topology().Name(s.first) + ".." + names[i]
+		}
 	}
 	return names
+}
+
+// Layers are those of a step: none of the image, several of a chain.
+func (p *Plan) Layers(step int) []int8.Layer {
+	s := p.steps[step]
+	return p.network.Layers[max(s.first.Node(), 0) : s.last.Node()+1]
+}
+
+// first is the first tensor that a step makes.
+func (p *Plan) first(step int) tensor.ID {
+	if step == len(p.steps) {
+		return tensor.ID(len(p.operators))
+	}
+	return p.steps[step].first
 }
 
 // Parts are the chunks of a step that threads take, see threadpool.Pool.
@@ -185,6 +234,16 @@ func (p *Plan) Threads() int { return p.threads }
 
 // ArenaBytes is the memory that a session's activations take.
 func (p *Plan) ArenaBytes() int { return p.arenaBytes }
+
+// ScratchBytes is the memory that the threads of a session take to work in, with the
+// bands of chains.
+func (p *Plan) ScratchBytes() int {
+	words := 0
+	for i := range p.steps {
+		words = max(words, p.steps[i].scratch())
+	}
+	return 8 * words * p.threads
+}
 
 // ArenaLowerBound is the largest sum of bytes alive in one step: the least
 // that any placement needs.
@@ -203,7 +262,7 @@ func (p *Plan) WeightBytes() int {
 // where it packs none.
 func (p *Plan) PackedBytes() (sum int64) {
 	for i := range p.network.Layers {
-		packed := p.steps[tensor.Output(i)].packedBytes()
+		packed := p.operators[tensor.Output(i)].packedBytes()
 		if packed == 0 {
 			packed = p.network.Layers[i].WeightBytes()
 		}

@@ -13,6 +13,7 @@ type plane struct {
 	low     []int8.Value // the low bytes; nil of an int8 tensor
 	shape   tensor.Shape
 	halo    halo
+	origin  int          // the row that data begins with, negative in the halo
 	row     int          // bytes from one row to the next
 	pixel   int          // bytes from one pixel to the next
 	flip    int8.Value   // what a stored byte is to be XORed with for its value
@@ -20,33 +21,48 @@ type plane struct {
 	zeroLow []int8.Value
 }
 
-// plane finds that of a tensor, an activation.
-func (s *Session) plane(id tensor.ID) plane {
+// plane finds that of a tensor, an activation: in the arena or, where a chain is
+// bound, in one of its bands.
+func (s *Session) plane(id tensor.ID) *plane {
+	if band := s.bands[id]; band != nil {
+		return band
+	}
 	b := &s.plan.buffers[id]
 	root := &s.plan.buffers[b.root]
 	size := root.rows() * root.rowBytes()
 	bytes := view[int8.Value](s.arena, root, b.halves*size)
-	p := plane{
-		data:  bytes[b.channel:size],
-		shape: b.tensor.Shape, halo: root.halo, row: root.rowBytes(), pixel: root.tensor.Shape.C,
-		zero: make([]int8.Value, b.tensor.Shape.C),
-	}
-	if s.plan.kernel.Unsigned {
-		p.flip = -128
-	}
-	for c := range p.zero {
-		p.zero[c] = b.tensor.ZeroAt(c) ^ p.flip
-	}
+	p := s.plan.newPlane(id)
+	p.data = bytes[b.channel:size]
 	if b.halves == 2 {
-		_, low := int8.Split(0)
-		p.low, p.zeroLow = bytes[size+b.channel:], slices.Repeat([]int8.Value{low ^ p.flip}, b.tensor.Shape.C)
+		p.low = bytes[size+b.channel:]
 	}
 	return p
 }
 
+// newPlane is a tensor's plane without memory.
+func (p *Plan) newPlane(id tensor.ID) *plane {
+	b := &p.buffers[id]
+	root, channels := &p.buffers[b.root], b.tensor.Shape.C
+	n := &plane{
+		shape: b.tensor.Shape, halo: root.halo, origin: -root.halo.top, row: root.rowBytes(), pixel: root.tensor.Shape.C,
+		zero: make([]int8.Value, channels),
+	}
+	if p.kernel.Unsigned {
+		n.flip = -128
+	}
+	for c := range n.zero {
+		n.zero[c] = b.tensor.ZeroAt(c) ^ n.flip
+	}
+	if b.halves == 2 {
+		_, low := int8.Split(0)
+		n.zeroLow = slices.Repeat([]int8.Value{low ^ n.flip}, channels)
+	}
+	return n
+}
+
 // at is the index of pixel (y, x), which may lie in the halo.
 func (p *plane) at(y, x int) int {
-	return (p.halo.top+y)*p.row + (p.halo.left+x)*p.pixel
+	return (y-p.origin)*p.row + (p.halo.left+x)*p.pixel
 }
 
 // from is the bytes from pixel (y, x) on.
@@ -80,7 +96,7 @@ func (p *plane) set(at int, q int32) {
 func (p *plane) fillHalo(part int8.Part) {
 	y0, y1 := part.Y0, part.Y1
 	if y0 == 0 {
-		y0 = -p.halo.top
+		y0 = max(-p.halo.top, p.origin)
 	}
 	if y1 == p.shape.H {
 		y1 += p.halo.bottom

@@ -113,15 +113,15 @@ func TestFramesDoNotAllocate(t *testing.T) {
 		nettest.Taught(1).Network, nettest.Taught(2).Network, nettest.Taught(3).Network} {
 		for _, kernel := range Kernels() {
 			for _, threads := range []int{1, 4} {
-				require.Zero(t, allocations(t, n, kernel.Name, threads), "%s, kernel %s, %d threads", n.Name, kernel.Name, threads)
+				require.Zero(t, allocations(t, n, Options{Threads: threads, Kernel: kernel.Name}), "%s, kernel %s, %d threads", n.Name, kernel.Name, threads)
 			}
 		}
 	}
 }
 
 // allocations is the number per frame, once all threads have begun to work.
-func allocations(t *testing.T, n *int8.Network, kernel string, threads int) float64 {
-	p, err := Compile(n, Options{Threads: threads, Kernel: kernel})
+func allocations(t *testing.T, n *int8.Network, o Options) float64 {
+	p, err := Compile(n, o)
 	require.NoError(t, err)
 	s := p.NewSession()
 	defer s.Close()

@@ -19,13 +19,14 @@ type Session struct {
 	plan    *Plan
 	arena   []byte
 	image   []uint8
-	tasks   []task    // of each step
-	scratch [][]int64 // one for each thread
+	tasks   [][]task             // by thread and step
+	bands   map[tensor.ID]*plane // of the chain that is being bound
+	scratch [][]int64            // one for each thread
 	logits  []int32
 	// pooled are the features; where they are an activation, read gets them there.
 	pooled []int16
 	read   func(dst []int16)
-	next   tensor.ID       // which Advance makes next
+	next   int             // the step that Advance does next
 	times  []time.Duration // where to record the steps' times; nil for nowhere
 	pool   *threadpool.Pool
 	closed atomic.Bool
@@ -38,12 +39,16 @@ func (p *Plan) NewSession() *Session {
 	words := 0
 	for i := range p.steps {
 		st := &p.steps[i]
-		s.tasks = append(s.tasks, st.bind(s))
 		words = max(words, st.scratch())
 		chunks = append(chunks, len(st.parts))
 	}
 	for range p.threads {
-		s.scratch = append(s.scratch, make([]int64, words))
+		var tasks []task
+		for i := range p.steps {
+			tasks = append(tasks, p.steps[i].bind(s))
+		}
+		s.tasks = append(s.tasks, tasks)
+		s.scratch = append(s.scratch, cast[int64](int8.Aligned(8*words)))
 	}
 	s.logits = values[int32](s, tensor.ID(len(p.buffers)-1))
 	if id, ok := p.network.Features(); ok {
@@ -128,7 +133,7 @@ func (s *Session) frame(thread int, frame int64) {
 		if timed {
 			start = time.Now()
 		}
-		parts, do := s.plan.steps[i].parts, s.tasks[i]
+		parts, do := s.plan.steps[i].parts, s.tasks[thread][i]
 		s.pool.Work(thread, i, frame, func(chunk int) {
 			if !s.closed.Load() {
 				do(parts[chunk], s.scratch[thread])

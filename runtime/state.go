@@ -20,15 +20,15 @@ func (s *State) Next() tensor.ID { return s.next }
 
 // StateBytes is the memory of a State in which next is to be made.
 func (p *Plan) StateBytes(next tensor.ID) (sum int) {
-	p.eachAlive(next, func(b *buffer) { sum += b.life.Size })
+	p.eachAlive(p.stepOf[next], func(b *buffer) { sum += b.life.Size })
 	return sum
 }
 
-// eachAlive calls f for the buffers that are written before next is made and read
-// then or later.
-func (p *Plan) eachAlive(next tensor.ID, f func(b *buffer)) {
+// eachAlive calls f for the buffers that are written before a step and read then or
+// later.
+func (p *Plan) eachAlive(step int, f func(b *buffer)) {
 	for i := range p.buffers {
-		if b := &p.buffers[i]; !p.joined(tensor.ID(i)) && b.life.First < int(next) && b.life.Last >= int(next) {
+		if b := &p.buffers[i]; !p.joined(tensor.ID(i)) && b.life.First < step && b.life.Last >= step {
 			f(b)
 		}
 	}
@@ -42,29 +42,30 @@ func (s *Session) Resume(image []uint8, from *State) error {
 	}
 	if from.next == tensor.Input {
 		s.image = image
-		s.step(tensor.Input)
-		s.image, s.next = nil, tensor.Output(0)
+		s.image, s.next = image, 0
 		return nil
 	}
 	if want := s.plan.StateBytes(from.next); len(from.bytes) != want {
 		return fmt.Errorf("runtime: the state has %d bytes, want %d: it is another network's", len(from.bytes), want)
 	}
 	at := 0
-	s.plan.eachAlive(from.next, func(b *buffer) { at += copy(s.arena[b.offset:][:b.life.Size], from.bytes[at:]) })
-	s.next = from.next
+	s.next = s.plan.stepOf[from.next]
+	s.plan.eachAlive(s.next, func(b *buffer) { at += copy(s.arena[b.offset:][:b.life.Size], from.bytes[at:]) })
 	return nil
 }
 
-// Advance makes all tensors before next that are not made yet.
+// Advance makes all tensors before next that are not made yet, but none of the chain
+// that next belongs to.
 func (s *Session) Advance(next tensor.ID) {
-	for ; s.next < next; s.next++ {
+	for ; s.next < s.plan.stepOf[next]; s.next++ {
 		s.step(s.next)
 	}
 }
 
 // Save copies the state to one whose memory may be used again.
 func (s *Session) Save(to *State) {
-	to.next, to.bytes = s.next, slices.Grow(to.bytes[:0], s.plan.StateBytes(s.next))
+	to.next = s.plan.first(s.next)
+	to.bytes = slices.Grow(to.bytes[:0], s.plan.StateBytes(to.next))
 	s.plan.eachAlive(s.next, func(b *buffer) { to.bytes = append(to.bytes, s.arena[b.offset:][:b.life.Size]...) })
 }
 
@@ -73,6 +74,6 @@ func (s *Session) Output(id tensor.ID) []int32 { return s.output(id) }
 
 // Finish makes all tensors that are left, and returns the logits as Run does.
 func (s *Session) Finish() []int32 {
-	s.Advance(tensor.ID(len(s.plan.steps)))
+	s.Advance(tensor.ID(len(s.plan.buffers)))
 	return s.logits
 }

@@ -89,8 +89,8 @@ func TestPlansShareWhatIsPacked(t *testing.T) {
 		second, err := Compile(m, Options{Threads: 2, Kernel: kernel.Name, Like: first})
 		require.NoError(t, err)
 		for i := range layers {
-			if c, ok := first.steps[i+1].operator.(*conv); ok && !c.hasInt16() {
-				require.Equal(t, i != changed, c.packed == second.steps[i+1].operator.(*conv).packed, "layer %d", i)
+			if c, ok := first.operators[i+1].(*conv); ok && !c.hasInt16() {
+				require.Equal(t, i != changed, c.packed == second.operators[i+1].(*conv).packed, "layer %d", i)
 			}
 		}
 	}

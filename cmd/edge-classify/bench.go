@@ -49,7 +49,7 @@ func parseBench(args []string, s cli.Streams) (benchOptions, error) {
 	f := cli.Flags("edge-classify bench", benchUsage, s)
 	o.flags(f)
 	f.IntVar(&o.frames, "n", 100, "measure `N` frames")
-	f.BoolVar(&o.layers, "layers", false, "measure each layer")
+	f.BoolVar(&o.layers, "layers", false, "measure each layer, or those of a chain together")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	paths, err := cli.Parse(f, args)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"edgeclassify/int8"
 	"edgeclassify/internal/board"
 	"edgeclassify/runtime"
 )
@@ -32,17 +33,18 @@ type report struct {
 	PeakGMACs  float64 `json:"peak_gmacs,omitempty"`
 	Efficiency float64 `json:"efficiency,omitempty"`
 	// Heap objects; bytes.
-	Allocations uint64        `json:"allocs_per_frame"`
-	ArenaBytes  int           `json:"arena_bytes"`
-	WeightBytes int           `json:"weight_bytes"`
-	PackedBytes int64         `json:"packed_bytes"`
-	PeakRSS     int64         `json:"peak_rss_bytes,omitempty"`
-	Before      conditions    `json:"before"`
-	After       conditions    `json:"after"`
-	Layers      []layerReport `json:"layers,omitempty"`
+	Allocations  uint64        `json:"allocs_per_frame"`
+	ArenaBytes   int           `json:"arena_bytes"`
+	WeightBytes  int           `json:"weight_bytes"`
+	PackedBytes  int64         `json:"packed_bytes"`
+	ScratchBytes int           `json:"scratch_bytes"`
+	PeakRSS      int64         `json:"peak_rss_bytes,omitempty"`
+	Before       conditions    `json:"before"`
+	After        conditions    `json:"after"`
+	Layers       []layerReport `json:"layers,omitempty"`
 }
 
-// layerReport is the median over the frames of one layer's time.
+// layerReport is the median over the frames of the time of one layer or chain.
 type layerReport struct {
 	Name       string  `json:"name"`
 	Op         string  `json:"op"`
@@ -61,16 +63,21 @@ func newReport(plan *runtime.Plan, m *measurement) *report {
 		Kernel: plan.Kernel(), Threads: plan.Threads(), Frames: len(m.frames),
 		MinMs: ms(m.frames[0]), P50Ms: ms(percentile(m.frames, 50)), P99Ms: ms(percentile(m.frames, 99)),
 		PeakGMACs:   peak(plan.Kernel(), cpu.Core, plan.Threads(), max(m.before.MHz, m.after.MHz)),
-		Allocations: m.allocations, ArenaBytes: plan.ArenaBytes(), PeakRSS: board.PeakRSS(),
+		Allocations: m.allocations, ArenaBytes: plan.ArenaBytes(), ScratchBytes: plan.ScratchBytes(), PeakRSS: board.PeakRSS(),
 		WeightBytes: plan.WeightBytes(), PackedBytes: plan.PackedBytes(),
 		Before: m.before, After: m.after,
 	}
-	for i := range n.Layers {
-		r.MACs += n.Layers[i].MACs()
-	}
+	r.MACs = macs(n.Layers)
 	r.GMACs, r.Efficiency = r.speed(r.MACs, percentile(m.frames, 50))
 	r.addLayers(plan, m.steps)
 	return r
+}
+
+func macs(layers []int8.Layer) (sum int64) {
+	for i := range layers {
+		sum += layers[i].MACs()
+	}
+	return sum
 }
 
 // speed is GMAC/s and the fraction of the peak.
@@ -82,7 +89,7 @@ func (r *report) speed(macs int64, t time.Duration) (gmacs, efficiency float64) 
 	return gmacs, efficiency
 }
 
-// addLayers adds a row for each step: the image and the layers.
+// addLayers adds a row for each step: the image, layers and chains.
 func (r *report) addLayers(plan *runtime.Plan, times []time.Duration) {
 	n := plan.Network()
 	var total time.Duration
@@ -90,11 +97,10 @@ func (r *report) addLayers(plan *runtime.Plan, times []time.Duration) {
 		total += t
 	}
 	for i, t := range times {
-		row := layerReport{Name: plan.Steps()[i], Op: "image", Out: n.Input.Shape.String(), Ms: ms(t), Share: float64(t) / float64(max(total, 1))}
-		if i > 0 {
-			l := &n.Layers[i-1]
-			row.Op, row.Out = l.Op.Kind(), l.Out.Shape.String()
-			row.GMACs, row.Efficiency = r.speed(l.MACs(), t)
+		row := layerReport{Name: plan.Steps()[i], Op: plan.Kind(i), Out: n.Input.Shape.String(), Ms: ms(t), Share: float64(t) / float64(max(total, 1))}
+		if layers := plan.Layers(i); len(layers) > 0 {
+			row.Out = layers[len(layers)-1].Out.Shape.String()
+			row.GMACs, row.Efficiency = r.speed(macs(layers), t)
 		}
 		r.Layers = append(r.Layers, row)
 	}
@@ -114,8 +120,8 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 	fmt.Fprintf(t, "kernel\t%s, %s\n", r.Kernel, count(r.Threads, "thread"))
 	fmt.Fprintf(t, "time\tmin %.2f, p50 %.2f, p99 %.2f ms over %s\n", r.MinMs, r.P50Ms, r.P99Ms, count(r.Frames, "frame"))
 	fmt.Fprintf(t, "speed\t%.1f GMAC/s, %s\n", r.GMACs, r.ofPeak())
-	fmt.Fprintf(t, "memory\tarena %s, weights %s, packed %s, peak of the process %s; %s a frame\n",
-		megabytes(int64(r.ArenaBytes)), megabytes(int64(r.WeightBytes)), megabytes(r.PackedBytes), megabytes(r.PeakRSS), count(int(r.Allocations), "allocation"))
+	fmt.Fprintf(t, "memory\tarena %s, threads' work %s, weights %s, packed %s, peak of the process %s; %s a frame\n",
+		megabytes(int64(r.ArenaBytes)), megabytes(int64(r.ScratchBytes)), megabytes(int64(r.WeightBytes)), megabytes(r.PackedBytes), megabytes(r.PeakRSS), count(int(r.Allocations), "allocation"))
 	fmt.Fprintf(t, "before\t%v\nafter\t%v\n", r.Before, r.After)
 	if err := t.Flush(); err != nil {
 		return err

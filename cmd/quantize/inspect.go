@@ -20,7 +20,8 @@ import (
 const inspectUsage = `Usage: quantize inspect FILE.q8 [flags]
 
 Shows what a model file holds: where it comes from, its layers with their
-quantization, and with -plan how the runtime lays its tensors out in memory.
+quantization, and with -plan how the runtime lays its tensors out in memory and
+which layers it computes together, in chains.
 
 With -json: name, sha256, file_bytes, weight_bytes, arena_bytes,
 arena_lower_bound, macs, classes, activation, preprocess, provenance, selftest and

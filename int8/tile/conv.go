@@ -12,7 +12,7 @@ import (
 type Conv struct {
 	conv   *int8.Conv
 	micro  *Micro
-	inputs int // channels that a panel reads: a group's, or of a depthwise convolution the panel's own
+	inputs int // channels of a group
 	depth  int // values of a window, of those channels
 	runs   int // rows of a window; 1 if gathered
 	steps  int // steps of a row
@@ -32,38 +32,29 @@ func (m *Micro) Convolution(l *int8.Layer) int8.Convolution {
 	if d := m.depthwise(l); d != nil {
 		return d
 	}
+	if v := m.vector(l); v != nil {
+		return v
+	}
+	if w := m.words(l); w != nil {
+		return w
+	}
 	conv := l.Op.(*int8.Conv)
 	c := &Conv{conv: conv, micro: m, inputs: conv.InC / conv.Groups}
-	if conv.Depthwise() {
-		if conv.OutC != conv.InC {
-			return int8.NewDepthwise(l, m.flip())
-		}
-		c.inputs = m.NR
-	}
 	c.depth = conv.KH * conv.KW * c.inputs
 	c.run = conv.KW * conv.InC
 	c.runs, c.steps = conv.KH, ceil(c.run, m.KR)
-	if _, dw := conv.Steps(); c.inputs > conv.InC/conv.Groups && dw == 1 {
-		c.run = conv.KW * c.inputs
-		c.steps = ceil(c.run, m.KR)
-		c.setStrips(l.Out.Shape)
-	} else if m.gathers(conv, l.Out.Shape) {
+	if m.gathers(conv, l.Out.Shape) {
 		c.run = c.depth
 		c.runs, c.steps = 1, ceil(c.run, m.KR)
 		c.chunk = min(l.Out.Shape.W, m.pixels(c.steps*m.KR+align))
 	} else {
 		c.beside = true
 		if conv.KW > 1 {
-			c.setStrips(l.Out.Shape)
+			c.chunk = min(l.Out.Shape.W, m.pixels(conv.KH*conv.StrideW*c.inputs))
+			c.strip = ((c.chunk+m.smallest().MR)*conv.StrideW+conv.KW)*c.inputs + m.KR
 		}
 	}
 	return c
-}
-
-// setStrips sets how much of a row is copied at a time.
-func (c *Conv) setStrips(out tensor.Shape) {
-	c.chunk = min(out.W, c.micro.pixels(c.conv.KH*c.conv.StrideW*c.inputs))
-	c.strip = ((c.chunk+c.micro.smallest().MR)*c.conv.StrideW+c.conv.KW)*c.inputs + c.micro.KR
 }
 
 // gathers decides whether windows are to be copied together: where a group's
@@ -157,18 +148,20 @@ type work struct {
 	offsets []uint32     // scratch: see offsetsOf
 	args    Args         // what all tiles share, and then the last ones' own
 	below   step
+	extent  int // bytes from a window's beginning to the end of its last step
 }
 
 // step is the bytes from one tile to the next.
 type step struct{ src, dst, res int }
 
 // source is where windows are read: that of output pixel (y, x) begins at
-// y*row + (x-x0)*pixel.
+// (y-y0)*row + (x-x0)*pixel.
 type source struct {
 	data  []int8.Value
 	row   int // bytes from one output row's windows to the next
 	pixel int // bytes from one pixel's window to the next
 	run   int // bytes from one row of a window to the next
+	y0    int
 	x0    int
 	spare bool // windows behind the last pixel may be read, whatever they hold
 }
@@ -188,6 +181,7 @@ func (w *work) setArgs() {
 	if w.micro.Fit != nil {
 		w.args.Runs, w.args.Steps = 1, w.runs*w.steps
 	}
+	w.extent = (w.runs-1)*w.source.run + w.steps*w.micro.KR
 	w.below = step{w.source.row, t.DstRow, 0}
 	if t.Res != nil {
 		w.args.ResStep, w.below.res = t.ResStep, t.ResRow
@@ -304,31 +298,39 @@ func (w *work) tail(r run, p *panel) {
 // assembly goes along a row or, if those are more tiles at a time, down the rows.
 func (w *work) tiles(s Shape, n int, r run, rows int, panels []panel) run {
 	rest := run{r.y, r.x + n*s.MR, r.pixels - n*s.MR}
-	if last := &panels[len(panels)-1]; last.lanes < w.micro.NR {
+	if last := panels[len(panels)-1:]; last[0].lanes < w.micro.NR {
 		panels = panels[:len(panels)-1]
-		for i := range rows * n {
-			w.staged(s, run{r.y + i/n, r.x + i%n*s.MR, s.MR}, 0, last)
+		if s.Half != nil && 2*last[0].lanes == w.micro.NR {
+			w.calls(Shape{MR: s.MR, Run: s.Half}, n, r, rows, last)
+		} else {
+			for i := range rows * n {
+				w.staged(s, run{r.y + i/n, r.x + i%n*s.MR, s.MR}, 0, &last[0])
+			}
 		}
 	}
+	if len(panels) > 0 {
+		w.calls(s, n, r, rows, panels)
+	}
+	return rest
+}
+
+func (w *work) calls(s Shape, n int, r run, rows int, panels []panel) {
 	if rows > n {
 		for i := range n {
 			w.call(s, run{r.y, r.x + i*s.MR, s.MR}, rows, w.below, panels)
 		}
-		return rest
+		return
 	}
 	beside := step{s.MR * w.source.pixel, s.MR * w.t.DstStep, s.MR * w.args.ResStep}
 	for i := range rows {
 		w.call(s, run{r.y + i, r.x, n * s.MR}, n, beside, panels)
 	}
-	return rest
 }
 
 // call computes n tiles, each a step from the one before, of panels without gaps.
 func (w *work) call(s Shape, r run, n int, next step, panels []panel) {
-	t, a, channels := w.t, &w.args, w.micro.NR*len(panels)
-	if channels == 0 {
-		return
-	}
+	t, a, last := w.t, &w.args, &panels[len(panels)-1]
+	channels := last.channel + last.lanes - panels[0].channel
 	a.Tiles, a.SrcNext, a.DstNext, a.ResNext = n, next.src, next.dst, next.res
 	a.Src = w.windowsAt(r, s, (n-1)*next.src)
 	at := r.y*t.DstRow + r.x*t.DstStep + panels[0].channel
@@ -368,8 +370,8 @@ func (w *work) begin(panels []panel) {
 // windowsAt points to the windows of a tile, and of others up to some bytes ahead.
 func (w *work) windowsAt(r run, s Shape, ahead int) unsafe.Pointer {
 	from := &w.source
-	first := r.y*from.row + (r.x-from.x0)*from.pixel
-	end := first + ahead + (s.MR-1)*w.args.SrcStep + (w.runs-1)*from.run + w.steps*w.micro.KR
+	first := (r.y-from.y0)*from.row + (r.x-from.x0)*from.pixel
+	end := first + ahead + (s.MR-1)*w.args.SrcStep + w.extent
 	return pointer(from.data[first:end])
 }
 
@@ -379,6 +381,9 @@ func (w *work) windowsAt(r run, s Shape, ahead int) unsafe.Pointer {
 // from a pixel that is already stored. The first skip pixels are not used.
 func (w *work) staged(s Shape, r run, skip int, p *panel) {
 	t, lanes := w.t, w.micro.NR
+	if s.Half != nil && 2*p.lanes <= lanes {
+		lanes, s.Run = lanes/2, s.Half
+	}
 	w.begin(unsafe.Slice(p, 1))
 	a := w.args
 	a.Tiles, a.Src = 1, w.windowsAt(r, s, 0)
@@ -412,7 +417,7 @@ func (w *work) gathered() {
 			for rest := w.panels; len(rest) > 0; {
 				n := sameGroup(rest)
 				if w.strip > 0 {
-					w.copyStrips(r, rest[0].group)
+					w.copyStrips(r)
 				} else {
 					w.copyWindows(w.windows, w.t, w.t.Src, r, rest[0].group)
 				}
@@ -438,38 +443,32 @@ func (c *Conv) copyWindows(windows []int8.Value, t *int8.ConvTask, src []int8.Va
 	length, runs := t.Runs()
 	dh, dw := t.Steps()
 	first := group * c.inputs
-	distance := length
-	if length < c.inputs {
-		length, distance = min(c.inputs, t.InC-first), c.inputs
-	}
 	for i := range r.pixels {
 		dst := windows[i*c.steps*c.micro.KR:]
 		for ky := range t.KH {
 			at := (r.y*t.StrideH+ky*dh)*t.SrcRow + (r.x+i)*t.StrideW*t.SrcStep + first
 			for range runs {
 				copyRun(dst[:length], src[at:])
-				dst, at = dst[distance:], at+dw*t.SrcStep
+				dst, at = dst[length:], at+dw*t.SrcStep
 			}
 		}
 	}
 }
 
-// copyStrips copies the rows of a run's windows, the channels of one panel.
-func (w *work) copyStrips(r run, group int) {
-	t, first := w.t, group*w.inputs
-	length := min(w.inputs, t.InC-first)
+// copyStrips copies the rows of a run's windows, all channels.
+func (w *work) copyStrips(r run) {
+	t := w.t
 	dh, _ := t.Steps()
 	for ky := range t.KH {
 		dst := w.windows[ky*w.strip:]
-		src := t.Src[(r.y*t.StrideH+ky*dh)*t.SrcRow+r.x*t.StrideW*t.SrcStep+first:]
+		src := t.Src[(r.y*t.StrideH+ky*dh)*t.SrcRow+r.x*t.StrideW*t.SrcStep:]
 		for i := range (r.pixels-1)*t.StrideW + t.KW {
-			copyRun(dst[i*w.inputs:][:length], src[i*t.SrcStep:])
+			copyRun(dst[i*t.InC:][:t.InC], src[i*t.SrcStep:])
 		}
 	}
 }
 
-// copyRun is copy, without a call for what depthwise convolutions and those of RGB
-// copy: the first and the last 16 bytes.
+// copyRun is copy, without a call for few bytes: the first and the last 16.
 func copyRun(dst, src []int8.Value) {
 	if n := len(dst); n >= 16 && n <= 32 {
 		*(*[16]int8.Value)(dst) = [16]int8.Value(src)

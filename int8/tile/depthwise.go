@@ -64,7 +64,8 @@ type depthwise struct {
 	shift      uint8      // of the accumulator, that biases and weights have
 	multiplier int        // outputs of an input
 	taps       []int
-	width      int // pixels of an output row
+	height     int // of the output
+	width      int
 	rows       int // of the output that are computed at a time
 	panels     [][]int8.Value
 }
@@ -76,7 +77,8 @@ func (m *Micro) depthwise(l *int8.Layer) int8.Convolution {
 		return nil
 	}
 	d := &depthwise{
-		Depthwise: m.Depthwise, conv: c, flip: m.flip(), shift: min(c.Shift, m.Depthwise.Shift), multiplier: c.OutC / c.InC, width: l.Out.Shape.W, taps: make([]int, c.KH*c.KW),
+		Depthwise: m.Depthwise, conv: c, flip: m.flip(), shift: min(c.Shift, m.Depthwise.Shift), multiplier: c.OutC / c.InC,
+		taps: make([]int, c.KH*c.KW), height: l.Out.Shape.H, width: l.Out.Shape.W,
 	}
 	for i := range d.taps {
 		d.taps[i] = i
@@ -88,7 +90,7 @@ func (m *Micro) depthwise(l *int8.Layer) int8.Convolution {
 	kh, kw := c.Reach()
 	line := min(align, c.OutC)
 	in, out := ((d.width-1)*c.StrideW+kw)*line, d.width*line
-	d.rows = min(max((m.Block-max(kh-c.StrideH, 0)*in)/(c.StrideH*in+out), 1), l.Out.Shape.H)
+	d.rows = min(max((m.Block-max(kh-c.StrideH, 0)*in)/(c.StrideH*in+out), 1), d.height)
 	return d
 }
 
@@ -109,8 +111,14 @@ func (d *depthwise) panelBytes() int {
 // Bytes implements int8.Convolution.
 func (d *depthwise) Bytes() int { return ceil(d.conv.OutC, d.NR) * d.panelBytes() }
 
-// Split implements int8.Convolution.
-func (d *depthwise) Split(int) (rows, channels int) { return 0, 0 }
+// Split implements int8.Convolution. Small planes of many panels are shared by channels: of
+// rows each thread would have few, and read all weights.
+func (d *depthwise) Split(threads int) (rows, channels int) {
+	if d.rows == d.height && ceil(d.conv.OutC, d.NR) >= 2*threads {
+		return 0, d.NR * d.multiplier
+	}
+	return 1, 0
+}
 
 // Pack implements int8.Convolution.
 func (d *depthwise) Pack(memory []int8.Value) {

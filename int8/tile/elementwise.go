@@ -13,6 +13,7 @@ type Elementwise struct {
 	Mul    func(MulArgs)
 	Add    func(AddArgs)
 	Sum    func(SumArgs)
+	Mean   func(MeanArgs)
 }
 
 // Eight is the number of values of which the lengths of Elementwise's runs are multiples.
@@ -54,6 +55,13 @@ type SumArgs struct {
 	Count  int // of runs, 1 to SumRuns
 	Step   int // from one run to the next
 	Offset int
+}
+
+// MeanArgs is sums that are requantized.
+type MeanArgs struct {
+	Dst, Sums               unsafe.Pointer
+	Length                  int // a positive multiple of Eight
+	Multiplier, Shift, Zero int
 }
 
 // SumRuns is the number of bytes whose sum fits 16 bits.
@@ -130,9 +138,20 @@ func (m *Micro) sum(sums []int32, src []int8.Value, count, step int) {
 	for i := 0; n > 0 && i < count; i += SumRuns {
 		runs := min(count-i, SumRuns)
 		part := src[i*step:][:(runs-1)*step+n]
-		m.Sum(SumArgs{unsafe.Pointer(unsafe.SliceData(sums)), pointer(part), n, runs, step, -runs * m.offset()})
+		m.Sum(SumArgs{words(sums), pointer(part), n, runs, step, -runs * m.offset()})
 	}
 	if n < len(sums) {
 		int8.Sum(sums[n:], src[n:], count, step, m.flip())
 	}
+}
+
+func (m *Micro) mean(dst []int8.Value, sums []int32, op *int8.Mean, zero int8.Value) {
+	n := len(sums) / Eight * Eight
+	if m.Mean == nil {
+		n = 0
+	}
+	if n > 0 {
+		m.Mean(MeanArgs{pointer(dst[:n]), words(sums), n, int(op.Multiplier), int(op.Shift), m.stored(zero)})
+	}
+	op.Means(dst[n:], sums[n:], zero, m.flip())
 }

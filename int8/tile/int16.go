@@ -114,13 +114,18 @@ func (c *convInt16) group(t *int8.ConvTask, r run, panels []panel, windows []int
 		if c.halves == 2 {
 			low = sums[(r.pixels+i)*width:][:channels]
 		}
-		whole := channels / RequantizeVector * RequantizeVector
-		if whole > 0 {
-			c.requantize(t, r.y, r.x+i, first, acc[:whole], low)
-		}
-		if whole < channels {
-			c.rest(t, r.y, r.x+i, first+whole, acc[whole:], low[min(whole, len(low)):])
-		}
+		c.store(t, r.y, r.x+i, first, acc, low)
+	}
+}
+
+// store requantizes a pixel's channels from the first on.
+func (c *convInt16) store(t *int8.ConvTask, y, x, first int, sums, low []int32) {
+	whole := len(sums) / RequantizeVector * RequantizeVector
+	if whole > 0 {
+		c.requantize(t, y, x, first, sums[:whole], low)
+	}
+	if whole < len(sums) {
+		c.rest(t, y, x, first+whole, sums[whole:], low[min(whole, len(low)):])
 	}
 }
 

@@ -12,6 +12,7 @@ func (m *Micro) Kernel() int8.Kernel {
 		Name:             m.Name,
 		Unsigned:         m.Unsigned,
 		NR:               m.NR,
+		Cache:            m.Cache,
 		Convolution:      m.Convolution,
 		ConvolutionInt16: m.ConvolutionInt16,
 		Dense:            m.dense,
@@ -20,6 +21,7 @@ func (m *Micro) Kernel() int8.Kernel {
 		Mul:              m.mul,
 		Add:              m.add,
 		Sum:              m.sum,
+		Mean:             m.mean,
 	}
 }
 

@@ -52,12 +52,18 @@ type Micro struct {
 	// Block is the bytes of windows and outputs, about, of the pixels that a group of
 	// panels passes over at a time.
 	Block int
+	// Cache is that of int8.Kernel.
+	Cache int
 	// Winograd, if not nil, is for 3x3 convolutions.
 	Winograd *Winograd
+	// Words, if not nil, is for layers with many products that 16 bits cannot add by pairs.
+	Words *Words
 	// Depthwise, if not nil, is for depthwise convolutions between int8 tensors.
 	Depthwise *Depthwise
 	// Dense computes products of a matrix and a vector.
 	Dense func(DenseArgs)
+	// DenseInt8 is Dense for inputs that are bytes, as stored; nil where there is none.
+	DenseInt8 func(DenseArgs)
 	// Max takes the larger of two runs of bytes.
 	Max func(MaxArgs)
 	Elementwise
@@ -67,6 +73,8 @@ type Micro struct {
 type Shape struct {
 	MR  int
 	Run func(Args)
+	// Half, if not nil, computes panels of half the channels.
+	Half func(Args)
 }
 
 // Args is a row of tiles of one panel. Assembly relies on the order and size
@@ -129,7 +137,7 @@ const RequantizeVector = 8
 // relies on the order and size of the fields.
 type DenseArgs struct {
 	Dst     unsafe.Pointer // int32 [Rows]
-	Src     unsafe.Pointer // int16 [Length]
+	Src     unsafe.Pointer // int16 [Length], or bytes
 	Weights unsafe.Pointer // int8 [Rows][Stride], of which the first Length
 	Rows    int            // at least 1
 	Length  int            // a positive multiple of Vector

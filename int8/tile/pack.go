@@ -34,10 +34,6 @@ type panel struct {
 // align is the alignment of panels: a cache line.
 const align = 64
 
-// groupOut is the output channels of a group. That of a depthwise convolution is a
-// panel, whose weights are zero but for each output's own input.
-func (c *Conv) groupOut() int { return c.inputs * c.conv.OutC / c.conv.InC }
-
 // layout is the number of groups, the panels of each and the bytes of a panel.
 func (c *Conv) layout() (groups, panels, size int) {
 	m := c.micro
@@ -47,13 +43,13 @@ func (c *Conv) layout() (groups, panels, size int) {
 		size += binHeader + 4*c.runs*c.steps
 	}
 	size = ceil(size, align) * align
-	return ceil(c.conv.OutC, c.groupOut()), ceil(c.groupOut(), m.NR), size
+	return c.conv.Groups, ceil(c.conv.OutC/c.conv.Groups, m.NR), size
 }
 
 // pack makes the panels: they never cross a group, whose channels share their
 // input.
 func (c *Conv) pack(conv *int8.Conv, memory []int8.Value) {
-	m, groupOut := c.micro, c.groupOut()
+	m, groupOut := c.micro, conv.OutC/conv.Groups
 	groups, _, size := c.layout()
 	var b *binner
 	if m.Fit != nil {
@@ -61,7 +57,7 @@ func (c *Conv) pack(conv *int8.Conv, memory []int8.Value) {
 	}
 	for g := range groups {
 		for o := 0; o < groupOut; o += m.NR {
-			p := panel{number: len(c.panels), channel: g*groupOut + o, lanes: min(m.NR, groupOut-o, conv.OutC-g*groupOut-o), group: g, data: memory[:size:size]}
+			p := panel{number: len(c.panels), channel: g*groupOut + o, lanes: min(m.NR, groupOut-o), group: g, data: memory[:size:size]}
 			memory = memory[size:]
 			c.fill(&p, conv, b)
 			c.panels = append(c.panels, p)
@@ -82,7 +78,7 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, b *binner) {
 			continue
 		}
 		o := p.channel + lane
-		rows[place] = c.weights(conv, o)
+		rows[place] = conv.Weight[o*c.depth : (o+1)*c.depth]
 		words[place] = conv.Bias[o]
 		if m.Unsigned {
 			words[place] -= 128 * sum(rows[place])
@@ -108,20 +104,6 @@ func (c *Conv) fill(p *panel, conv *int8.Conv, b *binner) {
 		return
 	}
 	p.wide = m.mark(weights, p.data[8*m.NR+len(weights):])
-}
-
-// weights is those of an output channel.
-func (c *Conv) weights(conv *int8.Conv, channel int) []int8.Value {
-	depth := len(conv.Weight) / conv.OutC
-	row := conv.Weight[channel*depth : (channel+1)*depth]
-	if depth == c.depth {
-		return row
-	}
-	spaced := make([]int8.Value, c.depth)
-	for i, w := range row {
-		spaced[i*c.inputs+channel%c.inputs] = w
-	}
-	return spaced
 }
 
 func (m *Micro) flags(steps int) int {

@@ -32,7 +32,9 @@ type WinogradShape struct {
 	Block    int // tiles, about, whose elements stay near while all panels pass over them
 	// MinTiles is how many tiles are to share each weight, which takes 8 times the
 	// memory of the direct way.
-	MinTiles int
+	MinTiles    int
+	MinChannels int // of inputs and of outputs
+	MinUse      int // per cent of the outputs of tiles that the plane has
 	// ByChannels says that threads share channels where weights outweigh activations
 	// twice, though each of them transforms all inputs then.
 	ByChannels bool
@@ -111,14 +113,14 @@ func (m *Micro) winograd(l *int8.Layer) int8.Convolution {
 	c, out := l.Op.(*int8.Conv), l.Out.Shape
 	dh, dw := c.Steps()
 	if m.Winograd == nil || c.KH != 3 || c.KW != 3 || c.StrideH != 1 || c.StrideW != 1 || dh != 1 || dw != 1 || c.Groups != 1 ||
-		c.InC%m.Winograd.Depth != 0 || c.OutC%m.Winograd.Channels != 0 || min(c.InC, c.OutC) < 32 || min(out.H, out.W) < winogradTile {
+		c.InC%m.Winograd.Depth != 0 || c.OutC%m.Winograd.Channels != 0 || min(c.InC, c.OutC) < m.Winograd.MinChannels || min(out.H, out.W) < winogradTile {
 		return nil
 	}
 	w := &winograd{Winograd: m.Winograd, conv: c, flip: m.flip(), width: ceil(out.W, winogradTile), height: ceil(out.H, winogradTile)}
 	w.split = w.ByChannels && 2*out.Elements() < len(c.Weight)
 	w.blockRows = min(max(w.Block/w.width, 1), w.height)
 	tiles := ceil(w.height, w.blockRows) * w.tiles(w.blockRows)
-	if tiles < w.MinTiles || 4*out.H*out.W < 3*tiles*winogradTile*winogradTile || !winogradExact(c) {
+	if tiles < w.MinTiles || 100*out.H*out.W < w.MinUse*tiles*winogradTile*winogradTile || !winogradExact(c) {
 		return nil
 	}
 	return w

@@ -88,12 +88,8 @@ func (b *bench) mul(seed uint64) error {
 		return err
 	}
 	z, reach := random.zeros()
-	op := int8.Mul{Multiplier: int32(random.between(1, 1<<random.between(1, 30))), Shift: uint8(random.IntN(4))}
-	if random.chance(2) {
-		for op.Shift = uint8(random.IntN(17)); reach[0]*reach[1] > math.MaxInt32>>op.Shift; op.Shift-- {
-		}
-		op.Multiplier = int32(min(math.MaxInt32, (math.MaxInt32-int8.OneOut)<<31/(reach[0]*reach[1]<<op.Shift)))
-	}
+	var op int8.Mul
+	op.Multiplier, op.Shift = random.requantization(reach[0] * reach[1])
 	to := int8.Range{Low: -128, High: 127, Zero: int32(z.Dst)}
 	at := func(x, y int32) int32 { return op.At(x-int32(z.X), y-int32(z.Y), to) }
 	if err := e.run(b.flip, at, func() { b.kernel.Mul(e.dst.data, e.x.data, e.y.data, &op, z, e.runs) }); err != nil {
@@ -164,4 +160,53 @@ func (b *bench) sum(seed uint64) error {
 		return fmt.Errorf("%d runs of %d, %d apart: %w", count, n, step, err)
 	}
 	return nil
+}
+
+// mean tests means of sums.
+func (b *bench) mean(seed uint64) error {
+	random := newSource(seed)
+	n := pick(random, random.between(1, 80), 8*random.between(1, 20))
+	sums, err := b.src.place(random, "sums", 4*n)
+	if err != nil {
+		return err
+	}
+	dst, err := b.dst.place(random, "means", n)
+	if err != nil {
+		return err
+	}
+	reach := 255 * int64(random.between(1, 1<<random.IntN(20)))
+	for i := range n {
+		view[int32](sums.data)[i] = int32(pick(random, reach, -reach, random.Int64N(2*reach)-reach))
+	}
+	z, _ := random.zeros()
+	var op int8.Mean
+	op.Multiplier, op.Shift = random.requantization(reach)
+	to := int8.Range{Low: -128, High: 127, Zero: int32(z.Dst)}
+	sums.expect()
+	want := dst.expect()
+	for i := range want {
+		want[i] = int8.Value(op.At(view[int32](sums.data)[i], to)) ^ b.flip
+	}
+	err = caught(func() { b.kernel.Mean(dst.data, view[int32](sums.data), &op, z.Dst) })
+	for _, buffer := range []*buffer{dst, sums} {
+		if err == nil {
+			err = buffer.check()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%d means, %+v, zero point %d: %w", n, op, z.Dst, err)
+	}
+	return nil
+}
+
+// requantization draws a multiplier and a shift: ordinary ones, or the largest that int32
+// holds for sums that reach so far.
+func (s *source) requantization(reach int64) (multiplier int32, shift uint8) {
+	for shift = uint8(s.IntN(pick(s, 4, 25))); reach > math.MaxInt32>>shift; shift-- {
+	}
+	multiplier = int32(min(math.MaxInt32, (math.MaxInt32-int8.OneOut)<<31/(reach<<shift)))
+	if s.chance(2) {
+		multiplier = min(multiplier, int32(s.between(1, 1<<s.between(1, 30))))
+	}
+	return multiplier, shift
 }

@@ -47,6 +47,7 @@ func Run(t *testing.T, kernels []int8.Kernel) {
 			t.Run("mul", func(t *testing.T) { b.sweep(t, b.mul, 2000) })
 			t.Run("add", func(t *testing.T) { b.sweep(t, b.add, 2000) })
 			t.Run("sum", func(t *testing.T) { b.sweep(t, b.sum, 1000) })
+			t.Run("mean", func(t *testing.T) { b.sweep(t, b.mean, 1000) })
 		})
 	}
 }
@@ -64,6 +65,7 @@ func Fuzz(f *testing.F, kernels []int8.Kernel) {
 	f.Add(uint64(1), byte(2), byte(6), byte(0), byte(0), byte(0), byte(0), byte(0), byte(15), byte(32))
 	f.Add(uint64(2), byte(1), byte(8), byte(2), byte(2), byte(1), byte(1), byte(0), byte(4), byte(8))
 	f.Add(uint64(3), byte(3), byte(4), byte(2), byte(4), byte(0), byte(2), byte(6), byte(0), byte(0))
+	f.Add(uint64(4), byte(2), byte(20), byte(4), byte(4), byte(0), byte(0), byte(39), byte(0), byte(0))
 	f.Fuzz(func(t *testing.T, seed uint64, oh, ow, kh, kw, strideH, strideW, groups, in, out byte) {
 		g := geometry{
 			OH: 1 + int(oh)%8, OW: 1 + int(ow)%64,

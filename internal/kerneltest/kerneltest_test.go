@@ -149,9 +149,14 @@ func TestMistakesOfVectorsAreFound(t *testing.T) {
 		good.Sum(sums, src, count, step)
 		*beyond(src, len(src)) ^= 1
 	}
+	k.Mean = func(dst []int8.Value, sums []int32, m *int8.Mean, zero int8.Value) {
+		sums[0] += 1 << 20
+		good.Mean(dst, sums, m, zero)
+		sums[0] -= 1 << 20
+	}
 	b := newBench(t, k)
 	for name, test := range map[string]func(seed uint64) error{
-		"dense": b.dense, "max": b.max, "lookup": b.lookup, "mul": b.mul, "add": b.add, "sum": b.sum,
+		"dense": b.dense, "max": b.max, "lookup": b.lookup, "mul": b.mul, "add": b.add, "sum": b.sum, "mean": b.mean,
 	} {
 		found := 0
 		for seed := range uint64(100) {

@@ -15,6 +15,7 @@ func sweeps(channels int) []sweep {
 		{"channels", channelCounts(channels)},
 		{"groups", groups()},
 		{"depthwise", depthwise(channels)},
+		{"pixels", pixels()},
 		{"values", values(channels)},
 		{"planes", planes3x3()},
 		{"random", random(channels)},
@@ -95,6 +96,14 @@ func depthwise(channels int) (all []geometry) {
 	}
 	for stride := 1; stride <= 2; stride++ {
 		all = append(all, geometry{9, 30, 3, 3, stride, stride, 80, 1, 1}, geometry{6, 25, 5, 5, stride, stride, 41, 1, 2})
+	}
+	return all
+}
+
+// pixels has one pixel each, as in squeeze-excite.
+func pixels() (all []geometry) {
+	for i := range 80 {
+		all = append(all, geometry{1, 1, 1, 1, 1, 1, 1, 1 + i, 1 + 3*i%41}, geometry{1, 1, 1, 1, 2, 2, 1, 1 + 17*i, 1 + i%6})
 	}
 	return all
 }

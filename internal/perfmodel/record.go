@@ -124,7 +124,7 @@ func pointer[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceDa
 // layers has the runtime run some frames with this kernel and yields each layer with the
 // frame's number. The recorder holds its chunks until the next one.
 func (r *recorder) layers(n *int8.Network, threads, frames int) (*runtime.Plan, iter.Seq2[int, *int8.Layer], error) {
-	plan, err := runtime.CompileFor(n, r.kernel(), runtime.Options{Threads: threads})
+	plan, err := runtime.CompileFor(n, r.kernel(), runtime.Options{Threads: threads, Layerwise: true})
 	if err != nil {
 		return nil, nil, err
 	}
