@@ -120,7 +120,7 @@ $(PEERS)/venv/installed:
 # instructions of an inference under QEMU.
 .PHONY: perf-model icount
 perf-model: bin/edge-classify-arm64 $(MODEL)
-	$(GO) run ./internal/perfmodel -program $< -model $(MODEL)
+	$(GO) run ./internal/perfmodel -program $< $(addprefix -model ,$(MODEL))
 icount: bin/edge-classify-arm64 $(MODEL)
 	scripts/icount.sh $(MODEL) $(QEMU) $(CORES)
 

@@ -93,12 +93,11 @@ func taps(kh, kw int) (taps []int) {
 	if kh%2 == 0 {
 		return taps
 	}
-	last := (kh - 1) * kw
-	for x := 0; x+1 < kw; x += 2 {
-		taps = append(taps, last+x, last+x+1)
-	}
 	if kw%2 == 1 {
-		taps = append(taps, -1, last+kw-1)
+		taps = append(taps, -1)
+	}
+	for x := range kw {
+		taps = append(taps, (kh-1)*kw+x)
 	}
 	return taps
 }

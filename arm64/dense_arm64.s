@@ -4,14 +4,14 @@
 #include "encode_arm64.h"
 
 // Products of a matrix and a vector, both of bytes: four rows share each load of inputs.
-// The parameter products adds 16 products of a row, whose number for vectors is a plain
-// one, with the inputs in V0 to sums.
+// The parameter products adds the products of four rows' 16 weights, in V1 to V4, with the
+// inputs in V0 to their sums, product does so for the one in V1.
 //
 //   R0 sums, R1 inputs, R2 first row, R3 rows left, R4 length, R5 stride
 //   R6-R9 weights of rows, R10 input, R11 values left
 //   R12 what is brought near of the next rows, in the order in which it lies
 //   V16-V19 sums of rows
-#define DENSE_INT8(products) \
+#define DENSE_INT8(products, product) \
 	MOVD a_Dst+0(FP), R0; \
 	MOVD a_Src+8(FP), R1; \
 	MOVD a_Weights+16(FP), R2; \
@@ -41,10 +41,7 @@ rowsStep: \
 	VLD1.P 16(R9), [V4.B16]; \
 	PRFM   (R12), PLDL1KEEP; \
 	ADD    $64, R12; \
-	products(1, 5, 16); \
-	products(2, 6, 17); \
-	products(3, 7, 18); \
-	products(4, 5, 19); \
+	products; \
 	SUBS   $16, R11; \
 	BNE    rowsStep; \
 	VADDP  V17.S4, V16.S4, V16.S4; \
@@ -65,7 +62,7 @@ row: \
 rowStep: \
 	VLD1.P  16(R10), [V0.B16]; \
 	VLD1.P  16(R6), [V1.B16]; \
-	products(1, 5, 16); \
+	product; \
 	SUBS    $16, R11; \
 	BNE     rowStep; \
 	VADDP   V16.S4, V16.S4, V16.S4; \
@@ -77,17 +74,37 @@ done: \
 	RET
 
 // Two products fit 16 bits: weights are at least -127.
-#define PRODUCTS_NEON(row, t, sums) \
-	SMULL_8H(0, row, t); \
-	SMLAL2_8H(0, row, t); \
-	SADALP_4S(t, sums)
+#define PRODUCTS_NEON \
+	SMULL_8H(0, 1, 5); \
+	SMULL_8H(0, 2, 6); \
+	SMULL_8H(0, 3, 7); \
+	SMULL_8H(0, 4, 8); \
+	SMLAL2_8H(0, 1, 5); \
+	SMLAL2_8H(0, 2, 6); \
+	SMLAL2_8H(0, 3, 7); \
+	SMLAL2_8H(0, 4, 8); \
+	SADALP_4S(5, 16); \
+	SADALP_4S(6, 17); \
+	SADALP_4S(7, 18); \
+	SADALP_4S(8, 19)
+
+#define PRODUCT_NEON \
+	SMULL_8H(0, 1, 5); \
+	SMLAL2_8H(0, 1, 5); \
+	SADALP_4S(5, 16)
 
 // func denseInt8NEON(a tile.DenseArgs)
 TEXT ·denseInt8NEON(SB), NOSPLIT, $0-48
-	DENSE_INT8(PRODUCTS_NEON)
+	DENSE_INT8(PRODUCTS_NEON, PRODUCT_NEON)
 
-#define PRODUCTS_DOT(row, t, sums) SDOT_4S(0, row, sums)
+#define PRODUCTS_DOT \
+	SDOT_4S(0, 1, 16); \
+	SDOT_4S(0, 2, 17); \
+	SDOT_4S(0, 3, 18); \
+	SDOT_4S(0, 4, 19)
+
+#define PRODUCT_DOT SDOT_4S(0, 1, 16)
 
 // func denseInt8NeonDot(a tile.DenseArgs)
 TEXT ·denseInt8NeonDot(SB), NOSPLIT, $0-48
-	DENSE_INT8(PRODUCTS_DOT)
+	DENSE_INT8(PRODUCTS_DOT, PRODUCT_DOT)

@@ -118,10 +118,12 @@ next:
 	BNE  run
 	RET
 
-// SCALE requantizes four products of 32 bits.
-#define SCALE(v) \
-	SSHL_4S(17, v, v); \
-	SQRDMULH_4S(16, v, v)
+// SCALE requantizes eight products of 32 bits.
+#define SCALE(low, high) \
+	SSHL_4S(17, low, low); \
+	SSHL_4S(17, high, high); \
+	SQRDMULH_4S(16, low, low); \
+	SQRDMULH_4S(16, high, high)
 
 // func mulNEON(a tile.MulArgs)
 //
@@ -156,10 +158,14 @@ whole:
 	SMULL2_4S(4, 2, 7)
 	SMULL_4S(5, 3, 0)
 	SMULL2_4S(5, 3, 1)
-	SCALE(6)
-	SCALE(7)
-	SCALE(0)
-	SCALE(1)
+	SSHL_4S(17, 6, 6)
+	SSHL_4S(17, 7, 7)
+	SSHL_4S(17, 0, 0)
+	SSHL_4S(17, 1, 1)
+	SQRDMULH_4S(16, 6, 6)
+	SQRDMULH_4S(16, 7, 7)
+	SQRDMULH_4S(16, 0, 0)
+	SQRDMULH_4S(16, 1, 1)
 	SQRSHRN_4H(6, 6, 2)
 	SQRSHRN_4H(6, 0, 3)
 	SQRSHRN2_8H(6, 7, 2)
@@ -181,8 +187,7 @@ rest:
 	SSUBL_8H(19, 1, 4)
 	SMULL_4S(4, 2, 6)
 	SMULL2_4S(4, 2, 7)
-	SCALE(6)
-	SCALE(7)
+	SCALE(6, 7)
 	SQRSHRN_4H(6, 6, 2)
 	SQRSHRN2_8H(6, 7, 2)
 	SQADD_8H(20, 2, 2)
@@ -368,8 +373,7 @@ TEXT ·meanNEON(SB), NOSPLIT, $0-48
 
 eight:
 	VLD1.P 32(R1), [V0.S4, V1.S4]
-	SCALE(0)
-	SCALE(1)
+	SCALE(0, 1)
 	SQRSHRN_4H(6, 0, 2)
 	SQRSHRN2_8H(6, 1, 2)
 	SQADD_8H(20, 2, 2)

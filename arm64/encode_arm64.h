@@ -93,3 +93,6 @@
 
 // The larger byte.
 #define SMAX_16B(m, n, d) ENCODE_MND(0x4E206400, m, n, d) // smax Vd.16B, Vn.16B, Vm.16B
+
+// Asks for a line, to the second cache.
+#define PRFM_L2(m, n) ENCODE_MND(0xF8A06802, m, n, 0) // prfm pldl2keep, [Xn, Xm]

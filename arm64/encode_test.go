@@ -54,6 +54,7 @@ var instructions = map[string]string{
 	"SXTL_8H":        "sxtl v{d}.8h, v{n}.8b",
 	"SXTL2_8H":       "sxtl2 v{d}.8h, v{n}.16b",
 	"STP_Q":          "stp q{l}, q{h}, [x{n}]",
+	"PRFM_L2":        "prfm pldl2keep, [x{n}, x{m}]",
 	"SMAX_16B":       "smax v{d}.16b, v{n}.16b, v{m}.16b",
 	"MLA_4S":         "mla v{d}.4s, v{n}.4s, v{m}.4s",
 	"SQXTN_4H":       "sqxtn v{d}.4h, v{n}.4s",

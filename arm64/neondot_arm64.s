@@ -112,6 +112,7 @@
 #define FIRST_STEPS7 \
 	SUMS7(STEP0); \
 	WEIGHTS_EVEN; \
+	PRFM_L2(21, 0); \
 	SUMS7(STEP1); \
 	WEIGHTS_ODD; \
 	SUMS7(STEP2); \
@@ -221,6 +222,7 @@ panel: \
 	ADD  R15, R17; \
 	LSR  $(log), R20, R19; \
 tile: \
+	AHEAD_DOT(R10); \
 	bias; \
 	ADD  $64, R14, R0; \
 	MOVD R24, R11; \

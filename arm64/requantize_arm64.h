@@ -119,6 +119,15 @@ done: \
 	MOVD a_Shift+112(FP), R25; \
 	MOVD a_Ratio+120(FP), R26
 
+// AHEAD_DOT leaves in R21 how far behind the weights at work a line of the next panel is,
+// of every four lines another one for each tile: a panel's last four tiles bring all of
+// the next one to the second cache.
+#define AHEAD_DOT(t) \
+	MOVD a_PanelNext+152(FP), R21; \
+	AND  $3, R16, t; \
+	ADD  t<<6, R21; \
+	SUB  $128, R21
+
 // REQUANTIZE_DOT ends a tile: pixels applies the macro plain or residual to each
 // pixel. V4 is the shift, then the ratio.
 #define REQUANTIZE_DOT(sums, multiply, pixels, plain, residual) \

@@ -56,7 +56,7 @@
 //
 //	Add:     q = clamp((a*RatioA + b*RatioB + 1<<(Shift-1)) >> Shift + z)
 //	Mul:     q = clamp(requantized(a*b) + z)
-//	Lookup:  q = Table[qa + 128]
+//	Lookup:  q = Table[qa + 128], the channel's
 //	Concat:  q = qa
 //	Gather:  q = qa
 //

@@ -83,15 +83,20 @@ func TestValidateOperations(t *testing.T) {
 		"requantized beyond":   {func(n *int8.Network) { *op(n, 5).(*int8.Mean) = int8.Mean{Multiplier: math.MaxInt32, Shift: 24} }, `layer "mean" (mean): the accumulator can reach 258 << 24, beyond int32`},
 		"shift of a mean":      {func(n *int8.Network) { op(n, 5).(*int8.Mean).Shift = 25 }, `shift 25 is not in 0..24`},
 		"mean of a plane":      {func(n *int8.Network) { n.Layers[5].Out.Shape.W = 2 }, `layer "mean" (mean): output is 1x2x1, want 1x1x1`},
-		"short table":          {func(n *int8.Network) { op(n, 4).(*int8.Lookup).Table = make([]int8.Value, 255) }, `layer "table" (lookup): table has 255 values, want 256`},
-		"table to int16":       {func(n *int8.Network) { n.Layers[4].Out = n.Layers[5].Out }, `output is int16, want int8`},
-		"table to a shape":     {func(n *int8.Network) { n.Layers[4].Out.Shape.W = 1 }, `input is 1x2x1, the output 1x1x1`},
-		"nothing joined":       {func(n *int8.Network) { n.Layers[6].Inputs = nil }, `layer "both" (concat): has no inputs`},
-		"zero points joined":   {func(n *int8.Network) { n.Layers[6].Inputs[1] = 2 }, `layer "both" (concat): input 1: input and output differ in scale or zero point`},
-		"types joined":         {func(n *int8.Network) { n.Layers[6].Inputs[1] = 6 }, `input 1: input and output differ in type or bound`},
-		"channels joined":      {func(n *int8.Network) { n.Layers[6].Inputs = append(n.Layers[6].Inputs, 1) }, `inputs have 3 channels, the output has 2`},
-		"image joined":         {func(n *int8.Network) { n.Layers[6].Inputs[0] = 0 }, `layer "both" (concat): input 0: input 0 scale 0 is not positive`},
-		"logits too large":     {func(n *int8.Network) { op(n, 7).(*int8.Dense).Bias[0] = math.MaxInt32 - 1279 }, `layer "fc" (dense): class 0: the accumulator can reach 2147483648, beyond int32`},
+		"half a table": {func(n *int8.Network) {
+			*op(n, 4).(*int8.Lookup) = int8.Lookup{Table: make([]int8.Value, 300), Channel: []int32{0}}
+		}, `table has 300 values, want 256`},
+		"tables of channels": {func(n *int8.Network) { op(n, 4).(*int8.Lookup).Channel = []int32{0, 0} }, `tables of channels has 2 values, want 1`},
+		"no such table":      {func(n *int8.Network) { op(n, 4).(*int8.Lookup).Channel = []int32{1} }, `channel 0 has table 1 of 1`},
+		"short table":        {func(n *int8.Network) { op(n, 4).(*int8.Lookup).Table = make([]int8.Value, 255) }, `layer "table" (lookup): table has 255 values, want 256`},
+		"table to int16":     {func(n *int8.Network) { n.Layers[4].Out = n.Layers[5].Out }, `output is int16, want int8`},
+		"table to a shape":   {func(n *int8.Network) { n.Layers[4].Out.Shape.W = 1 }, `input is 1x2x1, the output 1x1x1`},
+		"nothing joined":     {func(n *int8.Network) { n.Layers[6].Inputs = nil }, `layer "both" (concat): has no inputs`},
+		"zero points joined": {func(n *int8.Network) { n.Layers[6].Inputs[1] = 2 }, `layer "both" (concat): input 1: input and output differ in scale or zero point`},
+		"types joined":       {func(n *int8.Network) { n.Layers[6].Inputs[1] = 6 }, `input 1: input and output differ in type or bound`},
+		"channels joined":    {func(n *int8.Network) { n.Layers[6].Inputs = append(n.Layers[6].Inputs, 1) }, `inputs have 3 channels, the output has 2`},
+		"image joined":       {func(n *int8.Network) { n.Layers[6].Inputs[0] = 0 }, `layer "both" (concat): input 0: input 0 scale 0 is not positive`},
+		"logits too large":   {func(n *int8.Network) { op(n, 7).(*int8.Dense).Bias[0] = math.MaxInt32 - 1279 }, `layer "fc" (dense): class 0: the accumulator can reach 2147483648, beyond int32`},
 		"window of padding": {func(n *int8.Network) {
 			n.Layers[4].Op = &int8.MaxPool{Window: tensor.Window{KH: 1, KW: 2, StrideH: 1, StrideW: 1, Left: 1, Right: 2, DilationW: 3}}
 			n.Layers[4].Out.Zero, n.Layers[4].Inputs[0] = []int8.Value{1}, 1

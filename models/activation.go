@@ -6,11 +6,13 @@ import (
 	"math"
 	"strings"
 
+	"edgeclassify/internal/elementary"
 	"edgeclassify/tensor"
 )
 
 // Activation applies a function to each value. Names and formulas are those of
-// ONNX operators of opset 20 (https://onnx.ai/onnx/operators/).
+// ONNX operators of opset 20 (https://onnx.ai/onnx/operators/). Values have the same bits
+// on all machines, and with them tables that are made of them.
 type Activation struct {
 	Function    Function
 	Alpha, Beta float32 // of the functions that have them
@@ -41,23 +43,23 @@ var functions = map[Function]func(x, alpha, beta float64) float64{
 	HardSwish:   func(x, _, _ float64) float64 { return x * hardSigmoid(x, 1.0/6, 0.5) },
 	Swish:       func(x, alpha, _ float64) float64 { return x * sigmoid(alpha*x) },
 	LeakyReLU:   func(x, alpha, _ float64) float64 { return max(x, 0) + float64(alpha*min(x, 0)) },
-	ELU:         func(x, alpha, _ float64) float64 { return max(x, 0) + float64(alpha*math.Expm1(min(x, 0))) },
-	GELU:        func(x, _, _ float64) float64 { return x * 0.5 * math.Erfc(-x/math.Sqrt2) },
+	ELU:         func(x, alpha, _ float64) float64 { return max(x, 0) + float64(alpha*(elementary.Exp(min(x, 0))-1)) },
+	GELU:        func(x, _, _ float64) float64 { return x * 0.5 * (1 + elementary.Erf(x/math.Sqrt2)) },
 	GELUTanh: func(x, _, _ float64) float64 {
-		return x * 0.5 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+float64(0.044715*x*x*x))))
+		return x * 0.5 * (1 + elementary.Tanh(math.Sqrt(2/math.Pi)*(x+float64(0.044715*x*x*x))))
 	},
-	Tanh:     func(x, _, _ float64) float64 { return math.Tanh(x) },
+	Tanh:     func(x, _, _ float64) float64 { return elementary.Tanh(x) },
 	Softplus: func(x, _, _ float64) float64 { return softplus(x) },
-	Mish:     func(x, _, _ float64) float64 { return x * math.Tanh(softplus(x)) },
+	Mish:     func(x, _, _ float64) float64 { return x * elementary.Tanh(softplus(x)) },
 }
 
-func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+func sigmoid(x float64) float64 { return 1 / (1 + elementary.Exp(-x)) }
 
 func hardSigmoid(x, alpha, beta float64) float64 {
 	return max(0, min(1, float64(alpha*x)+beta))
 }
 
-func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+func softplus(x float64) float64 { return max(x, 0) + elementary.Log(1+elementary.Exp(-math.Abs(x))) }
 
 // Apply is the function's value at x.
 func (a Activation) Apply(x float64) float64 { return a.Func()(x) }

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"fmt"
 	"math"
 
 	"edgeclassify/models"
@@ -39,4 +40,14 @@ func floatActivation(n *floatNode, op models.Op) error {
 		return times(step("Mul", ".half", x, number(".factor", 0.5)), step("Add", ".gate", tanh, number(".one", 1)))
 	}
 	return n.write(string(a.Function))
+}
+
+// floatChannelActivation writes slopes of channels; scales are the quantizer's alone.
+func floatChannelActivation(n *floatNode, op models.Op) error {
+	a := op.(*models.ChannelActivation)
+	if a.Function != models.LeakyReLU || a.Scales != nil {
+		return fmt.Errorf("%s with scales of channels has no ONNX operator", a.Function)
+	}
+	n.parameter(".slope", a.Slopes, len(a.Slopes), 1, 1)
+	return n.write("PRelu")
 }

@@ -53,13 +53,25 @@ func quantizedConcat(e *exporter, l *layer) error {
 	return nil
 }
 
-// quantizedLookup takes codes from a table. Indices below zero count from its end.
+// quantizedLookup takes codes from a table. Indices below zero count from its end; those
+// of a channel with a table of its own begin at that.
 func quantizedLookup(e *exporter, l *layer) error {
-	table := slices.Clone(l.Op.(*int8.Lookup).Table)
-	if e.Format == S8S8 {
-		table = append(table[128:], table[:128]...)
-	}
+	op := l.Op.(*int8.Lookup)
+	table, first := slices.Clone(op.Table), int32(0) // the place of code 0
 	index := e.node("Cast", l.Name+".cast", l.Name+".index", l.inputs, integer("to", int(signed32)))
+	switch {
+	case e.Format == S8S8 && op.Channel == nil:
+		table = append(table[128:], table[:128]...)
+	case e.Format == S8S8:
+		first = 128
+	}
+	if op.Channel != nil {
+		places := make([]int32, len(op.Channel))
+		for c, t := range op.Channel {
+			places[c] = 256*t + first
+		}
+		index = e.node("Add", l.Name+".place", l.Name+".place", []string{index, constant(&e.graph, l.Name+".channel", places, len(places), 1, 1)})
+	}
 	e.node("Gather", l.Name, l.Name, []string{e.codes(l.Name+".table", table, len(table)), index})
 	return nil
 }

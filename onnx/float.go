@@ -54,7 +54,7 @@ type floatOp struct {
 // floatOps write the operations of float networks by their kind.
 var floatOps = map[string]floatOp{
 	"activation": {floatActivation, true}, "add": {floatAdd, true}, "avgpool": {floatAveragePool, false},
-	"batchnorm": {floatBatchNorm, true}, "clip": {floatClip, true}, "concat": {floatConcat, true}, "conv": {floatConv, false},
+	"batchnorm": {floatBatchNorm, true}, "channelactivation": {floatChannelActivation, false}, "clip": {floatClip, true}, "concat": {floatConcat, true}, "conv": {floatConv, false},
 	"dense": {floatDense, true}, "gather": {floatGather, true}, "globalavgpool": {floatGlobalAveragePool, false}, "maxpool": {floatMaxPool, false},
 	"mul": {floatMul, true}, "pad": {floatPad, false}, "relu": {floatReLU, true}, "softmax": {floatSoftmax, true},
 }

@@ -23,10 +23,23 @@ var mulCodec = codec{
 }
 
 var lookupCodec = codec{
-	describe:  func(int8.Op, *layer) {},
-	operation: func(*layer) (int8.Op, error) { return &int8.Lookup{}, nil },
+	describe: func(op int8.Op, d *layer) {
+		if l := op.(*int8.Lookup); l.Channel != nil {
+			d.Tables = len(l.Table) / 256
+		}
+	},
+	operation: func(d *layer) (int8.Op, error) {
+		if d.Tables == 0 {
+			return &int8.Lookup{}, nil
+		}
+		return &int8.Lookup{Channel: []int32{}}, nil
+	},
 	arrays: func(op int8.Op) []array {
-		return []array{{"table", []int{256}, &op.(*int8.Lookup).Table}}
+		l := op.(*int8.Lookup)
+		if l.Channel == nil {
+			return []array{{"table", []int{256}, &l.Table}}
+		}
+		return []array{{"table", nil, &l.Table}, {"channel", nil, &l.Channel}}
 	},
 }
 

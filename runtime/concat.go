@@ -8,15 +8,15 @@ type concat struct{ node }
 func newConcat(n node) operator { return concat{n} }
 
 func (c concat) bind(s *Session) task {
-	dst, out := s.plane(c.out), s.plan.buffers[c.out]
+	dst := s.plane(c.out)
 	var copied []*plane
 	var channels []int
-	first := 0
-	for i, id := range c.layer.Inputs {
-		if b := &s.plan.buffers[id]; b.root != out.root || b.channel != out.channel+first {
-			copied, channels = append(copied, s.plane(id)), append(channels, first)
+	for _, i := range s.plan.Copied(c.out) {
+		first := 0
+		for _, t := range c.in[:i] {
+			first += t.Shape.C
 		}
-		first += c.in[i].Shape.C
+		copied, channels = append(copied, s.plane(c.layer.Inputs[i])), append(channels, first)
 	}
 	return func(part int8.Part, _ []int64) {
 		for i := range copied {

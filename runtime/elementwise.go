@@ -36,7 +36,7 @@ func (o *operands) each(part int8.Part, f func(dst, x, y []int8.Value, r int8.Ru
 		joined = joined && p.row == width*p.pixel
 	}
 	if joined {
-		r.Count, rows = rows*width, 1
+		r.Count, rows = rows*width, min(rows, 1)
 	}
 	if r.Dst == c && r.X == c && r.Y == c {
 		r.Length, r.Count = c*r.Count, 1

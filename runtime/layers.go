@@ -31,6 +31,26 @@ func (s *Session) Layers(image []uint8) (iter.Seq2[*int8.Layer, func() []int32],
 	}, nil
 }
 
+// Chunks is Layers for the parts of the plan's steps: it yields each one's step and number
+// before it is computed.
+func (s *Session) Chunks(image []uint8) (iter.Seq2[int, int], error) {
+	if err := s.check(image); err != nil {
+		return nil, err
+	}
+	return func(yield func(step, chunk int) bool) {
+		s.image = image
+		defer func() { s.image = nil }()
+		for i := range s.plan.steps {
+			for chunk, part := range s.plan.steps[i].parts {
+				if !yield(i, chunk) {
+					return
+				}
+				s.tasks[0][i](part, s.scratch[0])
+			}
+		}
+	}, nil
+}
+
 // step does one.
 func (s *Session) step(i int) {
 	for _, part := range s.plan.steps[i].parts {

@@ -19,10 +19,25 @@ func (*lookup) inPlace() []int { return []int{0} }
 
 func (l *lookup) bind(s *Session) task {
 	o, look := s.operands(&l.node), l.kernel.Lookup
-	var table [256]int8.Value // by stored byte
+	tables := make([][256]int8.Value, len(l.op.Table)/256) // by stored byte
 	for i, q := range l.op.Table {
-		table[uint8(i-128)^uint8(o.dst.flip)] = q ^ o.dst.flip
+		tables[i/256][uint8(i%256-128)^uint8(o.dst.flip)] = q ^ o.dst.flip
 	}
-	run := func(dst, x, _ []int8.Value, r int8.Runs) { look(dst, x, &table, r) }
+	run := func(dst, x, _ []int8.Value, r int8.Runs) { look(dst, x, &tables[0], r) }
+	if l.op.Channel != nil {
+		run = func(dst, x, _ []int8.Value, r int8.Runs) { lookUpChannels(dst, x, tables, l.op.Channel, r) }
+	}
 	return func(part int8.Part, _ []int64) { o.each(part, run) }
+}
+
+// lookUpChannels is Kernel.Lookup with a table for each channel.
+func lookUpChannels(dst, src []int8.Value, tables [][256]int8.Value, channel []int32, r int8.Runs) {
+	for k := range r.Count {
+		to, from := dst[k*r.Dst:][:r.Length], src[k*r.X:][:r.Length]
+		for ; len(to) >= len(channel); to, from = to[len(channel):], from[len(channel):] {
+			for c, q := range from[:len(channel)] {
+				to[c] = tables[channel[c]][uint8(q)]
+			}
+		}
+	}
 }

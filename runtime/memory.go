@@ -102,24 +102,30 @@ func (p *Plan) place(id, root tensor.ID, channel int) {
 	r.life.First, r.life.Last = min(r.life.First, b.life.First), max(r.life.Last, b.life.Last)
 }
 
-// moved says whether an operation that moves values finds all of them where they belong.
-func (p *Plan) moved(id tensor.ID) bool {
+// Copied are the inputs, by number, of a Concat or Gather that do not lie where it has
+// them, so that they are copied.
+func (p *Plan) Copied(id tensor.ID) (inputs []int) {
 	out := &p.buffers[id]
-	lies := func(in tensor.ID, channel int) bool {
-		return p.buffers[in].root == out.root && p.buffers[in].channel == channel
-	}
-	switch op := p.operators[id].(type) {
-	case *gather:
-		return len(op.runs) == 1 && lies(op.layer.Inputs[0], out.channel-op.runs[0].from)
-	case concat:
-		channel := out.channel
-		for i, in := range op.layer.Inputs {
-			if !lies(in, channel) {
-				return false
-			}
-			channel += op.in[i].Shape.C
+	channel := out.channel
+	for i, in := range p.network.Layers[id.Node()].Inputs {
+		b := &p.buffers[in]
+		g, ok := p.operators[id].(*gather)
+		if ok {
+			channel -= g.runs[0].from
 		}
-		return true
+		if b.root != out.root || b.channel != channel || ok && len(g.runs) > 1 {
+			inputs = append(inputs, i)
+		}
+		channel += b.tensor.Shape.C
+	}
+	return inputs
+}
+
+// moved says whether all that an operation would move lies where it belongs.
+func (p *Plan) moved(id tensor.ID) bool {
+	switch p.operators[id].(type) {
+	case concat, *gather:
+		return len(p.Copied(id)) == 0
 	}
 	return false
 }

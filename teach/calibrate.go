@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"slices"
+
+	"edgeclassify/internal/elementary"
 )
 
 // sharpness is the factor of logits, one over the temperature, that makes the samples
@@ -177,7 +179,7 @@ func (t *trainer) boundary(known, strange []float64) float64 {
 	}
 	switch {
 	case known == nil && strange == nil:
-		return log(float64(len(t.labels)))
+		return elementary.Log(float64(len(t.labels)))
 	case known == nil:
 		return cautious * means[1]
 	case strange == nil:

@@ -3,6 +3,8 @@ package teach
 import (
 	"context"
 	"math"
+
+	"edgeclassify/internal/elementary"
 )
 
 // logistic is a regression on the products of samples: with weights W = sum of Alpha
@@ -189,25 +191,25 @@ func softmax(z []float64) float64 {
 		top = max(top, v)
 	}
 	for k, v := range z {
-		z[k] = exp(v - top)
+		z[k] = elementary.Exp(v - top)
 		sum += z[k]
 	}
 	for k := range z {
 		z[k] /= sum
 	}
-	return top + log(sum)
+	return top + elementary.Log(sum)
 }
 
 func sigmoid(z float64) float64 {
 	if z < 0 {
-		e := exp(z)
+		e := elementary.Exp(z)
 		return e / (1 + e)
 	}
-	return 1 / (1 + exp(-z))
+	return 1 / (1 + elementary.Exp(-z))
 }
 
 // softplus is log(1 + e^z).
-func softplus(z float64) float64 { return max(z, 0) + log(1+exp(-math.Abs(z))) }
+func softplus(z float64) float64 { return max(z, 0) + elementary.Log(1+elementary.Exp(-math.Abs(z))) }
 
 // search finds about the best step along a direction. It takes no product of samples.
 func (l *logistic) search(x, d *vector, slope, strength float64) float64 {

@@ -10,18 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestExpAndLog(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 0))
-	for range 10000 {
-		x := rng.NormFloat64() * 50
-		require.InEpsilon(t, math.Exp(x), exp(x), 2e-15)
-		require.InDelta(t, x, log(math.Exp(x)), 1e-14+2e-15*math.Abs(x))
+func TestSoftplus(t *testing.T) {
+	for x := -60.0; x < 60; x += 0.37 {
 		require.InDelta(t, math.Log1p(math.Exp(x)), softplus(x), 1e-13*max(1, x))
 	}
-	require.Equal(t, 1.0, exp(0))
-	require.Zero(t, log(1))
-	require.Zero(t, exp(-1e300))
-	require.Equal(t, exp(700), exp(1e300), "the largest")
 }
 
 // The solution is scikit-learn's, recorded by testdata/logistic.py.

@@ -6,10 +6,10 @@ import (
 	"edgeclassify/tensor"
 )
 
-// apply is a function of each value.
+// apply is a function of each value: one for all, or one for each channel.
 type apply struct {
 	elementwise
-	function func(x float64) float64
+	functions []func(x float64) float64
 }
 
 // Kind implements models.Op.
@@ -21,7 +21,7 @@ func (a *apply) Compile() fp32.Operation { return fp32.Operation{Run: a.run, Ove
 func (a *apply) run(w fp32.Worker, y []float32, in [][]float32) {
 	from, to := w.Part(len(y), fp32.Line)
 	for i, v := range in[0][from:to] {
-		y[from+i] = float32(a.function(float64(v)))
+		y[from+i] = float32(a.functions[(from+i)%len(a.functions)](float64(v)))
 	}
 }
 

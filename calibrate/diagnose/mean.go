@@ -12,7 +12,7 @@ func writeMean(s *simulator, l *layer) {
 		function = func(sum float64) float64 { return grid.nearest(float64(sum * step)) }
 	}
 	s.addSums(l.out.node+sums, in)
-	s.add(l.out.node, &apply{function: function}, l.out.node+sums)
+	s.add(l.out.node, &apply{functions: []func(float64) float64{function}}, l.out.node+sums)
 }
 
 func largestPlane(_ int8.Op, in *int8.Tensor) int {

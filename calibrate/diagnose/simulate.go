@@ -78,7 +78,7 @@ var simulations = map[string]simulation{
 	"dense":     {float: []string{"dense"}, write: writeDense},
 	"gather":    {float: []string{"gather"}, write: writeGather},
 	"globalsum": {float: []string{"globalavgpool"}, write: writeGlobalAveragePool},
-	"lookup":    {float: []string{"activation", "clip", "relu"}, write: writeLookup, onGrid: true},
+	"lookup":    {float: []string{"activation", "channelactivation", "clip", "relu"}, write: writeLookup, onGrid: true},
 	"maxpool":   {float: []string{"maxpool"}, write: writeMaxPool},
 	"mean":      {float: []string{"globalavgpool"}, write: writeMean, onGrid: true, largestSum: largestPlane},
 	"mul":       {float: []string{"mul"}, write: writeMul, onGrid: true},

@@ -44,6 +44,7 @@ func graphs(t *testing.T, rng *rand.Rand) map[string]*models.Graph {
 		"dense without bias": graphtest.Chain(t, tensor.Shape{H: 1, W: 1, C: 5}, &models.Dense{In: 5, Out: 70, Weight: graphtest.Normal(rng, 350)}),
 		"softmax":            graphtest.Chain(t, tensor.Shape{H: 1, W: 1, C: 50}, models.Softmax{}),
 		"clip":               graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, models.Clip{Min: -0.5, Max: 1}),
+		"slopes":             graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, prelu(6)),
 		"pad":                graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, models.Pad{Top: 1, Left: 2, Bottom: 3}),
 		"residual":           graphtest.Residual(t, rng),
 		"dilated":            graphtest.Chain(t, tensor.Shape{H: 12, W: 14, C: 5}, graphtest.Conv(rng, dilated(tensor.Square(3, 1, 2), 2, 2), 1, 5, 9)),
@@ -62,8 +63,18 @@ func graphs(t *testing.T, rng *rand.Rand) map[string]*models.Graph {
 	}
 	for _, op := range graphtest.Activations() {
 		all[string(op.Function)] = graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, op)
+		all["scaled "+string(op.Function)] = graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6},
+			&models.ChannelActivation{Activation: op, Scales: []float32{1, 2, 0.25, 8, 0.5, 4}})
 	}
 	return all
+}
+
+func prelu(channels int) *models.ChannelActivation {
+	p := &models.ChannelActivation{Activation: models.Activation{Function: models.LeakyReLU}}
+	for c := range channels {
+		p.Slopes = append(p.Slopes, float32(c)/4-0.3)
+	}
+	return p
 }
 
 func dilated(w tensor.Window, h, wd int) tensor.Window {

@@ -57,21 +57,22 @@ type kernel struct {
 
 // kernels are those of all kinds of operations.
 var kernels = map[string]kernel{
-	"activation":    {compile: of(newActivation)},
-	"add":           {compile: of(newAdd)},
-	"avgpool":       {compile: of(newAveragePool)},
-	"batchnorm":     {compile: of(newBatchNorm)},
-	"clip":          {compile: of(newClip)},
-	"concat":        {compile: of(newConcat)},
-	"conv":          {of(newConv), true},
-	"dense":         {of(newDense), true},
-	"gather":        {compile: of(newGather)},
-	"globalavgpool": {compile: of(newGlobalAveragePool)},
-	"maxpool":       {compile: of(newMaxPool)},
-	"mul":           {compile: of(newMul)},
-	"pad":           {compile: of(newPad)},
-	"relu":          {compile: of(newReLU)},
-	"softmax":       {compile: of(newSoftmax)},
+	"activation":        {compile: of(newActivation)},
+	"add":               {compile: of(newAdd)},
+	"avgpool":           {compile: of(newAveragePool)},
+	"batchnorm":         {compile: of(newBatchNorm)},
+	"channelactivation": {compile: of(newChannelActivation)},
+	"clip":              {compile: of(newClip)},
+	"concat":            {compile: of(newConcat)},
+	"conv":              {of(newConv), true},
+	"dense":             {of(newDense), true},
+	"gather":            {compile: of(newGather)},
+	"globalavgpool":     {compile: of(newGlobalAveragePool)},
+	"maxpool":           {compile: of(newMaxPool)},
+	"mul":               {compile: of(newMul)},
+	"pad":               {compile: of(newPad)},
+	"relu":              {compile: of(newReLU)},
+	"softmax":           {compile: of(newSoftmax)},
 }
 
 // of makes a compile that takes any operation.

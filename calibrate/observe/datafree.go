@@ -104,6 +104,14 @@ var propagations = map[string]func(k *curve, n *models.Node, in []distributions)
 	"add":       func(_ *curve, _ *models.Node, in []distributions) distributions { return in[0].combine(in[1], plus) },
 	"avgpool":   same,
 	"batchnorm": unknown,
+	"channelactivation": func(_ *curve, n *models.Node, in []distributions) distributions {
+		out := make(distributions, len(in[0]))
+		for c := range out {
+			f := n.Op.(*models.ChannelActivation).Func(c)
+			out[c] = in[0][c : c+1].each(func(v float32) float32 { return float32(f(float64(v))) })[0]
+		}
+		return out
+	},
 	"clip": func(_ *curve, n *models.Node, in []distributions) distributions {
 		c := n.Op.(models.Clip)
 		return in[0].each(func(v float32) float32 { return max(c.Min, min(c.Max, v)) })

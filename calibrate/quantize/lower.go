@@ -48,15 +48,16 @@ type operation struct {
 	keeps bool
 	// reads16 and makes16 say that its inputs and its output may be int16.
 	reads16, makes16 bool
-	// function is what it does to each value, if it is no more than that.
-	function func(op models.Op) func(x float64) float64
+	// functions are what it does to each value, if it is no more than that: one for all
+	// channels, or one for each.
+	functions func(op models.Op) []func(x float64) float64
 	// window is what an output of an operation with weights sees of its input.
 	window func(op models.Op, in tensor.Shape) tensor.Window
 }
 
 // operations are those that quantization knows, by kind.
 var operations = map[string]operation{
-	"activation": curve, "add": add, "avgpool": averagePool, "clip": clip, "concat": concat, "conv": convolution,
+	"activation": curve, "add": add, "avgpool": averagePool, "channelactivation": channelCurve, "clip": clip, "concat": concat, "conv": convolution,
 	"dense": dense, "gather": gather, "globalavgpool": globalAveragePool, "maxpool": maxPool, "mul": mul, "relu": relu,
 }
 

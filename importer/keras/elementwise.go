@@ -143,6 +143,7 @@ var curves = map[string]models.Activation{
 	"silu":         {Function: models.Swish, Alpha: 1},
 	"gelu":         {Function: models.GELU},
 	"elu":          {Function: models.ELU, Alpha: 1},
+	"selu":         {Function: models.ELU, Alpha: 1.67326324}, // times a factor
 	"leaky_relu":   {Function: models.LeakyReLU, Alpha: 0.2},
 	"tanh":         {Function: models.Tanh},
 	"softplus":     {Function: models.Softplus},
@@ -170,6 +171,13 @@ func (o *operation) activate(name, function string, x value) (value, error) {
 	a, ok := curves[function]
 	if !ok {
 		return value{}, fmt.Errorf("activation %q is not supported: use relu, relu6, silu, gelu, sigmoid or another of Keras' usual ones", function)
+	}
+	if function == "selu" {
+		y, err := o.node(name, a, false, x)
+		if err != nil {
+			return value{}, err
+		}
+		return o.scale(y, []float64{1.05070098}, nil)
 	}
 	if function == "hard_sigmoid" && o.keras < 3 {
 		a.Alpha = 0.2
@@ -249,6 +257,41 @@ func relu(o *operation, in []value) (value, error) {
 func relu6(o *operation, in []value) (value, error) {
 	o.config.values = object{"max_value": 6.0}
 	return relu(o, in)
+}
+
+// pReLU has a slope for each channel.
+func pReLU(o *operation, in []value) (value, error) {
+	x := in[0]
+	dims := []int{x.shape.H, x.shape.W, x.shape.C}
+	for _, axis := range o.config.numbers("shared_axes") {
+		if axis >= 1 && axis <= 3 {
+			dims[int(axis)-1] = 1
+		}
+	}
+	if dims[0]*dims[1] > 1 {
+		return value{}, errors.New("has another slope for each pixel: only one for each channel is supported (shared_axes=[1, 2])")
+	}
+	if x.flat {
+		dims = dims[2:]
+	}
+	alpha, err := o.tensors([]variable{{[]string{"alpha"}, dims}})
+	if err != nil {
+		return value{}, err
+	}
+	op := &models.ChannelActivation{Activation: models.Activation{Function: models.LeakyReLU}, Slopes: make([]float32, x.shape.C)}
+	for c := range op.Slopes {
+		op.Slopes[c] = alpha[0][c%len(alpha[0])]
+	}
+	return o.node(o.path(), op, false, x)
+}
+
+// gelu is that of keras.ops, which approximates unless told otherwise.
+func gelu(o *operation, in []value) (value, error) {
+	f := models.GELUTanh
+	if !o.config.boolean("approximate", true) {
+		f = models.GELU
+	}
+	return o.node(o.path(), models.Activation{Function: f}, false, in[0])
 }
 
 func leakyReLU(o *operation, in []value) (value, error) {

@@ -162,10 +162,31 @@ func TestActivations(t *testing.T) {
 		{"LeakyReLU", object{"alpha": 0.5}, models.Activation{Function: models.LeakyReLU, Alpha: 0.5}},
 		{"LeakyReLU", object{"negative_slope": 0.5}, models.Activation{Function: models.LeakyReLU, Alpha: 0.5}},
 		{"ELU", object{"alpha": 0.5}, models.Activation{Function: models.ELU, Alpha: 0.5}},
+		{"Gelu", object{}, models.Activation{Function: models.GELUTanh}},
+		{"Gelu", object{"approximate": false}, models.Activation{Function: models.GELU}},
+		{"Selu", object{}, models.Activation{Function: models.ELU, Alpha: 1.67326324}},
+		{"Activation", act("selu").values, models.Activation{Function: models.ELU, Alpha: 1.67326324}},
+		{"LeakyRelu", object{"negative_slope": 0.1}, models.Activation{Function: models.LeakyReLU, Alpha: 0.1}},
+		{"Tanh", object{}, models.Activation{Function: models.Tanh}},
 	} {
 		g := newSketch().then("x", c.class, c.config).head(3).load(t)
 		require.Equal(t, c.want, g.Nodes[0].Op, "%s %v", c.class, c.config)
 	}
+}
+
+// Slopes of PReLU are those of channels, or one for all.
+func TestPReLU(t *testing.T) {
+	for _, channels := range []int{1, 3} {
+		shared := []int{1, 2, 3}[:3-channels/3]
+		g := newSketch().then("x", "PReLU", object{"shared_axes": shared}).weight("x/alpha", 1, 1, channels).head(3).load(t)
+		p := g.Nodes[0].Op.(*models.ChannelActivation)
+		require.Equal(t, models.LeakyReLU, p.Function)
+		require.Len(t, p.Slopes, 3)
+		require.Equal(t, channels == 1, p.Slopes[0] == p.Slopes[1])
+	}
+	path := newSketch().then("x", "PReLU", object{}).weight("x/alpha", 8, 8, 3).head(3).save(t)
+	_, err := Import(path, models.ImportOptions{})
+	require.ErrorContains(t, err, "another slope for each pixel")
 }
 
 // The hard sigmoid is another function in Keras 3.

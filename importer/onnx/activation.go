@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -39,10 +38,14 @@ func convertPRelu(c *call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(slopes) != 1 {
-		return nil, errors.New("has another slope for each channel: no form here, train with one (LeakyReLU)")
+	if len(slopes) == 1 {
+		return c.emit(models.Activation{Function: models.LeakyReLU, Alpha: float32(slopes[0])}, x)
 	}
-	return c.emit(models.Activation{Function: models.LeakyReLU, Alpha: float32(slopes[0])}, x)
+	p := &models.ChannelActivation{Activation: models.Activation{Function: models.LeakyReLU}}
+	for _, s := range slopes {
+		p.Slopes = append(p.Slopes, float32(s))
+	}
+	return c.emit(p, x)
 }
 
 // convertSelu is gamma times an ELU.

@@ -334,7 +334,6 @@ func TestRefusals(t *testing.T) {
 			f.end(f.add("Relu", nil, f.add("Reshape", nil, f.conv("x", 3), f.integers(1, 2, 3, 8, 8))))
 		},
 		`different for each pixel: only numbers for each channel have`:        func(f *file) { f.end(f.add("Add", nil, "x", f.normal(1, 3, 8, 8))) },
-		`has another slope for each channel`:                                  func(f *file) { f.end(f.add("PRelu", nil, "x", f.normal(3, 1, 1))) },
 		`divides by a tensor of the network`:                                  func(f *file) { f.end(f.add("Div", nil, "x", f.add("Relu", nil, "x"))) },
 		`adds tensors of dimensions [1 3 8 8] and [1 3 1 1]`:                  func(f *file) { f.end(f.add("Add", nil, "x", f.add("GlobalAveragePool", nil, "x"))) },
 		`reduces a part of the plane`:                                         one("ReduceMean", attributes{"axes": []int64{2}}),

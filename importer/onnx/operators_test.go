@@ -344,6 +344,7 @@ func TestOperators(t *testing.T) {
 		{"max", 13, "relu dense", func(f *file) { f.mix(f.add("Max", nil, f.number(0), "x"), 3*7*9) }},
 		{"LeakyRelu", 13, "LeakyRelu dense", activation("LeakyRelu", attributes{"alpha": 0.1})},
 		{"PRelu", 13, "LeakyRelu dense", func(f *file) { f.mix(f.add("PRelu", nil, "x", f.weights([]float32{0.2, 0.2, 0.2}, 3, 1, 1)), 3*7*9) }},
+		{"PRelu of channels", 13, "channelactivation dense", func(f *file) { f.mix(f.add("PRelu", nil, "x", f.weights([]float32{0.2, -0.1, 0.5}, 3, 1, 1)), 3*7*9) }},
 		{"Elu", 13, "Elu dense", activation("Elu", attributes{"alpha": 1.5})},
 		{"Selu", 13, "Elu batchnorm dense", activation("Selu", nil)},
 		{"Sigmoid", 13, "Sigmoid dense", activation("Sigmoid", nil)},

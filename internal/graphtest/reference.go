@@ -90,6 +90,10 @@ var references = map[string]func(op models.Op, in []volume) value{
 		a := op.(models.Activation)
 		return func(y, x, c int) float64 { return referenceActivation(a, *in[0].at(y, x, c)) }
 	},
+	"channelactivation": func(op models.Op, in []volume) value {
+		a := op.(*models.ChannelActivation)
+		return func(y, x, c int) float64 { return a.Func(c)(*in[0].at(y, x, c)) }
+	},
 	"clip": func(op models.Op, in []volume) value {
 		l := op.(models.Clip)
 		return func(y, x, c int) float64 { return min(max(*in[0].at(y, x, c), float64(l.Min)), float64(l.Max)) }

@@ -122,6 +122,15 @@ func (b *builder) table(x node) node {
 			op.Table[i] = int8.Value(math.Round(127 * math.Tanh(slope*float64(i-128))))
 		}
 	}
+	if b.chance(3) { // tables of channels
+		op.Table = append(op.Table, op.Table...)
+		for i := range op.Table[:256] {
+			op.Table[i] = int8.Value(b.IntN(256) - 128)
+		}
+		for range x.Shape.C {
+			op.Channel = append(op.Channel, int32(b.IntN(2)))
+		}
+	}
 	return b.add(op, b.int8Activation(x.Shape), x.id)
 }
 

@@ -32,8 +32,8 @@ func (r routine) accesses(args []uint64, pointers uint64) ([]access, error) {
 		}
 	}
 	data := map[uint64]uint8{}
-	if r.flags != nil {
-		r.flags(marked, func(at uint64) { data[at] = 0 })
+	if r.flagged != nil {
+		r.flagged(marked, func(at uint64) { data[at] = 0 })
 	}
 	var list []access
 	err := r.follow(marked, data, func(at uint64, size int, k kind) {

@@ -67,7 +67,7 @@ func TestComparison(t *testing.T) {
 	require.NoError(t, err)
 	var m measured
 	require.NoError(t, json.Unmarshal(data, &m))
-	c := m.compare(&prediction{Ms: span{2, 3}, Layers: []layerPredicted{{"a", "", span{1, 2}}, {"b", "", span{1, 1}}}})
+	c := m.compare(&prediction{Ms: span{2, 3}, Layers: []layerPredicted{{Name: "a", Ms: span{1, 2}}, {Name: "b", Ms: span{1, 1}}}})
 	require.Equal(t, &comparison{Ms: 3.5, Model: span{2, 3}, Layers: []layerComparison{{"a", 1.5, span{1, 2}}}}, c)
 	var out bytes.Buffer
 	b := boards()[0]

@@ -2,32 +2,47 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// routine is assembly that works through groups of steps: tiles of a
-// convolution, rows of a matrix, runs of bytes. Its time is the sum of a
-// call's and of its groups'; a group's grows linearly with the steps once
-// there are many.
+// routine is a kernel's code with the arguments of a call. Its time is the sum of a
+// call's and of its groups'; a group's grows linearly with the steps once there are many.
 type routine struct {
 	*function
-	arguments func(groups, steps int) []uint64
-	flags     func(args []uint64, set func(at uint64)) // bytes that hold flag; nil for none
-	flag      uint8
-	period    int // of the loops' unrolling, in steps
+	*call
+	flagged func(args []uint64, set func(at uint64)) // bytes that hold flag; nil for none
+	flag    uint8
+}
+
+// arguments are those of a call with so many groups of so many steps.
+func (r routine) arguments(groups, steps int) []uint64 {
+	args := slices.Clone(r.args)
+	r.repeats.set(args, 1)
+	r.kernel.groups.set(args, groups)
+	r.kernel.steps.set(args, steps)
+	return args
 }
 
 // run is the trace of a call.
 func (r routine) run(groups, steps int) ([]*instruction, error) {
 	data, args := map[uint64]uint8{}, r.arguments(groups, steps)
-	if r.flags != nil {
-		r.flags(args, func(at uint64) { data[at] = r.flag })
+	if r.flagged != nil {
+		r.flagged(args, func(at uint64) { data[at] = r.flag })
 	}
 	return r.trace(args, data)
 }
 
-// cost is cycles: of a call beyond its groups, and of each group.
-type cost struct{ call, group float64 }
+// amount is what code takes.
+type amount struct{ cycles, instructions float64 }
+
+// plus adds times b.
+func (a amount) plus(times float64, b amount) amount {
+	return amount{a.cycles + times*b.cycles, a.instructions + times*b.instructions}
+}
+
+// cost is that of a call beyond its groups, and of each group.
+type cost struct{ call, group amount }
 
 // A group with up to exact periods of steps is simulated as it is; of longer
 // ones the last whole period is simulated and repeated.
@@ -47,7 +62,7 @@ func (r routine) cost(m model, steps int) (cost, error) {
 	if err != nil {
 		return cost{}, err
 	}
-	long.group += float64(periods) * (long.group - short.group)
+	long.group = long.group.plus(float64(periods), long.group.plus(-1, short.group))
 	return long, nil
 }
 
@@ -55,18 +70,22 @@ func (r routine) cost(m model, steps int) (cost, error) {
 // overlaps between groups counts and filling its pipelines does not.
 func (r routine) simulate(m model, steps int) (cost, error) {
 	const few, many = 1, 3
-	var cycles [2]float64
+	var took [2]amount
 	for i, groups := range []int{few, many} {
 		trace, err := r.run(groups, max(steps, 1))
 		if err != nil {
 			return cost{}, err
 		}
-		if cycles[i], err = m.cycles(trace); err != nil {
+		cycles, err := m.cycles(trace)
+		if err != nil {
 			return cost{}, err
 		}
+		took[i] = amount{cycles, float64(len(trace))}
 	}
-	group := (cycles[1] - cycles[0]) / (many - few)
-	return cost{call: max(cycles[0]-group, 0), group: group}, nil
+	group := amount{}.plus(1./(many-few), took[1].plus(-1, took[0]))
+	call := took[0].plus(-1, group)
+	call.cycles = max(call.cycles, 0)
+	return cost{call, group}, nil
 }
 
 // loop is a routine's inner loop, as often as its unrolling makes it differ.

@@ -38,19 +38,24 @@ func main() { os.Exit(cli.Main("perfmodel", run)) }
 
 // coreReport is one core's part of the report.
 type coreReport struct {
-	Core   string       `json:"core"`
-	Kernel string       `json:"kernel"`
-	Model  string       `json:"model"`
-	Peak   float64      `json:"peak_mac_per_cycle"`
-	Loops  []loopLine   `json:"inner_loops"`
-	Tiles  []tileLine   `json:"tiles"`
-	Boards []prediction `json:"boards,omitempty"`
+	Core   string        `json:"core"`
+	Kernel string        `json:"kernel"`
+	Model  string        `json:"model"`
+	Peak   float64       `json:"peak_mac_per_cycle"`
+	Loops  []loopLine    `json:"inner_loops"`
+	Tiles  []tileLine    `json:"tiles"`
+	Boards []boardReport `json:"boards,omitempty"`
+}
+
+// boardReport is a network's frame on a board.
+type boardReport struct {
+	Network string `json:"network"`
+	prediction
 }
 
 type report struct {
 	What    string       `json:"what"`
 	Program string       `json:"program"`
-	Network string       `json:"network"`
 	Cores   []coreReport `json:"cores"`
 	Absent  []string     `json:"absent_kernels,omitempty"` // not in the program
 	// Compared is the prediction beside what -compare names.
@@ -60,8 +65,13 @@ type report struct {
 func run(_ context.Context, args []string, s cli.Streams) error {
 	f := cli.Flags("perfmodel", usage, s)
 	program := f.String("program", "bin/edge-classify-arm64", "the program, a `FILE`")
-	network := f.String("model", "build/resnet50.q8", "the quantized network, a `FILE`")
+	var files []string
+	f.Func("model", "a quantized network, a `FILE`, build/resnet50.q8 without; given again, all of them in a table", func(file string) error {
+		files = append(files, file)
+		return nil
+	})
 	only := f.String("core", "", "report on the core `NAME` only, such as A76")
+	perLayer := f.Bool("layers", false, "print each layer, too")
 	asJSON := f.Bool("json", false, "print JSON")
 	compare := f.String("compare", "", "compare with a board's time, a `FILE` that edge-classify bench -json wrote, best with -layers")
 	if rest, err := cli.Parse(f, args); err != nil {
@@ -70,6 +80,11 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 		return cli.Usagef("unexpected argument %q", rest[0])
 	} else if *only != "" && *compare != "" {
 		return cli.Usagef("-core and -compare exclude each other: the measurement says which core it is of")
+	} else if len(files) > 1 && *compare != "" {
+		return cli.Usagef("-compare is for one -model")
+	}
+	if files == nil {
+		files = []string{"build/resnet50.q8"}
 	}
 	t, err := find()
 	if err != nil {
@@ -79,30 +94,34 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	m, err := q8.Open(*network)
-	if err != nil {
-		return err
+	var networks []*int8.Network
+	for _, file := range files {
+		m, err := q8.Open(file)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		networks = append(networks, m.Network)
 	}
-	defer m.Close()
 	wanted, asked := boards(), *only
 	var told *measured
 	if *compare != "" {
 		var b board
-		if told, b, err = readMeasured(*compare, m.Network); err != nil {
+		if told, b, err = readMeasured(*compare, networks[0]); err != nil {
 			return err
 		}
 		wanted, asked = []board{b}, b.Core
 	}
-	r := report{What: "static model, not measured on silicon", Program: *program, Network: m.Network.Name}
+	r := report{What: "static model, not measured on silicon", Program: *program}
 	cores, err := r.choose(asked, functions)
 	if err != nil {
 		return err
 	}
-	if r.Cores, err = all(t, cores, wanted, functions, m.Network); err != nil {
+	if r.Cores, err = all(t, cores, wanted, functions, networks); err != nil {
 		return err
 	}
 	if told != nil && len(r.Cores) > 0 {
-		r.Compared = told.compare(&r.Cores[0].Boards[0])
+		r.Compared = told.compare(&r.Cores[0].Boards[0].prediction)
 	}
 	if *asJSON {
 		e := json.NewEncoder(s.Out)
@@ -113,7 +132,7 @@ func run(_ context.Context, args []string, s cli.Streams) error {
 		r.Compared.print(s.Out, wanted[0])
 		return nil
 	}
-	r.print(s.Out)
+	r.print(s.Out, len(files) == 1, *perLayer)
 	return nil
 }
 
@@ -139,11 +158,11 @@ func (r *report) choose(name string, functions map[string]*function) ([]core, er
 }
 
 // all reports on each core, at the same time.
-func all(t tools, cores []core, wanted []board, functions map[string]*function, n *int8.Network) ([]coreReport, error) {
+func all(t tools, cores []core, wanted []board, functions map[string]*function, networks []*int8.Network) ([]coreReport, error) {
 	reports, errs := make([]coreReport, len(cores)), make([]error, len(cores))
 	var group sync.WaitGroup
 	for i, c := range cores {
-		group.Go(func() { reports[i], errs[i] = one(t, c, wanted, functions, n) })
+		group.Go(func() { reports[i], errs[i] = one(t, c, wanted, functions, networks) })
 	}
 	group.Wait()
 	for i, err := range errs {

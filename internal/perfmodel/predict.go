@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"unsafe"
 
 	"edgeclassify/int8"
 	"edgeclassify/int8/tile"
 	"edgeclassify/internal/cores"
+	"edgeclassify/runtime"
 )
 
 // predictor estimates one core's times, each kind of work once.
@@ -15,22 +17,42 @@ type predictor struct {
 	core
 	functions map[string]*function
 	model     model
-	costs     map[any]cost         // by call.kind
-	lists     map[listKey][]access // of calls
+	costs     map[listKey]cost
+	lists     map[listKey][]access
 }
 
-// cost is that of a kind of work, a routine with so many steps in a group.
-func (p *predictor) cost(kind any, r routine, steps int) (cost, error) {
-	if c, ok := p.costs[kind]; ok {
+// listKey is what a call's accesses depend on: its arguments, of pointers only whether they
+// are nil. Its time does not depend on the number of groups.
+type listKey struct {
+	function string
+	args     [24]uint64
+	flag     uint8
+}
+
+func (c *call) key() listKey {
+	k := listKey{function: c.function}
+	copy(k.args[:], c.args)
+	for i := range c.args {
+		if c.pointers>>i&1 != 0 {
+			k.args[i] = min(k.args[i], 1)
+		}
+	}
+	return k
+}
+
+// cost is that of a call's groups.
+func (p *predictor) cost(r routine) (cost, error) {
+	key := r.key()
+	r.repeats.set(key.args[:], 1)
+	r.groups.set(key.args[:], 1)
+	key.flag = r.flag
+	if c, ok := p.costs[key]; ok {
 		return c, nil
 	}
-	c, err := r.cost(p.model, steps)
-	p.costs[kind] = c
+	c, err := r.cost(p.model, int(math.Ceil(r.steps.of(r.args))))
+	p.costs[key] = c
 	return c, err
 }
-
-// period is the unrolling of the kernels' inner loops at most, in values.
-const period = 128
 
 func (p *predictor) function(name string) (*function, error) {
 	f := p.functions[name]
@@ -40,168 +62,82 @@ func (p *predictor) function(name string) (*function, error) {
 	return f, nil
 }
 
-// tile is the routine of a kind of tile.
-func (p *predictor) tile(name string, sample tile.Args) (routine, error) {
-	f, err := p.function(name)
-	return routine{function: f, arguments: func(groups, steps int) []uint64 {
-		a := sample
-		a.Panels, a.Tiles, a.Steps = 1, groups, steps
-		return words(a)
-	}, flags: p.flags(sample), period: period / p.kernel.KR}, err
+// routine is that of a call.
+func (p *predictor) routine(c *call) (routine, error) {
+	f, err := p.function(c.kernel.function)
+	r := routine{function: f, call: c}
+	if c.products > 0 && p.kernel.Wide != nil {
+		r.flagged = p.flags
+	}
+	return r, err
 }
 
-// flags is where the flags of a tile's panels lie, see tile.Micro.Wide; a's panel is at the
-// address that the arguments say.
-func (p *predictor) flags(a tile.Args) func(args []uint64, set func(at uint64)) {
-	if p.kernel.Wide == nil {
-		return nil
-	}
-	return func(args []uint64, set func(at uint64)) {
-		panel, steps := args[unsafe.Offsetof(a.Panel)/8], a.Runs*int(args[unsafe.Offsetof(a.Steps)/8])
-		for i := range a.Panels {
-			at := panel + uint64(i*a.PanelNext+8*p.kernel.NR+steps*p.kernel.NR*p.kernel.KR)
-			for j := range steps / p.kernel.WideSteps {
-				set(at + uint64(j))
-			}
+// flags is where the flags of a tile's panels lie, see tile.Micro.Wide.
+func (p *predictor) flags(args []uint64, set func(at uint64)) {
+	var a tile.Args
+	at := func(offset uintptr) uint64 { return args[offset/8] }
+	steps, nr := at(unsafe.Offsetof(a.Runs))*at(unsafe.Offsetof(a.Steps)), uint64(p.kernel.NR)
+	for i := range at(unsafe.Offsetof(a.Panels)) {
+		first := at(unsafe.Offsetof(a.Panel)) + i*at(unsafe.Offsetof(a.PanelNext)) + 8*nr + steps*nr*uint64(p.kernel.KR)
+		for j := range steps / uint64(p.kernel.WideSteps) {
+			set(first + j)
 		}
 	}
 }
 
-// outputs is the routine of requantization for int16 tensors: groups are vectors.
-func (p *predictor) outputs(sample tile.RequantizeArgs) (routine, error) {
-	f, err := p.function(p.kernel.Requantize)
-	return routine{function: f, arguments: func(groups, steps int) []uint64 {
-		a := sample
-		a.Length = groups * steps * tile.RequantizeVector
-		return words(a)
-	}, period: 1}, err
+// effort is what a call takes: cycles of the assembly, by the model and if products take
+// as long as in the best kernel that was published, and of the Go code around it.
+type effort struct {
+	assembly     span
+	inGo         float64
+	instructions float64 // of the assembly
 }
 
-// denseRows is the rows that a classifier takes together.
-const denseRows = 4
-
-// dense is the routine of the classifier: groups of rows.
-func (p *predictor) dense(in int) (routine, error) {
-	f, err := p.function(p.kernel.Dense)
-	return routine{function: f, arguments: func(groups, steps int) []uint64 {
-		return words(tile.DenseArgs{Rows: denseRows * groups, Length: tile.Vector * steps, Stride: in})
-	}, period: period / tile.Vector}, err
-}
-
-// larger is the routine of maxima: groups are runs.
-func (p *predictor) larger() (routine, error) {
-	f, err := p.function(p.kernel.Max)
-	return routine{function: f, arguments: func(groups, steps int) []uint64 {
-		return words(tile.MaxArgs{Count: groups, Length: tile.Vector * steps})
-	}, period: period / tile.Vector}, err
-}
-
-// outputCalls is how many calls of requantization take as much Go code as one of
-// a row of tiles: an assumption.
-const outputCalls = 4
-
-// routine is that of a call, and its steps.
-func (p *predictor) routine(c *call) (r routine, steps int, err error) {
-	switch args := c.args.(type) {
-	case tile.Args:
-		k := c.kind.(tileKind)
-		r, err = p.tile(k.function, args)
-		return r, k.steps, err
-	case tile.RequantizeArgs:
-		r, err = p.outputs(args)
-		return r, 1, err
-	case tile.MaxArgs:
-		r, err = p.larger()
-		return r, c.kind.(maxKind).vectors, err
-	case tile.DenseArgs:
-		r, err = p.dense(args.Length)
-		return r, c.kind.(denseKind).vectors, err
-	}
-	return p.winogradRoutine(c.kind.(winogradKind), c.args)
-}
-
-// cycles is what a call takes with the Go code around it: by the model, and if products
-// take as long as in the best kernel that was published.
-func (p *predictor) cycles(c *call) (span, error) {
-	r, steps, err := p.routine(c)
+func (p *predictor) effort(r routine) (effort, error) {
+	one, err := p.cost(r)
 	if err != nil {
-		return span{}, err
+		return effort{}, err
 	}
-	one, err := p.cost(c.kind, r, steps)
-	if err != nil {
-		return span{}, err
-	}
-	around, groups := p.Call+float64(c.copies)*p.Copy, float64(c.groups)
-	switch kind := c.kind.(type) {
-	case tileKind:
-		one.call *= float64(c.args.(tile.Args).Panels)
-		group := one.group
-		if c.flags > 0 {
-			kind.wide, r.flag = true, 1
-			slow, err := p.cost(kind, r, steps)
-			if err != nil {
-				return span{}, err
-			}
-			group += float64(c.flags) / groups * (slow.group - one.group) / float64(kind.runs*kind.steps/p.kernel.WideSteps)
+	times, group := r.times(), one.group
+	if r.call.flags > 0 {
+		r.flag = 1
+		slow, err := p.cost(r)
+		if err != nil {
+			return effort{}, err
 		}
-		products := p.pixels(kind.function) * p.kernel.NR * kind.runs * kind.steps * p.kernel.KR
-		return span{around + one.call + groups*group, around + one.call + groups*max(group, float64(products)/p.Published)}, nil
-	case winogradKind: // a multiplication reaches no greater share of the peak than others
-		if kind.function == p.kernel.Winograd.Multiply {
-			return span{around + one.call + groups*one.group, around + one.call + groups*one.group*p.peak()/p.Published}, nil
-		}
-	case outputKind:
-		around = p.Call / outputCalls
-	case denseKind:
-		groups /= denseRows
+		flags := times * r.kernel.steps.of(r.args) * float64(r.args[unsafe.Offsetof(tile.Args{}.Runs)/8]) / float64(p.kernel.WideSteps)
+		group = group.plus(float64(r.call.flags)/flags, slow.group.plus(-1, group))
 	}
-	all := around + one.call + groups*one.group
-	return span{all, all}, nil
-}
-
-// pixels is those of a tile.
-func (p *predictor) pixels(function string) int {
-	for _, t := range tiles(p.kernel) {
-		if t.Function == function {
-			return t.MR
-		}
+	all := amount{}.plus(r.repeats.of(r.args), one.call)
+	fast, slow := all.plus(times, group), all.cycles
+	if r.products > 0 {
+		slow += times * max(group.cycles, float64(r.products)/p.Published)
+	} else {
+		slow += times * group.cycles * p.peak() / p.Published // no greater share of the peak than tiles
 	}
-	return 0
-}
-
-// listKey is what the list of a call's accesses depends on: its arguments, of pointers
-// only whether they are nil.
-type listKey struct {
-	function string
-	args     [24]uint64
+	return effort{span{fast.cycles, slow}, r.around*p.Call + float64(r.copies)*p.Copy, fast.instructions}, nil
 }
 
 // op converts a call.
 func (p *predictor) op(c *call, rec *recorder) (op, error) {
-	r, _, err := p.routine(c)
+	r, err := p.routine(c)
 	if err != nil {
 		return op{}, err
 	}
-	o := op{moves: c.moves}
-	if o.cycles, err = p.cycles(c); err != nil {
+	o := op{moves: c.moves, base: c.args, function: c.kernel.function}
+	if o.effort, err = p.effort(r); err != nil {
 		return op{}, err
 	}
-	var pointers uint64
-	o.base, pointers = layout(c.args)
-	key := listKey{function: r.name}
-	for i, w := range o.base {
-		if pointers>>i&1 == 0 {
-			key.args[i] = w
-			continue
-		}
-		key.args[i] = min(w, 1)
-		if rec.within(uintptr(w)) {
+	o.cycles = span{o.inGo + o.assembly[best], o.inGo + o.assembly[worst]}
+	for i, w := range c.args {
+		if c.pointers>>i&1 != 0 && rec.within(uintptr(w)) {
 			o.private |= 1 << i
 		}
 	}
+	key := c.key()
 	list, ok := p.lists[key]
 	if !ok {
-		if list, err = r.accesses(o.base, pointers); err != nil {
+		if list, err = r.accesses(c.args, c.pointers); err != nil {
 			return op{}, err
 		}
 		p.lists[key] = list
@@ -210,46 +146,100 @@ func (p *predictor) op(c *call, rec *recorder) (op, error) {
 	return o, nil
 }
 
+// kernelWork is what one routine does in a frame, on all cores, without waits.
+type kernelWork struct {
+	Function     string  `json:"function"` // or Go code
+	Calls        int     `json:"calls"`
+	Instructions float64 `json:"instructions_m"` // millions; 0 of Go code, whose cycles are assumed
+	Cycles       span    `json:"cycles_m"`
+}
+
+// inGo names Go code among kernels.
+const inGo = "Go, assumed"
+
+// addWork adds up what the calls of chunks do.
+func addWork(to map[string]*kernelWork, chunks [][]op) {
+	add := func(function string, instructions float64, cycles span) {
+		k := to[function]
+		if k == nil {
+			k = &kernelWork{Function: function}
+			to[function] = k
+		}
+		k.Calls++
+		k.Instructions += instructions / 1e6
+		for s := range cycles {
+			k.Cycles[s] += cycles[s] / 1e6
+		}
+	}
+	for _, ops := range chunks {
+		for i := range ops {
+			o := &ops[i]
+			if o.function != "" {
+				add(o.function, o.instructions, o.assembly)
+			}
+			add(inGo, 0, span{o.inGo, o.inGo})
+		}
+	}
+}
+
 // operations names the class of a layer, and the bytes or values that Go code
 // passes over, by int8.Op.Kind.
-var operations = map[string]func(l *int8.Layer, in []*int8.Tensor) (class string, inGo int){
+var operations = map[string]func(p *predictor, plan *runtime.Plan, l *int8.Layer) (class string, inGo int){
 	(*int8.Conv)(nil).Kind():        describeConv,
 	(*int8.MaxPool)(nil).Kind():     describeMaxPool,
 	(*int8.AveragePool)(nil).Kind(): describeAveragePool,
-	int8.GlobalAveragePool{}.Kind(): describeInputs,
-	(*int8.Dense)(nil).Kind():       func(*int8.Layer, []*int8.Tensor) (string, int) { return "classifier", 0 },
-	(*int8.Add)(nil).Kind():         describeInputs,
-	(*int8.Mul)(nil).Kind():         describeInputs,
-	(*int8.Lookup)(nil).Kind():      describeInputs,
-	(*int8.Mean)(nil).Kind():        describeInputs,
-	int8.Concat{}.Kind():            describeInputs,
-	(*int8.Gather)(nil).Kind():      describeOutput,
+	int8.GlobalAveragePool{}.Kind(): describeOutput,
+	(*int8.Dense)(nil).Kind():       func(*predictor, *runtime.Plan, *int8.Layer) (string, int) { return "classifier", 0 },
+	(*int8.Add)(nil).Kind():         describeValues,
+	(*int8.Mul)(nil).Kind():         describeValues,
+	(*int8.Lookup)(nil).Kind():      describeValues,
+	(*int8.Mean)(nil).Kind():        describeOutput,
+	int8.Concat{}.Kind():            describeMoves,
+	(*int8.Gather)(nil).Kind():      describeMoves,
 	(*int8.Embedding)(nil).Kind():   describeInputs,
 }
 
 // describeInputs is for operations that pass once over what they read.
-func describeInputs(l *int8.Layer, in []*int8.Tensor) (class string, inGo int) {
-	for _, t := range in {
+func describeInputs(_ *predictor, plan *runtime.Plan, l *int8.Layer) (class string, inGo int) {
+	for _, t := range plan.Network().Inputs(l) {
 		inGo += size(t)
 	}
 	return l.Op.Kind(), inGo
 }
 
-// describeOutput is for those that read no more than they make.
-func describeOutput(l *int8.Layer, _ []*int8.Tensor) (class string, inGo int) {
-	return l.Op.Kind(), size(&l.Out)
+// describeValues: a kernel does it, unless a tensor is int16.
+func describeValues(p *predictor, plan *runtime.Plan, l *int8.Layer) (class string, inGo int) {
+	if hasInt16(l, plan.Network().Inputs(l)) {
+		return describeInputs(p, plan, l)
+	}
+	return l.Op.Kind(), 0
 }
 
-func describeConv(l *int8.Layer, in []*int8.Tensor) (string, int) {
+// describeOutput: a kernel adds up, and Go code makes the outputs.
+func describeOutput(_ *predictor, _ *runtime.Plan, l *int8.Layer) (class string, inGo int) {
+	return l.Op.Kind(), l.Out.Shape.Elements()
+}
+
+// describeMoves: what does not lie where it belongs is copied, eight bytes at a time.
+func describeMoves(_ *predictor, plan *runtime.Plan, l *int8.Layer) (class string, inGo int) {
+	id, _ := plan.Network().Topology().ID(l.Name)
+	for _, i := range plan.Copied(id) {
+		inGo += min(size(plan.Network().Inputs(l)[i]), size(&l.Out)) / 8
+	}
+	return l.Op.Kind(), inGo
+}
+
+func describeConv(p *predictor, plan *runtime.Plan, l *int8.Layer) (string, int) {
 	op := l.Op.(*int8.Conv)
 	class := fmt.Sprintf("%dx%d to %dx%d", op.KH, op.KW, l.Out.Shape.H, l.Out.Shape.W)
-	if op.Depthwise() {
+	switch {
+	case op.Depthwise():
 		class = "depthwise " + class
+	case op.Groups > 1:
+		class = "grouped " + class
 	}
-	if hasInt16(l, in) {
+	if hasInt16(l, plan.Network().Inputs(l)) {
 		class += " with int16"
-	} else if op.Depthwise() && op.OutC != op.InC {
-		return class, int(l.MACs())
 	}
 	return class, 0
 }
@@ -260,14 +250,14 @@ func hasInt16(l *int8.Layer, in []*int8.Tensor) bool {
 }
 
 // describeMaxPool: int16 windows are passed over in Go, one by one.
-func describeMaxPool(l *int8.Layer, _ []*int8.Tensor) (string, int) {
+func describeMaxPool(_ *predictor, _ *runtime.Plan, l *int8.Layer) (string, int) {
 	if op := l.Op.(*int8.MaxPool); l.Out.Type == int8.Int16 {
 		return "max pool", l.Out.Shape.Elements() * op.KH * op.KW
 	}
 	return "max pool", 0
 }
 
-func describeAveragePool(l *int8.Layer, _ []*int8.Tensor) (string, int) {
+func describeAveragePool(_ *predictor, _ *runtime.Plan, l *int8.Layer) (string, int) {
 	op := l.Op.(*int8.AveragePool)
 	return l.Op.Kind(), l.Out.Shape.Elements() * op.KH * op.KW
 }
@@ -281,14 +271,17 @@ type prediction struct {
 	Waits   span             `json:"waits_ms"`   // for memory, contained in it
 	Total   memoryPredicted  `json:"memory"`
 	Classes []classPredicted `json:"classes"`
+	Kernels []kernelWork     `json:"kernels"`
 	Layers  []layerPredicted `json:"layers"`
 }
 
 // layerPredicted is one step of the plan.
 type layerPredicted struct {
-	Name  string `json:"name"`
-	Class string `json:"class"`
-	Ms    span   `json:"ms"`
+	Name  string  `json:"name"`
+	Class string  `json:"class"`
+	MMACs float64 `json:"mmacs"`
+	Ms    span    `json:"ms"`
+	Waits span    `json:"waits_ms"`
 }
 
 // classPredicted is the layers of one kind.
@@ -328,8 +321,8 @@ func (m *memoryPredicted) add(t traffic) {
 
 // on is the time on a board: the cycles of each layer until its last core is done, and the
 // barrier.
-func (p *predictor) on(b board, layers []layer) prediction {
-	out := prediction{board: b, Costs: p.Costs}
+func (p *predictor) on(b board, layers []layer, kernels []kernelWork) prediction {
+	out := prediction{board: b, Costs: p.Costs, Kernels: kernels}
 	at := map[string]int{}
 	for _, l := range layers {
 		i, ok := at[l.class]
@@ -343,15 +336,16 @@ func (p *predictor) on(b board, layers []layer) prediction {
 		c.MMACs += float64(l.macs) / 1e6
 		c.Memory.add(l.traffic)
 		out.Total.add(l.traffic)
-		var ms span
+		var ms, waits span
 		for s := range ms {
 			ms[s] = l.cycles[s]/b.GHz/1e6 + b.Barrier/1e3
+			waits[s] = l.waited[s] / b.GHz / 1e6
 			c.Ms[s] += ms[s]
-			c.Waits[s] += l.waited[s] / b.GHz / 1e6
+			c.Waits[s] += waits[s]
 			out.Ms[s] += ms[s]
-			out.Waits[s] += l.waited[s] / b.GHz / 1e6
+			out.Waits[s] += waits[s]
 		}
-		out.Layers = append(out.Layers, layerPredicted{l.name, l.class, ms})
+		out.Layers = append(out.Layers, layerPredicted{l.name, l.class, float64(l.macs) / 1e6, ms, waits})
 		out.Bound += float64(l.macs) / p.peak() / float64(b.Threads) / b.GHz / 1e6
 	}
 	return out

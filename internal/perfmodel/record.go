@@ -11,35 +11,27 @@ import (
 	"edgeclassify/tensor"
 )
 
-// tileKind is what the time of a tile depends on.
-type tileKind struct {
-	function        string
-	runs, steps     int
-	residual, shift bool
-	wide            bool // with all flags set
-}
-
-// outputKind is what the time of requantization depends on, for int16 tensors:
-// the types of its tensors.
-type outputKind struct{ int16Source, residual, int16Residual, int16Output bool }
-
-// maxKind is the length of runs of which maxima are taken.
-type maxKind struct{ vectors int }
-
-// denseKind is the length of a classifier's rows.
-type denseKind struct{ vectors int }
-
 // call is one of assembly.
 type call struct {
-	kind   any // of work, which its time depends on: tileKind and the like
-	args   any // tile.Args and the like
-	groups int // tiles, of all panels; vectors, runs or rows
-	flags  int // of tiles: set ones
-	copies int // short runs of bytes copied in Go
+	kernel
+	args     []uint64 // as assembly finds them
+	pointers uint64   // which of them are, a bit for each
+	products int      // of a tile
+	flags    int      // of tiles: set ones
+	copies   int      // short runs of bytes copied in Go
 	// What Go code reads and writes beside: windows and residuals that are brought to
 	// scratch, outputs that are taken from there.
 	moves []move
 }
+
+func newCall(k kernel, args any) *call {
+	c := &call{kernel: k}
+	c.args, c.pointers = layout(args)
+	return c
+}
+
+// times is how many groups a call does.
+func (c *call) times() float64 { return c.repeats.of(c.args) * c.groups.of(c.args) }
 
 // move is some neighbouring bytes that Go code accesses.
 type move struct {
@@ -49,15 +41,14 @@ type move struct {
 }
 
 // chunk is what a kernel is asked to do for a part of a layer.
-type chunk struct{ calls []call }
+type chunk struct{ calls []*call }
 
 // recorder is a kernel that notes what it is asked to do instead of doing it.
 type recorder struct {
-	micro    *tile.Micro
-	winograd arm64.Winograd
-	chunks   []chunk // of the layer at work
-	packed   int     // bytes of its weights, if they are
-	scratch  []int64 // the working memory, of which each thread has one of its own
+	micro   *tile.Micro
+	chunks  []chunk // of the step at work
+	packed  int     // bytes of its weights, if they are
+	scratch []int64 // the working memory, of which each thread has one of its own
 
 	task     *int8.ConvTask
 	part     int8.Part
@@ -72,38 +63,27 @@ type recorder struct {
 type progress struct{ channel, pixels, y, x, staged int }
 
 func newRecorder(d arm64.Description) *recorder {
-	r := &recorder{winograd: d.Winograd, tensors: map[*int8.Layer][2]unsafe.Pointer{}}
-	f := arm64.Functions{Tiles: map[string]func(tile.Args){}, Requantize: r.noteOutputs, Winograd: r.noteWinograd()}
-	for _, t := range d.Tiles {
-		f.Tiles[t.Function] = func(a tile.Args) { r.note(t, a) }
-	}
-	f.Tiles[d.Sums.Function] = func(a tile.Args) { r.noteSums(d.Sums, a) }
-	r.micro = d.Micro(f)
+	r := &recorder{tensors: map[*int8.Layer][2]unsafe.Pointer{}}
+	r.micro = d.Micro(r.functions(d))
 	return r
 }
 
-// kernel is for package runtime, which tells where chunks of convolutions and of
-// the classifier begin. All that a max pool asks for is one chunk.
+// kernel is for package runtime.
 func (r *recorder) kernel() int8.Kernel {
 	k := r.micro.Kernel()
 	pack, packInt16 := k.Convolution, k.ConvolutionInt16
 	k.Convolution = func(l *int8.Layer) int8.Convolution { return recorded{pack(l), r, l} }
 	k.ConvolutionInt16 = func(l *int8.Layer, in *int8.Tensor) int8.Convolution { return recorded{packInt16(l, in), r, l} }
-	k.Dense = r.noteDense
-	k.Max = r.noteMax
 	return k
 }
 
-func (r *recorder) begin() { r.chunks = append(r.chunks, chunk{}) }
-
 // add notes a call of the chunk at work.
-func (r *recorder) add(c call) *call {
+func (r *recorder) add(c *call) {
 	last := &r.chunks[len(r.chunks)-1]
 	last.calls = append(last.calls, c)
-	return &last.calls[len(last.calls)-1]
 }
 
-// recorded is a convolution whose chunks are noted.
+// recorded is a convolution whose calls are noted.
 type recorded struct {
 	int8.Convolution
 	*recorder
@@ -112,7 +92,6 @@ type recorded struct {
 
 // Run implements int8.Convolution.
 func (c recorded) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
-	c.begin()
 	c.task, c.part, c.packed, c.scratch = t, part, c.Bytes(), scratch
 	c.panels, c.gathered = map[unsafe.Pointer]*progress{}, map[int]bool{}
 	c.tensors[c.layer] = [2]unsafe.Pointer{pointer(t.Src), pointer(t.Dst)}
@@ -121,27 +100,35 @@ func (c recorded) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 
 func pointer[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
-// layers has the runtime run some frames with this kernel and yields each layer with the
+// steps has the runtime run some frames with this kernel and yields each step with the
 // frame's number. The recorder holds its chunks until the next one.
-func (r *recorder) layers(n *int8.Network, threads, frames int) (*runtime.Plan, iter.Seq2[int, *int8.Layer], error) {
+func (r *recorder) steps(n *int8.Network, threads, frames int) (*runtime.Plan, iter.Seq2[int, int], error) {
 	plan, err := runtime.CompileFor(n, r.kernel(), runtime.Options{Threads: threads, Layerwise: true})
 	if err != nil {
 		return nil, nil, err
 	}
-	return plan, func(yield func(int, *int8.Layer) bool) {
+	return plan, func(yield func(int, int) bool) {
 		s := plan.NewSession()
 		defer s.Close()
 		for frame := range frames {
-			layers, err := s.Layers(make([]uint8, n.Input.Shape.Elements()))
+			chunks, err := s.Chunks(make([]uint8, n.Input.Shape.Elements()))
 			if err != nil {
 				return // the session is open, and the image fits
 			}
-			for l := range layers {
-				if !yield(frame, l) {
-					return
+			at := 0
+			for step := range chunks {
+				if step != at {
+					if !yield(frame, at) {
+						return
+					}
+					at, r.chunks, r.packed = step, nil, 0
 				}
-				r.chunks, r.packed = nil, 0
+				r.chunks = append(r.chunks, chunk{})
 			}
+			if !yield(frame, at) {
+				return
+			}
+			r.chunks, r.packed = nil, 0
 		}
 	}, nil
 }
@@ -159,39 +146,16 @@ func (r *recorder) place(n *int8.Network, id tensor.ID) uint64 {
 	return 1<<60 + uint64(id)<<32
 }
 
-func (r *recorder) noteOutputs(a tile.RequantizeArgs) {
-	r.add(call{kind: outputKind{a.SumsLow != nil, a.Res != nil, a.ResLow != nil, a.DstLow != nil}, args: a,
-		groups: a.Length / tile.RequantizeVector})
-}
-
-func (r *recorder) noteMax(dst, src []int8.Value, n, count, dstStep, srcStep int) {
-	if len(r.chunks) == 0 {
-		r.begin()
-	}
-	r.add(call{kind: maxKind{vectors(n)}, groups: count, args: tile.MaxArgs{
-		Dst: pointer(dst), Src: pointer(src), Length: n, Count: count, DstStep: dstStep, SrcStep: srcStep,
-	}})
-}
-
-func (r *recorder) noteDense(d *int8.Dense, dst []int32, src []int16, lo, hi int) {
-	r.begin()
-	r.add(call{kind: denseKind{vectors(d.In)}, groups: hi - lo, args: tile.DenseArgs{
-		Dst: pointer(dst[lo:]), Src: pointer(src), Weights: pointer(d.Weight[lo*d.In:]),
-		Rows: hi - lo, Length: vectors(d.In) * tile.Vector, Stride: d.In,
-	}})
-}
-
-// vectors is those that hold n values.
-func vectors(n int) int { return (n + tile.Vector - 1) / tile.Vector }
-
 // tiles notes a row of tiles.
 func (r *recorder) tiles(t arm64.Tile, a tile.Args) *call {
-	return r.add(call{kind: tileKind{t.Function, a.Runs, a.Steps, a.Res != nil, a.Shift != 0, false}, args: a,
-		groups: a.Tiles * a.Panels, flags: a.Tiles * a.Wide})
+	c := tileCall(t, r.micro.NR, r.micro.KR, a)
+	c.flags = a.Tiles * a.Wide
+	r.add(c)
+	return c
 }
 
-// note notes tiles that requantize.
-func (r *recorder) note(t arm64.Tile, a tile.Args) {
+// noteTiles notes tiles that requantize.
+func (r *recorder) noteTiles(t arm64.Tile, a tile.Args) {
 	c, task, n := r.tiles(t, a), r.task, a.Tiles*t.MR
 	if a.SrcStep == 0 { // a pixel that is repeated
 		n = 1

@@ -26,6 +26,8 @@ const (
 // op is a part of a core's work: some accesses to memory, spread evenly over the cycles
 // that it takes with all data in the first cache.
 type op struct {
+	effort
+	function string // of assembly; empty for Go code alone
 	cycles   span
 	accesses []access
 	base     []uint64 // where the accesses' pointers point
@@ -269,17 +271,17 @@ type layer struct {
 }
 
 // frames simulates frames on boards with this kind of core, and returns each board's layers
-// during the last one.
-func (p *predictor) frames(n *int8.Network, boards []board) ([][]layer, error) {
+// during the last one, and what the kernels did.
+func (p *predictor) frames(n *int8.Network, boards []board) ([][]layer, []kernelWork, error) {
 	var sims []*simulation
 	for _, b := range boards {
 		sims = append(sims, newSimulation(b, p.core, best), newSimulation(b, p.core, worst))
 	}
 	rec := newRecorder(p.kernel)
 	const frames = 2 // the first fills the caches, and tells where tensors lie
-	plan, layers, err := rec.layers(n, boards[0].Threads, frames)
+	plan, steps, err := rec.steps(n, boards[0].Threads, frames)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	out := make([][]layer, len(boards))
 	run := func(l layer, chunks [][]op) {
@@ -299,47 +301,50 @@ func (p *predictor) frames(n *int8.Network, boards []board) ([][]layer, error) {
 		}
 		group.Wait()
 	}
-	step := 0
-	for frame, l := range layers {
-		if l == &n.Layers[0] {
+	var work map[string]*kernelWork
+	for frame, step := range steps {
+		if step == 0 {
 			clear(out)
-			step = 0
-			run(layer{name: plan.Steps()[0], class: "image"}, p.inGo(plan, rec, 0, n.Input.Shape.Elements()))
+			work = map[string]*kernelWork{}
 		}
-		step++
-		describe := operations[l.Op.Kind()]
-		if describe == nil {
-			return nil, fmt.Errorf("%v is of a kind that the model does not have", l)
-		}
-		class, bytes := describe(l, n.Inputs(l))
-		chunks, err := p.chunks(plan, rec, step, bytes)
+		l, chunks, err := p.layer(plan, rec, step)
 		if err != nil {
-			return nil, fmt.Errorf("%s: frame %d: %w", l.Name, frame, err)
+			return nil, nil, fmt.Errorf("%s: frame %d: %w", plan.Steps()[step], frame, err)
 		}
-		run(layer{name: l.Name, class: class, macs: l.MACs()}, chunks)
+		addWork(work, chunks)
+		run(l, chunks)
 	}
-	return out, nil
+	var kernels []kernelWork
+	for _, k := range work {
+		kernels = append(kernels, *k)
+	}
+	slices.SortFunc(kernels, func(a, b kernelWork) int { return cmp.Compare(b.Cycles[best], a.Cycles[best]) })
+	return out, kernels, nil
 }
 
-// chunks is the work of a layer: the calls of each part, and the bytes that Go code passes
-// over. Where the recorder's chunks are not those of the plan's parts, each has as many of
-// the calls.
-func (p *predictor) chunks(plan *runtime.Plan, rec *recorder, step, bytes int) ([][]op, error) {
+// layer is a step and its chunks' work.
+func (p *predictor) layer(plan *runtime.Plan, rec *recorder, step int) (layer, [][]op, error) {
+	l, bytes := layer{name: plan.Steps()[step], class: "image"}, plan.Network().Input.Shape.Elements()
+	if step > 0 {
+		at := &plan.Network().Layers[step-1]
+		describe := operations[at.Op.Kind()]
+		if describe == nil {
+			return l, nil, fmt.Errorf("%v is of a kind that the model does not have", at)
+		}
+		l.class, bytes = describe(p, plan, at)
+		l.macs = at.MACs()
+	}
 	chunks := p.inGo(plan, rec, step, bytes)
-	at := 0
 	for i, c := range rec.chunks {
-		for j := range c.calls {
-			o, err := p.op(&c.calls[j], rec)
+		for _, c := range c.calls {
+			o, err := p.op(c, rec)
 			if err != nil {
-				return nil, err
+				return l, nil, err
 			}
-			if at = i; len(rec.chunks) != len(chunks) {
-				at = j * len(chunks) / len(c.calls)
-			}
-			chunks[at] = append(chunks[at], o)
+			chunks[i] = append(chunks[i], o)
 		}
 	}
-	return chunks, nil
+	return l, chunks, nil
 }
 
 // inGo is a step's share of each part that is done in Go code, which passes over bytes,
@@ -366,7 +371,7 @@ func (p *predictor) inGo(plan *runtime.Plan, rec *recorder, step, bytes int) [][
 	for i, part := range parts {
 		share := float64((part.Y1-part.Y0)*(part.C1-part.C0)) / float64(whole.Y1*whole.C1)
 		cycles := share * float64(bytes) * p.Byte
-		o := op{cycles: span{cycles, cycles}, base: tensors}
+		o := op{effort: effort{inGo: cycles}, cycles: span{cycles, cycles}, base: tensors}
 		for t, all := range sizes {
 			k := load
 			if t == len(sizes)-1 {
