@@ -49,7 +49,7 @@ type layer struct {
 	Pooled        float32     `json:"pooled,omitempty"`    // embedding
 	Logits        float32     `json:"logits,omitempty"`    // embedding
 	Threshold     float32     `json:"threshold,omitempty"` // embedding
-	Tables        int         `json:"tables,omitempty"`    // lookup, where channels have their own
+	Channels      bool        `json:"channels,omitempty"`  // lookup: they have tables of their own
 	Output        int8.Tensor `json:"output"`
 }
 
@@ -161,7 +161,7 @@ type codec struct {
 var codecs = map[string]codec{
 	"conv": convCodec, "dense": denseCodec, "maxpool": maxPoolCodec, "avgpool": averagePoolCodec,
 	"globalsum": globalAveragePoolCodec, "mean": meanCodec,
-	"add": addCodec, "mul": mulCodec, "lookup": lookupCodec, "concat": concatCodec, "embedding": embeddingCodec,
+	"add": addCodec, "mul": mulCodec, "lookup": lookupCodec, "concat": concatCodec, "gather": gatherCodec, "embedding": embeddingCodec,
 }
 
 // unmarshal is json.Unmarshal, but refuses unknown fields.
