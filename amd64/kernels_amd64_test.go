@@ -6,15 +6,27 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/cpu"
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/kerneltest"
 	"edgeclassify/tensor"
 )
 
-func TestKernels(t *testing.T) { kerneltest.Run(t, Kernels()) }
+func TestKernels(t *testing.T) { kerneltest.Run(t, both()) }
 
-func FuzzKernels(f *testing.F) { kerneltest.Fuzz(f, Kernels()) }
+func FuzzKernels(f *testing.F) { kerneltest.Fuzz(f, both()) }
+
+// both are the kernels of this CPU, and AVX2's with bins for all weights.
+func both() []int8.Kernel {
+	kernels := Kernels()
+	if cpu.X86.HasAVX2 {
+		m := avx2()
+		m.Name, m.Words = "avx2-bins", nil
+		kernels = append(kernels, m.Kernel())
+	}
+	return kernels
+}
 
 // Largest inputs, with weights that just fill a 16-bit lane in one step or in three,
 // as they lie or crossed, and more.
@@ -43,7 +55,7 @@ func TestLanesAtTheirLimits(t *testing.T) {
 		for i := range src {
 			src[i] = 127 ^ -128
 		}
-		for _, k := range Kernels() {
+		for _, k := range both() {
 			conv := k.Convolution(&int8.Layer{Op: c, Out: int8.Tensor{Shape: tensor.Shape{H: 1, W: pixels, C: channels}}})
 			conv.Pack(int8.Aligned(conv.Bytes()))
 			conv.Run(&int8.ConvTask{Conv: c, OH: 1, OW: pixels, Src: src, SrcRow: len(src), Dst: dst, DstRow: len(dst), SrcStep: depth, DstStep: channels},

@@ -110,7 +110,7 @@ func dotDepthwise() Depthwise {
 		}
 		return taps
 	}
-	return Depthwise{tile.Depthwise{NR: 8, Step: rows, Taps: taps}, "depthwiseDot"}
+	return Depthwise{tile.Depthwise{NR: 8, Step: rows, Taps: taps, Block: 32 << 10}, "depthwiseDot"}
 }
 
 // Neon is for out-of-order cores without dot product, such as the Cortex-A72.
@@ -120,7 +120,7 @@ func Neon() Description {
 		Tiles: []Tile{{4, "conv4NEON"}, {3, "conv3NEON"}},
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		Dense: "denseNEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiply"),
-		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1}, "depthwiseNEON"},
+		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1, Block: 16 << 10}, "depthwiseNEON"},
 	}
 }
 
@@ -142,6 +142,6 @@ func NeonA53() Description {
 		Sums:  Tile{4, "sums4NEON"}, Requantize: "requantizeNEON",
 		WideSteps: wideSteps, Wide: wideA53,
 		Dense: "denseNEON", DenseInt8: "denseInt8NEON", Max: "maxNEON", Winograd: winograd("winogradMultiplyA53"),
-		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1}, "depthwiseA53"},
+		Depthwise: Depthwise{tile.Depthwise{NR: 16, Step: 1, Block: 16 << 10}, "depthwiseA53"},
 	}
 }

@@ -45,7 +45,6 @@ func mobile(t *testing.T, rng *rand.Rand) (*models.Graph, graphtest.Images) {
 	dense = add("cat2", models.Concat{}, dense, conv("grow2", 3, 1, 1, 20, 8, add("pre", models.ReLU{}, dense)))
 	other := add("other", models.Activation{Function: models.LeakyReLU, Alpha: 0.1}, dense)
 	x = add("twice", models.Add{}, dense, other)
-	x = add("slopes", &models.ChannelActivation{Activation: models.Activation{Function: models.LeakyReLU}, Slopes: graphtest.Normal(rng, 28)}, x)
 	x = add("hidden_act", models.ReLU{}, add("hidden", graphtest.Dense(rng, 28, 16), add("pool", models.GlobalAveragePool{}, x)))
 	add("probabilities", models.Activation{Function: models.Sigmoid}, add("fc", graphtest.Dense(rng, 16, 5), x))
 	g, err := graphtest.ForImages(graphtest.Graph(t, b, "mobile"), preprocess.Caffe()).Fold()
@@ -74,7 +73,7 @@ func TestSearchOfEveryOperation(t *testing.T) {
 	require.Equal(t, 2, kinds["mean"], "of the gate, and of a plane whose sums do not fit")
 	require.Equal(t, 1, kinds["mul"])
 	require.Equal(t, 1, kinds["add"], "the other has a host")
-	require.Equal(t, 7, kinds["lookup"], "5 curves, a ReLU, and what joins a concatenation")
+	require.Equal(t, 6, kinds["lookup"], "4 curves, a ReLU, and what joins a concatenation")
 
 	c, err := ChooseInt16(t.Context(), g, f.Table, images, Int16Options{Threads: 2})
 	require.NoError(t, err)
@@ -126,4 +125,17 @@ func TestImageWithoutAConvolution(t *testing.T) {
 		require.Greater(t, signalToNoise(t, g, n, images), 35.0, name)
 		require.IsType(t, &int8.Dense{}, n.Layers[len(n.Layers)-1].Op)
 	}
+}
+
+// Slopes of channels become tables of channels.
+func TestPReLU(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 9))
+	slopes := &models.ChannelActivation{Activation: models.Activation{Function: models.LeakyReLU}, Slopes: graphtest.Normal(rng, 8)}
+	g := graphtest.ForImages(graphtest.Chain(t, tensor.Shape{H: 12, W: 12, C: 3},
+		graphtest.Conv(rng, tensor.Square(3, 1, 1), 1, 3, 8), slopes, models.GlobalAveragePool{}, graphtest.Dense(rng, 8, 4)), preprocess.Caffe())
+	g.Preprocess.Std = [3]float32{60, 61, 62}
+	images := graphtest.Images{N: 20, Values: 12 * 12 * 3}
+	n := quantized(t, g, find(t, g, images, SearchOptions{}).Table)
+	require.Greater(t, signalToNoise(t, g, n, images), 35.0)
+	require.Len(t, n.Layers[1].Op.(*int8.Lookup).Channel, 8)
 }

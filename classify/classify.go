@@ -23,6 +23,7 @@ type Options struct {
 	// MemoryLimit is the bytes that weights and activations may take; 0 stands for what
 	// the machine has to spare.
 	MemoryLimit int64
+	Layerwise   bool // see runtime.Options
 
 	// Of files and images; Run takes what it is given.
 	Orientation preprocess.Orientation // how they are turned, after Exif's
@@ -92,7 +93,7 @@ func compile(file *q8.File, o Options) (*Model, error) {
 	if o.Top < 0 {
 		return nil, fmt.Errorf("classify: %d predictions: want 1 or more", o.Top)
 	}
-	plan, err := runtime.Compile(file.Network, runtime.Options{Threads: o.Threads, Kernel: o.Kernel, MemoryLimit: o.MemoryLimit, Packed: file.Release})
+	plan, err := runtime.Compile(file.Network, runtime.Options{Threads: o.Threads, Kernel: o.Kernel, MemoryLimit: o.MemoryLimit, Packed: file.Release, Layerwise: o.Layerwise})
 	if err != nil {
 		return nil, err
 	}

@@ -23,16 +23,13 @@ var mulCodec = codec{
 }
 
 var lookupCodec = codec{
-	describe: func(op int8.Op, d *layer) {
-		if l := op.(*int8.Lookup); l.Channel != nil {
-			d.Tables = len(l.Table) / 256
-		}
-	},
+	describe: func(op int8.Op, d *layer) { d.Channels = op.(*int8.Lookup).Channel != nil },
 	operation: func(d *layer) (int8.Op, error) {
-		if d.Tables == 0 {
-			return &int8.Lookup{}, nil
+		l := &int8.Lookup{}
+		if d.Channels {
+			l.Channel = []int32{}
 		}
-		return &int8.Lookup{Channel: []int32{}}, nil
+		return l, nil
 	},
 	arrays: func(op int8.Op) []array {
 		l := op.(*int8.Lookup)

@@ -49,7 +49,7 @@ type layer struct {
 	Pooled        float32     `json:"pooled,omitempty"`    // embedding
 	Logits        float32     `json:"logits,omitempty"`    // embedding
 	Threshold     float32     `json:"threshold,omitempty"` // embedding
-	Tables        int         `json:"tables,omitempty"`    // lookup, where channels have their own
+	Channels      bool        `json:"channels,omitempty"`  // lookup: they have tables of their own
 	Output        int8.Tensor `json:"output"`
 }
 

@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,14 +36,19 @@ func TestChainsGiveTheReferencesBits(t *testing.T) {
 			p, err := CompileFor(n, kernel, Options{Threads: threads, gain: anyChain(random)})
 			require.NoError(t, err)
 			require.Equal(t, p.ArenaLowerBound(), p.ArenaBytes(), n.Name)
+			layers := 0
 			for i := range p.steps {
+				layers += len(p.Layers(i))
 				if c, ok := p.steps[i].operator.(*chain); ok {
 					chains++
-					for _, o := range p.Layers(i)[max(0, len(p.Layers(i))-len(c.operators)):] {
-						operations[o.Op.Kind()] = true
+					kinds := strings.Split(p.Kind(i), "+")
+					require.Len(t, kinds, len(c.operators))
+					for _, kind := range kinds {
+						operations[kind] = true
 					}
 				}
 			}
+			require.Equal(t, len(n.Layers), layers)
 			s := p.NewSession()
 			for range 2 {
 				got, err := s.Run(image)
@@ -53,7 +59,7 @@ func TestChainsGiveTheReferencesBits(t *testing.T) {
 		}
 	}
 	require.Greater(t, chains, 100)
-	for _, kind := range []string{"conv", "lookup", "mul", "add", "maxpool", "avgpool"} {
+	for _, kind := range []string{"image", "conv", "lookup", "mul", "add", "maxpool", "avgpool"} {
 		require.Contains(t, operations, kind)
 	}
 }

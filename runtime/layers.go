@@ -40,12 +40,12 @@ func (s *Session) Chunks(image []uint8) (iter.Seq2[int, int], error) {
 	return func(yield func(step, chunk int) bool) {
 		s.image = image
 		defer func() { s.image = nil }()
-		for i := range s.plan.steps {
+		for i, do := range s.tasks[0] {
 			for chunk, part := range s.plan.steps[i].parts {
 				if !yield(i, chunk) {
 					return
 				}
-				s.tasks[0][i](part, s.scratch[0])
+				do(part, s.scratch[0])
 			}
 		}
 	}, nil

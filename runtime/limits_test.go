@@ -48,7 +48,7 @@ func TestMemoryIsCheckedBeforeItIsTaken(t *testing.T) {
 			require.ErrorContains(t, err, `runtime: network "grouped": it takes `)
 			require.ErrorContains(t, err, kernel.Name)
 			o.Packed = nil
-			o.MemoryLimit = packed + 2*int64(p.WeightBytes()+p.ArenaBytes())
+			o.MemoryLimit = packed + 2*int64(p.WeightBytes()+p.ArenaBytes()) + int64(p.ScratchBytes())
 			_, err = Compile(n, o)
 			require.NoError(t, err)
 		}

@@ -24,7 +24,7 @@ quantization, and with -plan how the runtime lays its tensors out in memory and
 which layers it computes together, in chains.
 
 With -json: name, sha256, file_bytes, weight_bytes, arena_bytes,
-arena_lower_bound, macs, classes, activation, preprocess, provenance, selftest and
+arena_lower_bound, scratch_bytes, macs, classes, activation, preprocess, provenance, selftest and
 layers.`
 
 func inspectCommand(_ context.Context, args []string, s cli.Streams) error {
@@ -67,7 +67,8 @@ func inspectCommand(_ context.Context, args []string, s cli.Streams) error {
 type inspection struct {
 	Name string `json:"name"`
 	report.Size
-	Classes int `json:"classes"`
+	ScratchBytes int `json:"scratch_bytes"` // of all threads
+	Classes      int `json:"classes"`
 	// Activation is that behind the logits.
 	Activation labels.Activation `json:"activation"`
 	Preprocess preprocess.Spec   `json:"preprocess"`
@@ -98,7 +99,7 @@ type layerInfo struct {
 func inspect(m *q8.File, p *runtime.Plan) inspection {
 	n := m.Model
 	r := inspection{
-		Name: n.Name, Size: report.SizeOf(p), Classes: len(n.Classes), Activation: n.Activation,
+		Name: n.Name, Size: report.SizeOf(p), ScratchBytes: p.ScratchBytes(), Classes: len(n.Classes), Activation: n.Activation,
 		labels: n.Classes, independent: n.Independent(), Preprocess: n.Preprocess, Provenance: n.Provenance, SelfTest: n.SelfTest,
 	}
 	r.SHA256, r.FileBytes = m.SHA256, m.Size
@@ -140,7 +141,7 @@ func (r inspection) print(w io.Writer) error {
 	fmt.Fprintf(t, "network\t%s, %d layers, %d classes, %.2f GMAC\n", r.Name, len(r.Layers), r.Classes, float64(r.MACs)/1e9)
 	fmt.Fprintf(t, "labels\t%s\n", r.describeLabels())
 	fmt.Fprintf(t, "file\t%d bytes, SHA-256 %s\n", r.FileBytes, r.SHA256)
-	fmt.Fprintf(t, "memory\tweights %d bytes, arena %d bytes (lower bound %d)\n", r.WeightBytes, r.ArenaBytes, r.ArenaLowerBound)
+	fmt.Fprintf(t, "memory\tweights %d bytes, arena %d bytes (lower bound %d), threads' work %d bytes\n", r.WeightBytes, r.ArenaBytes, r.ArenaLowerBound, r.ScratchBytes)
 	fmt.Fprintf(t, "input\tresize %v, crop %v, %s, order %s, mean %v, std %v\n",
 		r.Preprocess.Resize, r.Preprocess.Crop, r.Preprocess.Filter, r.Preprocess.Order, r.Preprocess.Mean, r.Preprocess.Std)
 	fmt.Fprintf(t, "source\t%s, SHA-256 %s\n", r.Provenance.Source, r.Provenance.SourceHash)

@@ -31,6 +31,9 @@ type Depthwise struct {
 	// Taps is the taps of a window, ky*kw + kx, in packed order: some whole steps. Where
 	// it is -1 the weight is 0. nil: as they come, with a Step of 1.
 	Taps func(kh, kw int) []int
+	// Block is the bytes of inputs and outputs, about, of the rows that panels which share
+	// cache lines pass over at a time.
+	Block int
 }
 
 // DepthwiseArgs is rows of one panel's outputs. Assembly relies on the order and size of
@@ -89,11 +92,10 @@ func (m *Micro) depthwise(l *int8.Layer) *depthwise {
 	if d.Taps != nil {
 		d.taps = d.Taps(c.KH, c.KW)
 	}
-	// Panels pass over rows whose cache lines stay near: those of several panels.
 	kh, kw := c.Reach()
 	line := min(align, c.OutC)
 	in, out := ((d.width-1)*c.StrideW+kw)*line, d.width*line
-	d.rows = min(max((m.Block-max(kh-c.StrideH, 0)*in)/(c.StrideH*in+out), 1), d.height)
+	d.rows = min(max((d.Block-max(kh-c.StrideH, 0)*in)/(c.StrideH*in+out), 1), d.height)
 	return d
 }
 

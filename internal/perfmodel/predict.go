@@ -130,7 +130,7 @@ func (p *predictor) op(c *call, rec *recorder) (op, error) {
 	}
 	o.cycles = span{o.inGo + o.assembly[best], o.inGo + o.assembly[worst]}
 	for i, w := range c.args {
-		if c.pointers>>i&1 != 0 && rec.within(uintptr(w)) {
+		if c.pointers>>i&1 != 0 && within(rec.scratch, uintptr(w)) {
 			o.private |= 1 << i
 		}
 	}

@@ -35,9 +35,10 @@ func (c *call) times() float64 { return c.repeats.of(c.args) * c.groups.of(c.arg
 
 // move is some neighbouring bytes that Go code accesses.
 type move struct {
-	at    unsafe.Pointer
-	bytes int
-	kind  kind
+	at      unsafe.Pointer
+	bytes   int
+	kind    kind
+	private bool // in memory that each thread has for itself
 }
 
 // chunk is what a kernel is asked to do for a part of a layer.
@@ -48,7 +49,8 @@ type recorder struct {
 	micro   *tile.Micro
 	chunks  []chunk // of the step at work
 	packed  int     // bytes of its weights, if they are
-	scratch []int64 // the working memory, of which each thread has one of its own
+	scratch []int64 // the working memory, of which each thread has one of its own: bands of chains, and
+	own     []int64 // what the convolution at work needs
 
 	task     *int8.ConvTask
 	part     int8.Part
@@ -92,9 +94,11 @@ type recorded struct {
 
 // Run implements int8.Convolution.
 func (c recorded) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
-	c.task, c.part, c.packed, c.scratch = t, part, c.Bytes(), scratch
+	c.task, c.part, c.packed, c.scratch, c.own = t, part, c.Bytes(), scratch, scratch[:c.Scratch()]
 	c.panels, c.gathered = map[unsafe.Pointer]*progress{}, map[int]bool{}
-	c.tensors[c.layer] = [2]unsafe.Pointer{pointer(t.Src), pointer(t.Dst)}
+	if _, ok := c.tensors[c.layer]; !ok { // a part of a chain begins elsewhere
+		c.tensors[c.layer] = [2]unsafe.Pointer{pointer(t.Src), pointer(t.Dst)}
+	}
 	c.Convolution.Run(t, part, scratch)
 }
 
@@ -103,7 +107,7 @@ func pointer[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceDa
 // steps has the runtime run some frames with this kernel and yields each step with the
 // frame's number. The recorder holds its chunks until the next one.
 func (r *recorder) steps(n *int8.Network, threads, frames int) (*runtime.Plan, iter.Seq2[int, int], error) {
-	plan, err := runtime.CompileFor(n, r.kernel(), runtime.Options{Threads: threads, Layerwise: true})
+	plan, err := runtime.CompileFor(n, r.kernel(), runtime.Options{Threads: threads})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -166,7 +170,7 @@ func (r *recorder) noteTiles(t arm64.Tile, a tile.Args) {
 		r.panels[a.Panel] = p
 	}
 	y, x := r.part.Y0+p.pixels/task.OW, p.pixels%task.OW
-	if r.within(uintptr(a.Dst)) { // it goes through scratch
+	if within(r.own, uintptr(a.Dst)) { // it goes through scratch
 		if p.y >= 0 { // what no tile fits, at the end of each row
 			y, x, n = p.y+p.staged, p.x, min(n, max(task.OW-p.x, 1))
 		}
@@ -186,7 +190,7 @@ func (r *recorder) noteTiles(t arm64.Tile, a tile.Args) {
 			r.panels[unsafe.Add(a.Panel, i*a.PanelNext)] = &q
 		}
 	}
-	if r.within(uintptr(a.Src)) {
+	if within(r.own, uintptr(a.Src)) {
 		r.gather(c, min(y, task.OH-1), x, n, p.channel)
 	}
 }
@@ -197,18 +201,23 @@ func (r *recorder) stage(c *call, y, x, n, channel int) {
 	for i := range n {
 		to, from := y*t.DstRow+(x+i)*t.DstStep+channel, y*t.ResRow+(x+i)*t.ResStep+channel
 		if c.copies++; to < len(t.Dst) {
-			c.moves = append(c.moves, move{unsafe.Pointer(&t.Dst[to]), r.micro.NR, store})
+			r.move(c, unsafe.Pointer(&t.Dst[to]), r.micro.NR, store)
 		}
 		if from < len(t.Res) {
 			c.copies++
-			c.moves = append(c.moves, move{unsafe.Pointer(&t.Res[from]), r.micro.NR, load})
+			r.move(c, unsafe.Pointer(&t.Res[from]), r.micro.NR, load)
 		}
 	}
 }
 
-// within says whether an address lies in scratch.
-func (r *recorder) within(address uintptr) bool {
-	return address-uintptr(pointer(r.scratch)) < uintptr(8*len(r.scratch))
+// move notes that Go code accesses bytes.
+func (r *recorder) move(c *call, at unsafe.Pointer, bytes int, k kind) {
+	c.moves = append(c.moves, move{at, bytes, k, within(r.scratch, uintptr(at))})
+}
+
+// within says whether an address lies in some memory.
+func within(memory []int64, address uintptr) bool {
+	return address-uintptr(pointer(memory)) < uintptr(8*len(memory))
 }
 
 // gather notes that the windows of n pixels are copied to scratch, all channels of a group
@@ -231,10 +240,10 @@ func (r *recorder) gather(c *call, y, x, n, channel int) {
 		from := (y*t.StrideH+ky*dh)*t.SrcRow + x*t.StrideW*t.SrcStep + first
 		for at := from; at < min(from+row, len(t.Src)); at += t.SrcStep {
 			if t.Groups == 1 {
-				c.moves = append(c.moves, move{unsafe.Pointer(&t.Src[at]), min(row, len(t.Src)-at), load})
+				r.move(c, unsafe.Pointer(&t.Src[at]), min(row, len(t.Src)-at), load)
 				break
 			}
-			c.moves = append(c.moves, move{unsafe.Pointer(&t.Src[at]), min(inputs, len(t.Src)-at), load})
+			r.move(c, unsafe.Pointer(&t.Src[at]), min(inputs, len(t.Src)-at), load)
 		}
 	}
 	c.copies += n * t.KH
@@ -251,7 +260,7 @@ func (r *recorder) noteSums(t arm64.Tile, a tile.Args) {
 		task, y := r.task, r.part.Y0+r.panels[a.Panel].pixels/r.task.OW
 		r.panels[a.Panel].pixels += a.Tiles * t.MR
 		if at := min(y, r.task.OH-1) * task.StrideH * task.SrcRow; at < len(task.Src) {
-			c.moves = append(c.moves, move{unsafe.Pointer(&task.Src[at]), min(task.KH*task.SrcRow, len(task.Src)-at), load})
+			r.move(c, unsafe.Pointer(&task.Src[at]), min(task.KH*task.SrcRow, len(task.Src)-at), load)
 		}
 		c.copies += a.Tiles * t.MR * task.KH
 	}

@@ -39,10 +39,14 @@ type op struct {
 func (o *op) at(a *access, t int) uint64 {
 	address := o.base[a.pointer] + uint64(int64(a.offset))
 	if o.private>>a.pointer&1 != 0 {
-		address += uint64(t+1) << 50
+		address += private(t)
 	}
 	return address
 }
+
+// private is what addresses of memory that thread t has for itself have more than the
+// recorded ones.
+func private(t int) uint64 { return uint64(t+1) << 50 }
 
 // worker is a core at work.
 type worker struct {
@@ -139,7 +143,11 @@ func (s *simulation) advance(t int, w *worker) {
 	o := &w.ops[0]
 	if w.next == 0 {
 		for _, m := range o.moves {
-			s.touch(t, w, uint64(uintptr(m.at)), m.bytes, m.kind)
+			at := uint64(uintptr(m.at))
+			if m.private {
+				at += private(t)
+			}
+			s.touch(t, w, at, m.bytes, m.kind)
 		}
 	}
 	n := len(o.accesses)
@@ -322,17 +330,26 @@ func (p *predictor) frames(n *int8.Network, boards []board) ([][]layer, []kernel
 	return out, kernels, nil
 }
 
-// layer is a step and its chunks' work.
+// layer is a step and its chunks' work. A chain is of the kinds of its ends.
 func (p *predictor) layer(plan *runtime.Plan, rec *recorder, step int) (layer, [][]op, error) {
-	l, bytes := layer{name: plan.Steps()[step], class: "image"}, plan.Network().Input.Shape.Elements()
-	if step > 0 {
-		at := &plan.Network().Layers[step-1]
-		describe := operations[at.Op.Kind()]
+	l, bytes := layer{name: plan.Steps()[step]}, 0
+	if step == 0 {
+		l.class, bytes = "image", plan.Network().Input.Shape.Elements()
+	}
+	layers := plan.Layers(step)
+	for i := range layers {
+		describe := operations[layers[i].Op.Kind()]
 		if describe == nil {
-			return l, nil, fmt.Errorf("%v is of a kind that the model does not have", at)
+			return l, nil, fmt.Errorf("%v is of a kind that the model does not have", &layers[i])
 		}
-		l.class, bytes = describe(p, plan, at)
-		l.macs = at.MACs()
+		class, inGo := describe(p, plan, &layers[i])
+		if l.class == "" {
+			l.class = class
+		} else if i == len(layers)-1 {
+			l.class += " .. " + class
+		}
+		bytes += inGo
+		l.macs += layers[i].MACs()
 	}
 	chunks := p.inGo(plan, rec, step, bytes)
 	for i, c := range rec.chunks {
@@ -358,14 +375,18 @@ func (p *predictor) inGo(plan *runtime.Plan, rec *recorder, step, bytes int) [][
 	read := []uint64{1 << 61} // the picture
 	sizes := []int{n.Input.Shape.Elements()}
 	if step > 0 {
-		l := &n.Layers[step-1]
+		l := &plan.Layers(step)[0]
 		read, sizes = nil, nil
 		for i, in := range n.Inputs(l) {
 			read, sizes = append(read, rec.place(n, l.Inputs[i])), append(sizes, size(in))
 		}
 	}
-	out := n.Tensor(tensor.ID(step))
-	tensors, sizes := append(read, rec.place(n, tensor.ID(step))), append(sizes, size(out))
+	var made tensor.ID
+	for i := range step + 1 {
+		made += tensor.ID(len(plan.Layers(i)))
+	}
+	out := n.Tensor(made)
+	tensors, sizes := append(read, rec.place(n, made)), append(sizes, size(out))
 	whole := parts[len(parts)-1]
 	before := 0.0
 	for i, part := range parts {
