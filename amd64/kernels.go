@@ -80,10 +80,7 @@ func wordsOrder(channels int) []int {
 }
 
 func depthwise() *tile.Depthwise {
-	return &tile.Depthwise{
-		NR: 16, Run: depthwiseAVX2, Sums: depthwiseSumsAVX2,
-		Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps, Block: 16 << 10,
-	}
+	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Sums: depthwiseSumsAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps, Block: 16 << 10}
 }
 
 // taps are pairs below each other, in the last of an odd number of rows side by side.
