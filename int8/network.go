@@ -58,10 +58,11 @@
 //	Mul:     q = clamp(requantized(a*b) + z)
 //	Lookup:  q = Table[qa + 128], the channel's
 //	Concat:  q = qa
+//	Gather:  q = qa
 //
 // where requantized is a convolution's with a bias and a residual of 0, and clamp is
 // to the output's limits. Add reads and makes int8 and int16, Mul and Lookup int8;
-// Concat's tensors have one scale and zero point. Mul's second input may be one pixel,
+// Concat's and Gather's tensors have one scale and zero point. Mul's second input may be one pixel,
 // whose values stand for all pixels.
 //
 // # Pooling and classifier

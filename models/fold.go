@@ -12,6 +12,18 @@ import (
 // wants it: batch norms and pads within the convolutions and pools that take them,
 // activations in one node each, and a Dense before the softmax.
 func (g *Graph) Fold() (*Graph, error) {
+	folded, err := g.fold()
+	if err != nil {
+		return nil, err
+	}
+	if folded, err = folded.arranged(); err != nil {
+		return nil, err
+	}
+	return folded.fold()
+}
+
+// fold applies rules until none does.
+func (g *Graph) fold() (*Graph, error) {
 	for i := 0; i < len(rules); {
 		changed, err := g.apply(rules[i])
 		switch {
@@ -28,7 +40,7 @@ func (g *Graph) Fold() (*Graph, error) {
 
 // rules are those of Fold, by precedence: one is tried where none before it applies.
 var rules = []rule{
-	mergeClips, gateBySigmoid, dropIdentity, mergePads, padWindow,
+	mergeClips, gateBySigmoid, dropIdentity, gatherSource, concatOfConcat, mergePads, padWindow,
 	normLinear, normNorm, normImage, linearNorm,
 	poolWhole, poolBeforeHead, headFromConv,
 	normAlone, padAlone, appendHead,

@@ -75,6 +75,8 @@ func (f *folder) identity(n *Node) bool {
 		return op.Window == pixel
 	case *MaxPool:
 		return op.Window == pixel
+	case *Gather:
+		return op.ordered(f.Shape(n.Inputs[0]).C)
 	case GlobalAveragePool:
 		return f.Shape(n.Inputs[0]) == n.Shape
 	}

@@ -55,7 +55,7 @@ type floatOp struct {
 var floatOps = map[string]floatOp{
 	"activation": {floatActivation, true}, "add": {floatAdd, true}, "avgpool": {floatAveragePool, false},
 	"batchnorm": {floatBatchNorm, true}, "channelactivation": {floatChannelActivation, false}, "clip": {floatClip, true}, "concat": {floatConcat, true}, "conv": {floatConv, false},
-	"dense": {floatDense, true}, "globalavgpool": {floatGlobalAveragePool, false}, "maxpool": {floatMaxPool, false},
+	"dense": {floatDense, true}, "gather": {floatGather, true}, "globalavgpool": {floatGlobalAveragePool, false}, "maxpool": {floatMaxPool, false},
 	"mul": {floatMul, true}, "pad": {floatPad, false}, "relu": {floatReLU, true}, "softmax": {floatSoftmax, true},
 }
 

@@ -97,7 +97,7 @@ type layer struct {
 var quantizedOps = map[string]func(e *exporter, l *layer) error{
 	"conv": quantizedConv, "dense": quantizedDense, "maxpool": quantizedMaxPool, "avgpool": quantizedAveragePool,
 	"globalsum": quantizedGlobalAveragePool, "mean": quantizedMean, "add": quantizedAdd, "mul": quantizedMul,
-	"concat": quantizedConcat, "lookup": quantizedLookup,
+	"concat": quantizedConcat, "gather": quantizedGather, "lookup": quantizedLookup,
 	"embedding": quantizedEmbedding,
 }
 

@@ -161,7 +161,7 @@ type codec struct {
 var codecs = map[string]codec{
 	"conv": convCodec, "dense": denseCodec, "maxpool": maxPoolCodec, "avgpool": averagePoolCodec,
 	"globalsum": globalAveragePoolCodec, "mean": meanCodec,
-	"add": addCodec, "mul": mulCodec, "lookup": lookupCodec, "concat": concatCodec, "embedding": embeddingCodec,
+	"add": addCodec, "mul": mulCodec, "lookup": lookupCodec, "concat": concatCodec, "gather": gatherCodec, "embedding": embeddingCodec,
 }
 
 // unmarshal is json.Unmarshal, but refuses unknown fields.

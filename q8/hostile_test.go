@@ -127,7 +127,7 @@ func TestHostileContents(t *testing.T) {
 		"unknown field of layer":  {graph(stem, stem+`,"dilation":2`), `metadata graph: layer 0 "stem": json: unknown field "dilation"`},
 		"field of another op":     {graph(`"op":"globalsum","inputs":["avg"]`, `"op":"globalsum","inputs":["avg"],"shift":1`), "metadata graph is not canonical"},
 		"unknown field of labels": {func(c contents) { c.replace("labels", `"id":"n1"`, `"id":"n1","color":"red"`) }, `metadata labels: json: unknown field "color"`},
-		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows add, avgpool, concat, conv, dense, embedding, globalsum, lookup, maxpool, mean, mul`},
+		"unknown operation":       {graph(`"op":"maxpool"`, `"op":"softmax"`), `layer 2 "max": unknown operation "softmax"; this program knows add, avgpool, concat, conv, dense, embedding, gather, globalsum, lookup, maxpool, mean, mul`},
 		"no operation":            {graph(`"op":"maxpool",`, ``), `layer 2 "max": unknown operation ""`},
 		"no window":               {graph(`"window":{"kh":1,"kw":1,"stride_h":2,"stride_w":2,"top":0,"left":0,"bottom":0,"right":0},`, ``), "metadata graph is not canonical"},
 		"layer is a number":       {graph(`"layers":[`, `"layers":[7,`), `layer 0 "": json: cannot unmarshal number`},

@@ -1,6 +1,9 @@
 package runtime
 
-import "edgeclassify/int8"
+import (
+	"edgeclassify/int8"
+	"edgeclassify/tensor"
+)
 
 // averagePool is the average over windows.
 type averagePool struct {
@@ -9,6 +12,8 @@ type averagePool struct {
 }
 
 func newAveragePool(n node) operator { return &averagePool{n, n.layer.Op.(*int8.AveragePool)} }
+
+func (p *averagePool) window() (tensor.Window, bool) { return p.op.Window, true }
 
 // scratch is the sums of a pixel.
 func (p *averagePool) scratch() int { return (p.layer.Out.Shape.C + 1) / 2 }

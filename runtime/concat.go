@@ -2,7 +2,7 @@ package runtime
 
 import "edgeclassify/int8"
 
-// concat copies the inputs that were not written where they belong, see Plan.join.
+// concat copies the inputs that do not lie where they belong, see Plan.join.
 type concat struct{ node }
 
 func newConcat(n node) operator { return concat{n} }
@@ -11,12 +11,12 @@ func (c concat) bind(s *Session) task {
 	dst := s.plane(c.out)
 	var copied []*plane
 	var channels []int
-	first := 0
-	for i, id := range c.layer.Inputs {
-		if !s.plan.joined(id) {
-			copied, channels = append(copied, s.plane(id)), append(channels, first)
+	for _, i := range s.plan.Copied(c.out) {
+		first := 0
+		for _, t := range c.in[:i] {
+			first += t.Shape.C
 		}
-		first += c.in[i].Shape.C
+		copied, channels = append(copied, s.plane(c.layer.Inputs[i])), append(channels, first)
 	}
 	return func(part int8.Part, _ []int64) {
 		for i := range copied {

@@ -95,6 +95,8 @@ func (b *buffer) shapeName() string {
 
 func (s *step) splitName() string {
 	switch {
+	case len(s.parts) == 0: // nothing to do
+		return "-"
 	case len(s.parts) == 1:
 		return "1"
 	case s.byRows:

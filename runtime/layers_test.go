@@ -15,6 +15,7 @@ func TestLayersGiveTheReferencesTensors(t *testing.T) {
 			checkLayers(t, nettest.Random(seed), kernel.Name)
 			checkLayers(t, nettest.Int16(seed), kernel.Name)
 			checkLayers(t, nettest.Operations(seed), kernel.Name)
+			checkLayers(t, nettest.Channels(seed).Network, kernel.Name)
 			checkLayers(t, nettest.Taught(seed).Network, kernel.Name)
 		}
 	}

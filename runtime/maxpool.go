@@ -43,6 +43,10 @@ func (p *maxPool) run8(dst, src *plane, part int8.Part, scratch []int8.Value) {
 	op, larger, c := p.op, p.kernel.Max, dst.shape.C
 	dh, dw := op.Steps()
 	rows := scratch[:src.shape.W*c]
+	n, count := len(rows), 1 // of the runs of values in a row of src
+	if src.pixel != c {
+		n, count = c, src.shape.W
+	}
 	for y := part.Y0; y < part.Y1; y++ {
 		out := dst.data[dst.at(y, 0):]
 		fill(out[:c], -128^dst.flip)
@@ -50,9 +54,11 @@ func (p *maxPool) run8(dst, src *plane, part int8.Part, scratch []int8.Value) {
 			copy(out[x*dst.pixel:], out[:c])
 		}
 		top, bottom := span(y, op.StrideH, op.Top, op.KH, dh, src.shape.H)
-		copy(rows, src.data[src.at(top, 0):])
+		for i := range count {
+			copy(rows[i*n:][:n], src.data[src.at(top, i):])
+		}
 		for iy := top + dh; iy < bottom; iy += dh {
-			larger(rows, src.data[src.at(iy, 0):], len(rows), 1, 0, 0)
+			larger(rows, src.data[src.at(iy, 0):], n, count, n, src.pixel)
 		}
 		for kx := range op.KW {
 			// The outputs whose column kx lies in the plane.

@@ -20,7 +20,7 @@ type buffer struct {
 	offset int
 	inner  bool // of a chain: it has no place in the arena
 	// The tensor whose memory it is, and the first of its channels there: its own, or
-	// that of a Concat. See Plan.join.
+	// that of a Concat or a Gather's input. See Plan.join.
 	root    tensor.ID
 	channel int
 }
@@ -67,34 +67,71 @@ func (b *buffer) size() int64 {
 	return (int64(b.halves)*int64(b.rows())*b.row64() + align - 1) / align * align
 }
 
-// join has the inputs of concatenations written where they belong: those that nothing
-// else reads. A concatenation may be such an input itself, and then stands before it.
+// join has the inputs of concatenations written where they belong, though others read
+// them, too. A concatenation may be such an input itself, and then stands before it: the
+// last one of a dense block is the memory of all. What a Gather selects side by side is a
+// view of its input, unless a concatenation takes it.
 func (p *Plan) join() {
 	for i := len(p.network.Layers) - 1; i >= 0; i-- {
 		l := &p.network.Layers[i]
 		if l.Op.Kind() != (int8.Concat{}).Kind() {
 			continue
 		}
-		out := &p.buffers[tensor.Output(i)]
+		out := p.buffers[tensor.Output(i)]
 		channel := out.channel
 		for _, id := range l.Inputs {
-			b := &p.buffers[id]
-			if id != tensor.Input && len(p.network.Topology().Consumers(id)) == 1 {
-				b.root, b.channel = out.root, channel
-				root := &p.buffers[out.root]
-				root.life.First = min(root.life.First, b.life.First)
+			if id != tensor.Input && !p.joined(id) {
+				p.place(id, out.root, channel)
 			}
-			channel += b.tensor.Shape.C
+			channel += p.buffers[id].tensor.Shape.C
+		}
+	}
+	for i := range p.network.Layers {
+		id := tensor.Output(i)
+		if g, ok := p.operators[id].(*gather); ok && !p.joined(id) && len(g.runs) == 1 {
+			in := p.buffers[g.layer.Inputs[0]]
+			p.place(id, in.root, in.channel+g.runs[0].from)
 		}
 	}
 }
 
+// place has a tensor lie in another one's memory.
+func (p *Plan) place(id, root tensor.ID, channel int) {
+	b, r := &p.buffers[id], &p.buffers[root]
+	b.root, b.channel = root, channel
+	r.life.First, r.life.Last = min(r.life.First, b.life.First), max(r.life.Last, b.life.Last)
+}
+
+// Copied are the inputs, by number, of a Concat or Gather that do not lie where it has
+// them, so that they are copied.
+func (p *Plan) Copied(id tensor.ID) (inputs []int) {
+	out := &p.buffers[id]
+	channel := out.channel
+	for i, in := range p.network.Layers[id.Node()].Inputs {
+		b := &p.buffers[in]
+		g, ok := p.operators[id].(*gather)
+		if ok {
+			channel -= g.runs[0].from
+		}
+		if b.root != out.root || b.channel != channel || ok && len(g.runs) > 1 {
+			inputs = append(inputs, i)
+		}
+		channel += b.tensor.Shape.C
+	}
+	return inputs
+}
+
+// moved says whether all that an operation would move lies where it belongs.
+func (p *Plan) moved(id tensor.ID) bool {
+	switch p.operators[id].(type) {
+	case concat, *gather:
+		return len(p.Copied(id)) == 0
+	}
+	return false
+}
+
 // joined says whether a tensor lies in another's memory.
 func (p *Plan) joined(id tensor.ID) bool { return p.buffers[id].root != id }
-
-// Joined says whether a tensor is written where a concatenation has it, so that nothing is
-// copied.
-func (p *Plan) Joined(id tensor.ID) bool { return p.joined(id) }
 
 // layOut places all buffers in the arena, outputs over inputs where operations
 // allow it.
@@ -114,7 +151,7 @@ func (p *Plan) layOut() error {
 		step := p.stepOf[i]
 		for _, in := range p.steps[step].inPlace() {
 			over := p.network.Layers[tensor.ID(i).Node()].Inputs[in]
-			if b.alike(&p.buffers[over]) && p.buffers[over].life.Last == step {
+			if b.alike(&p.buffers[over]) && !p.joined(over) && p.buffers[over].life.Last == step {
 				b.life.Over = int(over)
 			}
 		}

@@ -24,7 +24,7 @@ func TestArenaOfResNet50(t *testing.T) {
 
 func TestArenaOfRandomNetworksIsTheLowerBound(t *testing.T) {
 	for seed := range uint64(200) {
-		for _, n := range []*int8.Network{nettest.Random(seed), nettest.Int16(seed), nettest.Operations(seed), nettest.Taught(seed).Network} {
+		for _, n := range []*int8.Network{nettest.Random(seed), nettest.Int16(seed), nettest.Operations(seed), nettest.Channels(seed).Network, nettest.Taught(seed).Network} {
 			p, err := Compile(n, Options{Threads: 1, Kernel: int8.Generic().Name})
 			require.NoError(t, err)
 			require.Equal(t, p.ArenaLowerBound(), p.ArenaBytes(), n.Name)

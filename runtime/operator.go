@@ -49,6 +49,7 @@ var operators = map[string]func(n node) operator{
 	(*int8.Lookup)(nil).Kind():      newLookup,
 	(*int8.Mean)(nil).Kind():        newMean,
 	int8.Concat{}.Kind():            newConcat,
+	(*int8.Gather)(nil).Kind():      newGather,
 	(*int8.Embedding)(nil).Kind():   newEmbedding,
 }
 

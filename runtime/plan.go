@@ -120,7 +120,9 @@ func (p *Plan) addBuffers() {
 	}
 	p.join()
 	for i := range p.buffers {
-		p.buffers[i].halo = p.halo(tensor.ID(i))
+		for _, id := range []tensor.ID{tensor.ID(i), p.buffers[i].root} {
+			p.buffers[id].halo = p.buffers[id].halo.union(p.halo(tensor.ID(i)))
+		}
 	}
 }
 
@@ -137,6 +139,9 @@ func (p *Plan) halo(id tensor.ID) (h halo) {
 // split shares a step among the threads. Each gets several chunks, for others to
 // take if it falls behind.
 func (p *Plan) split(s *step) {
+	if p.moved(s.last) {
+		return
+	}
 	shape := p.network.Tensor(s.last).Shape
 	byRows, unit := s.operator.split()
 	length := shape.C

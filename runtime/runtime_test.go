@@ -38,6 +38,12 @@ func TestOperationsGiveTheReferencesBits(t *testing.T) {
 	}
 }
 
+func TestChannelsGiveTheReferencesBits(t *testing.T) {
+	for seed := range seeds(150) {
+		checkBits(t, nettest.Channels(seed).Network, 1, 3)
+	}
+}
+
 func TestTaughtNetworksGiveTheReferencesBits(t *testing.T) {
 	for seed := range seeds(90) {
 		checkBits(t, nettest.Taught(seed).Network, 1, 3)
@@ -103,6 +109,7 @@ func TestConcurrentSessionsOfOnePlan(t *testing.T) {
 func TestFramesDoNotAllocate(t *testing.T) {
 	for _, n := range []*int8.Network{nettest.Random(3), nettest.Int16(3), nettest.Int16(8),
 		nettest.Operations(1), nettest.Operations(2), nettest.Operations(3), nettest.Operations(4),
+		nettest.Channels(1).Network, nettest.Channels(2).Network, nettest.Channels(4).Network,
 		nettest.Taught(1).Network, nettest.Taught(2).Network, nettest.Taught(3).Network} {
 		for _, kernel := range Kernels() {
 			for _, threads := range []int{1, 4} {

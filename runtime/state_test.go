@@ -15,7 +15,7 @@ import (
 func TestStatesGoOnAnywhere(t *testing.T) {
 	for _, kernel := range Kernels() {
 		for seed := range seeds(20) {
-			for _, n := range []*int8.Network{nettest.Random(seed), nettest.Int16(seed), nettest.Operations(seed), nettest.Taught(seed).Network} {
+			for _, n := range []*int8.Network{nettest.Random(seed), nettest.Int16(seed), nettest.Operations(seed), nettest.Channels(seed).Network, nettest.Taught(seed).Network} {
 				checkStates(t, n, kernel.Name)
 			}
 		}

@@ -76,6 +76,7 @@ var simulations = map[string]simulation{
 	"concat":    {float: []string{"concat"}, write: writeConcat},
 	"conv":      {float: []string{"conv"}, write: writeConv, onGrid: true, largestSum: largestSum},
 	"dense":     {float: []string{"dense"}, write: writeDense},
+	"gather":    {float: []string{"gather"}, write: writeGather},
 	"globalsum": {float: []string{"globalavgpool"}, write: writeGlobalAveragePool},
 	"lookup":    {float: []string{"activation", "channelactivation", "clip", "relu"}, write: writeLookup, onGrid: true},
 	"maxpool":   {float: []string{"maxpool"}, write: writeMaxPool},

@@ -66,6 +66,7 @@ var kernels = map[string]kernel{
 	"concat":            {compile: of(newConcat)},
 	"conv":              {of(newConv), true},
 	"dense":             {of(newDense), true},
+	"gather":            {compile: of(newGather)},
 	"globalavgpool":     {compile: of(newGlobalAveragePool)},
 	"maxpool":           {compile: of(newMaxPool)},
 	"mul":               {compile: of(newMul)},

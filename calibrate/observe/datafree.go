@@ -119,6 +119,7 @@ var propagations = map[string]func(k *curve, n *models.Node, in []distributions)
 	"concat":        func(_ *curve, _ *models.Node, in []distributions) distributions { return slices.Concat(in...) },
 	"conv":          (*curve).pixel,
 	"dense":         (*curve).pixel,
+	"gather":        gathered,
 	"globalavgpool": same,
 	"maxpool":       same,
 	"mul":           func(_ *curve, _ *models.Node, in []distributions) distributions { return in[0].combine(in[1], times) },
@@ -131,8 +132,15 @@ var propagations = map[string]func(k *curve, n *models.Node, in []distributions)
 
 func same(_ *curve, _ *models.Node, in []distributions) distributions   { return in[0] }
 func unknown(_ *curve, _ *models.Node, _ []distributions) distributions { return nil }
-func plus(v, w float32) float32                                         { return v + w }
-func times(v, w float32) float32                                        { return float32(v * w) }
+func gathered(_ *curve, n *models.Node, in []distributions) (out distributions) {
+	for _, c := range n.Op.(*models.Gather).Indices {
+		out = append(out, in[0][c])
+	}
+	return out
+}
+
+func plus(v, w float32) float32  { return v + w }
+func times(v, w float32) float32 { return float32(v * w) }
 
 // pixel follows means and variances through a linear operation that makes one pixel, as
 // in heads and squeeze-and-excitation: its inputs are taken for independent, its outputs

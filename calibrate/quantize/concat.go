@@ -17,8 +17,16 @@ func (u *Unit) concatenates() bool {
 	return ok
 }
 
-// shared is the range of concatenations that are parts of each other, as in a dense
-// block (Huang et al., arXiv:1608.06993), and the limits of their other parts.
+// concatenated is the concatenation that a tensor is, or is channels of; ok is false if
+// there is none.
+func concatenated(units []Unit, id tensor.ID) (c tensor.ID, ok bool) {
+	c = gathered(units, id)
+	return c, c != tensor.Input && units[c.Node()].concatenates()
+}
+
+// shared is the range of concatenations that are parts of each other, or have channels
+// of each other, as in a dense block (Huang et al., arXiv:1608.06993) and a stage of
+// ShuffleNet V2 (Ma et al., arXiv:1807.11164), and the limits of their other parts.
 type shared struct {
 	ranges []string
 	clip   models.Clip
@@ -43,7 +51,7 @@ func share(units []Unit) (all []Unit) {
 		group, inputs := groups[tensor.Output(i)], make([]tensor.ID, len(u.Inputs))
 		for k, in := range u.Inputs {
 			inputs[k] = moved[in]
-			if group == nil || in == tensor.Input || units[in.Node()].concatenates() {
+			if _, has := concatenated(units, in); group == nil || in == tensor.Input || has {
 				continue
 			}
 			part := &all[moved[in].Node()]
@@ -81,8 +89,8 @@ func sharing(units []Unit) map[tensor.ID]*shared {
 	for i, u := range units {
 		t.to = append(t.to, tensor.Output(i))
 		for _, in := range u.Inputs {
-			if u.concatenates() && in != tensor.Input && units[in.Node()].concatenates() {
-				t.join(in, tensor.Output(i))
+			if c, ok := concatenated(units, in); ok && u.concatenates() {
+				t.join(c, tensor.Output(i))
 			}
 		}
 	}
@@ -99,7 +107,7 @@ func sharing(units []Unit) map[tensor.ID]*shared {
 		groups[id] = groups[first]
 		groups[id].ranges = append(groups[id].ranges, u.Name)
 		for _, in := range u.Inputs {
-			if in != tensor.Input && !units[in.Node()].concatenates() {
+			if _, has := concatenated(units, in); in != tensor.Input && !has {
 				c := units[in.Node()].Clip
 				groups[id].clip = models.Clip{Min: min(groups[id].clip.Min, c.Min), Max: max(groups[id].clip.Max, c.Max)}
 			}

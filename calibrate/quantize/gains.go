@@ -34,6 +34,12 @@ func errorGains(g *models.Graph) [][]float64 {
 
 // addGain adds to an input's gain that through op, given the output's.
 func addGain(gain []float64, op models.Op, output []float64) {
+	if g, ok := op.(*models.Gather); ok {
+		for i, c := range g.Indices {
+			gain[c] += output[i]
+		}
+		return
+	}
 	l, ok := op.(models.Linear)
 	if !ok {
 		for c := range gain {

@@ -58,7 +58,7 @@ type operation struct {
 // operations are those that quantization knows, by kind.
 var operations = map[string]operation{
 	"activation": curve, "add": add, "avgpool": averagePool, "channelactivation": channelCurve, "clip": clip, "concat": concat, "conv": convolution,
-	"dense": dense, "globalavgpool": globalAveragePool, "maxpool": maxPool, "mul": mul, "relu": relu,
+	"dense": dense, "gather": gather, "globalavgpool": globalAveragePool, "maxpool": maxPool, "mul": mul, "relu": relu,
 }
 
 // takes tells whether the operation behind another becomes part of its unit.

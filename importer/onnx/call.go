@@ -141,7 +141,7 @@ func (c *call) emitAs(a axes, op models.Op, inputs ...*node) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []value{{view: &view{n, a.of(n.shape)}}}, nil
+	return []value{{view: &view{node: n, axes: a.of(n.shape)}}}, nil
 }
 
 func views(v *view, err error) ([]value, error) { return []value{{view: v}}, err }

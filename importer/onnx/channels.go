@@ -21,8 +21,11 @@ func (s selection) Infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{H: in[0].H, W: in[0].W, C: len(s.indices)}, nil
 }
 
-// lower is a convolution whose weights are 0 and 1.
+// lower is a convolution whose weights are 0 and 1 where there are zeros.
 func (s selection) lower(cs *constants, in tensor.Shape) (models.Op, error) {
+	if !slices.Contains(s.indices, -1) {
+		return &models.Gather{Indices: s.indices}, nil
+	}
 	if err := cs.allow(in.C * len(s.indices)); err != nil {
 		return nil, err
 	}
@@ -56,7 +59,7 @@ func convertGather(c *call) ([]value, error) {
 	if err != nil || len(k.dims) == 1 {
 		return views(selected, err)
 	}
-	return []value{{view: &view{selected.node, slices.Delete(slices.Clone(selected.axes), a, a+1)}}}, nil
+	return []value{{view: &view{selected.node, slices.Delete(slices.Clone(selected.axes), a, a+1), selected.parts}}}, nil
 }
 
 // take selects places along a dimension.
@@ -75,6 +78,9 @@ func (c *call) take(x *view, a int, indices []int) (*view, error) {
 	if same {
 		return x, nil
 	}
+	if x.parts != nil && len(x.axes[a]) == 1 && x.axes[a] >= "a" && len(indices) > 0 {
+		return c.takePart(x, a, indices)
+	}
 	if x.axes[a] != "C" || len(indices) == 0 {
 		return nil, fmt.Errorf("takes parts of dimension %d of %v: only channels have a form here", a, x.dims())
 	}
@@ -83,6 +89,46 @@ func (c *call) take(x *view, a int, indices []int) (*view, error) {
 		return nil, err
 	}
 	return x.with(selected), nil
+}
+
+// takePart is take for a dimension that is a part of channels.
+func (c *call) takePart(x *view, a int, indices []int) (*view, error) {
+	part := int(x.axes[a][0] - 'a')
+	if err := c.allow(x.shape().C / x.parts[part] * len(indices)); err != nil {
+		return nil, err
+	}
+	inOrder := ""
+	for i := range x.parts {
+		inOrder += string(rune('a' + i))
+	}
+	selected, err := c.add(c.name, selection{x.channels(inOrder, map[int][]int{part: indices})}, x.node)
+	if err != nil {
+		return nil, err
+	}
+	out := &view{selected, x.axes, slices.Clone(x.parts)}
+	if out.parts[part] = len(indices); len(indices) == 1 {
+		out.parts = slices.Delete(out.parts, part, part+1)
+		out.dropPart(part)
+	}
+	return c.whole(out)
+}
+
+// whole is x with its channels in the order in which a dimension has their parts, if one
+// has all of them: a channel shuffle.
+func (c *call) whole(x *view) (*view, error) {
+	x.joinParts()
+	indices, a := x.shuffled()
+	if indices == nil {
+		return x, nil
+	}
+	if err := c.allow(len(indices)); err != nil {
+		return nil, err
+	}
+	shuffled, err := c.add(c.name, selection{indices}, x.node)
+	if err != nil {
+		return nil, err
+	}
+	return &view{node: shuffled, axes: a}, nil
 }
 
 // convertSlice cuts borders, or takes channels or every so many pixels.
@@ -108,11 +154,7 @@ func convertSlice(c *call) ([]value, error) {
 			if err := c.allow(cut.n); err != nil {
 				return nil, err
 			}
-			var indices []int
-			for i := range cut.n {
-				indices = append(indices, cut.start+i*cut.step)
-			}
-			if x, err = c.take(x, a, indices); err != nil {
+			if x, err = c.take(x, a, counted(cut.start, cut.n, cut.step)); err != nil {
 				return nil, err
 			}
 		}
@@ -148,11 +190,7 @@ func convertSplit(c *call) ([]value, error) {
 		if err := c.allow(size); err != nil {
 			return nil, err
 		}
-		indices := make([]int, size)
-		for i := range indices {
-			indices[i] = start + i
-		}
-		part, err := c.take(x, a, indices)
+		part, err := c.take(x, a, counted(start, size, 1))
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +232,7 @@ func convertConcat(c *call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []value{{view: &view{n, out.of(n.shape)}}}, nil
+	return []value{{view: &view{node: n, axes: out.of(n.shape)}}}, nil
 }
 
 // join is the tensor of the channels of nodes, one behind the other. Parts of one
@@ -216,7 +254,7 @@ func (c *call) join(nodes []*node) (*node, error) {
 		source, indices = part.inputs[0], append(indices, chosen.indices...)
 		scales, shifts = append(scales, spread(scale, n.shape.C)...), append(shifts, spread(shift, n.shape.C)...)
 	}
-	whole, err := c.take(&view{source, axes{"C"}}, 0, indices)
+	whole, err := c.take(&view{node: source, axes: axes{"C"}}, 0, indices)
 	if err != nil {
 		return nil, err
 	}

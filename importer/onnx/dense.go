@@ -84,7 +84,7 @@ func (c *call) dense(x *view, w *constant) (*view, error) {
 	}
 	last := len(x.axes) - 1
 	out, in := w.dims[0], w.dims[1]
-	if n := size(x.axes[last], x.shape()); n != in || out < 1 {
+	if n := x.size(x.axes[last]); n != in || out < 1 {
 		return nil, fmt.Errorf("reads rows of %d values, the weights expect %d", n, in)
 	}
 	var op models.Op = &models.Dense{In: in, Out: out, Weight: w.real()}
@@ -108,7 +108,7 @@ func (c *call) dense(x *view, w *constant) (*view, error) {
 	}
 	a := slices.Clone(x.axes)
 	a[last] = "C"
-	return &view{n, a.of(n.shape)}, nil
+	return &view{node: n, axes: a.of(n.shape)}, nil
 }
 
 // reorder puts the columns of rows into their places.

@@ -24,7 +24,7 @@ func (c *call) perChannel(v *view, k *constant) ([]float64, error) {
 	wide := v.broadcast(len(k.dims))
 	for i, d := range k.dims {
 		at := len(wide.axes) - len(k.dims) + i
-		if n := size(wide.axes[at], v.shape()); d != 1 && d != n {
+		if n := wide.size(wide.axes[at]); d != 1 && d != n {
 			return nil, fmt.Errorf("computes with a constant of dimensions %v, and a tensor of %v", k.dims, v.dims())
 		}
 		channels = channels && (d == 1 || wide.axes[at] == "C")
@@ -304,7 +304,7 @@ func (c *call) clip(x *view, low, high float32) ([]value, error) {
 	case models.Clip:
 		n, low, high = n.inputs[0], min(max(low, op.Min), op.Max), max(min(high, op.Max), op.Min)
 	}
-	x = &view{n, x.axes}
+	x = &view{node: n, axes: x.axes}
 	if low == 0 && high >= math.MaxFloat32 {
 		return c.emit(models.ReLU{}, x)
 	}

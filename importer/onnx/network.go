@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -150,6 +151,11 @@ func (c *call) convert(foldable bool) ([]value, error) {
 	}
 	if len(c.in) == 0 || c.in[0].view == nil && !(len(c.in) > 1 && c.in[1].view != nil) {
 		return nil, errors.New("its input is not computed from the picture: want a tensor of the network")
+	}
+	for _, in := range c.in {
+		if in.view != nil && in.parts != nil && !slices.Contains(splittable, op) {
+			return nil, fmt.Errorf("computes with channels in parts, %v: want them joined first", in.dims())
+		}
 	}
 	return convert(c)
 }

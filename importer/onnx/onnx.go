@@ -141,7 +141,7 @@ func (imp *importing) picture(name string, t *onnxpb.TypeProto_Tensor, size prep
 	imp.batch = dims[0]
 	imp.channelsLast = order[3] == "C"
 	imp.image = &node{name: imp.unique(name), shape: shape}
-	imp.values[name] = value{view: &view{imp.image, order.of(shape)}}
+	imp.values[name] = value{view: &view{node: imp.image, axes: order.of(shape)}}
 	return nil
 }
 

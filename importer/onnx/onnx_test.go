@@ -329,7 +329,10 @@ func TestRefusals(t *testing.T) {
 			f.conv(f.add("Transpose", attributes{"perm": []int64{0, 2, 3, 1}}, "x"), 8)
 			f.end("Conv_1")
 		},
-		`splits the dimensions [1 6 8 8] into [1 2 3 8 8]: channel shuffles`:  func(f *file) { f.end(f.add("Reshape", nil, f.conv("x", 3), f.integers(1, 2, 3, 8, 8))) },
+		`splits the dimensions [1 6 8 8] into [1 6 2 4 8]: only channels`: func(f *file) { f.end(f.add("Reshape", nil, f.conv("x", 3), f.integers(1, 6, 2, 4, 8))) },
+		`computes with channels in parts, [1 2 3 8 8]`: func(f *file) {
+			f.end(f.add("Relu", nil, f.add("Reshape", nil, f.conv("x", 3), f.integers(1, 2, 3, 8, 8))))
+		},
 		`different for each pixel: only numbers for each channel have`:        func(f *file) { f.end(f.add("Add", nil, "x", f.normal(1, 3, 8, 8))) },
 		`divides by a tensor of the network`:                                  func(f *file) { f.end(f.add("Div", nil, "x", f.add("Relu", nil, "x"))) },
 		`adds tensors of dimensions [1 3 8 8] and [1 3 1 1]`:                  func(f *file) { f.end(f.add("Add", nil, "x", f.add("GlobalAveragePool", nil, "x"))) },

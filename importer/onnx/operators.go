@@ -19,6 +19,9 @@ var operators = map[string]func(*call) ([]value, error){
 	"Shape": convertShape, "Size": convertSize, "Gather": convertGather, "Slice": convertSlice, "Split": convertSplit, "Concat": convertConcat,
 }
 
+// splittable are the operators that take tensors whose channels are split.
+var splittable = []string{"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Shape", "Size", "Gather", "Slice", "Split"}
+
 // ways are what to do about operators that have no form here.
 var ways = map[string]string{
 	"ArgMax": "the answer is made here: export the network without it, up to its logits or probabilities",

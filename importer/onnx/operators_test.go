@@ -253,11 +253,42 @@ func TestOperators(t *testing.T) {
 		{"concat", 13, "relu concat dense", func(f *file) {
 			f.mix(f.add("Concat", attributes{"axis": -3}, "x", f.add("Relu", nil, "x"), "x"), 9*7*9)
 		}},
-		{"split and shuffled", 13, "conv conv conv concat dense", func(f *file) {
+		{"split and shuffled", 13, "conv gather gather concat dense", func(f *file) {
 			x := f.conv("x", 3)
 			f.Graph.Node = append(f.Graph.Node, &onnxpb.NodeProto{OpType: proto.String("Split"), Input: []string{x, f.integers(2, 4)},
 				Output: []string{"left", "right"}, Attribute: attributes{"axis": 1}.protos()})
 			f.mix(f.add("Concat", attributes{"axis": 1}, "right", "x", "left"), 9*7*9)
+		}},
+		{"channel shuffle", 13, "conv gather dense", func(f *file) {
+			x := f.add("Reshape", nil, f.conv("x", 3), f.integers(1, 2, 3, 7, 9))
+			x = f.add("Transpose", attributes{"perm": pads{0, 2, 1, 3, 4}}, x)
+			f.mix(f.add("Reshape", nil, x, f.integers(1, -1, 7, 9)), 6*7*9)
+		}},
+		{"channel shuffle, flat", 13, "conv gather dense", func(f *file) {
+			x := f.add("Reshape", nil, f.conv("x", 3), f.integers(1, 3, 2, 63))
+			x = f.add("Transpose", attributes{"perm": pads{0, 2, 1, 3}}, x)
+			f.mix(f.add("Reshape", nil, x, f.integers(0, 6, 7, 9)), 6*7*9)
+		}},
+		{"channel shuffle, channels last", 13, "conv gather dense", func(f *file) {
+			x := f.add("Transpose", attributes{"perm": pads{0, 2, 3, 1}}, f.conv("x", 3))
+			x = f.add("Transpose", attributes{"perm": pads{0, 1, 2, 4, 3}}, f.add("Reshape", nil, x, f.integers(-1, 7, 9, 3, 2)))
+			f.mix(f.add("Reshape", nil, x, f.integers(-1, 7, 9, 6)), 6*7*9)
+		}},
+		{"channels in three parts, shuffled twice", 13, "conv gather gather dense", func(f *file) {
+			x := f.add("Reshape", nil, f.conv("x", 3), f.integers(3, 2, 7, 9))
+			x = f.add("Transpose", attributes{"perm": pads{1, 0, 2, 3}}, x)
+			x = f.add("Reshape", nil, x, f.integers(1, 6, 7, 9))
+			x = f.add("Transpose", attributes{"perm": pads{1, 0, 2, 3}}, f.add("Reshape", nil, x, f.integers(3, 2, 7, 9)))
+			f.mix(f.add("Reshape", nil, x, f.integers(1, 6, 7, 9)), 6*7*9)
+		}},
+		{"every other channel by a part", 13, "conv gather gather concat dense", func(f *file) {
+			x := f.add("Transpose", attributes{"perm": pads{1, 0, 2}}, f.add("Reshape", nil, f.conv("x", 3), f.integers(3, 2, 63)))
+			x = f.add("Reshape", nil, x, f.integers(2, -1, 3, 7, 9))
+			f.mix(f.add("Concat", attributes{"axis": 1}, f.add("Gather", attributes{"axis": 0}, x, f.scalar(1)), f.add("Gather", attributes{"axis": 0}, x, f.scalar(0))), 6*7*9)
+		}},
+		{"slice of a part", 13, "conv gather dense", func(f *file) {
+			x := f.add("Slice", nil, f.add("Reshape", nil, f.conv("x", 3), f.integers(1, 2, 3, 7, 9)), f.integers(1), f.integers(3), f.integers(2))
+			f.mix(f.add("Reshape", nil, x, f.integers(1, 4, 7, 9)), 4*7*9)
 		}},
 		{"pad", 10, "pad dense", func(f *file) { f.mix(f.add("Pad", attributes{"pads": pads{0, 0, 1, 2, 0, 0, 3, 0}}, "x"), 3*11*11) }},
 		{"pad by inputs", 18, "pad dense", func(f *file) {

@@ -15,7 +15,7 @@ func convertMaxPool(c *call) ([]value, error) {
 	}
 	if before, ok := x.node.op.(border); ok {
 		w.Top, w.Left, w.Bottom, w.Right = w.Top+before.Top, w.Left+before.Left, w.Bottom+before.Bottom, w.Right+before.Right
-		x = &view{x.node.inputs[0], x.axes}
+		x = &view{node: x.node.inputs[0], axes: x.axes}
 	}
 	return c.emitAs(nchw, &models.MaxPool{Window: w}, x.node)
 }
@@ -125,7 +125,7 @@ func (c *call) reduce(by func(tensor.Shape) (models.Op, float64)) ([]value, erro
 	for d, letters := range x.axes {
 		switch {
 		case dims[d] && (letters == "H" || letters == "W" || letters == "HW" || letters == "WH"):
-			over *= size(letters, x.shape())
+			over *= x.size(letters)
 		case dims[d] && letters != "":
 			return nil, fmt.Errorf("reduces dimension %d of %v: only whole planes have a form here, layer normalization has none: train with batch normalization", d, x.dims())
 		}

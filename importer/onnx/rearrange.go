@@ -28,7 +28,15 @@ func convertReshape(c *call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return views(x.reshape(dims))
+	return c.reshape(x, dims)
+}
+
+func (c *call) reshape(x *view, dims []int) ([]value, error) {
+	v, err := x.reshape(dims)
+	if err != nil {
+		return nil, err
+	}
+	return views(c.whole(v))
 }
 
 func convertFlatten(c *call) ([]value, error) {
@@ -40,7 +48,7 @@ func convertFlatten(c *call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return views(x.reshape(dims))
+	return c.reshape(x, dims)
 }
 
 func convertTranspose(c *call) ([]value, error) {

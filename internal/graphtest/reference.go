@@ -107,6 +107,9 @@ var references = map[string]func(op models.Op, in []volume) value{
 			return *in[i].at(y, x, c)
 		}
 	},
+	"gather": func(op models.Op, in []volume) value {
+		return func(y, x, c int) float64 { return *in[0].at(y, x, op.(*models.Gather).Indices[c]) }
+	},
 	"mul": func(_ models.Op, in []volume) value {
 		return func(y, x, c int) float64 {
 			return *in[0].at(y, x, c) * *in[1].at(min(y, in[1].H-1), min(x, in[1].W-1), c)

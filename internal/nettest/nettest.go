@@ -42,11 +42,15 @@ func Model(seed uint64, withInt16 bool) *q8.Model {
 // randomModel is valid, or this package is wrong.
 func randomModel(name string, seed uint64, withInt16, operations bool) *q8.Model {
 	b := builder{Rand: rand.New(rand.NewPCG(seed, 0)), withInt16: withInt16, operations: operations}
+	return b.random(name)
+}
+
+func (b *builder) random(name string) *q8.Model {
 	x := b.image()
 	for range 1 + b.IntN(5) {
 		x = b.block(x)
 	}
-	if operations && b.chance(2) {
+	if b.operations && b.chance(2) {
 		if b.chance(2) {
 			x = b.mean(x)
 		}
@@ -100,6 +104,7 @@ type builder struct {
 	*rand.Rand
 	withInt16  bool         // int16 activations, too
 	operations bool         // see Operations
+	splits     bool         // see Channels
 	like       *int8.Tensor // what convolutions are to make; nil for anything
 
 	input      int8.Tensor

@@ -3,6 +3,7 @@ package nettest
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"edgeclassify/int8"
 	"edgeclassify/preprocess"
@@ -22,6 +23,12 @@ func OperationsModel(seed uint64) *q8.Model {
 	return randomModel(fmt.Sprintf("operations-%d", seed), seed, seed%2 == 1, true)
 }
 
+// Channels is Operations with channels that are taken apart, joined and shuffled.
+func Channels(seed uint64) *q8.Model {
+	b := builder{Rand: rand.New(rand.NewPCG(seed, 1)), withInt16: seed%2 == 1, operations: true, splits: true}
+	return b.random(fmt.Sprintf("channels-%d", seed))
+}
+
 // proportions draws an image of any size and number of channels.
 func (b *builder) proportions(spec *preprocess.Spec) {
 	if b.chance(3) {
@@ -37,6 +44,9 @@ func (b *builder) operation(x node) node {
 		return b.conv(x, b.geometry(x.Shape, 1), anyOther)
 	}
 	choices := []func(node) node{b.sum, b.concat}
+	if b.splits {
+		choices = append(choices, b.split, b.split)
+	}
 	if x.Type == int8.Int8 {
 		choices = append(choices, b.table, b.product, b.gate)
 	}
@@ -148,6 +158,45 @@ func (b *builder) concat(x node) node {
 		out.Shape.C += y.Shape.C
 	}
 	return b.add(int8.Concat{}, out, inputs...)
+}
+
+// split takes x apart, has convolutions of some parts, and joins them, or shuffles most.
+func (b *builder) split(x node) node {
+	at := b.IntN(x.Shape.C + 1)
+	var parts []tensor.ID
+	out := x.Tensor
+	out.Shape.C = 0
+	for _, channels := range [][2]int{{0, at}, {at, x.Shape.C}} {
+		if channels[0] == channels[1] {
+			continue
+		}
+		y := b.gather(x, channels[0], channels[1]-channels[0])
+		if b.chance(3) {
+			b.like = &x.Tensor
+			y = b.conv(y, b.same(y.Shape, 1+b.IntN(17)), anyOther)
+			b.like = nil
+		}
+		parts, out.Shape.C = append(parts, y.id), out.Shape.C+y.Shape.C
+	}
+	y := b.add(int8.Concat{}, out, parts...)
+	if b.chance(2) {
+		y = b.gather(y, 0, y.Shape.C-b.IntN((y.Shape.C+1)/2))
+	}
+	return y
+}
+
+// gather takes so many channels, from the first on or any.
+func (b *builder) gather(x node, first, n int) node {
+	op, out, any, runs := &int8.Gather{}, x.Tensor, b.Perm(x.Shape.C), b.chance(2)
+	for i := range n {
+		c := first + i
+		if !runs {
+			c = any[i]
+		}
+		op.Indices = append(op.Indices, int32(c))
+	}
+	out.Shape.C = n
+	return b.add(op, out, x.id)
 }
 
 // same is a convolution with as many pixels out as in.

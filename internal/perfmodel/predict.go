@@ -194,7 +194,8 @@ var operations = map[string]func(p *predictor, plan *runtime.Plan, l *int8.Layer
 	(*int8.Mul)(nil).Kind():         describeValues,
 	(*int8.Lookup)(nil).Kind():      describeValues,
 	(*int8.Mean)(nil).Kind():        describeOutput,
-	int8.Concat{}.Kind():            describeConcat,
+	int8.Concat{}.Kind():            describeMoves,
+	(*int8.Gather)(nil).Kind():      describeMoves,
 	(*int8.Embedding)(nil).Kind():   describeInputs,
 }
 
@@ -219,12 +220,11 @@ func describeOutput(_ *predictor, _ *runtime.Plan, l *int8.Layer) (class string,
 	return l.Op.Kind(), l.Out.Shape.Elements()
 }
 
-// describeConcat: what is not written where it belongs is copied, eight bytes at a time.
-func describeConcat(_ *predictor, plan *runtime.Plan, l *int8.Layer) (class string, inGo int) {
-	for i, t := range plan.Network().Inputs(l) {
-		if !plan.Joined(l.Inputs[i]) {
-			inGo += size(t) / 8
-		}
+// describeMoves: what does not lie where it belongs is copied, eight bytes at a time.
+func describeMoves(_ *predictor, plan *runtime.Plan, l *int8.Layer) (class string, inGo int) {
+	id, _ := plan.Network().Topology().ID(l.Name)
+	for _, i := range plan.Copied(id) {
+		inGo += min(size(plan.Network().Inputs(l)[i]), size(&l.Out)) / 8
 	}
 	return l.Op.Kind(), inGo
 }
