@@ -217,8 +217,27 @@ GLOBL depthwiseZero<>(SB), RODATA|NOPTR, $32
 	VMOVDQU (DX), low; \
 	VMOVDQU 32(DX), high
 
-// WINDOW computes pixels.
-#define WINDOW(pixels, step, pair, tap, last, beside, shift, shifted, residual, stored) \
+#define STEPS \
+	MOVQ  a_DstStep+96(FP), AX; \
+	MOVQ  a_SrcStep+80(FP), R9; \
+	MOVQ  a_SrcTap+64(FP), R12; \
+	MOVQ  a_SrcRow+72(FP), R10; \
+	LEAQ  (R10)(R10*2), R11; \
+	LEAQ  (R10)(R10*1), R14; \
+	MOVQ  a_KW+56(FP), DI; \
+	IMULQ R12, DI; \
+	SUBQ  DI, R14
+
+// SUMS stores a pixel's sums, in the channels' own order.
+#define SUMS(low, high) \
+	VPERM2I128 $0x20, high, low, Y10; \
+	VPERM2I128 $0x31, high, low, Y11; \
+	VMOVDQU    Y10, (BX); \
+	VMOVDQU    Y11, 32(BX); \
+	ADDQ       AX, BX
+
+// WINDOW adds up pixels.
+#define WINDOW(pixels, step, pair, tap, last, beside, end) \
 	pixels(BIAS); \
 	LEAQ 128(DX), R13; \
 	MOVQ R8, R10; \
@@ -241,7 +260,7 @@ tap: \
 	JNZ  pair; \
 last: \
 	TESTQ $1, a_KH+48(FP); \
-	JZ   shift; \
+	JZ   end; \
 	MOVQ a_KW+56(FP), DI; \
 	MOVQ R10, R11; \
 	SHRQ $1, DI; \
@@ -250,7 +269,7 @@ last: \
 	ADDQ R12, R10; \
 	ADDQ $64, R13; \
 	TESTQ DI, DI; \
-	JZ   shift; \
+	JZ   end; \
 beside: \
 	LEAQ (R10)(R12*1), R11; \
 	step; \
@@ -258,7 +277,10 @@ beside: \
 	ADDQ $64, R13; \
 	DECQ DI; \
 	JNZ  beside; \
-shift: \
+end:
+
+// REQUANTIZE stores pixels.
+#define REQUANTIZE(pixels, shifted, residual, stored) \
 	CMPQ a_Shift+128(FP), $0; \
 	JEQ  shifted; \
 	pixels(SHIFT); \
@@ -293,15 +315,7 @@ TEXT ·depthwiseAVX2(SB), NOSPLIT, $16-144
 rounding:
 	VMOVQ SI, X15
 	VPBROADCASTQ X15, Y15
-	MOVQ  a_DstStep+96(FP), AX
-	MOVQ  a_SrcStep+80(FP), R9
-	MOVQ  a_SrcTap+64(FP), R12
-	MOVQ  a_SrcRow+72(FP), R10
-	LEAQ  (R10)(R10*2), R11
-	LEAQ  (R10)(R10*1), R14
-	MOVQ  a_KW+56(FP), DI
-	IMULQ R12, DI
-	SUBQ  DI, R14
+	STEPS
 
 row:
 	MOVQ a_Src+0(FP), R8
@@ -324,7 +338,8 @@ any:
 	JLT  odd
 
 two:
-	WINDOW(PIXELS2, STEP2, pair2, tap2, last2, beside2, shift2, shifted2, residual2, stored2)
+	WINDOW(PIXELS2, STEP2, pair2, tap2, last2, beside2, end2)
+	REQUANTIZE(PIXELS2, shifted2, residual2, stored2)
 	LEAQ (R8)(R9*2), R8
 	SUBQ $2, R15
 	JGE  two
@@ -332,7 +347,8 @@ two:
 odd:
 	ADDQ $2, R15
 	JZ   next
-	WINDOW(PIXELS1, STEP1, pair1, tap1, last1, beside1, shift1, shifted1, residual1, stored1)
+	WINDOW(PIXELS1, STEP1, pair1, tap1, last1, beside1, end1)
+	REQUANTIZE(PIXELS1, shifted1, residual1, stored1)
 
 next:
 	MOVQ a_SrcNext+88(FP), SI
@@ -399,3 +415,38 @@ column5:
 	DECQ R15
 	JNZ  column5
 	JMP  next
+
+// func depthwiseSumsAVX2(a tile.DepthwiseArgs)
+TEXT ·depthwiseSumsAVX2(SB), NOSPLIT, $0-144
+	MOVQ a_Panel+24(FP), DX
+	STEPS
+
+row:
+	MOVQ a_Src+0(FP), R8
+	MOVQ a_Dst+8(FP), BX
+	MOVQ a_Pixels+40(FP), R15
+	SUBQ $2, R15
+	JLT  odd
+
+two:
+	WINDOW(PIXELS2, STEP2, pair2, tap2, last2, beside2, end2)
+	PIXELS2(SUMS)
+	LEAQ (R8)(R9*2), R8
+	SUBQ $2, R15
+	JGE  two
+
+odd:
+	ADDQ $2, R15
+	JZ   next
+	WINDOW(PIXELS1, STEP1, pair1, tap1, last1, beside1, end1)
+	PIXELS1(SUMS)
+
+next:
+	MOVQ a_SrcNext+88(FP), SI
+	ADDQ SI, a_Src+0(FP)
+	MOVQ a_DstNext+104(FP), SI
+	ADDQ SI, a_Dst+8(FP)
+	DECQ a_Rows+32(FP)
+	JNZ  row
+	VZEROUPPER
+	RET

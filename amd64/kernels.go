@@ -80,7 +80,7 @@ func wordsOrder(channels int) []int {
 }
 
 func depthwise() *tile.Depthwise {
-	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps, Block: 16 << 10}
+	return &tile.Depthwise{NR: 16, Run: depthwiseAVX2, Sums: depthwiseSumsAVX2, Order: order(16), Step: 2, Wide: true, Shift: 8, Taps: taps, Block: 16 << 10}
 }
 
 // taps are pairs below each other, in the last of an odd number of rows side by side.
@@ -179,3 +179,6 @@ func meanAVX2(a tile.MeanArgs)
 
 //go:noescape
 func depthwiseAVX2(a tile.DepthwiseArgs)
+
+//go:noescape
+func depthwiseSumsAVX2(a tile.DepthwiseArgs)

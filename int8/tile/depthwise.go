@@ -17,6 +17,9 @@ type Depthwise struct {
 	NR int
 	// Run computes one panel of some rows. It reads NR bytes of each tap, no more.
 	Run func(DepthwiseArgs)
+	// Sums, if not nil, stores int32 sums in the channels' own order, without
+	// requantization, for convolutions with int16 tensors.
+	Sums func(DepthwiseArgs)
 	// Order, if not nil, is the channel that each place of a panel holds.
 	Order []int
 	// Step is the number of a channel's weights that lie side by side.
@@ -74,7 +77,7 @@ type depthwise struct {
 }
 
 // depthwise is the layer's convolution, nil where there is no code for it.
-func (m *Micro) depthwise(l *int8.Layer) int8.Convolution {
+func (m *Micro) depthwise(l *int8.Layer) *depthwise {
 	c := l.Op.(*int8.Conv)
 	if m.Depthwise == nil || !c.Depthwise() {
 		return nil
@@ -207,18 +210,24 @@ type depthwiseWork struct {
 	y, n    int          // the first row at work, and the number of rows
 }
 
+// args is all but the outputs of panel i of the rows at work.
+func (w *depthwiseWork) args(i int, src []int8.Value) DepthwiseArgs {
+	t := w.t
+	dh, dw := t.Steps()
+	src, row, pixel := w.source(src, w.first(i))
+	height, width := w.inputs(w.n)
+	return DepthwiseArgs{
+		Src: pointer(src[:(height-1)*row+(width-1)*pixel+w.NR]), Panel: pointer(w.panels[i]),
+		Rows: w.n, Pixels: t.OW, KH: t.KH, KW: t.KW,
+		SrcTap: dw * pixel, SrcRow: dh * row, SrcStep: t.StrideW * pixel, SrcNext: t.StrideH * row,
+		Shift: int(t.Shift - w.shift), Ratio: int(t.Residual),
+	}
+}
+
 // panel computes panel i of the rows at work.
 func (w *depthwiseWork) panel(i int) {
 	t, part, first := w.t, w.part, w.first(i)
-	dh, dw := t.Steps()
-	a := DepthwiseArgs{
-		Panel: pointer(w.panels[i]), Rows: w.n, Pixels: t.OW, KH: t.KH, KW: t.KW,
-		Shift: int(t.Shift - w.shift), Ratio: int(t.Residual),
-	}
-	src, row, pixel := w.source(first)
-	a.SrcTap, a.SrcRow, a.SrcStep, a.SrcNext = dw*pixel, dh*row, t.StrideW*pixel, t.StrideH*row
-	height, width := w.inputs(w.n)
-	a.Src = pointer(src[:(height-1)*row+(width-1)*pixel+w.NR])
+	a := w.args(i, t.Src)
 	// Channels before the part are another thread's, and what is stored over its residual is
 	// not computed again.
 	own := i * w.NR
@@ -259,9 +268,9 @@ func (w *depthwiseWork) staged(a DepthwiseArgs, channel, lane int) {
 
 // source is the inputs of the rows at work, from a panel's first channel on, and the
 // bytes from one row and from one pixel to the next.
-func (w *depthwiseWork) source(channel int) (src []int8.Value, row, pixel int) {
+func (w *depthwiseWork) source(src []int8.Value, channel int) (from []int8.Value, row, pixel int) {
 	t := w.t
-	src = t.Src[w.y*t.StrideH*t.SrcRow:]
+	src = src[w.y*t.StrideH*t.SrcRow:]
 	if !w.spreads() {
 		return src[channel:], t.SrcRow, t.SrcStep
 	}
@@ -275,4 +284,62 @@ func (w *depthwiseWork) source(channel int) (src []int8.Value, row, pixel int) {
 		}
 	}
 	return w.in, width * w.NR, w.NR
+}
+
+// depthwiseInt16 is a depthwise convolution with an int16 input, residual or output: sums
+// of a row of a panel are requantized as those of any other.
+type depthwiseInt16 struct {
+	convInt16
+	channels *depthwise
+}
+
+// Bytes implements int8.Convolution.
+func (c *depthwiseInt16) Bytes() int { return c.channels.Bytes() + 4*len(c.bias) }
+
+// Pack implements int8.Convolution.
+func (c *depthwiseInt16) Pack(memory []int8.Value) {
+	c.channels.conv = c.unbiased()
+	c.channels.Pack(memory)
+}
+
+// sums is the number of a row of a panel.
+func (c *depthwiseInt16) sums() int { return c.channels.width * c.channels.NR }
+
+// Scratch implements int8.Convolution.
+func (c *depthwiseInt16) Scratch() int {
+	inputs, _ := c.channels.scratch()
+	return ceil(4*c.halves*c.sums()+inputs, 8)
+}
+
+// Run implements int8.Convolution. Parts begin as those of depthwise do.
+func (c *depthwiseInt16) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
+	d, n := c.channels, c.sums()
+	sums := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(scratch))), 2*len(scratch))[:c.halves*n]
+	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
+	w := depthwiseWork{depthwise: d, t: t, part: part, in: bytes[4*len(sums):], n: 1}
+	for w.y = part.Y0; w.y < part.Y1; w.y++ {
+		for i := part.C0 / d.NR; i*d.NR < part.C1; i++ {
+			w.sums(i, t.Src, sums[:n])
+			if c.halves == 2 {
+				w.sums(i, t.SrcLow, sums[n:])
+			}
+			channel := i * d.NR
+			lane := channel - d.first(i)
+			lanes := min(d.NR-lane, t.OutC-channel)
+			for x := range t.OW {
+				at, low := x*d.NR+lane, []int32(nil)
+				if c.halves == 2 {
+					low = sums[n+at:][:lanes]
+				}
+				c.store(t, w.y, x, channel, sums[at:][:lanes], low)
+			}
+		}
+	}
+}
+
+// sums stores those of panel i of the row at work.
+func (w *depthwiseWork) sums(i int, src []int8.Value, sums []int32) {
+	a := w.args(i, src)
+	a.Dst, a.DstStep = words(sums), 4*w.NR
+	w.Sums(a)
 }

@@ -29,12 +29,19 @@ func (m *Micro) ConvolutionInt16(l *int8.Layer, in *int8.Tensor) int8.Convolutio
 	if in.Type == int8.Int16 {
 		c.halves = 2
 	}
+	if d := m.depthwise(l); d != nil && d.Sums != nil {
+		d.shift, d.rows = 0, 1
+		return &depthwiseInt16{*c, d}
+	}
 	c.chunk = min(l.Out.Shape.W, c.pixels())
 	return c
 }
 
 // Pack implements int8.Convolution.
-func (c *convInt16) Pack(memory []int8.Value) {
+func (c *convInt16) Pack(memory []int8.Value) { c.pack(c.unbiased(), memory) }
+
+// unbiased is the convolution without biases: they are added when both halves' sums are.
+func (c *convInt16) unbiased() *int8.Conv {
 	conv := c.conv
 	if c.halves == 2 {
 		c.bias = make([]int32, conv.OutC)
@@ -43,8 +50,8 @@ func (c *convInt16) Pack(memory []int8.Value) {
 		}
 	}
 	unbiased := *conv
-	unbiased.Bias = make([]int32, conv.OutC) // c.bias is added when both halves' sums are
-	c.pack(&unbiased, memory)
+	unbiased.Bias = make([]int32, conv.OutC)
+	return &unbiased
 }
 
 // pixels whose windows are to be copied at a time: some whole tiles, so that
