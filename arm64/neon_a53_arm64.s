@@ -226,8 +226,14 @@ second:
 	SUM3(8, 20)
 	NEXT((R2), 8(R2), F2, R3, V6)
 	SUM3(11, 21)
+	MOVD a_PanelNext+152(FP), R24 // to the same weights of the next panel
 	SUM3(14, 22)
-	SUM3(17, 23)
+	PRFM_L2(24, 4)
+	SADALP_4S(17, 23)
+	ADD  $64, R24
+	SADALP_4S(18, 27)
+	PRFM_L2(24, 4)
+	SADALP_4S(19, 31)
 	BNE  pairs
 	B    sum
 

@@ -20,6 +20,7 @@
 //   R16     steps in a row                  R17 rows in a window
 //   R19     ratio of the residual           R20 shift
 //   R21     from one tile's windows to the next one's
+//   R22 R23 to a line of the next panel, of each two another one in the next tile
 //   V0-V7   inputs of the pixels, two steps each
 //   V8-V11  weights of the channels, one step
 //   V12-V15 products
@@ -151,10 +152,14 @@ panel: \
 	MOVD a_SrcNext+88(FP), R21; \
 	MOVD a_Shift+112(FP), R20; \
 	MOVD a_Ratio+120(FP), R19; \
+	MOVD a_PanelNext+152(FP), R23; \
+	SUB  $64, R23; \
 	SUB  R16<<4, R12; \
 tile: \
 	begin; \
 	ADD  R21, R14; \
+	AND  $1, R13, R22; \
+	ADD  R22<<6, R23, R22; \
 	ADD  $32, R9, R4; \
 	MOVD R17, R6; \
 	bias; \
@@ -164,6 +169,7 @@ row: \
 steps: \
 	windows(LOAD32); \
 	STEP(products, 0); \
+	PRFM_L2(22, 4); \
 	STEP(products, 4); \
 	SUBS $2, R5; \
 	BGE  steps; \

@@ -269,6 +269,11 @@ func (w *work) rows(r run, rows int, panels []panel) {
 	if r.pixels == 0 {
 		return
 	}
+	s, t := w.micro.smallest(), w.t
+	if before := s.MR - r.pixels; r.x-before >= w.source.x0 && (t.Res == nil || &t.Res[0] != &t.Dst[0]) {
+		w.tiles(s, 1, run{r.y, r.x - before, s.MR}, rows, panels) // some pixels are stored twice
+		return
+	}
 	for i := range panels {
 		for y := range rows {
 			w.tail(run{r.y + y, r.x, r.pixels}, &panels[i])

@@ -29,7 +29,8 @@ board's caches and memory with its four cores, which adds what these wait.
 
 A board's time is a range. Its lower end takes the model's cycles, and memory at
 its best; the upper end takes products at the best rate that was published for
-a kernel on that core, and memory at its worst. The output lists what it assumes.
+a kernel on that core, other assembly at that share of its speed, and memory at its
+worst. Cycles of Go code are assumed. The output lists what it assumes.
 Not simulated: write streaming, TLBs, other programs, heat.
 
 Needs llvm-objdump and llvm-mca (Debian: apt-get install llvm-19).`
