@@ -14,7 +14,7 @@
 //
 //   R15 R16 upper halves on their way       R17     from pixel to pixel, then 0
 //   R21     weights                         R22 R23 rows and columns left
-//   R24 R25 next addresses, next window
+//   R25     next window
 //   V0-V3   values                          V4-V7   products
 //   V8-V16  weights                         V17-V20 sums
 //   V21-V24 biases                          V25-V28 multipliers
@@ -95,11 +95,6 @@ plain:
 	FMOVD F19, 8(R7); \
 	ADD   R8, R7; \
 	SUBS  $1, R6
-
-// NEXT begins to load a vector and ends the load of an earlier one.
-#define NEXT(lower, insert, address, f, x, earlier) \
-	lower(address, f); \
-	insert(x, earlier)
 
 // The address of a tap: the one beside the last, the first or the second of a row.
 #define BESIDE       ADD R9, R5

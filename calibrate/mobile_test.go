@@ -95,6 +95,13 @@ func TestEqualizationKeepsEveryOperation(t *testing.T) {
 	require.NotEmpty(t, e)
 	equalized, err := quantize.Equalize(g, e)
 	require.NoError(t, err)
+	scaled := 0
+	for _, n := range equalized.Nodes {
+		if a, ok := n.Op.(*models.ChannelActivation); ok && a.In != nil && a.Out != nil {
+			scaled++
+		}
+	}
+	require.NotZero(t, scaled, "curves whose input and output are scaled")
 	rgb, err := images.Load(3)
 	require.NoError(t, err)
 	var logits [][]float32

@@ -89,7 +89,7 @@ func (s *search) respond(ctx context.Context, images dataset.Subset) ([]response
 		}
 	}
 	pass := dataset.Pass{Threads: s.Threads, Skip: func(error) {}, Progress: s.Progress.Of("preparing")}
-	workers := make([]response, pass.Workers(images))
+	bends, workers := quantize.Bends(s.graph), make([]response, pass.Workers(images))
 	var responses []response
 	hashes, err := fp32.Watch(ctx, s.graph, images, pass, shown, func(worker int, id tensor.ID, values []float32) error {
 		r := &workers[worker]
@@ -102,6 +102,10 @@ func (s *search) respond(ctx context.Context, images dataset.Subset) ([]response
 		}
 		if r.peaks == nil {
 			r.peaks = map[tensor.ID][]float64{}
+		}
+		if limits, ok := bends[id]; ok {
+			values = slices.Clone(values)
+			observe.Limit(values, limits)
 		}
 		r.peaks[id] = observe.Magnitudes(values, s.graph.Shape(id).C)
 		return nil

@@ -89,3 +89,21 @@ func (a Activation) Digest(w io.Writer) {
 func (a Activation) nonNegative(bool) bool {
 	return a.Function == Sigmoid || a.Function == HardSigmoid || a.Function == Softplus
 }
+
+// Bends are the values between which the function is no constant, but for a hundredth:
+// infinite where it never is one.
+func (a Activation) Bends() Clip {
+	const far, step, slight = 16.0, 0.125, 0.01
+	f := a.Func()
+	end := func(sign float64) float32 {
+		if math.Abs(f(sign*2*far)-f(sign*far)) > slight {
+			return float32(math.Inf(int(sign)))
+		}
+		x := far
+		for x > 0 && math.Abs(f(sign*x)-f(sign*far)) <= slight {
+			x -= step
+		}
+		return float32(sign * x)
+	}
+	return Clip{Min: end(-1), Max: end(1)}
+}

@@ -8,13 +8,13 @@ import (
 	"edgeclassify/tensor"
 )
 
-// ChannelActivation is an Activation that differs from channel to channel: f(x*s)/s with
-// the channel's scale s, as Equalize makes of one, or a slope of the channel's own, as PReLU
-// has (He et al., arXiv:1502.01852).
+// ChannelActivation is an Activation that differs from channel to channel: f(x*in)/out, as
+// equalization makes of one whose input and output have scales, or with a slope of the
+// channel's own, as PReLU has (He et al., arXiv:1502.01852).
 type ChannelActivation struct {
 	Activation
-	Scales []float32 // nil where all are 1
-	Slopes []float32 // in place of Alpha; nil where all have that
+	In, Out []float32 // scales; nil where all are 1
+	Slopes  []float32 // in place of Alpha; nil where all have that
 }
 
 // Func is the function of a channel.
@@ -23,12 +23,14 @@ func (a *ChannelActivation) Func(c int) func(x float64) float64 {
 	if a.Slopes != nil {
 		one.Alpha = a.Slopes[c]
 	}
-	f := one.Func()
-	if a.Scales == nil {
-		return f
+	f, in, out := one.Func(), 1.0, 1.0
+	if a.In != nil {
+		in = float64(a.In[c])
 	}
-	s := float64(a.Scales[c])
-	return func(x float64) float64 { return f(x*s) / s }
+	if a.Out != nil {
+		out = float64(a.Out[c])
+	}
+	return func(x float64) float64 { return f(x*in) / out }
 }
 
 // Kind implements Op.
@@ -37,7 +39,7 @@ func (*ChannelActivation) Kind() string { return "channelactivation" }
 // Infer implements Op.
 func (a *ChannelActivation) Infer(in []tensor.Shape) (tensor.Shape, error) {
 	shape, err := a.Activation.Infer(in)
-	for what, v := range map[string][]float32{"scales": a.Scales, "slopes": a.Slopes} {
+	for what, v := range map[string][]float32{"scales of the input": a.In, "scales of the output": a.Out, "slopes": a.Slopes} {
 		if v != nil {
 			err = errors.Join(err, length(what, v, shape.C))
 		}
@@ -48,6 +50,6 @@ func (a *ChannelActivation) Infer(in []tensor.Shape) (tensor.Shape, error) {
 // Digest implements Op.
 func (a *ChannelActivation) Digest(w io.Writer) {
 	a.Activation.Digest(w)
-	digestFloats(w, a.Scales, a.Slopes)
+	digestFloats(w, a.In, a.Out, a.Slopes)
 	fmt.Fprintln(w)
 }

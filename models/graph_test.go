@@ -190,3 +190,22 @@ func TestHash(t *testing.T) {
 	}
 	require.Len(t, seen, len(ops))
 }
+
+// Beyond its bends a function is constant.
+func TestBends(t *testing.T) {
+	for _, c := range []struct {
+		Activation
+		min, max float32
+	}{
+		{Activation{Function: HardSwish}, -3, float32(math.Inf(1))}, {Activation{Function: Swish, Alpha: 1}, -6.5, float32(math.Inf(1))},
+		{Activation{Function: Tanh}, -2.75, 2.75}, {Activation{Function: LeakyReLU, Alpha: 0.1}, float32(math.Inf(-1)), float32(math.Inf(1))},
+	} {
+		b := c.Bends()
+		if math.IsInf(float64(c.min), -1) {
+			require.Equal(t, c.min, b.Min)
+		} else {
+			require.InDelta(t, c.min, b.Min, 0.3, c.Function)
+		}
+		require.True(t, c.max == b.Max || math.Abs(float64(c.max-b.Max)) < 0.3, "%s: %v", c.Function, b)
+	}
+}

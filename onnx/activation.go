@@ -45,7 +45,7 @@ func floatActivation(n *floatNode, op models.Op) error {
 // floatChannelActivation writes slopes of channels; scales are the quantizer's alone.
 func floatChannelActivation(n *floatNode, op models.Op) error {
 	a := op.(*models.ChannelActivation)
-	if a.Function != models.LeakyReLU || a.Scales != nil {
+	if a.Function != models.LeakyReLU || a.In != nil || a.Out != nil {
 		return fmt.Errorf("%s with scales of channels has no ONNX operator", a.Function)
 	}
 	n.parameter(".slope", a.Slopes, len(a.Slopes), 1, 1)

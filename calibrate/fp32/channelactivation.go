@@ -21,9 +21,19 @@ func newChannelActivation(op *models.ChannelActivation, in, _ tensor.Shape, _ mo
 }
 
 func channelFunction(op *models.ChannelActivation, c int) func(x float32) float32 {
-	if op.Function == models.Swish && op.Scales != nil {
-		alpha := op.Alpha * op.Scales[c]
-		return func(x float32) float32 { return x / (1 + exp(float32(-alpha*x))) }
+	plain, in, out := function(op.Activation), float32(1), float32(1)
+	if op.In != nil {
+		in = op.In[c]
+	}
+	if op.Out != nil {
+		out = op.Out[c]
+	}
+	if op.Slopes == nil {
+		return func(x float32) float32 {
+			y := [1]float32{x * in}
+			plain(y[:], y[:])
+			return y[0] / out
+		}
 	}
 	f := op.Func(c)
 	return func(x float32) float32 { return float32(f(float64(x))) }

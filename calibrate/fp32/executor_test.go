@@ -64,7 +64,7 @@ func graphs(t *testing.T, rng *rand.Rand) map[string]*models.Graph {
 	for _, op := range graphtest.Activations() {
 		all[string(op.Function)] = graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6}, op)
 		all["scaled "+string(op.Function)] = graphtest.Chain(t, tensor.Shape{H: 5, W: 4, C: 6},
-			&models.ChannelActivation{Activation: op, Scales: []float32{1, 2, 0.25, 8, 0.5, 4}})
+			&models.ChannelActivation{Activation: op, In: []float32{1, 2, 0.25, 8, 0.5, 4}, Out: []float32{4, 1, 2, 0.5, 1, 1}})
 	}
 	return all
 }

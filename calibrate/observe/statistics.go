@@ -105,7 +105,8 @@ type view struct {
 	workers []*Statistics // their sums are of one image
 	weights map[tensor.ID][]uint64
 	scales  map[tensor.ID][]float32 // by which channels are divided
-	values  [][]float32             // of the workers
+	bends   map[tensor.ID]models.Clip
+	values  [][]float32 // of the workers
 }
 
 func newView(g *models.Graph, e quantize.Equalization, workers int) (*view, error) {
@@ -113,6 +114,7 @@ func newView(g *models.Graph, e quantize.Equalization, workers int) (*view, erro
 	if err != nil {
 		return nil, err
 	}
+	bends := quantize.Bends(g)
 	if e != nil {
 		if g, err = quantize.Equalize(g, e); err != nil {
 			return nil, err
@@ -122,14 +124,15 @@ func newView(g *models.Graph, e quantize.Equalization, workers int) (*view, erro
 	if err != nil {
 		return nil, err
 	}
-	v := &view{total: newStatistics(g.Name, units), weights: quantize.ChannelWeights(g, units), scales: scales, values: make([][]float32, workers)}
+	v := &view{total: newStatistics(g.Name, units), weights: quantize.ChannelWeights(g, units), scales: scales, bends: bends, values: make([][]float32, workers)}
 	for range workers {
 		v.workers = append(v.workers, newStatistics(g.Name, units))
 	}
 	return v, nil
 }
 
-// scaled is a tensor as the view has it; valid until the worker's next one.
+// scaled is a tensor as the view has it, values limited to what curves of channels need;
+// valid until the worker's next one.
 func (v *view) scaled(worker int, t tensor.ID, values []float32) []float32 {
 	scales := v.scales[t]
 	if scales == nil {
@@ -141,12 +144,22 @@ func (v *view) scaled(worker int, t tensor.ID, values []float32) []float32 {
 	}
 	out := append(v.values[worker][:0], values...)
 	v.values[worker] = out
+	if limits, ok := v.bends[t]; ok {
+		Limit(out, limits)
+	}
 	for row := out; len(row) > 0; row = row[len(inverse):] {
 		for c, f := range inverse {
 			row[c] *= f
 		}
 	}
 	return out
+}
+
+// Limit clips values.
+func Limit(values []float32, limits models.Clip) {
+	for i, v := range values {
+		values[i] = max(limits.Min, min(limits.Max, v))
+	}
 }
 
 // Magnitudes are the largest ones of channels, of values in HWC order.

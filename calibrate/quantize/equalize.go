@@ -14,7 +14,9 @@ import (
 // Group is a set of tensors whose channels can only be scaled together. To
 // divide a channel by a positive factor in all of them, in the weights that
 // produce it and, inversely, in those that consume it, leaves the network's
-// function as it is, for ReLU, pooling and addition pass the factor on. In a
+// function as it is, for ReLU, pooling and addition pass the factor on; a product does
+// from its first factor. A curved activation has a table for each channel, so that its
+// input and its output are scaled as they like. In a
 // residual network there is a group for every tensor inside a block, and one for
 // the residual stream of every stage. The image and the logits belong to none.
 type Group struct {
@@ -22,7 +24,7 @@ type Group struct {
 	Channels  int
 	Tensors   []tensor.ID
 	Producers []int // the nodes with weights that write them
-	Consumers []int // the nodes with weights that read them
+	Consumers []int // the nodes with weights, and the curves, that read them
 }
 
 // Groups finds the groups of a folded graph in the order of its nodes.
@@ -47,8 +49,8 @@ func Groups(g *models.Graph) []Group {
 		}
 	}
 	for i, n := range g.Nodes {
-		_, ok := n.Op.(models.Linear)
-		if group, known := index[t.first(n.Inputs[0])]; ok && known {
+		_, linear := n.Op.(models.Linear)
+		if group, known := index[t.first(n.Inputs[0])]; known && (linear || curved(n.Op)) {
 			groups[group].Consumers = append(groups[group].Consumers, i)
 		}
 	}
@@ -69,12 +71,16 @@ func tie(g *models.Graph) *ties {
 		t.to = append(t.to, out)
 		_, linear := n.Op.(models.Linear)
 		_, homogeneous := n.Op.(models.Homogeneous)
+		homogeneous = homogeneous || sloped(n.Op)
 		switch {
-		case linear:
+		case linear, curved(n.Op):
 		case homogeneous:
 			for _, in := range n.Inputs {
 				t.join(in, out)
 			}
+		case isMul(n.Op):
+			t.join(n.Inputs[0], out)
+			fixed = append(fixed, n.Inputs[1])
 		default: // the factor does not pass through
 			fixed = append(append(fixed, out), n.Inputs...)
 		}
@@ -83,6 +89,28 @@ func tie(g *models.Graph) *ties {
 		t.fixed[t.first(id)] = true
 	}
 	return t
+}
+
+// curved tells whether an operation is a function of each value that passes no factor on.
+func curved(op models.Op) bool {
+	a, ok := op.(models.Activation)
+	return ok && a.Function != models.LeakyReLU
+}
+
+// sloped tells whether it is a LeakyReLU or PReLU, which does.
+func sloped(op models.Op) bool {
+	switch a := op.(type) {
+	case models.Activation:
+		return a.Function == models.LeakyReLU
+	case *models.ChannelActivation:
+		return a.Function == models.LeakyReLU
+	}
+	return false
+}
+
+func isMul(op models.Op) bool {
+	_, ok := op.(models.Mul)
+	return ok
 }
 
 func (t *ties) first(id tensor.ID) tensor.ID {
@@ -127,8 +155,8 @@ func (s *Log2Scales) UnmarshalText(text []byte) error {
 const reach = 24
 
 // Equalize divides channel c of every tensor of a group by 2^e[group][c]. Rows
-// and biases of the producers are divided, columns of the consumers multiplied,
-// which for powers of two is exact: the executor gives the same logits, bit for
+// and biases of the producers are divided, columns of the consumers multiplied, and
+// activations made ones of channels, which for powers of two is exact: the executor gives the same logits, bit for
 // bit. What changes is what an int8 range that all channels share costs each of
 // them.
 func Equalize(g *models.Graph, e Equalization) (*models.Graph, error) {
@@ -144,6 +172,9 @@ func Equalize(g *models.Graph, e Equalization) (*models.Graph, error) {
 			if op, err = scaled(l, g.Shape(n.Inputs[0]).C, scales[n.Inputs[0]], scales[tensor.Output(i)]); err != nil {
 				return err
 			}
+		}
+		if in, out := scales[n.Inputs[0]], scales[tensor.Output(i)]; curved(op) && (in != nil || out != nil) {
+			op = &models.ChannelActivation{Activation: op.(models.Activation), In: in, Out: out}
 		}
 		i++
 		_, err := b.Add(n.Name, op, inputs...)
@@ -215,7 +246,9 @@ func scaled(op models.Linear, channels int, in, out []float32) (models.Linear, e
 // a^beta / r^(1-beta), around 1. Here a is the channel's largest magnitude in the
 // group's tensors, and r the norm of its weights in the consumers, each output
 // channel weighted by what its errors do to the output. With beta = 1 every
-// channel uses the whole range of activations, with 0 every column that of weights.
+// channel uses the whole range of activations, with 0 every column that of weights:
+// where depthwise convolutions alone are the consumers, whose weights have a scale for each
+// channel all the same, or curves, beta is 1.
 // Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
 // Correction" (ICCV 2019), section 4.1, take 1/2; beta is the migration strength
 // of Xiao et al., "SmoothQuant" (ICML 2023). The equalized network does not depend
@@ -232,7 +265,11 @@ func NewEqualization(g *models.Graph, peaks map[tensor.ID][]float64, beta float6
 		for _, i := range group.Consumers {
 			addGain(r2, g.Nodes[i].Op, gains[tensor.Output(i)])
 		}
-		e[group.Name] = log2ScalesOf(a, r2, beta)
+		own := beta
+		if !slices.ContainsFunc(group.Consumers, func(i int) bool { return !depthwise(g.Nodes[i].Op) && !curved(g.Nodes[i].Op) }) {
+			own = 1
+		}
+		e[group.Name] = log2ScalesOf(a, r2, own)
 	}
 	return e
 }
@@ -271,4 +308,22 @@ func log2ScalesOf(a, r2 []float64, beta float64) Log2Scales {
 		}
 	}
 	return scales
+}
+
+// depthwise tells whether each output channel reads one channel of the input.
+func depthwise(op models.Op) bool {
+	c, ok := op.(*models.Conv)
+	return ok && c.Groups == c.InC
+}
+
+// Bends are the limits beyond which curves that read tensors of a graph are constant, of
+// those that nothing else reads.
+func Bends(g *models.Graph) map[tensor.ID]models.Clip {
+	bends := map[tensor.ID]models.Clip{}
+	for _, n := range g.Nodes {
+		if in := n.Inputs[0]; curved(n.Op) && len(g.Topology().Consumers(in)) == 1 {
+			bends[in] = n.Op.(models.Activation).Bends()
+		}
+	}
+	return bends
 }

@@ -14,7 +14,7 @@ var curve = lookup(func(op models.Op) func(float64) float64 { return op.(models.
 // channelCurve has functions of the channels.
 var channelCurve = tables(func(op models.Op) []func(float64) float64 {
 	a := op.(*models.ChannelActivation)
-	functions := make([]func(float64) float64, max(len(a.Scales), len(a.Slopes)))
+	functions := make([]func(float64) float64, max(len(a.In), len(a.Out), len(a.Slopes)))
 	for c := range functions {
 		functions[c] = a.Func(c)
 	}
