@@ -25,10 +25,6 @@ DATA crossed<>+16(SB)/8, $0x0705060403010200
 DATA crossed<>+24(SB)/8, $0x0f0d0e0c0b090a08
 GLOBL crossed<>(SB), RODATA|NOPTR, $32
 
-DATA signBits<>+0(SB)/8, $0x8080808080808080
-DATA signBits<>+8(SB)/8, $0x8080808080808080
-GLOBL signBits<>(SB), RODATA|NOPTR, $16
-
 // R8 is what is brought near of the next tile's windows, a line with each bin: their
 // bytes are not read in order, by which the CPU would know. DI is the weights of a bin
 // and R9 its offsets, which go to AX, BX and SI. The
@@ -309,7 +305,7 @@ TEXT ·requantizeAVX2(SB), NOSPLIT, $0-112
 	MOVQ  $0x40000000, AX
 	VMOVQ AX, X10
 	VPBROADCASTQ X10, Y10
-	VMOVDQU signBits<>(SB), X8
+	VMOVDQU signs<>(SB), X8
 	XORQ  CX, CX
 
 values:

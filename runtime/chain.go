@@ -30,31 +30,13 @@ func (c *chain) overwrites(i int) bool {
 	return slices.Contains(c.operators[i].inPlace(), 0) && c.tensor(i).Type == c.tensor(i-1).Type && c.plan.halo(c.id(i)) == halo{}
 }
 
-// inPlace is the last operation's, but for what others of the chain read, too.
+// inPlace is the last operation's, but for what lies in the chain.
 func (c *chain) inPlace() (inputs []int) {
 	last := len(c.operators) - 1
 	if c.overwrites(last) {
 		return nil // its input is written where the output is to be
 	}
-	for _, in := range c.operators[last].inPlace() {
-		if in > 0 && !c.reads(c.layer.Inputs[in], last) {
-			inputs = append(inputs, in)
-		}
-	}
-	return inputs
-}
-
-// reads says whether one of the first n operations reads a tensor.
-func (c *chain) reads(id tensor.ID, n int) bool {
-	for i := range n {
-		if c.id(i) == tensor.Input {
-			continue
-		}
-		if slices.Contains(c.plan.network.Layers[c.id(i).Node()].Inputs, id) {
-			return true
-		}
-	}
-	return false
+	return slices.DeleteFunc(c.operators[last].inPlace(), func(in int) bool { return in == 0 })
 }
 
 // split is the number of rows that a thread computes without recomputing others'.

@@ -26,7 +26,8 @@ func anyChain(random *rand.Rand) func(*chain) int64 {
 func TestChainsGiveTheReferencesBits(t *testing.T) {
 	chains, operations := 0, map[string]bool{}
 	for seed := range seeds(300) {
-		n := []func(uint64) *int8.Network{nettest.Random, nettest.Int16, nettest.Operations}[seed%3](seed)
+		channels := func(seed uint64) *int8.Network { return nettest.Channels(seed).Network }
+		n := []func(uint64) *int8.Network{nettest.Random, nettest.Int16, nettest.Operations, channels}[seed%4](seed)
 		random := rand.New(rand.NewPCG(seed, 1))
 		image := nettest.Image(n, 1)
 		want, err := n.Reference(image, nil)

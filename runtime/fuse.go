@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"slices"
+	"sort"
 
 	"edgeclassify/int8"
 	"edgeclassify/internal/threadpool"
@@ -113,13 +114,10 @@ func (c *chain) gain() int64 {
 			break
 		}
 	}
-	for h := 1; h <= c.cost.chunk; h++ {
-		c.cost.height = h
-		if c.touched() > cache/2 {
-			c.cost.height = h - 1
-			break
-		}
-	}
+	c.cost.height = sort.Search(c.cost.chunk, func(h int) bool {
+		c.cost.height = h + 1
+		return c.touched() > cache/2
+	})
 	if c.cost.height == 0 {
 		return 0
 	}

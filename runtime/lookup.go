@@ -8,21 +8,29 @@ import (
 // lookup maps values by a table.
 type lookup struct {
 	node
-	op *int8.Lookup
+	op     *int8.Lookup
+	tables [][256]int8.Value // by stored byte; sessions and their threads share them
 }
 
-func newLookup(n node) operator { return &lookup{n, n.layer.Op.(*int8.Lookup)} }
+func newLookup(n node) operator {
+	l := &lookup{node: n, op: n.layer.Op.(*int8.Lookup)}
+	l.tables = make([][256]int8.Value, len(l.op.Table)/256)
+	flip := int8.Value(0)
+	if n.kernel.Unsigned {
+		flip = -128
+	}
+	for i, q := range l.op.Table {
+		l.tables[i/256][uint8(i%256-128)^uint8(flip)] = q ^ flip
+	}
+	return l
+}
 
 func (*lookup) window() (tensor.Window, bool) { return pixelwise() }
 
 func (*lookup) inPlace() []int { return []int{0} }
 
 func (l *lookup) bind(s *Session) task {
-	o, look := s.operands(&l.node), l.kernel.Lookup
-	tables := make([][256]int8.Value, len(l.op.Table)/256) // by stored byte
-	for i, q := range l.op.Table {
-		tables[i/256][uint8(i%256-128)^uint8(o.dst.flip)] = q ^ o.dst.flip
-	}
+	o, look, tables := s.operands(&l.node), l.kernel.Lookup, l.tables
 	run := func(dst, x, _ []int8.Value, r int8.Runs) { look(dst, x, &tables[0], r) }
 	if l.op.Channel != nil {
 		run = func(dst, x, _ []int8.Value, r int8.Runs) { lookUpChannels(dst, x, tables, l.op.Channel, r) }

@@ -140,18 +140,22 @@ func (p *Plan) layOut() error {
 	var total int64
 	for i := range p.buffers {
 		b := &p.buffers[i]
-		if b.inner || p.joined(tensor.ID(i)) {
+		if p.joined(tensor.ID(i)) {
 			lives[i] = b.life
 			continue
 		}
 		if total += b.size(); total > maxActivationBytes {
 			return fmt.Errorf("its activations exceed %d bytes", maxActivationBytes)
 		}
+		if b.inner {
+			lives[i] = b.life
+			continue
+		}
 		b.life.Size = int(b.size())
 		step := p.stepOf[i]
 		for _, in := range p.steps[step].inPlace() {
 			over := p.network.Layers[tensor.ID(i).Node()].Inputs[in]
-			if b.alike(&p.buffers[over]) && !p.joined(over) && p.buffers[over].life.Last == step {
+			if b.alike(&p.buffers[over]) && !p.joined(over) && p.buffers[over].life.Last == step && p.readOnce(step, over) {
 				b.life.Over = int(over)
 			}
 		}
@@ -163,6 +167,19 @@ func (p *Plan) layOut() error {
 	}
 	p.arenaBytes, p.bound = peak, bound
 	return nil
+}
+
+// readOnce says whether a step reads a tensor's memory as one input of one operation.
+func (p *Plan) readOnce(step int, id tensor.ID) bool {
+	times := 0
+	for _, l := range p.Layers(step) {
+		for _, in := range l.Inputs {
+			if p.buffers[in].root == id {
+				times++
+			}
+		}
+	}
+	return times == 1
 }
 
 // checkMemory compares what the weights and a session are going to take with what

@@ -43,6 +43,31 @@ func TestImagesOfAnyShape(t *testing.T) {
 	}
 }
 
+// A residual is not written over by a convolution that reads some of the same memory: a
+// view of it, or what it was joined of.
+func TestResidualsThatAreReadOtherwise(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 1))
+	b := newBuilder(tensor.Shape{H: 9, W: 7, C: 3}, func() int8.Value { return int8.Value(random.IntN(255) - 127) })
+	one, three := tensor.Square(1, 1, 0), tensor.Square(3, 1, 1)
+	x := b.conv(tensor.Input, one, 80)
+	view := b.layers[x.Node()].Out
+	view.Shape.C = 40
+	g := &int8.Gather{}
+	for i := range int32(40) {
+		g.Indices = append(g.Indices, 20+i)
+	}
+	x = b.conv(b.add(g, view, x), three, 80, x)
+	x = b.conv(x, three, 40)
+	y := b.conv(x, one, 40)
+	both := b.layers[y.Node()].Out
+	both.Shape.C = 80
+	z := b.add(int8.Concat{}, both, x, y)
+	z = b.conv(y, one, 80, z)
+	z = b.conv(b.conv(z, one, 80), one, 80, z)
+	n := b.network(t, "views", z, 7)
+	checkBits(t, n, 1, 3)
+}
+
 // builder makes networks of given shapes.
 type builder struct {
 	input  int8.Tensor

@@ -39,7 +39,7 @@ func TestOperationsGiveTheReferencesBits(t *testing.T) {
 }
 
 func TestChannelsGiveTheReferencesBits(t *testing.T) {
-	for seed := range seeds(150) {
+	for seed := range seeds(90) {
 		checkBits(t, nettest.Channels(seed).Network, 1, 3)
 	}
 }

@@ -41,7 +41,6 @@ func (s *Session) Resume(image []uint8, from *State) error {
 		return err
 	}
 	if from.next == tensor.Input {
-		s.image = image
 		s.image, s.next = image, 0
 		return nil
 	}

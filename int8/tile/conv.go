@@ -106,14 +106,14 @@ func (c *Conv) scratch() (windows, tile int) {
 // Run computes the part of the task. Parts begin at multiples of
 // Micro.NR.
 func (c *Conv) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
-	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
+	bytes := view[int8.Value](scratch)
 	windows, tile := c.scratch()
 	dh, _ := t.Steps()
 	w := work{
 		Conv: c, t: t, part: part, panels: c.between(part.C0, part.C1),
 		source:  source{data: t.Src, row: t.StrideH * t.SrcRow, pixel: t.StrideW * t.SrcStep, run: dh * t.SrcRow},
 		windows: bytes[:windows], out: bytes[windows:][:tile], res: bytes[windows+tile:][:tile],
-		offsets: unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(scratch[ceil(windows+2*tile, 8):]))), c.offsets()),
+		offsets: view[uint32](scratch[ceil(windows+2*tile, 8):])[:c.offsets()],
 	}
 	if c.beside && (t.KW == 1 || t.SrcStep == t.InC) {
 		w.direct()
@@ -483,4 +483,10 @@ func copyRun(dst, src []int8.Value) {
 	}
 }
 
-func pointer(s []int8.Value) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
+// view is scratch memory as values of another type.
+func view[T int8.Value | int32 | uint32](scratch []int64) []T {
+	var value T
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch)/int(unsafe.Sizeof(value)))
+}
+
+func pointer[T int8.Value | int32](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }

@@ -17,8 +17,9 @@ type Depthwise struct {
 	NR int
 	// Run computes one panel of some rows. It reads NR bytes of each tap, no more.
 	Run func(DepthwiseArgs)
-	// Sums, if not nil, stores int32 sums in the channels' own order, without
-	// requantization, for convolutions with int16 tensors.
+	// Sums stores int32 sums in the channels' own order, without requantization, for
+	// convolutions with int16 tensors. Where it is nil those go by tiles, a panel for each
+	// channel, which takes many times as long.
 	Sums func(DepthwiseArgs)
 	// Order, if not nil, is the channel that each place of a panel holds.
 	Order []int
@@ -190,7 +191,7 @@ func (d *depthwise) Scratch() int {
 
 // Run implements int8.Convolution. Parts begin at multiples of NR, and of the multiplier.
 func (d *depthwise) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
-	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
+	bytes := view[int8.Value](scratch)
 	inputs, outputs := d.scratch()
 	w := depthwiseWork{depthwise: d, t: t, part: part, in: bytes[:inputs], out: bytes[inputs:][:outputs]}
 	for w.y = part.Y0; w.y < part.Y1; w.y += d.rows {
@@ -314,8 +315,8 @@ func (c *depthwiseInt16) Scratch() int {
 // Run implements int8.Convolution. Parts begin as those of depthwise do.
 func (c *depthwiseInt16) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	d, n := c.channels, c.sums()
-	sums := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(scratch))), 2*len(scratch))[:c.halves*n]
-	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
+	sums := view[int32](scratch)[:c.halves*n]
+	bytes := view[int8.Value](scratch)
 	w := depthwiseWork{depthwise: d, t: t, part: part, in: bytes[4*len(sums):], n: 1}
 	for w.y = part.Y0; w.y < part.Y1; w.y++ {
 		for i := part.C0 / d.NR; i*d.NR < part.C1; i++ {
@@ -340,6 +341,6 @@ func (c *depthwiseInt16) Run(t *int8.ConvTask, part int8.Part, scratch []int64) 
 // sums stores those of panel i of the row at work.
 func (w *depthwiseWork) sums(i int, src []int8.Value, sums []int32) {
 	a := w.args(i, src)
-	a.Dst, a.DstStep = words(sums), 4*w.NR
+	a.Dst, a.DstStep = pointer(sums), 4*w.NR
 	w.Sums(a)
 }

@@ -138,7 +138,7 @@ func (m *Micro) sum(sums []int32, src []int8.Value, count, step int) {
 	for i := 0; n > 0 && i < count; i += SumRuns {
 		runs := min(count-i, SumRuns)
 		part := src[i*step:][:(runs-1)*step+n]
-		m.Sum(SumArgs{words(sums), pointer(part), n, runs, step, -runs * m.offset()})
+		m.Sum(SumArgs{pointer(sums), pointer(part), n, runs, step, -runs * m.offset()})
 	}
 	if n < len(sums) {
 		int8.Sum(sums[n:], src[n:], count, step, m.flip())
@@ -151,7 +151,7 @@ func (m *Micro) mean(dst []int8.Value, sums []int32, op *int8.Mean, zero int8.Va
 		n = 0
 	}
 	if n > 0 {
-		m.Mean(MeanArgs{pointer(dst[:n]), words(sums), n, int(op.Multiplier), int(op.Shift), m.stored(zero)})
+		m.Mean(MeanArgs{pointer(dst[:n]), pointer(sums), n, int(op.Multiplier), int(op.Shift), m.stored(zero)})
 	}
 	op.Means(dst[n:], sums[n:], zero, m.flip())
 }

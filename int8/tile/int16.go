@@ -89,8 +89,8 @@ func (c *convInt16) Bytes() int { return c.Conv.Bytes() + 4*len(c.bias) }
 // Micro.NR, with groups between groups.
 func (c *convInt16) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	_, n := c.scratch()
-	sums := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(scratch))), 2*len(scratch))[:n]
-	windows := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))[4*n:]
+	sums := view[int32](scratch)[:n]
+	windows := view[int8.Value](scratch)[4*n:]
 	panels := c.between(part.C0, part.C1)
 	for y := part.Y0; y < part.Y1; y++ {
 		for x := 0; x < t.OW; x += c.chunk {
@@ -147,14 +147,12 @@ func (c *convInt16) requantize(t *int8.ConvTask, y, x, first int, sums, low []in
 	}
 	lowest, highest := c.out.Limits()
 	c.micro.Requantize(RequantizeArgs{
-		Sums: words(sums), SumsLow: words(low), Bias: words(c.bias[first:][:n]), Multiplier: words(t.Multiplier[first:][:n]),
+		Sums: pointer(sums), SumsLow: pointer(low), Bias: pointer(c.bias[first:][:n]), Multiplier: pointer(t.Multiplier[first:][:n]),
 		Res: at(t.Res, t.ResRow, t.ResStep), ResLow: at(t.ResLow, t.ResRow, t.ResStep),
 		Dst: at(t.Dst, t.DstRow, t.DstStep), DstLow: at(t.DstLow, t.DstRow, t.DstStep),
 		Length: n, Shift: int(t.Shift), Ratio: int(t.Residual), RatioShift: int(t.ResidualShift), Low: int(lowest), High: int(highest),
 	})
 }
-
-func words(s []int32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
 // rest is requantize for less than a vector.
 func (c *convInt16) rest(t *int8.ConvTask, y, x, first int, sums, low []int32) {
@@ -172,7 +170,7 @@ func (c *convInt16) rest(t *int8.ConvTask, y, x, first int, sums, low []int32) {
 func (c *convInt16) multiply(p *panel, windows []int8.Value, sums []int32, rows, width int) {
 	s := c.micro.Sums
 	a := Args{
-		Panel: pointer(p.data), Src: pointer(windows), Dst: words(sums),
+		Panel: pointer(p.data), Src: pointer(windows), Dst: pointer(sums),
 		Tiles: ceil(rows, s.MR), Panels: 1, Runs: 1, Steps: c.steps,
 		SrcStep: c.window(), SrcNext: s.MR * c.window(),
 		DstStep: 4 * width, DstNext: s.MR * 4 * width,

@@ -1,10 +1,6 @@
 package tile
 
-import (
-	"unsafe"
-
-	"edgeclassify/int8"
-)
+import "edgeclassify/int8"
 
 // vector is a 1x1 convolution of a single pixel, as in squeeze-excite: a matrix times a
 // vector. Tiles would compute pixels that are not there.
@@ -48,9 +44,9 @@ func (v *vector) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
 	if n == 0 || part.Y0 == part.Y1 {
 		return
 	}
-	sums := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(scratch))), 2*len(scratch))[:n]
+	sums := view[int32](scratch)[:n]
 	v.micro.DenseInt8(DenseArgs{
-		Dst: words(sums), Src: pointer(t.Src[:t.InC]), Weights: pointer(v.weights[part.C0*v.stride() : part.C1*v.stride()]),
+		Dst: pointer(sums), Src: pointer(t.Src[:t.InC]), Weights: pointer(v.weights[part.C0*v.stride() : part.C1*v.stride()]),
 		Rows: n, Length: v.stride(), Stride: v.stride(),
 	})
 	v.store(t, 0, 0, part.C0, sums, nil)

@@ -241,7 +241,7 @@ type winogradWork struct {
 
 // Run implements int8.Convolution.
 func (w *winograd) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
-	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
+	bytes := view[int8.Value](scratch)
 	inputs, sums, staged := w.scratch()
 	k := winogradWork{
 		winograd: w, t: t, part: part,

@@ -166,7 +166,7 @@ func (w *inWords) Scratch() int {
 
 // Run implements int8.Convolution.
 func (w *inWords) Run(t *int8.ConvTask, part int8.Part, scratch []int64) {
-	bytes := unsafe.Slice((*int8.Value)(unsafe.Pointer(unsafe.SliceData(scratch))), 8*len(scratch))
+	bytes := view[int8.Value](scratch)
 	windows, tile := w.scratch()
 	k := work{
 		Conv: &w.Conv, t: t, part: part, panels: w.between(part.C0, part.C1),

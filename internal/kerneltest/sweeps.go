@@ -6,6 +6,9 @@ type sweep struct {
 	geometries []geometry
 }
 
+// transformed is the sweep that is for transforms.
+const transformed = "planes"
+
 // sweeps is the geometries for a kernel of so many channels.
 func sweeps(channels int) []sweep {
 	return []sweep{
@@ -17,7 +20,7 @@ func sweeps(channels int) []sweep {
 		{"depthwise", depthwise(channels)},
 		{"pixels", pixels()},
 		{"values", values(channels)},
-		{"planes", planes3x3()},
+		{transformed, planes3x3()},
 		{"random", random(channels)},
 	}
 }
