@@ -574,7 +574,7 @@ func FuzzDecode(f *testing.F) {
 	files := [][]byte{encode(f, tiny()), encode(f, withInt16()), encode(f, withOperations()), encode(f, taught()), raw(manyTensors(3)),
 		raw(`{"__metadata__":{"format":"q8","version":"1","sha256":"` + string(zeros) + `"}}`)}
 	for seed := range uint64(4) {
-		files = append(files, encode(f, nettest.Model(seed, seed%2 == 1)), encode(f, nettest.OperationsModel(seed)), encode(f, nettest.Taught(seed)))
+		files = append(files, encode(f, nettest.Model(seed, seed%2 == 1)), encode(f, nettest.OperationsModel(seed)), encode(f, nettest.Channels(seed)), encode(f, nettest.Taught(seed)))
 	}
 	for i := range files {
 		f.Add(byte(i), uint16(0), []byte{0, 0, 0})
@@ -596,7 +596,7 @@ func FuzzDecode(f *testing.F) {
 // FuzzMetadata mutates a layer or another JSON document, and the tensors' data, of a
 // file that is otherwise well formed.
 func FuzzMetadata(f *testing.F) {
-	files := []contents{takeApart(f, encode(f, tiny())), takeApart(f, encode(f, withInt16())), takeApart(f, encode(f, withOperations())), takeApart(f, encode(f, taught()))}
+	files := []contents{takeApart(f, encode(f, tiny())), takeApart(f, encode(f, withInt16())), takeApart(f, encode(f, withOperations())), takeApart(f, encode(f, withChannels())), takeApart(f, encode(f, taught()))}
 	type place struct{ key, text string }
 	places := make([][]place, len(files))
 	for i, c := range files {
