@@ -62,8 +62,8 @@
 //
 // where requantized is a convolution's with a bias and a residual of 0, and clamp is
 // to the output's limits. Add reads and makes int8 and int16, Mul and Lookup int8;
-// Concat's and Gather's tensors have one scale and zero point. Mul's second input may be one pixel,
-// whose values stand for all pixels.
+// Concat's and Gather's tensors have one scale and zero point. Gather takes q of channel
+// Indices[c]. Mul's second input may be one pixel, whose values stand for all pixels.
 //
 // # Pooling and classifier
 //

@@ -39,9 +39,12 @@ func (*ChannelActivation) Kind() string { return "channelactivation" }
 // Infer implements Op.
 func (a *ChannelActivation) Infer(in []tensor.Shape) (tensor.Shape, error) {
 	shape, err := a.Activation.Infer(in)
-	for what, v := range map[string][]float32{"scales of the input": a.In, "scales of the output": a.Out, "slopes": a.Slopes} {
-		if v != nil {
-			err = errors.Join(err, length(what, v, shape.C))
+	for _, of := range []struct {
+		what   string
+		values []float32
+	}{{"scales of the input", a.In}, {"scales of the output", a.Out}, {"slopes", a.Slopes}} {
+		if of.values != nil {
+			err = errors.Join(err, length(of.what, of.values, shape.C))
 		}
 	}
 	return shape, err

@@ -179,7 +179,11 @@ func (a *arranger) constrain(n Node, out tensor.ID) {
 		return
 	}
 	switch op := n.Op.(type) {
-	case *Gather, *Dense:
+	case *Gather:
+	case *Dense: // features of the picture have the file's order
+		if s := a.Shape(n.Inputs[0]); s.H*s.W == 1 && out == a.Logits().Output() {
+			a.sets[n.Inputs[0]].fix()
+		}
 	case *Conv:
 		a.sets[n.Inputs[0]].cut(op.InC / op.Groups)
 		a.sets[out].cut(op.OutC / op.Groups)

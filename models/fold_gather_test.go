@@ -182,3 +182,18 @@ func TestFoldOfDenseBlocks(t *testing.T) {
 		}
 	}
 }
+
+// Features, which a classifier reads, have the file's order, whatever is taken of them.
+func TestFoldKeepsTheOrderOfFeatures(t *testing.T) {
+	rng := rand.New(rand.NewPCG(33, 33))
+	b, pixel := models.NewBuilder("image", tensor.Shape{H: 3, W: 3, C: 3}), tensor.Square(1, 1, 0)
+	classes := graphtest.Dense(rng, 8, 5)
+	_, _ = b.Add("x", graphtest.Conv(rng, pixel, 1, 3, 8), "image")
+	_, _ = b.Add("odd", &models.Gather{Indices: []int{1, 3, 5, 7}}, "x")
+	_, _ = b.Add("y", graphtest.Conv(rng, pixel, 1, 4, 8), "odd")
+	_, _ = b.Add("sum", models.Add{}, "x", "y")
+	_, _ = b.Add("features", models.GlobalAveragePool{}, "sum")
+	_, _ = b.Add("classes", classes, "features")
+	folded := requireFolds(t, rng, graphtest.Graph(t, b, "features"))
+	require.Equal(t, classes, folded.Nodes[len(folded.Nodes)-1].Op)
+}

@@ -44,7 +44,7 @@ func load(t *testing.T, write func(io.Writer) error) *peers.Session {
 
 func TestQuantizedRunsAsTheReference(t *testing.T) {
 	networks, int16s := exportable(9, false), exportable(4, true)
-	operations, taught := exportableOf(7, nettest.OperationsModel), exportableOf(12, nettest.Taught)
+	operations, taught := append(exportableOf(5, nettest.OperationsModel), exportableOf(6, nettest.Channels)...), exportableOf(12, nettest.Taught)
 	for _, c := range []struct {
 		name     string
 		networks []*q8.Model

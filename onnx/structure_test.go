@@ -116,7 +116,7 @@ func parseModel(t *testing.T, raw []byte) model {
 }
 
 func TestQuantizedStructure(t *testing.T) {
-	written := slices.Concat(exportable(30, false), exportable(30, true), exportableOf(60, nettest.OperationsModel))
+	written := slices.Concat(exportable(30, false), exportable(30, true), exportableOf(40, nettest.OperationsModel), exportableOf(20, nettest.Channels))
 	for _, n := range written {
 		for i := range 4 {
 			var b bytes.Buffer

@@ -251,6 +251,56 @@ func TestHostileOperations(t *testing.T) {
 	}
 }
 
+// withChannels is withOperations with tables of channels, and with channels that change places.
+func withChannels() *q8.Model {
+	n := withOperations()
+	curve := n.Layers[2].Op.(*int8.Lookup)
+	curve.Table, curve.Channel = append(curve.Table, make([]int8.Value, 256)...), []int32{0, 1}
+	fc := n.Layers[6]
+	fc.Inputs = []tensor.ID{7}
+	n.Layers = append(n.Layers[:6], int8.Layer{Name: "swap", Inputs: []tensor.ID{6}, Out: n.Layers[5].Out, Op: &int8.Gather{Indices: []int32{3, 2, 0, 1}}}, fc)
+	return rebuilt(n)
+}
+
+func TestHostileChannels(t *testing.T) {
+	file := encode(t, withChannels())
+	number := func(tensor string, at int, v int32) func(contents) {
+		return func(c contents) { binary.LittleEndian.PutUint32(c.tensor(tensor).Data[4*at:], uint32(v)) }
+	}
+	cut := func(tensor string, bytes int, shape ...int) func(contents) {
+		return func(c contents) {
+			x := c.tensor(tensor)
+			x.Shape, x.Data = shape, x.Data[:bytes]
+		}
+	}
+	for name, test := range map[string]struct {
+		edit func(contents)
+		want string
+	}{
+		"channel beyond":         {number("swap.indices", 1, 4), `layer "swap" (gather): selects channel 4 of 4`},
+		"channel before":         {number("swap.indices", 3, -1), `selects channel -1 of 4`},
+		"too few channels":       {cut("swap.indices", 12, 3), `3 channels of 5x5x4 are no output 5x5x4`},
+		"no channels":            {cut("swap.indices", 0, 0), `0 channels of 5x5x4 are no output`},
+		"channels in two axes":   {cut("swap.indices", 16, 2, 2), `tensor "swap.indices" is I32[2 2], want I32[]`},
+		"another zero point":     {graph(`"op":"gather","inputs":["join"],"output":{"shape":{"h":5,"w":5,"c":4},"type":"int8","scale":0.25,"zero":[-128]`, `"op":"gather","inputs":["join"],"output":{"shape":{"h":5,"w":5,"c":4},"type":"int8","scale":0.25,"zero":[-127]`), `differ in scale or zero point`},
+		"table beyond":           {number("curve.channel", 1, 2), `layer "curve" (lookup): channel 1 has table 2 of 2`},
+		"table before":           {number("curve.channel", 0, -1), `channel 0 has table -1 of 2`},
+		"no tables":              {cut("curve.table", 0, 0), `channel 0 has table 0 of 0`},
+		"half a table":           {cut("curve.table", 384, 384), `table has 384 values, want 256`},
+		"channels without table": {cut("curve.channel", 4, 1), `tables of channels has 1 values, want 2`},
+		"none told":              {graph(`"channels":true,`, ``), `tensor "curve.table" is I8[512], want I8[256]`},
+		"channels of a sum":      {graph(`"ratio_a":3,"ratio_b":5,"shift":3,`, `"ratio_a":3,"ratio_b":5,"shift":3,"channels":true,`), `canonical`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := takeApart(t, file)
+			test.edit(c)
+			_, err := q8.Decode(c.bytes())
+			require.ErrorContains(t, err, test.want)
+			require.Regexp(t, "^q8: ", err.Error())
+		})
+	}
+}
+
 func TestHostileEmbedding(t *testing.T) {
 	file := encode(t, taught())
 	const lengths, inputs = `"pooled":0.6,"logits":0.8,"threshold":1,`, `"inputs":["sum","fc"]`
@@ -297,7 +347,7 @@ func TestHostileEmbedding(t *testing.T) {
 		"embedding at the end":   {graph(`,{"name":"head","op":"dense","inputs":["embedding"],"in_channels":5,"out_channels":3,"output":{"shape":{"h":1,"w":1,"c":3},"type":"int32","scale":0}}`, ``), `belongs to no layer`},
 		"other channels":         {graph(out, strings.Replace(out, `"c":5`, `"c":4`, 1)), `output is 1x1x4 int16 of scale 0.00011111111, want 1x1x5 int16`},
 		"gigantic output":        {graph(out, strings.Replace(out, `"c":5`, `"c":`+huge, 1)), `shape 1x1x` + huge + ` is out of range`},
-		"another scale":          {graph(out, strings.Replace(out, `0.00011111111`, `0.5`, 1)), `of scale 0.5, want 1x1x5 int16 of scale 0.00011111111`},
+		"another zero point":     {graph(`"op":"gather","inputs":["join"],"output":{"shape":{"h":5,"w":5,"c":4},"type":"int8","scale":0.25,"zero":[-128]`, `"op":"gather","inputs":["join"],"output":{"shape":{"h":5,"w":5,"c":4},"type":"int8","scale":0.25,"zero":[-127]`), `differ in scale or zero point`},
 		"no bound":               {graph(out, strings.Replace(out, `,"bound":9000`, ``, 1)), `has bound 0, want 1..32767`},
 		"bound beyond int16":     {graph(out, strings.Replace(out, `9000`, `32768`, 1)), `has bound 32768, want 1..32767`},
 		"int8 output":            {graph(out, `"output":{"shape":{"h":1,"w":1,"c":5},"type":"int8","scale":1,"zero":[0]}`), `layer "embedding" (embedding): `},
@@ -574,7 +624,7 @@ func FuzzDecode(f *testing.F) {
 	files := [][]byte{encode(f, tiny()), encode(f, withInt16()), encode(f, withOperations()), encode(f, taught()), raw(manyTensors(3)),
 		raw(`{"__metadata__":{"format":"q8","version":"1","sha256":"` + string(zeros) + `"}}`)}
 	for seed := range uint64(4) {
-		files = append(files, encode(f, nettest.Model(seed, seed%2 == 1)), encode(f, nettest.OperationsModel(seed)), encode(f, nettest.Taught(seed)))
+		files = append(files, encode(f, nettest.Model(seed, seed%2 == 1)), encode(f, nettest.OperationsModel(seed)), encode(f, nettest.Channels(seed)), encode(f, nettest.Taught(seed)))
 	}
 	for i := range files {
 		f.Add(byte(i), uint16(0), []byte{0, 0, 0})
@@ -596,7 +646,7 @@ func FuzzDecode(f *testing.F) {
 // FuzzMetadata mutates a layer or another JSON document, and the tensors' data, of a
 // file that is otherwise well formed.
 func FuzzMetadata(f *testing.F) {
-	files := []contents{takeApart(f, encode(f, tiny())), takeApart(f, encode(f, withInt16())), takeApart(f, encode(f, withOperations())), takeApart(f, encode(f, taught()))}
+	files := []contents{takeApart(f, encode(f, tiny())), takeApart(f, encode(f, withInt16())), takeApart(f, encode(f, withOperations())), takeApart(f, encode(f, withChannels())), takeApart(f, encode(f, taught()))}
 	type place struct{ key, text string }
 	places := make([][]place, len(files))
 	for i, c := range files {

@@ -156,9 +156,9 @@ const reach = 24
 
 // Equalize divides channel c of every tensor of a group by 2^e[group][c]. Rows
 // and biases of the producers are divided, columns of the consumers multiplied, and
-// activations made ones of channels, which for powers of two is exact: the executor gives the same logits, bit for
-// bit. What changes is what an int8 range that all channels share costs each of
-// them.
+// activations made ones of channels, which for powers of two is exact: the executor
+// gives the same logits, bit for bit. What changes is what an int8 range that all
+// channels share costs each of them.
 func Equalize(g *models.Graph, e Equalization) (*models.Graph, error) {
 	scales, err := e.Scales(g)
 	if err != nil {

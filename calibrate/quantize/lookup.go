@@ -83,8 +83,8 @@ func (u *Unit) Functions() []func(x float64) float64 {
 }
 
 // Behind is what happens to each value of a unit's output before anything else reads
-// it, where that is the same in all channels, by float tensor: ranges are chosen for the error behind it. (Below -3, where
-// HardSwish is 0, codes would be wasted.)
+// it, where that is the same in all channels, by float tensor: ranges are chosen for the
+// error behind it. (Below -3, where HardSwish is 0, codes would be wasted.)
 func Behind(units []Unit) map[tensor.ID]func(x float64) float64 {
 	read := map[tensor.ID]int{}
 	for _, u := range units {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"edgeclassify/int8"
@@ -326,7 +327,9 @@ func (p *predictor) frames(n *int8.Network, boards []board) ([][]layer, []kernel
 	for _, k := range work {
 		kernels = append(kernels, *k)
 	}
-	slices.SortFunc(kernels, func(a, b kernelWork) int { return cmp.Compare(b.Cycles[best], a.Cycles[best]) })
+	slices.SortFunc(kernels, func(a, b kernelWork) int {
+		return cmp.Or(cmp.Compare(b.Cycles[best], a.Cycles[best]), strings.Compare(a.Function, b.Function))
+	})
 	return out, kernels, nil
 }
 
