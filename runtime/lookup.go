@@ -18,26 +18,30 @@ func (*lookup) window() (tensor.Window, bool) { return pixelwise() }
 func (*lookup) inPlace() []int { return []int{0} }
 
 func (l *lookup) bind(s *Session) task {
-	o, look := s.operands(&l.node), l.kernel.Lookup
-	tables := make([][256]int8.Value, len(l.op.Table)/256) // by stored byte
+	o := s.operands(&l.node)
+	stored := make([][256]int8.Value, len(l.op.Table)/256) // by stored byte
 	for i, q := range l.op.Table {
-		tables[i/256][uint8(i%256-128)^uint8(o.dst.flip)] = q ^ o.dst.flip
+		stored[i/256][uint8(i%256-128)^uint8(o.dst.flip)] = q ^ o.dst.flip
 	}
-	run := func(dst, x, _ []int8.Value, r int8.Runs) { look(dst, x, &tables[0], r) }
+	look := l.kernel.Lookup
+	run := func(dst, x, _ []int8.Value, r int8.Runs) { look(dst, x, &stored[0], r) }
 	if l.op.Channel != nil {
-		run = func(dst, x, _ []int8.Value, r int8.Runs) { lookUpChannels(dst, x, tables, l.op.Channel, r) }
+		run = l.channels(stored)
 	}
 	return func(part int8.Part, _ []int64) { o.each(part, run) }
 }
 
-// lookUpChannels is Kernel.Lookup with a table for each channel.
-func lookUpChannels(dst, src []int8.Value, tables [][256]int8.Value, channel []int32, r int8.Runs) {
-	for k := range r.Count {
-		to, from := dst[k*r.Dst:][:r.Length], src[k*r.X:][:r.Length]
-		for ; len(to) >= len(channel); to, from = to[len(channel):], from[len(channel):] {
-			for c, q := range from[:len(channel)] {
-				to[c] = tables[channel[c]][uint8(q)]
-			}
+// channels looks values up in the tables of their channels.
+func (l *lookup) channels(stored [][256]int8.Value) func(dst, x, _ []int8.Value, r int8.Runs) {
+	c, look := len(l.op.Channel), l.kernel.LookupChannels
+	tables := make([]*[256]int8.Value, c)
+	for i, t := range l.op.Channel {
+		tables[i] = &stored[t]
+	}
+	return func(dst, x, _ []int8.Value, r int8.Runs) {
+		if r.Length > c { // pixels that lie side by side
+			r = int8.Runs{Length: c, Count: r.Length / c, Dst: c, X: c}
 		}
+		look(dst, x, tables, r)
 	}
 }
