@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unsafe"
 )
 
 // access is one instruction's access to memory, where a pointer among a routine's
@@ -61,14 +60,6 @@ func kindOf(in *instruction, at int) (kind, int) {
 		return store, bytes
 	}
 	return load, bytes
-}
-
-// words is a struct of 8-byte fields as assembly finds it on the stack.
-func words[T any](args T) []uint64 {
-	size := unsafe.Sizeof(args) / 8
-	w := make([]uint64, size)
-	copy(w, unsafe.Slice((*uint64)(unsafe.Pointer(&args)), size))
-	return w
 }
 
 // layout is a call's arguments as words, and which of them are pointers, a bit for each.
