@@ -87,11 +87,10 @@ func (r *recorder) functions(d arm64.Description) arm64.Functions {
 		Max:        note[tile.MaxArgs](r, values(unsafe.Offsetof(maxima.Count), unsafe.Offsetof(maxima.Length), d.Max)),
 		Depthwise:  note[tile.DepthwiseArgs](r, kernel{d.Depthwise.Function, count{}, in(unsafe.Offsetof(channels.Rows), 1), in(unsafe.Offsetof(channels.Pixels), 1), tile.Vector, little}),
 		Elementwise: tile.Elementwise{
-			Lookup:         note[tile.LookupArgs](r, values(unsafe.Offsetof(table.Count), unsafe.Offsetof(table.Length), "lookupNEON")),
-			LookupChannels: note[tile.LookupArgs](r, kernel{"lookupChannels", count{}, in(unsafe.Offsetof(table.Count), 1), in(unsafe.Offsetof(table.Length), tile.Eight), period / tile.Eight, little}),
-			Mul:            note[tile.MulArgs](r, values(unsafe.Offsetof(product.Count), unsafe.Offsetof(product.Length), "mulNEON")),
-			Add:            note[tile.AddArgs](r, values(unsafe.Offsetof(sum.Count), unsafe.Offsetof(sum.Length), "addNEON")),
-			Sum:            note[tile.SumArgs](r, kernel{"sumNEON", count{}, in(unsafe.Offsetof(plane.Length), sumBlock), in(unsafe.Offsetof(plane.Count), 1), tile.Vector, little}),
+			Lookup: note[tile.LookupArgs](r, values(unsafe.Offsetof(table.Count), unsafe.Offsetof(table.Length), "lookupNEON")),
+			Mul:    note[tile.MulArgs](r, values(unsafe.Offsetof(product.Count), unsafe.Offsetof(product.Length), "mulNEON")),
+			Add:    note[tile.AddArgs](r, values(unsafe.Offsetof(sum.Count), unsafe.Offsetof(sum.Length), "addNEON")),
+			Sum:    note[tile.SumArgs](r, kernel{"sumNEON", count{}, in(unsafe.Offsetof(plane.Length), sumBlock), in(unsafe.Offsetof(plane.Count), 1), tile.Vector, little}),
 		},
 		Winograd: tile.Winograd{
 			Input:    note[tile.WinogradInput](r, kernel{d.Winograd.Input, count{}, in(unsafe.Offsetof(input.Tiles), 1), in(unsafe.Offsetof(input.Blocks), 1), 1, 1}),
