@@ -146,6 +146,45 @@ next:
 	VZEROUPPER
 	RET
 
+// CHANNELS takes two bytes of AX from the tables of channels i and i+1.
+#define CHANNELS(i) \
+	MOVBLZX AL, BX; \
+	MOVBLZX AH, CX; \
+	MOVQ    (8*i)(R8)(DX*8), R12; \
+	MOVQ    (8*i+8)(R8)(DX*8), R13; \
+	SHRQ    $16, AX; \
+	MOVBLZX (R12)(BX*1), BX; \
+	MOVBLZX (R13)(CX*1), CX; \
+	MOVB    BX, i(DI)(DX*1); \
+	MOVB    CX, (i+1)(DI)(DX*1)
+
+// func lookupChannels(a tile.LookupArgs)
+TEXT ·lookupChannels(SB), NOSPLIT, $0-56
+	MOVQ a_Dst+0(FP), DI
+	MOVQ a_Src+8(FP), SI
+	MOVQ a_Table+16(FP), R8
+	MOVQ a_Length+24(FP), R9
+	MOVQ a_DstStep+40(FP), R10
+	MOVQ a_SrcStep+48(FP), R11
+
+pixel:
+	XORQ DX, DX
+
+channels:
+	MOVQ (SI)(DX*1), AX
+	CHANNELS(0)
+	CHANNELS(2)
+	CHANNELS(4)
+	CHANNELS(6)
+	ADDQ $8, DX
+	CMPQ DX, R9
+	JLT  channels
+	ADDQ R10, DI
+	ADDQ R11, SI
+	DECQ a_Count+32(FP)
+	JNZ  pixel
+	RET
+
 #define BROADCAST_WORDS(argument, x, y) \
 	VMOVQ        argument, x; \
 	VPBROADCASTW x, y

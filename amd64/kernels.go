@@ -52,7 +52,7 @@ func avx2() *tile.Micro {
 }
 
 func elementwise() tile.Elementwise {
-	return tile.Elementwise{Lookup: lookupAVX2, Mul: mulAVX2, Add: addAVX2, Sum: sumAVX2, Mean: meanAVX2}
+	return tile.Elementwise{Lookup: lookupAVX2, LookupChannels: lookupChannels, Mul: mulAVX2, Add: addAVX2, Sum: sumAVX2, Mean: meanAVX2}
 }
 
 // order is the channels of a panel's places: the first half of the places
@@ -164,6 +164,9 @@ func winogradOutputAVX2(a tile.WinogradOutput)
 
 //go:noescape
 func lookupAVX2(a tile.LookupArgs)
+
+//go:noescape
+func lookupChannels(a tile.LookupArgs)
 
 //go:noescape
 func mulAVX2(a tile.MulArgs)

@@ -118,6 +118,54 @@ next:
 	BNE  run
 	RET
 
+// CHANNELS takes four bytes of R12, from bit i on, from the tables of their channels.
+#define CHANNELS(i) \
+	LDP.P  16(R10), (R13, R14); \
+	LDP.P  16(R10), (R15, R16); \
+	UBFX   $i, R12, $8, R19; \
+	UBFX   $(i+8), R12, $8, R20; \
+	UBFX   $(i+16), R12, $8, R21; \
+	UBFX   $(i+24), R12, $8, R22; \
+	MOVBU  (R13)(R19), R19; \
+	MOVBU  (R14)(R20), R20; \
+	MOVBU  (R15)(R21), R21; \
+	MOVBU  (R16)(R22), R22; \
+	MOVB.P R19, 1(R8); \
+	MOVB.P R20, 1(R8); \
+	MOVB.P R21, 1(R8); \
+	MOVB.P R22, 1(R8)
+
+// func lookupChannels(a tile.LookupArgs)
+//
+//   R0 output, R1 source, R2 tables, R3 length, R4 pixels left, R5 R6 steps
+//   R8 R9 R10 next values and tables, R11 values left
+TEXT ·lookupChannels(SB), NOSPLIT, $0-56
+	MOVD a_Dst+0(FP), R0
+	MOVD a_Src+8(FP), R1
+	MOVD a_Table+16(FP), R2
+	MOVD a_Length+24(FP), R3
+	MOVD a_Count+32(FP), R4
+	MOVD a_DstStep+40(FP), R5
+	MOVD a_SrcStep+48(FP), R6
+
+pixel:
+	MOVD R0, R8
+	MOVD R1, R9
+	MOVD R2, R10
+	MOVD R3, R11
+	ADD  R5, R0
+	ADD  R6, R1
+
+channels:
+	MOVD.P 8(R9), R12
+	CHANNELS(0)
+	CHANNELS(32)
+	SUBS   $8, R11
+	BNE    channels
+	SUBS   $1, R4
+	BNE    pixel
+	RET
+
 // SCALE requantizes eight products of 32 bits.
 #define SCALE(low, high) \
 	SSHL_4S(17, low, low); \

@@ -40,7 +40,7 @@ func micro(d Description) *tile.Micro {
 		},
 		Requantize: requantizeNEON, Dense: denseNEON, Max: maxNEON,
 		DenseInt8:   map[string]func(tile.DenseArgs){"denseInt8NEON": denseInt8NEON, "denseInt8NeonDot": denseInt8NeonDot},
-		Elementwise: tile.Elementwise{Lookup: lookupNEON, Mul: mulNEON, Add: addNEON, Sum: sumNEON, Mean: meanNEON},
+		Elementwise: tile.Elementwise{Lookup: lookupNEON, LookupChannels: lookupChannels, Mul: mulNEON, Add: addNEON, Sum: sumNEON, Mean: meanNEON},
 		Winograd: tile.Winograd{
 			Input: winogradInput, Output: winogradOutput,
 			Multiply: map[string]func(tile.WinogradMultiply){
@@ -112,6 +112,9 @@ func winogradOutput(a tile.WinogradOutput)
 
 //go:noescape
 func lookupNEON(a tile.LookupArgs)
+
+//go:noescape
+func lookupChannels(a tile.LookupArgs)
 
 //go:noescape
 func mulNEON(a tile.MulArgs)

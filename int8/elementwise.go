@@ -20,6 +20,16 @@ func (r Runs) Lookup(dst, src []int8, table *[256]int8) {
 	}
 }
 
+// LookupChannels is Lookup with a table for each value of a run.
+func (r Runs) LookupChannels(dst, src []int8, tables []*[256]int8) {
+	for i := range r.Count {
+		d, s := dst[i*r.Dst:][:r.Length], src[i*r.X:][:r.Length]
+		for j, table := range tables[:r.Length] {
+			d[j] = table[uint8(s[j])]
+		}
+	}
+}
+
 // Mul multiplies values, which are stored XORed with flip.
 func (r Runs) Mul(dst, x, y []int8, m *Mul, z Zeros, flip int8) {
 	op, to, zx, zy := *m, z.to(), int32(z.X), int32(z.Y)

@@ -10,6 +10,7 @@ func Generic() Kernel {
 		Dense:            denseGeneric,
 		Max:              maxGeneric,
 		Lookup:           func(dst, src []int8, table *[256]int8, r Runs) { r.Lookup(dst, src, table) },
+		LookupChannels:   func(dst, src []int8, tables []*[256]int8, r Runs) { r.LookupChannels(dst, src, tables) },
 		Mul:              func(dst, x, y []int8, m *Mul, z Zeros, r Runs) { r.Mul(dst, x, y, m, z, 0) },
 		Add:              func(dst, x, y []int8, a *Add, z Zeros, r Runs) { r.Add(dst, x, y, a, z, 0) },
 		Sum:              func(sums []int32, src []int8, count, step int) { Sum(sums, src, count, step, 0) },

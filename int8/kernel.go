@@ -27,8 +27,10 @@ type Kernel struct {
 	// Lookup, Mul and Add are the operations of these names on int8 tensors. A table is
 	// that of Runs.Lookup.
 	Lookup func(dst, src []int8, table *[256]int8, r Runs)
-	Mul    func(dst, x, y []int8, m *Mul, z Zeros, r Runs)
-	Add    func(dst, x, y []int8, a *Add, z Zeros, r Runs)
+	// LookupChannels is Lookup with a table for each value of a run, which is a pixel.
+	LookupChannels func(dst, src []int8, tables []*[256]int8, r Runs)
+	Mul            func(dst, x, y []int8, m *Mul, z Zeros, r Runs)
+	Add            func(dst, x, y []int8, a *Add, z Zeros, r Runs)
 	// Sum adds count runs of values to the sums; they begin step values apart.
 	Sum func(sums []int32, src []int8, count, step int)
 	// Mean makes int8 means of sums of q - Zero; zero is the output's zero point.

@@ -33,19 +33,22 @@ func (l *lookup) bind(s *Session) task {
 	o, look, tables := s.operands(&l.node), l.kernel.Lookup, l.tables
 	run := func(dst, x, _ []int8.Value, r int8.Runs) { look(dst, x, &tables[0], r) }
 	if l.op.Channel != nil {
-		run = func(dst, x, _ []int8.Value, r int8.Runs) { lookUpChannels(dst, x, tables, l.op.Channel, r) }
+		run = l.channels(tables)
 	}
 	return func(part int8.Part, _ []int64) { o.each(part, run) }
 }
 
-// lookUpChannels is Kernel.Lookup with a table for each channel.
-func lookUpChannels(dst, src []int8.Value, tables [][256]int8.Value, channel []int32, r int8.Runs) {
-	for k := range r.Count {
-		to, from := dst[k*r.Dst:][:r.Length], src[k*r.X:][:r.Length]
-		for ; len(to) >= len(channel); to, from = to[len(channel):], from[len(channel):] {
-			for c, q := range from[:len(channel)] {
-				to[c] = tables[channel[c]][uint8(q)]
-			}
+// channels looks values up in the tables of their channels.
+func (l *lookup) channels(stored [][256]int8.Value) func(dst, x, _ []int8.Value, r int8.Runs) {
+	c, look := len(l.op.Channel), l.kernel.LookupChannels
+	tables := make([]*[256]int8.Value, c)
+	for i, t := range l.op.Channel {
+		tables[i] = &stored[t]
+	}
+	return func(dst, x, _ []int8.Value, r int8.Runs) {
+		if r.Length > c { // pixels that lie side by side
+			r = int8.Runs{Length: c, Count: r.Length / c, Dst: c, X: c}
 		}
+		look(dst, x, tables, r)
 	}
 }

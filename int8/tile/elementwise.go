@@ -10,10 +10,12 @@ import (
 // code does it.
 type Elementwise struct {
 	Lookup func(LookupArgs)
-	Mul    func(MulArgs)
-	Add    func(AddArgs)
-	Sum    func(SumArgs)
-	Mean   func(MeanArgs)
+	// LookupChannels is Lookup with a table for each value of a run.
+	LookupChannels func(LookupArgs)
+	Mul            func(MulArgs)
+	Add            func(AddArgs)
+	Sum            func(SumArgs)
+	Mean           func(MeanArgs)
 }
 
 // Eight is the number of values of which the lengths of Elementwise's runs are multiples.
@@ -22,7 +24,7 @@ const Eight = 8
 // LookupArgs is runs of bytes and what stands for each byte. As of all arguments here,
 // assembly relies on the order and size of the fields; zero points are as stored.
 type LookupArgs struct {
-	Dst, Src, Table  unsafe.Pointer // int8 [256]
+	Dst, Src, Table  unsafe.Pointer // int8 [256]; of channels, the tables' addresses [Length]
 	Length           int            // of a run, a positive multiple of Eight
 	Count            int            // of runs, at least 1
 	DstStep, SrcStep int            // from one run to the next
@@ -98,6 +100,17 @@ func (m *Micro) lookup(dst, src []int8.Value, table *[256]int8.Value, r int8.Run
 	}
 	if r.Length > 0 {
 		r.Lookup(dst, src, table)
+	}
+}
+
+func (m *Micro) lookupChannels(dst, src []int8.Value, tables []*[256]int8.Value, r int8.Runs) {
+	n, rest := whole(r)
+	if m.LookupChannels != nil && n > 0 && r.Count > 0 {
+		m.LookupChannels(LookupArgs{bound(dst, &r, r.Dst), bound(src, &r, r.X), unsafe.Pointer(unsafe.SliceData(tables[:r.Length])), n, r.Count, r.Dst, r.X})
+		dst, src, tables, r = dst[n:], src[n:], tables[n:], rest
+	}
+	if r.Length > 0 {
+		r.LookupChannels(dst, src, tables)
 	}
 }
 

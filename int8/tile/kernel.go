@@ -18,6 +18,7 @@ func (m *Micro) Kernel() int8.Kernel {
 		Dense:            m.dense,
 		Max:              m.max,
 		Lookup:           m.lookup,
+		LookupChannels:   m.lookupChannels,
 		Mul:              m.mul,
 		Add:              m.add,
 		Sum:              m.sum,

@@ -48,11 +48,16 @@ func (b *bench) elements(random *source) (e elements, err error) {
 
 // run compares what the kernel makes with at, of two inputs' values.
 func (e *elements) run(flip int8.Value, at func(x, y int32) int32, kernel func()) error {
+	return e.runEach(flip, func(_ int, x, y int32) int32 { return at(x, y) }, kernel)
+}
+
+// runEach is run for values that depend on their place in a run, too.
+func (e *elements) runEach(flip int8.Value, at func(place int, x, y int32) int32, kernel func()) error {
 	r := e.runs
 	for i := range r.Count {
 		for j := range r.Length {
 			x, y := e.x.data[i*r.X+j], e.y.data[i*r.Y+j]
-			e.want[i*r.Dst+j] = int8.Value(at(int32(x^flip), int32(y^flip))) ^ flip
+			e.want[i*r.Dst+j] = int8.Value(at(j, int32(x^flip), int32(y^flip))) ^ flip
 		}
 	}
 	err := caught(kernel)
@@ -78,6 +83,24 @@ func (b *bench) lookup(seed uint64) error {
 	random.fill(table[:])
 	at := func(x, _ int32) int32 { return int32(table[uint8(int8.Value(x)^b.flip)] ^ b.flip) }
 	return e.run(b.flip, at, func() { b.kernel.Lookup(e.dst.data, e.x.data, &table, e.runs) })
+}
+
+// lookupChannels tests values of tables of channels, some of which share one.
+func (b *bench) lookupChannels(seed uint64) error {
+	random := newSource(seed)
+	e, err := b.elements(random)
+	if err != nil {
+		return err
+	}
+	tables := make([]*[256]int8.Value, e.runs.Length)
+	for i := range tables {
+		if tables[i] = tables[random.IntN(i+1)]; tables[i] == nil || random.chance(2) {
+			tables[i] = new([256]int8.Value)
+			random.fill(tables[i][:])
+		}
+	}
+	at := func(c int, x, _ int32) int32 { return int32(tables[c][uint8(int8.Value(x)^b.flip)] ^ b.flip) }
+	return e.runEach(b.flip, at, func() { b.kernel.LookupChannels(e.dst.data, e.x.data, tables, e.runs) })
 }
 
 // mul tests products: of ordinary scales, or of the largest that int32 holds.

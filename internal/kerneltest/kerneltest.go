@@ -47,6 +47,7 @@ func Run(t *testing.T, kernels []int8.Kernel) {
 			t.Run("dense", func(t *testing.T) { b.sweep(t, b.dense, 400) })
 			t.Run("max", func(t *testing.T) { b.sweep(t, b.max, 1000) })
 			t.Run("lookup", func(t *testing.T) { b.sweep(t, b.lookup, 1000) })
+			t.Run("lookup of channels", func(t *testing.T) { b.sweep(t, b.lookupChannels, 1000) })
 			t.Run("mul", func(t *testing.T) { b.sweep(t, b.mul, 2000) })
 			t.Run("add", func(t *testing.T) { b.sweep(t, b.add, 2000) })
 			t.Run("sum", func(t *testing.T) { b.sweep(t, b.sum, 1000) })

@@ -137,6 +137,10 @@ func TestMistakesOfVectorsAreFound(t *testing.T) {
 		changed[7]++
 		good.Lookup(dst, src, &changed, r)
 	}
+	k.LookupChannels = func(dst, src []int8.Value, tables []*[256]int8.Value, r int8.Runs) {
+		tables[0] = tables[r.Length-1]
+		good.LookupChannels(dst, src, tables, r)
+	}
 	k.Mul = func(dst, x, y []int8.Value, m *int8.Mul, z int8.Zeros, r int8.Runs) {
 		z.Dst ^= 1
 		good.Mul(dst, x, y, m, z, r)
@@ -156,7 +160,7 @@ func TestMistakesOfVectorsAreFound(t *testing.T) {
 	}
 	b := newBench(t, k)
 	for name, test := range map[string]func(seed uint64) error{
-		"dense": b.dense, "max": b.max, "lookup": b.lookup, "mul": b.mul, "add": b.add, "sum": b.sum, "mean": b.mean,
+		"dense": b.dense, "max": b.max, "lookup": b.lookup, "lookup of channels": b.lookupChannels, "mul": b.mul, "add": b.add, "sum": b.sum, "mean": b.mean,
 	} {
 		found := 0
 		for seed := range uint64(100) {
