@@ -53,8 +53,9 @@ func quantizedContest(o options, m *q8.File, path, dir string) (contest, error) 
 	return c, nil
 }
 
-// floatContest prepares a float network, without its softmax.
-func floatContest(o options, source, dir string) (contest, *fp32.Executor, error) {
+// floatContest prepares a float network, without its softmax. Its pictures are prepared as
+// the model's: the network's file may not say how.
+func floatContest(o options, source string, spec preprocess.Spec, dir string) (contest, *fp32.Executor, error) {
 	path := source
 	if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {
 		if path, err = fetch.Path(source, ""); err != nil {
@@ -69,6 +70,7 @@ func floatContest(o options, source, dir string) (contest, *fp32.Executor, error
 	if err != nil {
 		return contest{}, nil, err
 	}
+	g.Preprocess = spec
 	file := filepath.Join(dir, "float.onnx")
 	if err := write(file, func(w io.Writer) error { return onnx.WriteFloat(w, g) }); err != nil {
 		return contest{}, nil, err
@@ -77,8 +79,8 @@ func floatContest(o options, source, dir string) (contest, *fp32.Executor, error
 	if err != nil {
 		return contest{}, nil, err
 	}
-	input := func(rgb []uint8) []float32 { return planes(normalized(g.Preprocess, rgb)) }
-	return contest{Network: g.Name, Precision: "fp32", spec: g.Preprocess, entrants: []entrant{
+	input := func(rgb []uint8) []float32 { return planes(normalized(spec, rgb)) }
+	return contest{Network: g.Name, Precision: "fp32", entrants: []entrant{
 		{label{Engine: "edge-classify"}, func(threads int) (engine, error) {
 			e, err := fp32.NewExecutor(g, threads)
 			return float{e}, err

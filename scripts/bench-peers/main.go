@@ -187,7 +187,7 @@ func hold(ctx context.Context, o options, model, source string, files []string) 
 	if err != nil {
 		return nil, err
 	}
-	float, reference, err := floatContest(o, source, dir)
+	float, reference, err := floatContest(o, source, quantized.spec, dir)
 	if err != nil {
 		return nil, err
 	}
