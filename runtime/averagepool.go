@@ -22,12 +22,7 @@ func (p *averagePool) bind(s *Session) task {
 	src, dst := s.plane(p.layer.Inputs[0]), s.plane(p.out)
 	means := p.means()
 	return func(part int8.Part, scratch []int64) {
-		sums := cast[int32](scratch)[:dst.shape.C]
-		if means != nil {
-			p.run8(dst, src, part, sums, means)
-		} else {
-			p.run(dst, src, part, sums)
-		}
+		p.run(dst, src, part, cast[int32](scratch)[:dst.shape.C], means)
 		dst.fillHalo(part)
 	}
 }
@@ -45,8 +40,8 @@ func (p *averagePool) means() (means []int8.Mean) {
 	return means
 }
 
-// run8 is run with means.
-func (p *averagePool) run8(dst, src *plane, part int8.Part, sums []int32, means []int8.Mean) {
+// run averages the part's windows: by means, or where there are none by int8.Averages.
+func (p *averagePool) run(dst, src *plane, part int8.Part, sums []int32, means []int8.Mean) {
 	op, zero := p.op, int32(p.in[0].ZeroAt(0))
 	dh, dw := op.Steps()
 	for y := part.Y0; y < part.Y1; y++ {
@@ -62,36 +57,21 @@ func (p *averagePool) run8(dst, src *plane, part int8.Part, sums []int32, means 
 				}
 				count = all
 			}
-			for iy := top; iy < bottom; iy += dh {
-				p.kernel.Sum(sums, src.data[src.at(iy, left):], columns, dw*src.pixel)
+			if means != nil {
+				for iy := top; iy < bottom; iy += dh {
+					p.kernel.Sum(sums, src.data[src.at(iy, left):], columns, dw*src.pixel)
+				}
+				p.kernel.Mean(dst.data[dst.at(y, x):], sums, &means[count-1], 0)
+				continue
 			}
-			p.kernel.Mean(dst.data[dst.at(y, x):], sums, &means[count-1], 0)
-		}
-	}
-}
-
-func (p *averagePool) run(dst, src *plane, part int8.Part, sums []int32) {
-	op, zero := p.op, int32(p.in[0].ZeroAt(0))
-	dh, dw := op.Steps()
-	for y := part.Y0; y < part.Y1; y++ {
-		top, bottom := span(y, op.StrideH, op.Top, op.KH, dh, src.shape.H)
-		for x := range dst.shape.W {
-			left, right := span(x, op.StrideW, op.Left, op.KW, dw, src.shape.W)
-			clear(sums)
-			count := int32(0)
 			for iy := top; iy < bottom; iy += dh {
 				for ix := left; ix < right; ix += dw {
 					src.addPixel(sums, src.at(iy, ix))
-					count++
 				}
 			}
-			inside := count
-			if op.CountPad {
-				count = int32(op.KH * op.KW)
-			}
-			averages, at := int8.AveragesOf(count), dst.at(y, x)
+			averages, at := int8.AveragesOf(int32(count)), dst.at(y, x)
 			for c, sum := range sums {
-				dst.set(at+c, averages.Of(sum-inside*zero)+zero)
+				dst.set(at+c, averages.Of(sum-int32(count)*zero)+zero)
 			}
 		}
 	}

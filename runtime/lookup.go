@@ -8,8 +8,11 @@ import (
 // lookup maps values by a table.
 type lookup struct {
 	node
-	op     *int8.Lookup
-	tables [][256]int8.Value // by stored byte; sessions and their threads share them
+	op *int8.Lookup
+	// By stored byte, and which of them is each channel's, nil where one is all's: sessions
+	// and their threads share them.
+	tables   [][256]int8.Value
+	channels []*[256]int8.Value
 }
 
 func newLookup(n node) operator {
@@ -22,6 +25,9 @@ func newLookup(n node) operator {
 	for i, q := range l.op.Table {
 		l.tables[i/256][uint8(i%256-128)^uint8(flip)] = q ^ flip
 	}
+	for _, t := range l.op.Channel {
+		l.channels = append(l.channels, &l.tables[t])
+	}
 	return l
 }
 
@@ -30,25 +36,18 @@ func (*lookup) window() (tensor.Window, bool) { return pixelwise() }
 func (*lookup) inPlace() []int { return []int{0} }
 
 func (l *lookup) bind(s *Session) task {
-	o, look, tables := s.operands(&l.node), l.kernel.Lookup, l.tables
-	run := func(dst, x, _ []int8.Value, r int8.Runs) { look(dst, x, &tables[0], r) }
-	if l.op.Channel != nil {
-		run = l.channels(tables)
+	o, look := s.operands(&l.node), l.kernel.Lookup
+	run := func(dst, x, _ []int8.Value, r int8.Runs) { look(dst, x, &l.tables[0], r) }
+	if l.channels != nil {
+		run = l.lookUpChannels
 	}
 	return func(part int8.Part, _ []int64) { o.each(part, run) }
 }
 
-// channels looks values up in the tables of their channels.
-func (l *lookup) channels(stored [][256]int8.Value) func(dst, x, _ []int8.Value, r int8.Runs) {
-	c, look := len(l.op.Channel), l.kernel.LookupChannels
-	tables := make([]*[256]int8.Value, c)
-	for i, t := range l.op.Channel {
-		tables[i] = &stored[t]
+// lookUpChannels looks values up in the tables of their channels.
+func (l *lookup) lookUpChannels(dst, x, _ []int8.Value, r int8.Runs) {
+	if c := len(l.channels); r.Length > c { // pixels that lie side by side
+		r = int8.Runs{Length: c, Count: r.Length / c, Dst: c, X: c}
 	}
-	return func(dst, x, _ []int8.Value, r int8.Runs) {
-		if r.Length > c { // pixels that lie side by side
-			r = int8.Runs{Length: c, Count: r.Length / c, Dst: c, X: c}
-		}
-		look(dst, x, tables, r)
-	}
+	l.kernel.LookupChannels(dst, x, l.channels, r)
 }
